@@ -1,0 +1,59 @@
+"""How every command of the project starts: a dataclass of options becomes the command line.
+
+    @dataclass(frozen=True)
+    class Options:
+        "One line that opens --help."
+
+        data: Path = Path("data")
+        "The competition folder."
+
+    def main(options: Options) -> None: ...
+
+    if __name__ == "__main__":
+        run(main, Options())
+"""
+
+import sys
+from collections.abc import Callable
+from typing import TypeVar
+
+import tyro
+
+from shared.errors import UserError
+
+Options = TypeVar("Options")
+
+EXIT_USER_ERROR = 2
+EXIT_INTERRUPTED = 130
+
+
+def run(main: Callable[[Options], None], defaults: Options, arguments: list[str] | None = None) -> None:
+    """Parse the command line into the dataclass of `defaults`, call `main` with it, and exit.
+
+    Exit status: 0; 2 for a `UserError` or unusable arguments; 130 after Ctrl-C.
+    """
+    try:
+        main(parse(defaults, arguments))
+    except UserError as error:
+        sys.exit(_report(f"error: {error}", EXIT_USER_ERROR))
+    except KeyboardInterrupt:
+        sys.exit(_report("stopped. The same command goes on where this one left off.", EXIT_INTERRUPTED))
+
+
+def parse(defaults: Options, arguments: list[str] | None = None) -> Options:
+    """The options of a command line (`sys.argv` when None); unusable arguments exit with status 2, naming the flag.
+
+    Raises `UserError` where the dataclass itself refuses a value in its `__post_init__`.
+    """
+    return tyro.cli(
+        type(defaults),
+        default=defaults,
+        args=arguments,
+        description=type(defaults).__doc__,
+        config=(tyro.conf.OmitArgPrefixes,),
+    )
+
+
+def _report(message: str, status: int) -> int:
+    print(message, file=sys.stderr)
+    return status

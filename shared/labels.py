@@ -1,0 +1,59 @@
+"""The 18 classes: `class = 6 * mask + 3 * gender + band`."""
+
+from typing import NamedTuple
+
+MASKS = ("worn", "incorrect", "none")
+GENDERS = ("male", "female")
+BANDS = ("<30", "30-59", ">=60")
+BAND_EDGES = (30, 60)
+"""First age in years of the second and of the third band."""
+
+CLASS_COUNT = len(MASKS) * len(GENDERS) * len(BANDS)
+
+NORMAL = "normal"
+INCORRECT = "incorrect_mask"
+WORN = ("mask1", "mask2", "mask3", "mask4", "mask5")
+PICTURE_KINDS = (*WORN, INCORRECT, NORMAL)
+"""The names, without suffix, of a person's pictures in the competition's layout."""
+
+
+class Attributes(NamedTuple):
+    """Indices into `MASKS`, `GENDERS` and `BANDS`."""
+
+    mask: int
+    gender: int
+    band: int
+
+
+def encode_class(mask: int, gender: int, band: int) -> int:
+    """The class, 0-17, of three indices; raises `ValueError` where an index is out of range."""
+    for name, value, names in (("mask", mask, MASKS), ("gender", gender, GENDERS), ("band", band, BANDS)):
+        if not 0 <= value < len(names):
+            raise ValueError(f"{name} must be 0-{len(names) - 1}, not {value}")
+    return 6 * mask + 3 * gender + band
+
+
+def decode_class(number: int) -> Attributes:
+    """The inverse of `encode_class`; raises `ValueError` outside 0-17."""
+    if not 0 <= number < CLASS_COUNT:
+        raise ValueError(f"a class is 0-{CLASS_COUNT - 1}, not {number}")
+    mask, rest = divmod(number, 6)
+    return Attributes(mask, *divmod(rest, 3))
+
+
+def age_band(age: float) -> int:
+    """The band, an index into `BANDS`, of an age in years."""
+    return sum(age >= edge for edge in BAND_EDGES)
+
+
+def mask_of(kind: str) -> int:
+    """The mask state, an index into `MASKS`, that a picture's name (`PICTURE_KINDS`) stands for."""
+    if kind in WORN:
+        return MASKS.index("worn")
+    return {INCORRECT: MASKS.index("incorrect"), NORMAL: MASKS.index("none")}[kind]
+
+
+def class_name(number: int) -> str:
+    """For people: "worn, male, <30"."""
+    mask, gender, band = decode_class(number)
+    return f"{MASKS[mask]}, {GENDERS[gender]}, {BANDS[band]}"
