@@ -1,0 +1,115 @@
+"""The seam: what a pipeline must say about itself for the shared loop to train it and to predict with it.
+
+The loop knows nothing of masks, genders or ages. What really differs between them is here; the rest is in
+`shared.training`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Window:
+    """The square of the aligned crop that a specialist looks at, in shares of the crop's side."""
+
+    side: float = 1.0
+    centre_x: float = 0.5
+    centre_y: float = 0.5
+
+    def __post_init__(self) -> None:
+        for centre in (self.centre_x, self.centre_y):
+            if not self.side / 2 <= centre <= 1 - self.side / 2:
+                raise ValueError(f"{self} reaches beyond the crop")
+
+    def cut(self, crop: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+        """The window of a square crop (S, S, 3), resampled to (size, size, 3)."""
+        scale = len(crop)
+        side = round(self.side * scale)
+        left = round((self.centre_x - self.side / 2) * scale)
+        top = round((self.centre_y - self.side / 2) * scale)
+        cut = crop[top : top + side, left : left + side]
+        shrinks = size < side
+        return cv2.resize(cut, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR).astype(
+            np.uint8, copy=False
+        )
+
+
+def no_details(distribution: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+    """For specialists whose class probabilities say everything."""
+    del distribution
+    return {}
+
+
+def same(distribution: NDArray[np.float64]) -> NDArray[np.float64]:
+    """For specialists whose outputs are the classes."""
+    return distribution
+
+
+@dataclass(frozen=True)
+class Specialist:
+    """One task, on one page. N pictures, K network outputs, C classes.
+
+    Views and folds are averaged as distributions over the outputs, and only the average is turned into classes: for
+    age, years are averaged and bands read off.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    """The C classes, as they head the columns of the prediction files."""
+    window: Window
+    augmentation: Callable[[], Any]
+    """Makes the albumentations transform for training pictures, uint8 RGB (size, size, 3)."""
+    outputs: int
+    """K: how many logits the network gives."""
+    truth: Callable[[pd.DataFrame], NDArray[np.int64]]
+    """The class 0..C-1 of each row of the manifest, (N,)."""
+    targets: Callable[[pd.DataFrame], NDArray[Any]]
+    """What the loss is told of each row of the manifest, (N,) or (N, ...)."""
+    loss: Callable[[Tensor, Tensor], Tensor]
+    """Logits (B, K) and targets (B, ...) to a scalar."""
+    distribution: Callable[[Tensor], Tensor] = partial(torch.softmax, dim=1)
+    """Logits (B, K) to probabilities (B, K) that may be averaged."""
+    class_probabilities: Callable[[NDArray[np.float64]], NDArray[np.float64]] = same
+    """An averaged distribution (N, K) to (N, C) probabilities of the classes."""
+    details: Callable[[NDArray[np.float64]], dict[str, NDArray[np.float64]]] = no_details
+    """Further columns for the prediction files, (N,) each."""
+
+    def columns(self, distribution: NDArray[np.float64]) -> pd.DataFrame:
+        """What the prediction files say of N pictures: a column for each class, then the details."""
+        probabilities = pd.DataFrame(self.class_probabilities(distribution), columns=list(self.classes))
+        return pd.concat([probabilities, pd.DataFrame(self.details(distribution))], axis="columns")
+
+
+def label(table: pd.DataFrame, column: str) -> NDArray[np.int64]:
+    """A column of class indices of the manifest, (N,)."""
+    return table[column].to_numpy(np.int64)
+
+
+def classifier(
+    name: str,
+    classes: tuple[str, ...],
+    window: Window,
+    augmentation: Callable[[], Any],
+    label_smoothing: float,
+) -> Specialist:
+    """A specialist that learns the manifest's column `name` by cross-entropy."""
+    column = partial(label, column=name)
+    return Specialist(
+        name=name,
+        classes=classes,
+        window=window,
+        augmentation=augmentation,
+        outputs=len(classes),
+        truth=column,
+        targets=column,
+        loss=partial(torch.nn.functional.cross_entropy, label_smoothing=label_smoothing),
+    )
