@@ -1,0 +1,116 @@
+"""Label corrections as data: a CSV with the columns id, picture, field, value.
+
+    id,picture,field,value
+    000020,normal,mask,incorrect     mask state of one picture: worn, incorrect or none
+    006359,,gender,flip              gender of a person: male, female, or flip for the other one than published
+    000017,,age,41                   age of a person in years
+
+Corrections are made to the labels as published, so `flip` is not for a copy that somebody mended already. No label may
+be corrected twice, in one file or across files: a second `flip` would undo the first in silence. Corrections of persons
+or pictures that are not there are counted and told, no more: taking part of a data set is fair use.
+"""
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from shared.errors import UserError
+from shared.faults import Fault, describe, listed
+from shared.label_values import read_age, read_gender, read_mask
+from shared.labels import GENDERS, PICTURE_KINDS
+from shared.text_rows import Row, read_rows
+
+FLIP = "flip"
+
+
+@dataclass(frozen=True)
+class _Fix:
+    where: str
+    person: str
+    kind: str
+    field: str
+    value: float | str
+    """As in the training table, or `FLIP`."""
+
+    @property
+    def target(self) -> str:
+        return " ".join(filter(None, (self.person, self.kind, self.field)))
+
+
+def apply_fixes(table: pd.DataFrame, files: Sequence[Path]) -> pd.DataFrame:
+    """A training table (see `manifest.load_training`) with its labels corrected, as a copy.
+
+    Says on stderr how many corrections met nothing. Raises `UserError` listing unusable and contradictory ones.
+    """
+    fixes = [fix for file in files for fix in _read_fixes(file)]
+    _refuse_repeats(fixes)
+    fixed = table.copy()
+    idle = [fix for fix in fixes if not _apply(fixed, fix)]
+    if idle:
+        first = f"{idle[0].where}: {idle[0].target}"
+        print(
+            f"{len(idle)} of {len(fixes)} label fixes are of pictures that are not here (first: {first})",
+            file=sys.stderr,
+        )
+    return fixed
+
+
+def _apply(table: pd.DataFrame, fix: _Fix) -> bool:
+    """Correct `table` in place; whether there was anything to correct."""
+    chosen = table["person"] == fix.person
+    if fix.kind:
+        chosen &= table["kind"] == fix.kind
+    if fix.value == FLIP:
+        table.loc[chosen, fix.field] = 1 - table.loc[chosen, fix.field]
+    else:
+        table.loc[chosen, fix.field] = fix.value
+    return bool(chosen.any())
+
+
+def _read_fixes(file: Path) -> list[_Fix]:
+    rows, faults = read_rows(file, ("id", "picture", "field", "value"))
+    fixes = []
+    for row in rows:
+        try:
+            fixes.append(_read_fix(file, row))
+        except ValueError as error:
+            faults.append(Fault(row.number, row.text["id"], str(error)))
+    if faults:
+        raise UserError(f"{file} has label fixes that cannot be made:\n{describe(faults)}")
+    return fixes
+
+
+def _read_fix(file: Path, row: Row) -> _Fix:
+    """Raises `ValueError` saying what is wrong with the row."""
+    kind, field = row.text["picture"], row.text["field"]
+    if field not in _READERS:
+        raise ValueError(f"field {field!r} is none of {', '.join(_READERS)}")
+    if field == "mask" and kind not in PICTURE_KINDS:
+        raise ValueError(f"picture {kind!r} is none of {', '.join(PICTURE_KINDS)}")
+    if field != "mask" and kind:
+        raise ValueError(f"{field} is of a person, so picture must be blank, not {kind!r}")
+    return _Fix(f"{file} row {row.number}", row.text["id"], kind, field, _READERS[field](row.text["value"]))
+
+
+def _read_gender_fix(text: str) -> int | str:
+    try:
+        return FLIP if text.lower() == FLIP else read_gender(text)
+    except ValueError:
+        raise ValueError(f"gender {text!r} is none of {', '.join(GENDERS)}, {FLIP}") from None
+
+
+_READERS: dict[str, Callable[[str], float | str]] = {"mask": read_mask, "gender": _read_gender_fix, "age": read_age}
+
+
+def _refuse_repeats(fixes: Sequence[_Fix]) -> None:
+    first: dict[str, _Fix] = {}
+    repeats = [f"{fix.where}: {fix.target}, as in {first[fix.target].where}" for fix in fixes if _seen(first, fix)]
+    if repeats:
+        raise UserError(f"label fixes that are there twice:\n{listed(repeats)}\nKeep one of each.")
+
+
+def _seen(first: dict[str, _Fix], fix: _Fix) -> bool:
+    return first.setdefault(fix.target, fix) is not fix
