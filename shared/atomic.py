@@ -1,40 +1,36 @@
-"""Files that are there whole or not at all."""
+"""Files that are there whole or not at all: written under a temporary name beside their place, then renamed."""
 
 import os
-import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from shared.errors import UserError
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write to a temporary name in the same folder and rename; a reader, or a kill, never meets half a file.
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary path in the folder of `path` (made if missing), with its suffix; it becomes `path` on leaving.
 
-    Raises `UserError` where the folder cannot be written or the disk is full; an older file then stays as it was.
+    Where the body raises, `path` stays as it was and the temporary file is removed.
+    Raises `UserError` where the disk refuses (read-only, full, a folder of that name).
     """
-    temporary = None
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.{threading.get_ident()}{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            temporary = file.name
-            file.write(content)
-        _open_to_others(temporary)
-        os.replace(temporary, path)
-        temporary = None
+        yield temporary
+        temporary.replace(path)
     except OSError as error:
-        raise UserError(f"{path} cannot be written ({error.strerror}); what was there before is untouched") from error
+        reason = error.strerror or error
+        raise UserError(f"{path} cannot be written ({reason}); what was there before is untouched") from error
     finally:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
+        # An unwritable folder has no temporary file either; the error that matters is on its way.
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def write_text(path: Path, content: str) -> None:
-    """As `write_bytes`, in UTF-8."""
-    write_bytes(path, content.encode())
-
-
-def _open_to_others(path: str) -> None:
-    """Temporary files are private to their owner; results are as readable as the umask allows."""
-    mask = os.umask(0)
-    os.umask(mask)
-    Path(path).chmod(0o666 & ~mask)
+    """Write a file in UTF-8, whole or not at all; raises `UserError` as `replacing` does."""
+    with replacing(path) as temporary:
+        temporary.write_text(content, encoding="utf-8")
