@@ -1,0 +1,44 @@
+"""Folds by person: all pictures of a person are held out together, or none is."""
+
+import numpy as np
+import pandas as pd
+
+from shared.errors import UserError
+from shared.labels import age_band
+
+
+def assign_folds(table: pd.DataFrame, folds: int, seed: int = 0) -> pd.Series:
+    """The fold, 0 to `folds` - 1, of every person of a training table, as a series indexed by person.
+
+    Stratified by gender and age band: within each of the six cells, and over all, the folds differ by one person at
+    most. Depends on the persons and the seed, not on the order of the rows, so every specialist gets the same.
+
+    Raises `UserError` where there are fewer persons than folds, or a person has two genders or age bands.
+    """
+    cells = _cells(table)
+    if folds > len(cells):
+        raise UserError(f"{len(cells)} persons do not fill {folds} folds: lower --folds")
+    random = np.random.default_rng(seed)
+    # Cell after cell in one row, shuffled within: dealt out like cards, each stretch of it is spread evenly.
+    shuffled = [random.permutation(persons.index.to_numpy()) for _, persons in cells.groupby(cells)]
+    dealt = pd.Index(np.concatenate(shuffled), name="person", dtype=cells.index.dtype)
+    return pd.Series(np.arange(len(dealt)) % folds, index=dealt, name="fold").sort_index()
+
+
+def check_folds(persons: pd.Series, folds: pd.Series) -> None:
+    """Raises `UserError` where a person has pictures in two folds; takes the person and the fold of every picture."""
+    pairs = pd.DataFrame({"person": persons.to_numpy(), "fold": folds.to_numpy()}).drop_duplicates()
+    torn = pairs["person"][pairs["person"].duplicated()].unique()
+    if len(torn):
+        first = ", ".join(torn[:5])
+        raise UserError(f"{len(torn)} persons have pictures in two folds, so none is unseen when held out: {first}")
+
+
+def _cells(table: pd.DataFrame) -> pd.Series:
+    """The cell, 3 * gender + band, of every person, ordered by person."""
+    cells = pd.DataFrame({"person": table["person"], "cell": 3 * table["gender"] + table["age"].map(age_band)})
+    cells = cells.drop_duplicates().sort_values("person").set_index("person")
+    torn = cells.index[cells.index.duplicated()].unique()
+    if len(torn):
+        raise UserError(f"{len(torn)} persons have two genders or age bands: {', '.join(torn[:5])}")
+    return cells["cell"]
