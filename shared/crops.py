@@ -1,0 +1,126 @@
+"""Read the aligned crops that `shared/crop_faces.py` made: what training and prediction see of a face.
+
+A *crop set* is a folder with `index.csv`, one row per picture, and `recipe.json`, how the crops were made. A crop is
+`CROP_SIZE` pixels square and shows the whole head: the eyes lie at `EYES`, level, 64 pixels apart, so four eye
+distances across; the chin of a face seen from the front comes at about y 225, the crown at about y 15.
+
+    crops = open_crops(Path("crops/train"))
+    pixels = crops.read("000001_female_Asian_26/mask1.jpg")
+
+Imports nothing heavy, so that whoever only looks at the index starts at once.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from shared.errors import UserError
+
+CROP_SIZE = 256
+"""Pixels, both ways."""
+
+EYES = ((96.0, 112.0), (160.0, 112.0))
+"""Where the two eyes lie in a crop: x and y in pixels, first the eye at the left of the picture."""
+
+INDEX = "index.csv"
+RECIPE = "recipe.json"
+UNFINISHED = "unfinished"
+
+DETECTED, RETRIED, PRIOR, UNREADABLE = "detected", "retried", "prior", "unreadable"
+FOUND = (DETECTED, RETRIED, PRIOR, UNREADABLE)
+"""How a face was found: at once; at a second, slower try; not, so that the crop is where faces lie in this data set;
+the picture could not be read, and the crop is plain grey."""
+
+LANDMARKS = [
+    f"{part}_{axis}" for part in ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right") for axis in "xy"
+]
+"""Index columns, in pixels of the upright source picture; left and right as one sees them in the picture."""
+
+BOX = ["x0", "y0", "x1", "y1"]
+"""Index columns: the box of the face, in pixels of the upright source picture."""
+
+_TEXT = {"picture": str, "file": str, "fingerprint": str, "recipe": str, "found": str, "problem": str}
+
+
+@dataclass(frozen=True)
+class CropSet:
+    """The crops of one folder of pictures."""
+
+    folder: Path
+    """Where `index.csv` lies."""
+
+    recipe: str
+    """Id of how the crops were made; weights are only good for crops of the recipe they were trained on."""
+
+    index: pd.DataFrame
+    """One row per picture, indexed by the picture's id. Columns: `file` (below `folder`), `fingerprint` of the source,
+    `recipe`, `found` (one of `FOUND`), `faces` (how many were found), `probability`, `width` and `height` of the upright
+    source, `BOX` and `LANDMARKS` (empty where no face was found, but for the eyes that a prior crop assumes), `problem`
+    (why a picture could not be read)."""
+
+    def read(self, picture: str) -> np.ndarray:
+        """The crop of a picture: uint8, RGB, shape (256, 256, 3).
+
+        Raises `UserError` when the picture has no crop or the crop's file is gone or broken.
+        """
+        if picture not in self.index.index:
+            raise UserError(f"{self.folder} has no crop of {picture}. {_way_out(self.folder)}")
+        file = self.folder / str(self.index.at[picture, "file"])
+        pixels = cv2.imread(str(file), cv2.IMREAD_COLOR)
+        if pixels is None or pixels.shape != (CROP_SIZE, CROP_SIZE, 3):
+            raise UserError(
+                f"{file} is missing or broken: remove {self.folder / INDEX} and make the crops again. {_way_out(self.folder)}"
+            )
+        return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+
+    def keep(self, pictures: Iterable[str]) -> "CropSet":
+        """The set narrowed to these pictures, in this order; raises `UserError` where some of them have no crop."""
+        wanted = pd.Index(list(pictures))
+        absent = wanted[~wanted.isin(self.index.index)]
+        if len(absent):
+            first = ", ".join(absent[:5])
+            raise UserError(
+                f"{self.folder} has no crop of {len(absent)} of {len(wanted)} pictures ({first}, ...). {_way_out(self.folder)}"
+            )
+        return replace(self, index=self.index.loc[wanted])
+
+
+def open_crops(folder: Path, recipe: str | None = None) -> CropSet:
+    """The crops in a folder that `shared/crop_faces.py` filled.
+
+    Raises `UserError` when the folder is missing or unfinished, or when its recipe is not the wanted one.
+    """
+    if not (folder / INDEX).exists():
+        state = "are not finished" if (folder / UNFINISHED).exists() else "do not exist"
+        raise UserError(f"The crops in {folder} {state}. {_way_out(folder)}")
+    index = read_index(folder / INDEX)
+    made = str(index["recipe"].iloc[0])
+    if recipe is not None and made != recipe:
+        raise UserError(
+            f"The crops in {folder} are of recipe {made}, but {recipe} is wanted: the one that the weights were trained on. "
+            f"Make the crops with the version of face18 that trained the weights, or train again. {_way_out(folder)}"
+        )
+    return CropSet(folder, made, index)
+
+
+def read_index(file: Path) -> pd.DataFrame:
+    """The rows of an `index.csv`, indexed by picture; raises `UserError` when it is not one."""
+    try:
+        table = pd.read_csv(file, dtype=_TEXT, keep_default_na=False, na_values={name: [""] for name in _NUMBERS})
+        return table.set_index("picture", verify_integrity=True)
+    except (ValueError, KeyError) as error:
+        raise UserError(
+            f"{file} is no index of crops ({error}). Remove it and make the crops again. {_way_out(file.parent)}"
+        ) from error
+
+
+_NUMBERS = ["probability", *BOX, *LANDMARKS]
+
+
+def _way_out(folder: Path) -> str:
+    out = folder.parent if folder.name in ("train", "eval") else folder
+    return f"The command that makes them: python shared/crop_faces.py --data <data folder> --out {out}"
