@@ -1,0 +1,51 @@
+"""From the probabilities of three specialists to the 18 classes.
+
+The specialists are taken to be independent given the picture, so the probability of a class is the product of its
+three. What is decided from these probabilities is another matter: `most_probable` is the plain way.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from shared.labels import BANDS, GENDERS, MASKS
+
+SPECIALISTS = {"mask": MASKS, "gender": GENDERS, "age": BANDS}
+"""The classes of each, in the order in which they make up one of the 18."""
+
+Floats = NDArray[np.float64]
+
+
+def average_runs(runs: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """The mean of what several runs of a specialist say, over the pictures that all of them speak of.
+
+    Takes tables indexed by picture, as `predictions.read_predictions` gives them; gives the columns of numbers that
+    all of them have, in the order of the first.
+    """
+    pictures = common([run.index for run in runs])
+    columns = common([run.select_dtypes("number").columns for run in runs])
+    total = sum(run.loc[pictures, columns].to_numpy(np.float64) for run in runs)
+    return pd.DataFrame(total / len(runs), index=pictures, columns=columns)
+
+
+def common(indices: Sequence[pd.Index]) -> pd.Index:
+    """What all of them hold, in the order of the first."""
+    shared = indices[0]
+    for index in indices[1:]:
+        shared = shared[shared.isin(index)]
+    return shared
+
+
+def joint_probabilities(mask: Floats, gender: Floats, band: Floats) -> Floats:
+    """Probabilities of the 18 classes (N, 18), columns as in `labels.encode_class`, from (N, 3), (N, 2) and (N, 3).
+
+    Rows sum to one where those of the three do.
+    """
+    return np.einsum("nm,ng,nb->nmgb", mask, gender, band).reshape(len(mask), -1)
+
+
+def most_probable(joint: Floats) -> NDArray[np.int64]:
+    """The most probable class (N,) of probabilities (N, C); the first of equals."""
+    return joint.argmax(axis=1)
