@@ -1,0 +1,108 @@
+"""Who is drawn: gender, age, and the colours that follow from them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from shared.portraits.canvas import Colour, jitter, ramp
+
+OLDEST, YOUNGEST = 75, 18
+
+
+@dataclass(frozen=True)
+class Person:
+    """What every part of a portrait needs to know of its person."""
+
+    female: bool
+    age: int
+    """Years."""
+    looks: float
+    """The age in years that the face shows: the true one, give or take two."""
+    people: str
+    """A key of `PEOPLES`: which skin tones and hair colours occur together."""
+    skin: Colour
+    hair: Colour
+    """Before greying."""
+    grey: float
+    """Share of grey hair, 0-1."""
+    iris: Colour
+
+    @property
+    def wear(self) -> float:
+        """0 at 20 years and before, 1 at 72: how far the marks of age have come."""
+        return ramp(self.looks, 20.0, 72.0)
+
+
+@dataclass(frozen=True)
+class _People:
+    share: float
+    skins: tuple[Colour, ...]
+    hairs: tuple[Colour, ...]
+    irises: tuple[Colour, ...]
+
+
+_BLACK, _DARK, _BROWN = (0.10, 0.085, 0.08), (0.17, 0.12, 0.095), (0.30, 0.20, 0.13)
+_CHESTNUT, _BLOND, _RED = (0.42, 0.27, 0.16), (0.70, 0.55, 0.34), (0.52, 0.25, 0.12)
+_DARK_EYE, _BROWN_EYE, _HAZEL = (0.20, 0.12, 0.08), (0.34, 0.20, 0.11), (0.42, 0.33, 0.18)
+_BLUE, _GREY_EYE, _GREEN = (0.36, 0.50, 0.63), (0.46, 0.51, 0.54), (0.38, 0.47, 0.34)
+
+PEOPLES = {
+    "eastern": _People(
+        0.40,
+        ((0.90, 0.73, 0.61), (0.86, 0.68, 0.55), (0.93, 0.78, 0.67), (0.81, 0.63, 0.50)),
+        (_BLACK, _BLACK, _DARK, _DARK, _BROWN),
+        (_DARK_EYE, _DARK_EYE, _BROWN_EYE),
+    ),
+    "northern": _People(
+        0.28,
+        ((0.92, 0.74, 0.65), (0.95, 0.80, 0.72), (0.89, 0.69, 0.58), (0.93, 0.76, 0.68)),
+        (_DARK, _BROWN, _CHESTNUT, _BLOND, _RED, _BROWN),
+        (_BLUE, _GREY_EYE, _GREEN, _HAZEL, _BROWN_EYE),
+    ),
+    "southern": _People(
+        0.20,
+        ((0.76, 0.56, 0.43), (0.70, 0.50, 0.37), (0.80, 0.61, 0.48), (0.65, 0.46, 0.34)),
+        (_BLACK, _BLACK, _DARK),
+        (_DARK_EYE, _BROWN_EYE),
+    ),
+    "dark": _People(
+        0.12,
+        ((0.52, 0.36, 0.27), (0.47, 0.32, 0.24), (0.57, 0.40, 0.30), (0.43, 0.29, 0.22)),
+        (_BLACK, (0.13, 0.10, 0.09)),
+        (_DARK_EYE, (0.24, 0.14, 0.09)),
+    ),
+}
+
+DYED = 0.25
+"""Share of women who colour their grey."""
+
+
+def sample_person(rng: np.random.Generator, female: bool, age: int) -> Person:
+    """A person of this gender and age; all else is drawn by lot."""
+    names = list(PEOPLES)
+    name = names[rng.choice(len(names), p=[PEOPLES[key].share for key in names])]
+    people = PEOPLES[name]
+    looks = jitter(rng, float(age), 2.0)
+    return Person(
+        female=female,
+        age=age,
+        looks=looks,
+        people=name,
+        skin=_varied(rng, people.skins, 0.015),
+        hair=_varied(rng, people.hairs, 0.012),
+        grey=_grey(rng, female, looks),
+        iris=_varied(rng, people.irises, 0.02),
+    )
+
+
+def _varied(rng: np.random.Generator, colours: tuple[Colour, ...], sigma: float) -> Colour:
+    red, green, blue = colours[rng.integers(len(colours))]
+    lighter = jitter(rng, 0.0, sigma)
+    return red + lighter, green + lighter, blue + jitter(rng, lighter, sigma / 2)
+
+
+def _grey(rng: np.random.Generator, female: bool, looks: float) -> float:
+    onset = jitter(rng, 38.0 if female else 34.0, 2.5)
+    grey = ramp(looks, onset, onset + 32.0)
+    dyed = rng.random() < DYED and female
+    return grey * 0.4 if dyed else grey

@@ -1,0 +1,256 @@
+"""Sample data that any machine has: drawn portraits in the competition's layout, with the truth beside them.
+
+    python shared/sample_data.py --people 60 --eval-people 20 --out data/sample --seed 0
+
+    <out>/train/train.csv          id, gender, race, age, path
+    <out>/train/images/<path>/     mask1..mask5, incorrect_mask, normal (.jpg)
+    <out>/eval/info.csv            ImageID, ans (all 0)
+    <out>/eval/images/             pictures of other persons under opaque names
+    <out>/eval_solution.csv        ImageID, ans, person, mask, gender, age
+    <out>/sample.json              the options it was drawn with
+
+The same options draw the same pictures on one machine, whatever the number of workers; a killed run is completed by the
+same command. The tables come last: where they are, the sample is whole.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import joblib
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from shared import labels
+from shared.commands import run
+from shared.errors import UserError
+from shared.portraits import Portrait, draw_person
+from shared.portraits.person import OLDEST, YOUNGEST
+
+BAND_SHARES = (0.47, 0.43, 0.10)
+"""Of the competition's persons, by age band."""
+FEMALE_SHARE = 0.61
+CELLS = [(female, band) for female in (False, True) for band in range(len(labels.BANDS))]
+TOP_CODE = 60
+RACE = "Drawn"
+JPEG_QUALITY = 88
+DRAWING = 1
+"""Raised whenever the same options draw other pictures than before."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """Draw sample portraits in the competition's layout."""
+
+    people: int = 60
+    "Persons to train on, seven pictures each."
+    eval_people: int = 20
+    "Other persons, for the eval folder; 0 for none."
+    out: Path = Path("data/sample")
+    "The folder to make."
+    seed: int = 0
+    "The same seed draws the same pictures."
+    top_coded: bool = False
+    "Write ages above 60 as 60 in train.csv, as the competition does; eval_solution.csv keeps the drawn age."
+    workers: int | None = None
+    "Processes; one a core when not given."
+
+    def __post_init__(self) -> None:
+        for flag, count in (("--people", self.people), ("--eval-people", self.eval_people or len(CELLS))):
+            if count < len(CELLS):
+                raise UserError(f"{flag} {count}: at least {len(CELLS)}, one for every gender and age band")
+        if self.seed < 0:
+            raise UserError(f"--seed {self.seed}: must not be negative")
+        if self.workers is not None and self.workers < 1:
+            raise UserError(f"--workers {self.workers}: at least 1")
+
+
+@dataclass(frozen=True)
+class Sitting:
+    """One person to draw, and where each of the pictures goes."""
+
+    person: str
+    female: bool
+    age: int
+    """Years, as drawn."""
+    seed: tuple[int, int, int]
+    files: dict[str, Path]
+    """By picture kind."""
+
+    @property
+    def gender(self) -> str:
+        return labels.GENDERS[self.female]
+
+    def done(self) -> bool:
+        return all(file.exists() for file in self.files.values())
+
+
+def main(options: Options) -> None:
+    """Draw what is missing of the sample; raises `UserError` where the folder holds something else."""
+    _claim(options)
+    training, evaluation = plan_training(options), plan_evaluation(options)
+    missing = [sitting for sitting in (*training, *evaluation) if not sitting.done()]
+    tables = _tables(options, training, evaluation)
+    if not missing and all(path.exists() for path in tables):
+        print(f"{options.out} is already there: {_summary(options)}")
+        return
+    _draw_all(missing, options.workers or joblib.cpu_count())
+    for path, table in tables.items():
+        _replace(path, table.to_csv(index=False).encode())
+    print(f"{options.out}: {_summary(options)}")
+
+
+def plan_training(options: Options) -> list[Sitting]:
+    """The persons of the train folder, in the order of train.csv."""
+    sittings = []
+    for index, (female, age) in enumerate(_ages(options.people, options.seed, split=0)):
+        person = f"{index + 1:06d}"
+        written = min(age, TOP_CODE) if options.top_coded else age
+        folder = options.out / "train" / "images" / f"{person}_{labels.GENDERS[female]}_{RACE}_{written}"
+        files = {kind: folder / f"{kind}.jpg" for kind in labels.PICTURE_KINDS}
+        sittings.append(Sitting(person, female, age, (options.seed, 0, index), files))
+    return sittings
+
+
+def plan_evaluation(options: Options) -> list[Sitting]:
+    """The persons of the eval folder; their pictures' names say nothing."""
+    sittings = []
+    for index, (female, age) in enumerate(_ages(options.eval_people, options.seed, split=1)):
+        person = f"{options.people + index + 1:06d}"
+        folder = options.out / "eval" / "images"
+        files = {kind: folder / f"{_opaque(options.seed, person, kind)}.jpg" for kind in labels.PICTURE_KINDS}
+        sittings.append(Sitting(person, female, age, (options.seed, 1, index), files))
+    return sittings
+
+
+def _opaque(*parts: object) -> str:
+    return hashlib.sha1("/".join(map(str, parts)).encode()).hexdigest()
+
+
+def _ages(count: int, seed: int, split: int) -> list[tuple[bool, int]]:
+    """Gender and age of `count` persons, shuffled: the competition's shares, no cell empty, ages well spread."""
+    rng = np.random.default_rng((seed, split))
+    edges = (YOUNGEST, *labels.BAND_EDGES, OLDEST + 1)
+    persons = []
+    for (female, band), size in zip(CELLS, _cell_sizes(count), strict=True):
+        first, end = edges[band : band + 2]
+        places = (np.arange(size) + rng.random(size)) / max(size, 1)
+        persons += [(female, int(first + place * (end - first))) for place in places]
+    return [persons[index] for index in rng.permutation(len(persons))]
+
+
+def _cell_sizes(count: int) -> list[int]:
+    """Persons in each of `CELLS`: one, and the rest to whichever is furthest below its share."""
+    shares = [BAND_SHARES[band] * (FEMALE_SHARE if female else 1 - FEMALE_SHARE) for female, band in CELLS]
+    sizes = [min(count, 1)] * len(CELLS)
+    for _ in range(count - sum(sizes)):
+        lacking = [share * count - size for share, size in zip(shares, sizes, strict=True)]
+        sizes[lacking.index(max(lacking))] += 1
+    return sizes
+
+
+def _claim(options: Options) -> None:
+    """Mark the folder as a sample of these options; refuse one that is something else."""
+    stamp = options.out / "sample.json"
+    wanted = {"drawing": DRAWING, **asdict(options)}
+    for irrelevant in ("out", "workers"):
+        del wanted[irrelevant]
+    if stamp.exists():
+        _check_stamp(stamp, wanted)
+        return
+    if options.out.is_file() or (options.out.is_dir() and any(options.out.iterdir())):
+        raise UserError(f"{options.out} is there and is no sample of this command: name another folder with --out")
+    _replace(stamp, json.dumps(wanted, indent=2).encode())
+
+
+def _check_stamp(stamp: Path, wanted: dict[str, Any]) -> None:
+    try:
+        found = json.loads(stamp.read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(f"{stamp} cannot be read ({error}): delete {stamp.parent} or name another with --out") from None
+    if found != wanted:
+        raise UserError(
+            f"{stamp.parent} was drawn with other options ({stamp}: {json.dumps(found)}): "
+            f"delete it, or name another folder with --out"
+        )
+
+
+def _draw_all(sittings: list[Sitting], workers: int) -> None:
+    jobs = (joblib.delayed(_draw)(sitting) for sitting in sittings)
+    parallel = joblib.Parallel(n_jobs=min(workers, max(len(sittings), 1)), return_as="generator_unordered")
+    with tqdm(total=len(sittings) * len(labels.PICTURE_KINDS), desc="drawing", unit="picture") as bar:
+        for count in parallel(jobs):
+            bar.update(count)
+
+
+def _draw(sitting: Sitting) -> int:
+    """Draw and write one person's pictures; returns how many."""
+    cv2.setNumThreads(1)  # One process a core already.
+    portraits = draw_person(sitting.age, sitting.female, np.random.SeedSequence(sitting.seed))
+    return sum(_write(sitting.files[portrait.kind], portrait) for portrait in portraits)
+
+
+def _write(path: Path, portrait: Portrait) -> int:
+    _, encoded = cv2.imencode(".jpg", portrait.pixels[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    _replace(path, encoded.tobytes())
+    return 1
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _tables(options: Options, training: list[Sitting], evaluation: list[Sitting]) -> dict[Path, pd.DataFrame]:
+    """The csv files by path, in the order in which they are written."""
+    tables = {options.out / "train" / "train.csv": _train_table(training)}
+    if evaluation:
+        solution = _solution(evaluation)
+        tables[options.out / "eval" / "info.csv"] = solution[["ImageID"]].assign(ans=0)
+        tables[options.out / "eval_solution.csv"] = solution
+    return tables
+
+
+def _train_table(sittings: Iterable[Sitting]) -> pd.DataFrame:
+    rows = []
+    for sitting in sittings:
+        path = sitting.files[labels.NORMAL].parent.name
+        rows.append((sitting.person, sitting.gender, RACE, path.rpartition("_")[2], path))
+    return pd.DataFrame(rows, columns=["id", "gender", "race", "age", "path"])
+
+
+def _solution(sittings: Iterable[Sitting]) -> pd.DataFrame:
+    """Sorted by the opaque names, and so shuffled."""
+    rows = []
+    for sitting in sittings:
+        for kind, file in sitting.files.items():
+            mask = labels.mask_of(kind)
+            answer = labels.encode_class(mask, int(sitting.female), labels.age_band(sitting.age))
+            rows.append((file.name, answer, sitting.person, mask, sitting.gender, sitting.age))
+    table = pd.DataFrame(rows, columns=["ImageID", "ans", "person", "mask", "gender", "age"])
+    return table.sort_values("ImageID", ignore_index=True)
+
+
+def _summary(options: Options) -> str:
+    each = len(labels.PICTURE_KINDS)
+    text = f"{options.people} persons to train on ({options.people * each} pictures)"
+    if options.eval_people:
+        truth = options.out / "eval_solution.csv"
+        text += f", {options.eval_people} others to predict ({options.eval_people * each}; the truth is in {truth})"
+    return text
+
+
+if __name__ == "__main__":
+    run(main, Options())
