@@ -4,7 +4,7 @@ The specialists are taken to be independent given the picture, so the probabilit
 three. What is decided from these probabilities is another matter: `most_probable` is the plain way.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -21,8 +21,8 @@ Floats = NDArray[np.float64]
 def average_runs(runs: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """The mean of what several runs of a specialist say, over the pictures that all of them speak of.
 
-    Takes tables indexed by picture, as `predictions.read_predictions` gives them; gives the columns of numbers that
-    all of them have, in the order of the first.
+    Takes tables indexed by picture, as `predictions.read_predictions` gives them, and returns one with the columns of
+    numbers that all of them have. Order of pictures and columns is that of the first.
     """
     pictures = common([run.index for run in runs])
     columns = common([run.select_dtypes("number").columns for run in runs])
@@ -36,6 +36,11 @@ def common(indices: Sequence[pd.Index]) -> pd.Index:
     for index in indices[1:]:
         shared = shared[shared.isin(index)]
     return shared
+
+
+def fuse(answers: Mapping[str, pd.DataFrame]) -> Floats:
+    """Probabilities of the 18 classes (N, 18) from a table of the same N pictures for each of `SPECIALISTS`."""
+    return joint_probabilities(*(answers[task][list(classes)].to_numpy() for task, classes in SPECIALISTS.items()))
 
 
 def joint_probabilities(mask: Floats, gender: Floats, band: Floats) -> Floats:

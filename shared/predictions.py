@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from shared.atomic import replacing
 from shared.errors import UserError
@@ -30,9 +31,9 @@ def write_predictions(path: Path, table: pd.DataFrame) -> None:
 
     Raises `UserError` where the disk refuses; the file is then what it was before.
     """
-    columns = table.reset_index() if table.index.name == "picture" else table
     with replacing(path) as temporary:
-        columns.to_csv(temporary, index=False, float_format="%.7g", lineterminator="\n")
+        named = table.index.name == "picture"
+        table.to_csv(temporary, index=named, float_format="%.7g", lineterminator="\n")
 
 
 def read_predictions(path: Path, classes: Sequence[str]) -> pd.DataFrame:
@@ -42,14 +43,15 @@ def read_predictions(path: Path, classes: Sequence[str]) -> pd.DataFrame:
     a picture is there twice, a probability is no number of 0-1, or those of a picture are not one in sum.
     """
     table = _read(path)
-    _require_columns(path, table, ("picture", *classes))
-    _refuse(path, table, table["picture"] == "", "have no name")
-    _refuse(path, table, table["picture"].duplicated(), "are there twice")
+    _require_columns(path, table, classes)
+    _refuse(path, table, table.index == "", "have no name")
+    _refuse(path, table, table.index.duplicated(), "are there twice")
     numbers = _numbers(table, classes)
+    total = numbers.sum(axis=1)
     _refuse(path, table, ~numbers.ge(0).all(axis=1), "have a probability that is missing or below zero")
-    _refuse(path, table, (numbers.sum(axis=1) - 1).abs() > TOLERANCE, "have probabilities that do not sum to one")
-    table[list(classes)] = numbers.div(numbers.sum(axis=1), axis=0)
-    return table.set_index("picture")
+    _refuse(path, table, (total - 1).abs() > TOLERANCE, "have probabilities that do not sum to one")
+    table[list(classes)] = numbers.div(total, axis=0)
+    return table
 
 
 def read_held_out(path: Path, classes: Sequence[str]) -> pd.DataFrame:
@@ -57,19 +59,20 @@ def read_held_out(path: Path, classes: Sequence[str]) -> pd.DataFrame:
 
     Raises `UserError` also where there is no person, fold or class of that sort, or a person is in two folds.
     """
-    table = read_predictions(path, classes).reset_index()
+    table = read_predictions(path, classes)
     _require_columns(path, table, HELD_OUT)
     numbers = _numbers(table, ("fold", "truth"))
     whole = numbers.ge(0) & (numbers % 1 == 0)
+    wrong = ~whole["truth"] | (numbers["truth"] >= len(classes))
     _refuse(path, table, table["person"] == "", "have no person")
     _refuse(path, table, ~whole["fold"], "have no fold")
-    _refuse(path, table, ~whole["truth"] | (numbers["truth"] >= len(classes)), f"have no truth of 0-{len(classes) - 1}")
+    _refuse(path, table, wrong, f"have a truth that is none of 0-{len(classes) - 1}")
     table[["fold", "truth"]] = numbers.astype(np.int64)
     try:
         check_folds(table["person"], table["fold"])
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
-    return table.set_index("picture")
+    return table
 
 
 def some(names: Sequence[str]) -> str:
@@ -97,7 +100,8 @@ def _read(path: Path) -> pd.DataFrame:
         raise UserError(f"{path} is not a prediction file: {error}") from error
     if table.empty:
         raise UserError(f"{path} holds no predictions")
-    return table
+    _require_columns(path, table, ("picture",))
+    return table.set_index("picture")
 
 
 def _require_columns(path: Path, table: pd.DataFrame, columns: Sequence[str]) -> None:
@@ -111,7 +115,7 @@ def _numbers(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
     return table[list(columns)].apply(pd.to_numeric, errors="coerce").astype(np.float64)
 
 
-def _refuse(path: Path, table: pd.DataFrame, wrong: pd.Series, what: str) -> None:
-    if wrong.any():
-        names = table["picture"][wrong].tolist()
+def _refuse(path: Path, table: pd.DataFrame, wrong: ArrayLike, what: str) -> None:
+    names = table.index[np.asarray(wrong)].tolist()
+    if names:
         raise UserError(f"{path}: {len(names):,} of {len(table):,} pictures {what}: {some(names)}. Make it again")
