@@ -43,9 +43,20 @@ class Window:
         )
 
 
+def softmax(logits: Tensor) -> Tensor:
+    """For networks whose outputs exclude each other: (B, K) to (B, K)."""
+    return torch.softmax(logits, dim=1)
+
+
 def no_details(distribution: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
     """For specialists whose class probabilities say everything."""
     del distribution
+    return {}
+
+
+def no_scores(answers: pd.DataFrame, table: pd.DataFrame) -> dict[str, float]:
+    """For specialists whom macro F1 and accuracy measure fully."""
+    del answers, table
     return {}
 
 
@@ -76,12 +87,14 @@ class Specialist:
     """What the loss is told of each row of the manifest, (N,) or (N, ...)."""
     loss: Callable[[Tensor, Tensor], Tensor]
     """Logits (B, K) and targets (B, ...) to a scalar."""
-    distribution: Callable[[Tensor], Tensor] = partial(torch.softmax, dim=1)
+    distribution: Callable[[Tensor], Tensor] = softmax
     """Logits (B, K) to probabilities (B, K) that may be averaged."""
     class_probabilities: Callable[[NDArray[np.float64]], NDArray[np.float64]] = same
     """An averaged distribution (N, K) to (N, C) probabilities of the classes."""
     details: Callable[[NDArray[np.float64]], dict[str, NDArray[np.float64]]] = no_details
     """Further columns for the prediction files, (N,) each."""
+    further_scores: Callable[[pd.DataFrame, pd.DataFrame], dict[str, float]] = no_scores
+    """What else measures it, from its columns and the manifest, both indexed by picture."""
 
     def columns(self, distribution: NDArray[np.float64]) -> pd.DataFrame:
         """What the prediction files say of N pictures: a column for each class, then the details."""

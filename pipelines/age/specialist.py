@@ -1,0 +1,31 @@
+"""How old? Regression in years; the bands are read off the distribution at 30 and 60."""
+
+from functools import partial
+
+from pipelines.age.years import (
+    YEARS,
+    age_loss,
+    band_probabilities,
+    censored_targets,
+    mean_absolute_error,
+    year_columns,
+)
+from shared.labels import BANDS, age_band
+from shared.specialist import Specialist, Window
+from shared.training.augmentation import augmentation
+
+AGE = Specialist(
+    name="age",
+    classes=BANDS,
+    # Face and hairline, without much of what surrounds them.
+    window=Window(side=0.9, centre_y=0.5),
+    # Wrinkles are fine detail: little blur.
+    augmentation=partial(augmentation, blur=0.1, holes=0.3),
+    outputs=YEARS,
+    truth=lambda table: table["age"].map(age_band).to_numpy("int64"),
+    targets=censored_targets,
+    loss=age_loss,
+    class_probabilities=band_probabilities,
+    details=year_columns,
+    further_scores=mean_absolute_error,
+)

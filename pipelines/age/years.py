@@ -1,0 +1,76 @@
+"""Age as a distribution over years: its targets, its loss, and what is read off it.
+
+The loss joins the cross-entropy of a label spread over neighbouring years with the distance of the distribution's mean
+from the label, after DLDL-v2 (Gao et al., "Age Estimation Using Expectation of Label Distribution Learning", IJCAI
+2018). Where labels are top-coded, the label 60 only says "60 or older": such a target is censored, and the loss asks
+for nothing but probability above it (the likelihood of a Tobit model; Tobin, Econometrica 1958).
+"""
+
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from shared.labels import BAND_EDGES
+
+YEARS = 101
+"""One output for each year of age from 0 to 100."""
+
+SPREAD = 2.5
+"""Standard deviation in years of a label: annotators differ by more."""
+
+_TOP_HEAP = 4.0
+"""The oldest age is taken for top-coded where it is so many times as frequent as a year of the ten before it."""
+
+TopCode = int | Literal["auto", "none"]
+
+
+def censored_targets(table: pd.DataFrame, top_code: TopCode = "auto") -> NDArray[np.float32]:
+    """(N, 2): the age in years, and 1 where it stands for "this or older", else 0."""
+    ages = table["age"].to_numpy(np.float32)
+    limit = find_top_code(ages) if top_code == "auto" else top_code
+    censored = np.zeros_like(ages) if limit in (None, "none") else (ages >= float(limit)).astype(np.float32)
+    return np.stack([ages, censored], axis=1)
+
+
+def find_top_code(ages: NDArray[np.floating]) -> int | None:
+    """The age at which labels are top-coded, told by the heap that they leave at the oldest; None without a heap."""
+    oldest = ages.max()
+    at_top = (ages == oldest).sum()
+    a_year_before = ((ages >= oldest - 10) & (ages < oldest)).sum() / 10
+    return int(oldest) if at_top > _TOP_HEAP * max(a_year_before, 1) else None
+
+
+def age_loss(logits: Tensor, targets: Tensor) -> Tensor:
+    """Logits (B, YEARS) and targets (B, 2) as from `censored_targets` to a scalar."""
+    ages, censored = targets[:, 0].float(), targets[:, 1].bool()
+    years = torch.arange(YEARS, device=logits.device, dtype=logits.dtype)
+    log_p = logits.log_softmax(1)
+
+    label = torch.softmax(-((years - ages[:, None]) ** 2) / (2 * SPREAD**2), dim=1)
+    known = -(label * log_p).sum(1)
+    above = years >= ages[:, None]
+    at_least = -log_p.masked_fill(~above, -torch.inf).logsumexp(1)
+
+    gap = (log_p.exp() * years).sum(1) - ages
+    distance = torch.where(censored, (-gap).clamp(min=0), gap.abs())
+    return (torch.where(censored, at_least, known) + distance / SPREAD / 2).mean()
+
+
+def band_probabilities(distribution: NDArray[np.float64], edges: tuple[int, ...] = BAND_EDGES) -> NDArray[np.float64]:
+    """Probabilities of years (N, YEARS) to probabilities of the bands (N, len(edges) + 1)."""
+    return np.stack([part.sum(1) for part in np.split(distribution, edges, axis=1)], axis=1)
+
+
+def year_columns(distribution: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+    """`age`, the mean in years, and the distribution it is the mean of as `year_0` to `year_100`."""
+    mean = distribution @ np.arange(YEARS)
+    return {"age": mean, **{f"year_{year}": distribution[:, year] for year in range(YEARS)}}
+
+
+def mean_absolute_error(answers: pd.DataFrame, table: pd.DataFrame) -> dict[str, float]:
+    """In years, of the distribution's mean."""
+    return {"mae_years": float((answers["age"] - table["age"]).abs().mean())}

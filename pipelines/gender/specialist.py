@@ -1,0 +1,16 @@
+"""Male or female?"""
+
+from functools import partial
+
+from shared.labels import GENDERS
+from shared.specialist import Window, classifier
+from shared.training.augmentation import augmentation
+
+GENDER = classifier(
+    name="gender",
+    classes=GENDERS,
+    # The whole crop: hair and neck say much where a mask hides the rest.
+    window=Window(),
+    augmentation=partial(augmentation, holes=0.3),
+    label_smoothing=0.05,
+)

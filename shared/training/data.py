@@ -1,0 +1,117 @@
+"""From crops to batches: the same picture, epoch and seed give the same tensor in any process, and after a resume."""
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from shared.crops import CropSet
+from shared.specialist import Window
+
+Batch = tuple[Tensor, Tensor]
+"""uint8 pictures (B, size, size, 3) and their targets (B, ...)."""
+
+
+class Draw(NamedTuple):
+    """One picture to be read, and the seed of its augmentation."""
+
+    index: int
+    seed: int
+
+
+class CropDataset(Dataset[Batch]):
+    """A specialist's window of each crop, with what the loss is told of it."""
+
+    def __init__(
+        self,
+        crops: CropSet,
+        pictures: list[str],
+        targets: NDArray[Any],
+        window: Window,
+        size: int,
+        augmentation: Callable[..., dict[str, Any]] | None = None,
+    ):
+        self._crops = crops
+        self._pictures = pictures
+        self._targets = torch.from_numpy(targets)
+        self._window = window
+        self._size = size
+        self._augmentation = augmentation
+
+    def __len__(self) -> int:
+        return len(self._pictures)
+
+    def __getitem__(self, draw: Draw) -> Batch:
+        picture = self._window.cut(self._crops.read(self._pictures[draw.index]), self._size)
+        if self._augmentation is not None:
+            # Seeded picture by picture: which worker draws it, and what it drew before, must not matter.
+            self._augmentation.set_random_seed(draw.seed)  # type: ignore[attr-defined]
+            picture = self._augmentation(image=picture)["image"]
+        return torch.from_numpy(picture), self._targets[draw.index]
+
+
+class InOrder(Sampler[Draw]):
+    """Every picture once, first to last."""
+
+    def __init__(self, count: int):
+        self._count = count
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[Draw]:
+        return (Draw(index, 0) for index in range(self._count))
+
+
+class Shuffled(Sampler[Draw]):
+    """As many draws as there are pictures: each once, or, with classes to balance, every class equally often."""
+
+    def __init__(self, count: int, seed: int, balanced: NDArray[np.int64] | None = None):
+        """`balanced` holds the class of each picture, (count,)."""
+        self._count = count
+        self._seed = seed
+        self._epoch = 0
+        self._weights: NDArray[np.float64] | None = None
+        if balanced is not None:
+            weights = 1 / np.bincount(balanced)[balanced]
+            self._weights = weights / weights.sum()
+
+    def __len__(self) -> int:
+        return self._count
+
+    def set_epoch(self, epoch: int) -> None:
+        self._epoch = epoch
+
+    def __iter__(self) -> Iterator[Draw]:
+        rng = np.random.default_rng((self._seed, self._epoch))
+        if self._weights is None:
+            order = rng.permutation(self._count)
+        else:
+            order = rng.choice(self._count, size=self._count, p=self._weights)
+        seeds = rng.integers(2**31, size=self._count)
+        return (Draw(int(index), int(seed)) for index, seed in zip(order, seeds, strict=True))
+
+
+def batches(dataset: CropDataset, sampler: Sampler[Draw], batch_size: int, workers: int) -> DataLoader[Batch]:
+    """A loader of uint8 batches. A `Shuffled` one leaves a rest smaller than a batch out; `InOrder` never drops any."""
+    return DataLoader(
+        dataset,
+        sampler=sampler,
+        batch_size=batch_size,
+        num_workers=workers,
+        drop_last=isinstance(sampler, Shuffled) and len(dataset) > batch_size,
+        pin_memory=torch.cuda.is_available(),
+        persistent_workers=workers > 0,
+        worker_init_fn=_one_thread if workers else None,
+    )
+
+
+def _one_thread(worker: int) -> None:
+    """The cores belong to the training; a reader that spreads over them slows it down."""
+    del worker
+    cv2.setNumThreads(0)

@@ -1,0 +1,20 @@
+"""The accelerator of a command: device placement, half precision and several processes are accelerate's business."""
+
+from typing import Literal
+
+import torch
+from accelerate import Accelerator
+
+from shared.errors import UserError
+
+DeviceName = Literal["auto", "cpu", "cuda"]
+Precision = Literal["no", "fp16", "bf16"]
+
+
+def accelerator_for(device: DeviceName, mixed_precision: Precision = "no") -> Accelerator:
+    """Raises `UserError` where the device is not to be had, or cannot do the precision."""
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UserError("--device cuda: torch sees no GPU here; --device auto takes the CPU where there is none")
+    if mixed_precision == "fp16" and (device == "cpu" or not torch.cuda.is_available()):
+        raise UserError("--mixed-precision fp16 needs a GPU; on a CPU take no or bf16")
+    return Accelerator(cpu=device == "cpu", mixed_precision=mixed_precision)

@@ -1,0 +1,215 @@
+"""Training on all folds but one: epochs, the best of them by held-out macro F1, resume to the same result."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import timm.optim
+import timm.utils
+import torch
+from accelerate import Accelerator
+from accelerate.utils import set_seed
+from numpy.typing import NDArray
+from torch import nn
+from tqdm import tqdm
+
+from shared.crops import CropSet
+from shared.errors import UserError
+from shared.folds import check_folds
+from shared.metrics import macro_f1
+from shared.specialist import Specialist
+from shared.training.checkpoint import load_checkpoint, save_checkpoint
+from shared.training.data import CropDataset, InOrder, Shuffled, batches
+from shared.training.folders import CHECKPOINT, WEIGHTS
+from shared.training.network import Network
+from shared.training.options import TrainOptions
+from shared.training.prediction import PLAIN, predict_distribution
+from shared.training.schedules import Schedule
+from shared.training.weights import Passport, save_weights
+
+_STEPS_BETWEEN_CHECKS = 10
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One line of a fold's history: `loss` of training pictures, `macro_f1` of held-out ones, seconds by the clock."""
+
+    epoch: int
+    loss: float
+    macro_f1: float
+    lr: float
+    seconds: float
+
+
+class FoldTraining:
+    """One network, trained on the pictures of the other folds and scored on those of its own."""
+
+    def __init__(
+        self,
+        specialist: Specialist,
+        options: TrainOptions,
+        table: pd.DataFrame,
+        crops: CropSet,
+        fold: int,
+        folder: Path,
+        accelerator: Accelerator,
+    ):
+        """`table` is the manifest with a column `fold`. Raises `UserError` where a person is in two folds."""
+        check_folds(table["person"], table["fold"])
+        held_out = (table["fold"] == fold).to_numpy()
+        self._specialist = specialist
+        self._options = options
+        self._seed = (options.seed * options.folds + fold) % 2**32
+        self._folder = folder
+        self._accelerator = accelerator
+        self._truth = specialist.truth(table)[held_out]
+        self._passport = Passport.of(specialist, options.backbone, options.size, crops.recipe)
+        self._history: list[Epoch] = []
+        self._prepare_data(table, crops, held_out)
+        self._prepare_network()
+
+    def _prepare_data(self, table: pd.DataFrame, crops: CropSet, held_out: NDArray[np.bool_]) -> None:
+        targets = self._specialist.targets(table)
+
+        def dataset(rows: NDArray[np.bool_], augmentation: Callable[..., Any] | None) -> CropDataset:
+            pictures = table["picture"][rows].tolist()
+            window, size = self._specialist.window, self._options.size
+            return CropDataset(crops.keep(pictures), pictures, targets[rows], window, size, augmentation)
+
+        options = self._options
+        train_set, held_out_set = dataset(~held_out, self._specialist.augmentation()), dataset(held_out, None)
+        classes = self._specialist.truth(table)[~held_out] if options.balance else None
+        self._order = Shuffled(len(train_set), self._seed, classes)
+        self._train_loader, self._held_out_loader = self._accelerator.prepare(
+            batches(train_set, self._order, options.batch_size, options.workers),
+            batches(held_out_set, InOrder(len(held_out_set)), options.batch_size, options.workers),
+        )
+
+    def _prepare_network(self) -> None:
+        options = self._options
+        set_seed(self._seed)
+        bare = Network(
+            options.backbone, self._specialist.outputs, options.dropout, options.pretrained, options.mean, options.std
+        )
+        groups = timm.optim.param_groups_weight_decay(bare, options.weight_decay)
+        optimizer = torch.optim.AdamW(groups, lr=options.lr)
+        self._schedule = Schedule(options.scheduler, optimizer, options.epochs, len(self._train_loader), options.lr)
+        self._network, self._optimizer = self._accelerator.prepare(bare, optimizer)
+        self._bare = bare
+        self._average = timm.utils.ModelEmaV3(bare, decay=options.ema, use_warmup=True) if options.ema else None
+
+    @property
+    def _scored(self) -> nn.Module:
+        """The network that is scored and kept: the moving average where there is one."""
+        return self._average.module if self._average else self._bare
+
+    def run(self) -> list[Epoch]:
+        """Train the epochs that are missing and return the history; the best network lies in the folder, whole.
+
+        Raises `UserError` when the loss is no longer finite.
+        """
+        self._resume()
+        steps = len(self._train_loader)
+        with tqdm(
+            total=self._options.epochs * steps,
+            initial=len(self._history) * steps,
+            desc=f"{self._specialist.name} {self._folder.name}",
+            unit="step",
+            disable=not self._accelerator.is_main_process,
+        ) as bar:
+            while len(self._history) < self._options.epochs:
+                self._history.append(self._one_epoch(bar))
+                self._keep()
+        return self._history
+
+    def _one_epoch(self, bar: "tqdm[Any]") -> Epoch:
+        started = time.perf_counter()
+        lr = self._optimizer.param_groups[0]["lr"]
+        loss = self._train_epoch(bar)
+        score = self._score()
+        self._schedule.after_epoch(score)
+        bar.set_postfix(loss=f"{loss:.3f}", macro_f1=f"{score:.3f}")
+        return Epoch(len(self._history), loss, score, lr, round(time.perf_counter() - started, 1))
+
+    def _train_epoch(self, bar: "tqdm[Any]") -> float:
+        epoch = len(self._history)
+        # Whatever draws at random from here on depends on the epoch alone, and so is the same after a resume.
+        set_seed((self._seed + 1000003 * (epoch + 1)) % 2**32)
+        self._order.set_epoch(epoch)
+        self._network.train()
+        total = torch.zeros((), device=self._accelerator.device)
+        for step, (pictures, targets) in enumerate(self._train_loader, start=1):
+            total += self._train_step(pictures, targets)
+            if self._average is not None:
+                self._average.update(self._bare, step=epoch * len(self._train_loader) + step)
+            bar.update()
+            if step % _STEPS_BETWEEN_CHECKS == 0 or step == len(self._train_loader):
+                bar.set_postfix(loss=f"{self._checked_mean(total, step):.3f}", refresh=False)
+        return self._checked_mean(total, len(self._train_loader))
+
+    def _train_step(self, pictures: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        with self._accelerator.autocast():
+            logits = self._network(pictures)
+        loss = self._specialist.loss(logits.float(), targets)
+        self._accelerator.backward(loss)
+        self._optimizer.step()
+        self._optimizer.zero_grad()
+        self._schedule.after_batch()
+        return loss.detach()
+
+    def _checked_mean(self, total: torch.Tensor, steps: int) -> float:
+        mean = total.item() / steps
+        if not math.isfinite(mean):
+            half = ", --mixed-precision no" if self._options.mixed_precision != "no" else ""
+            raise UserError(
+                f"the loss of {self._specialist.name} {self._folder.name} became {mean} in epoch {len(self._history)}: "
+                f"try a lower --lr (now {self._options.lr:g}), --scheduler one-cycle{half}. "
+                "The epochs before it are kept; --overwrite starts anew"
+            )
+        return mean
+
+    def _score(self) -> float:
+        """Macro F1 over the specialist's own classes on every held-out picture."""
+        distribution = predict_distribution(
+            self._specialist, self._scored, self._held_out_loader, PLAIN, self._accelerator
+        )
+        answers = self._specialist.class_probabilities(distribution).argmax(1)
+        return macro_f1(self._truth, answers, len(self._specialist.classes))
+
+    def _keep(self) -> None:
+        """The weights, where this epoch is the best; then where the training stands."""
+        if not self._accelerator.is_main_process:
+            return
+        scores = [epoch.macro_f1 for epoch in self._history]
+        if scores.index(max(scores)) == len(scores) - 1:
+            save_weights(self._folder / WEIGHTS, self._scored.state_dict(), self._passport)
+        save_checkpoint(self._folder / CHECKPOINT, self._state())
+
+    def _state(self) -> dict[str, Any]:
+        scaler = self._accelerator.scaler
+        return {
+            "history": [asdict(epoch) for epoch in self._history],
+            "network": self._bare.state_dict(),
+            "average": self._average.module.state_dict() if self._average else {},
+            "optimizer": self._optimizer.state_dict(),
+            "schedule": self._schedule.state_dict(),
+            "scaler": scaler.state_dict() if scaler else {},
+        }
+
+    def _resume(self) -> None:
+        state = load_checkpoint(self._folder / CHECKPOINT)
+        if state is None:
+            return
+        self._history = [Epoch(**epoch) for epoch in state["history"]]
+        self._bare.load_state_dict(state["network"])
+        if self._average is not None:
+            self._average.module.load_state_dict(state["average"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._schedule.load_state_dict(state["schedule"])
+        if self._accelerator.scaler is not None:
+            self._accelerator.scaler.load_state_dict(state["scaler"])

@@ -1,0 +1,34 @@
+"""Where things are: the crops of a split, and the files of a run.
+
+outputs/TASK/run.json       what was run, on what, and how it scored
+outputs/TASK/oof.csv        held-out answers of the folds trained so far
+outputs/TASK/eval.csv       answers for the eval pictures, averaged over those folds
+outputs/TASK/fold0/         weights.safetensors, history.csv, oof.csv; resume.pt while it is trained
+"""
+
+from pathlib import Path
+
+from shared.manifest import split_folder
+
+RUN, OOF, EVAL = "run.json", "oof.csv", "eval.csv"
+WEIGHTS, HISTORY, CHECKPOINT = "weights.safetensors", "history.csv", "resume.pt"
+
+
+def crop_folder(crops: Path, data: Path, split: str) -> Path:
+    """The crops of a split lie in a folder of its name, or, where `data` is that split alone, in `crops` itself."""
+    return crops if split_folder(data, split) == data else crops / split
+
+
+def run_folder(outputs: Path | None, specialist: str) -> Path:
+    """`outputs`, or the specialist's own place when it is None."""
+    return outputs or Path("outputs") / specialist
+
+
+def fold_folder(run: Path, fold: int) -> Path:
+    return run / f"fold{fold}"
+
+
+def finished_folds(run: Path) -> dict[int, Path]:
+    """Fold number -> folder of the folds that are trained to the end; their oof.csv is written last."""
+    folders = {int(folder.name.removeprefix("fold")): folder for folder in run.glob("fold[0-9]*") if folder.is_dir()}
+    return {fold: folders[fold] for fold in sorted(folders) if (folders[fold] / OOF).exists()}

@@ -1,0 +1,100 @@
+"""The options that the three specialists' `train` commands share."""
+
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from shared.errors import UserError
+from shared.training.backbones import DEFAULT_BACKBONE
+from shared.training.devices import DeviceName, Precision
+from shared.training.network import Rgb
+from shared.training.prediction import ViewsName
+from shared.training.schedules import SchedulerName
+
+# Where the work is done and how fast, but not what comes out of it.
+_WITHOUT_EFFECT = ("data", "crops", "outputs", "only_fold", "device", "workers", "fixes", "skip_bad", "overwrite")
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """Train one specialist on aligned crops, fold by fold; writes oof.csv, eval.csv, weights and run.json."""
+
+    data: Path = Path("data")
+    """The competition folder: train/train.csv with train/images, eval/info.csv with eval/images."""
+    crops: Path = Path("crops")
+    """What shared/crop_faces.py made of it."""
+    outputs: Path | None = None
+    """Where the results go; outputs/TASK when left out."""
+    folds: int = 5
+    """The persons are split into this many parts; each fold holds one of them out."""
+    only_fold: int | None = None
+    """Train this fold alone, 0 to FOLDS-1; later calls add the others."""
+    epochs: int = 8
+    """Passes over the training pictures."""
+    size: int = 112
+    """Pixels a side of what the network sees."""
+    batch_size: int = 32
+    """Pictures per step, on each process."""
+    lr: float = 1e-3
+    """The highest learning rate (AdamW)."""
+    weight_decay: float = 0.02
+    """AdamW's, on weights but not on biases and norms."""
+    scheduler: SchedulerName = "one-cycle"
+    """How the learning rate changes: step (a third of the way, twice, to a tenth), cosine, one-cycle, plateau, none."""
+    backbone: str = DEFAULT_BACKBONE
+    """Any timm model name."""
+    pretrained: bool = True
+    """Start from ImageNet weights; --no-pretrained from random ones."""
+    dropout: float = 0.2
+    """Before the head, 0 to below 1."""
+    balance: bool = False
+    """Draw pictures so that every class of this specialist comes equally often."""
+    ema: float = 0.99
+    """Decay of the moving average of the weights that is scored and kept, with warm-up; 0 switches it off."""
+    views: ViewsName = "flip"
+    """Test-time views averaged: the crop alone, with its mirror image, or those and four small shifts of both."""
+    mean: Rgb | None = None
+    """RGB mean, 0 to 1, that pictures are normalised with; the backbone's own when left out."""
+    std: Rgb | None = None
+    """RGB standard deviation, 0 to 1, likewise."""
+    mixed_precision: Precision = "no"
+    """Half precision where the device is faster with it."""
+    device: DeviceName = "auto"
+    """auto takes a GPU where there is one."""
+    workers: int = 1
+    """Processes that read and augment pictures beside the training; 0 reads in the training process."""
+    seed: int = 0
+    """Of weights, drawing order, augmentation and dropout; the folds do not depend on it."""
+    fixes: tuple[Path, ...] = ()
+    """Label corrections (id, picture, field, value), such as shared/fixes/boostcamp.csv."""
+    skip_bad: bool = False
+    """Leave rows of train.csv and info.csv out that cannot be used, and list them in rejected.csv."""
+    overwrite: bool = False
+    """Discard what a run with other options left in the outputs folder."""
+
+    def __post_init__(self) -> None:
+        requirements = {
+            "--folds": (self.folds >= 2, "at least 2", self.folds),
+            "--only-fold": (self.only_fold in (None, *range(self.folds)), f"0 to {self.folds - 1}", self.only_fold),
+            "--epochs": (self.epochs >= 1, "at least 1", self.epochs),
+            "--size": (self.size >= 32, "at least 32 pixels", self.size),
+            "--batch-size": (self.batch_size >= 2, "at least 2, for batch norm", self.batch_size),
+            "--lr": (0 < self.lr < math.inf, "above 0", self.lr),
+            "--weight-decay": (0 <= self.weight_decay < math.inf, "0 or more", self.weight_decay),
+            "--dropout": (0 <= self.dropout < 1, "0 to below 1", self.dropout),
+            "--ema": (0 <= self.ema < 1, "0 to below 1", self.ema),
+            "--workers": (self.workers >= 0, "0 or more", self.workers),
+            "--seed": (0 <= self.seed < 2**32, "0 to 4294967295", self.seed),
+        }
+        for flag, (holds, wanted, value) in requirements.items():
+            if not holds:
+                raise UserError(f"{flag} must be {wanted}, not {value}")
+
+    def identity(self) -> dict[str, Any]:
+        """The options that decide the numbers, as JSON knows them; two runs that agree in them may share a folder."""
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in asdict(self).items()
+            if name not in _WITHOUT_EFFECT
+        }

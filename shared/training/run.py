@@ -1,0 +1,176 @@
+"""All folds of one specialist: where `python -m pipelines.TASK.train` leads. Files: see `shared.training.folders`."""
+
+import hashlib
+import json
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from accelerate import Accelerator
+
+from shared.atomic import replacing, write_text
+from shared.crops import UNREADABLE, CropSet, open_crops
+from shared.errors import UserError
+from shared.folds import assign_folds
+from shared.manifest import load_evaluation, load_training, split_folder, split_folders
+from shared.metrics import accuracy, macro_f1
+from shared.predictions import read_held_out, write_predictions
+from shared.provenance import provenance
+from shared.specialist import Specialist
+from shared.training.devices import accelerator_for
+from shared.training.ensemble import answer
+from shared.training.fold import FoldTraining
+from shared.training.folders import (
+    CHECKPOINT,
+    EVAL,
+    HISTORY,
+    OOF,
+    RUN,
+    WEIGHTS,
+    crop_folder,
+    finished_folds,
+    fold_folder,
+    run_folder,
+)
+from shared.training.options import TrainOptions
+
+
+def train(specialist: Specialist, options: TrainOptions) -> None:
+    """Train the folds that are not trained yet, then answer for held-out and eval pictures.
+
+    Raises `UserError` where data or crops are missing, or the outputs folder holds a run with other options.
+    """
+    run = run_folder(options.outputs, specialist.name)
+    table, crops = labelled_crops(options)
+    eval_crops = _eval_crops(options)
+    identity = {"options": options.identity(), "data": _fingerprint(table, crops), "recipe": crops.recipe}
+    accelerator = accelerator_for(options.device, options.mixed_precision)
+    if accelerator.is_main_process:
+        _claim(run, identity, options.overwrite)
+    accelerator.wait_for_everyone()
+    for fold in range(options.folds) if options.only_fold is None else (options.only_fold,):
+        if fold not in finished_folds(run):
+            _train_fold(specialist, options, table, crops, fold, fold_folder(run, fold), accelerator)
+            accelerator.wait_for_everyone()
+    weights = [folder / WEIGHTS for folder in finished_folds(run).values()]
+    if eval_crops is not None:
+        answers = _answer(specialist, weights, eval_crops, options, accelerator)
+    if accelerator.is_main_process:
+        _collect(specialist, run, table)
+        if eval_crops is not None:
+            write_predictions(run / EVAL, answers)
+
+
+def labelled_crops(options: TrainOptions) -> tuple[pd.DataFrame, CropSet]:
+    """The manifest with a column `fold`, and its crops; pictures that could not be read are left out."""
+    table = load_training(split_folder(options.data, "train"), options.fixes, options.skip_bad)
+    crops = open_crops(crop_folder(options.crops, options.data, "train")).keep(table["picture"])
+    readable = (crops.index["found"] != UNREADABLE).to_numpy()
+    table = table[readable].reset_index(drop=True)
+    return table.assign(fold=table["person"].map(assign_folds(table, options.folds))), crops.keep(table["picture"])
+
+
+def _eval_crops(options: TrainOptions) -> CropSet | None:
+    """The crops of the eval pictures, if the data has any; asked for before hours are spent on training."""
+    if "eval" not in split_folders(options.data):
+        return None
+    pictures = load_evaluation(split_folder(options.data, "eval"), options.skip_bad)["picture"]
+    return open_crops(crop_folder(options.crops, options.data, "eval")).keep(pictures)
+
+
+def _fingerprint(table: pd.DataFrame, crops: CropSet) -> str:
+    """Changes with any label, any fold and any source picture, but not with where they lie."""
+    known = table[["picture", "person", "mask", "gender", "age", "fold"]].to_csv(index=False)
+    return hashlib.sha256((known + crops.index["fingerprint"].to_csv()).encode()).hexdigest()[:16]
+
+
+def _claim(run: Path, identity: dict[str, Any], overwrite: bool) -> None:
+    """Make the folder this run's own; raises `UserError` where another run's results are in it."""
+    if overwrite:
+        for folder in run.glob("fold[0-9]*"):
+            shutil.rmtree(folder)
+        for name in (RUN, OOF, EVAL):
+            (run / name).unlink(missing_ok=True)
+    if (run / RUN).exists():
+        _refuse_other_run(run, json.loads((run / RUN).read_text()), identity)
+    else:
+        write_text(run / RUN, _json({**identity, "provenance": provenance()}))
+
+
+def _refuse_other_run(run: Path, found: dict[str, Any], identity: dict[str, Any]) -> None:
+    mine, theirs = identity["options"], found.get("options", {})
+    changes = [
+        f"--{name.replace('_', '-')} was {theirs.get(name)}, now {mine.get(name)}"
+        for name in {**theirs, **mine}
+        if theirs.get(name) != mine.get(name)
+    ]
+    changes += [
+        f"the {what} changed"
+        for what, key in (("labels, pictures or folds", "data"), ("crop recipe", "recipe"))
+        if found.get(key) != identity[key]
+    ]
+    if changes:
+        raise UserError(
+            f"{run} holds a run of another kind ({'; '.join(changes)}). "
+            "Keep it and name another folder with --outputs, or discard it with --overwrite"
+        )
+
+
+def _train_fold(
+    specialist: Specialist,
+    options: TrainOptions,
+    table: pd.DataFrame,
+    crops: CropSet,
+    fold: int,
+    folder: Path,
+    accelerator: Accelerator,
+) -> None:
+    """Train one fold, then let its best network answer for the pictures it has not seen."""
+    history = FoldTraining(specialist, options, table, crops, fold, folder, accelerator).run()
+    accelerator.wait_for_everyone()
+    held_out = table[table["fold"] == fold].reset_index(drop=True)
+    answers = _answer(specialist, [folder / WEIGHTS], crops.keep(held_out["picture"]), options, accelerator)
+    if not accelerator.is_main_process:
+        return
+    known = held_out[["picture", "person", "fold"]].assign(truth=specialist.truth(held_out))
+    with replacing(folder / HISTORY) as temporary:
+        pd.DataFrame([asdict(epoch) for epoch in history]).to_csv(temporary, index=False)
+    write_predictions(folder / OOF, pd.concat([known, answers.drop(columns="picture")], axis="columns"))
+    (folder / CHECKPOINT).unlink()
+
+
+def _answer(
+    specialist: Specialist, weights: list[Path], crops: CropSet, options: TrainOptions, accelerator: Accelerator
+) -> pd.DataFrame:
+    return answer(specialist, weights, crops, options.views, options.batch_size, options.workers, accelerator)
+
+
+def _collect(specialist: Specialist, run: Path, table: pd.DataFrame) -> None:
+    """Join the folds' held-out answers, add their scores to run.json, and print them."""
+    folds = finished_folds(run)
+    parts = {fold: read_held_out(folder / OOF, specialist.classes) for fold, folder in folds.items()}
+    write_predictions(run / OOF, pd.concat(parts.values()))
+    scores = {f"fold{fold}": _scores(specialist, part, table) for fold, part in parts.items()}
+    scores["held out"] = _scores(specialist, pd.concat(parts.values()), table)
+    seconds = {f"fold{fold}": pd.read_csv(folder / HISTORY)["seconds"].sum() for fold, folder in folds.items()}
+    known = json.loads((run / RUN).read_text())
+    write_text(run / RUN, _json({**known, "scores": scores, "seconds": seconds}))
+    print(pd.DataFrame(scores).T.to_string(float_format="{:.3f}".format))
+    print(f"{specialist.name}: {len(folds)} of {known['options']['folds']} folds trained, results in {run}")
+
+
+def _scores(specialist: Specialist, answers: pd.DataFrame, table: pd.DataFrame) -> dict[str, float]:
+    predicted = answers[list(specialist.classes)].to_numpy().argmax(1)
+    labels = table.set_index("picture").loc[answers.index]
+    return {
+        "pictures": len(answers),
+        "macro_f1": macro_f1(answers["truth"], predicted, len(specialist.classes)),
+        "accuracy": accuracy(answers["truth"], predicted),
+        **specialist.further_scores(answers, labels),
+    }
+
+
+def _json(content: dict[str, Any]) -> str:
+    return json.dumps(content, indent=2) + "\n"

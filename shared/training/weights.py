@@ -1,0 +1,93 @@
+"""Trained networks as files that are safe to open: safetensors, with all that is needed to use them in the header."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import safetensors.torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from shared.atomic import replacing
+from shared.crops import CropSet
+from shared.errors import UserError
+from shared.specialist import Specialist
+from shared.training.network import Network
+
+_HEADER = "face18"
+
+
+@dataclass(frozen=True)
+class Passport:
+    """What must be known of weights to use them as they were trained."""
+
+    specialist: str
+    classes: list[str]
+    window: dict[str, float]
+    backbone: str
+    outputs: int
+    size: int
+    recipe: str
+    """Id of the recipe of the crops they were trained on."""
+
+    @classmethod
+    def of(cls, specialist: Specialist, backbone: str, size: int, recipe: str) -> "Passport":
+        """What weights trained for this specialist must carry."""
+        return cls(
+            specialist=specialist.name,
+            classes=list(specialist.classes),
+            window=asdict(specialist.window),
+            backbone=backbone,
+            outputs=specialist.outputs,
+            size=size,
+            recipe=recipe,
+        )
+
+    def check(self, path: Path, specialist: Specialist, crops: CropSet) -> None:
+        """Raises `UserError` unless these weights are of this specialist as it is now, and for crops of this recipe."""
+        wanted = Passport.of(specialist, self.backbone, self.size, self.recipe)
+        for name, value in asdict(self).items():
+            if value != getattr(wanted, name):
+                raise UserError(
+                    f"{path} was trained with {name} {value}, this is {getattr(wanted, name)}: train it again"
+                )
+        if crops.recipe != self.recipe:
+            raise UserError(
+                f"{path} was trained on crops of recipe {self.recipe}, those in {crops.folder} are of {crops.recipe}: "
+                "make the crops with the version of face18 that trained the weights, or train again"
+            )
+
+
+def save_weights(path: Path, tensors: dict[str, Tensor], passport: Passport) -> None:
+    """Write a network's state, whole or not at all."""
+    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with replacing(path) as temporary:
+        safetensors.torch.save_file(contiguous, temporary, metadata={_HEADER: json.dumps(asdict(passport))})
+
+
+def load_weights(path: Path) -> Network:
+    """The network of a weights file, in evaluation mode.
+
+    Raises `UserError` where the file is missing, cut short, no safetensors file, or not one of ours.
+    """
+    passport = read_passport(path)
+    network = Network(passport.backbone, passport.outputs, dropout=0.0, pretrained=False)
+    try:
+        network.load_state_dict(safetensors.torch.load_file(path))
+    except (RuntimeError, SafetensorError) as error:
+        raise UserError(f"{path} does not fit its own backbone {passport.backbone}; train this fold again") from error
+    return network.eval()
+
+
+def read_passport(path: Path) -> Passport:
+    """Only the header of a weights file; raises `UserError` as `load_weights` does."""
+    if not path.is_file():
+        raise UserError(f"{path} is missing; train this fold first")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+        return Passport(**json.loads(metadata[_HEADER]))
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path} is no whole safetensors file ({error}); train this fold again") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path} holds tensors, but not of face18's training; train this fold again") from error
