@@ -16,6 +16,7 @@ import pandas as pd
 
 from shared.atomic import replacing
 from shared.commands import run
+from shared.competition.solution import read_solution
 from shared.errors import UserError
 from shared.figures import draw_confusion
 from shared.fusion import SPECIALISTS, average_runs, common, fuse, most_probable
@@ -25,7 +26,6 @@ from shared.manifest import list_pictures, split_folder
 from shared.metrics import Counts
 from shared.predictions import read_predictions, some
 from shared.score_tables import Report, score_answers
-from shared.solution import read_solution
 
 
 @dataclass(frozen=True)

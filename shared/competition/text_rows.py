@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from shared.competition.faults import Fault
 from shared.errors import UserError
-from shared.faults import Fault
 
 SAVE_AS_CSV = "save it as CSV, UTF-8, separated by commas"
 

@@ -17,11 +17,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from shared.competition.faults import Fault, describe, listed
+from shared.competition.label_values import read_age, read_gender, read_mask
+from shared.competition.text_rows import Row, read_rows
 from shared.errors import UserError
-from shared.faults import Fault, describe, listed
-from shared.label_values import read_age, read_gender, read_mask
 from shared.labels import GENDERS, PICTURE_KINDS
-from shared.text_rows import Row, read_rows
 
 FLIP = "flip"
 

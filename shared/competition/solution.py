@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from shared.competition.faults import Fault, describe
+from shared.competition.label_values import read_age
+from shared.competition.text_rows import Row, read_rows
 from shared.errors import UserError
-from shared.faults import Fault, describe
-from shared.label_values import read_age
 from shared.labels import CLASS_COUNT
-from shared.text_rows import Row, read_rows
 
 
 def read_solution(path: Path) -> pd.DataFrame:
