@@ -138,8 +138,8 @@ def _canvas(units: Plane, start: float) -> Plane:
 
 def _develop(rng: np.random.Generator, picture: Plane) -> Picture:
     """Exposure, a shoulder for highlights, a slight blur, sensor noise."""
-    picture *= jitter(rng, 1.0, 0.06)
+    picture = picture * jitter(rng, 1.0, 0.06)
     picture = np.where(picture > 0.8, 0.8 + 0.2 * np.tanh((picture - 0.8) * 4), picture)
     picture = cv2.GaussianBlur(picture, (0, 0), float(rng.uniform(0.35, 0.75)))
-    picture += float(rng.uniform(0.004, 0.014)) * grain(rng, PICTURE_HEIGHT, PICTURE_WIDTH)[:, :, None]
+    picture = picture + float(rng.uniform(0.003, 0.010)) * grain(rng, PICTURE_HEIGHT, PICTURE_WIDTH)[:, :, None]
     return np.clip(picture * 255 + 0.5, 0, 255).astype(np.uint8)

@@ -5,15 +5,15 @@ Unit of length: half the width of a face; origin between the eyes; y points down
 whole planes.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-Plane = npt.NDArray[np.float32]
+Plane = npt.NDArray[Any]
+"""float32 throughout; numpy's stubs lose that at every turn."""
 Colour = tuple[float, float, float]
 Box = tuple[slice, slice]
 
@@ -95,20 +95,19 @@ def box_around(points: Plane, margin: float) -> Box:
     return slice(int(y0), int(y1)), slice(int(x0), int(x1))
 
 
-def stroke(
-    plane: Plane, points: Plane, width: float | Sequence[float], amount: float = 1.0, softness: float = 0.0
-) -> None:
+def stroke(plane: Plane, points: Plane, width: float | Plane, amount: float = 1.0, softness: float = 0.0) -> None:
     """Add a tapered stroke to the plane.
 
     `points` (n, 2); `width` at its fullest, or one width a point; `softness` is the sigma of its blur in units.
     """
     path = np.asarray(points, np.float32)
-    if isinstance(width, float):
-        width = width * np.sin(np.linspace(0.12, np.pi - 0.12, len(path))) ** 0.6
+    widths = np.asarray(width)
+    if not widths.ndim:
+        widths = width * np.sin(np.linspace(0.12, np.pi - 0.12, len(path))) ** 0.6
     along = np.gradient(path, axis=0)
     along /= np.linalg.norm(along, axis=1, keepdims=True) + 1e-6
-    offset = along[:, ::-1] * (-0.5, 0.5) * np.asarray(width)[:, None]
-    box = box_around(path, float(np.max(width)) + 3 * softness + 2 / SCALE)
+    offset = along[:, ::-1] * (-0.5, 0.5) * widths[:, None]
+    box = box_around(path, float(widths.max()) + 3 * softness + 2 / SCALE)
     paint = polygon(np.concatenate([path + offset, (path - offset)[::-1]]), box)
     if softness:
         paint = cv2.GaussianBlur(paint, (0, 0), softness * SCALE)

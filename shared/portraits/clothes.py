@@ -22,8 +22,8 @@ def clothes_layer(rng: np.random.Generator, head: Head) -> Layer:
     m = head.measures
     neckline = ("round", "point", "high", "collar")[rng.integers(4)]
     colour = np.array(CLOTH[rng.integers(len(CLOTH))], np.float32)[:, None, None] * _pattern(rng)
-    away = np.clip(np.abs(X) / m.shoulder, 0, 1.2)
-    shoulder_line = m.chin + 0.32 + 0.62 * step(away, 0.0, 1.0) ** 1.5 + 0.55 * np.clip(away - 0.80, 0, 1) * 2
+    away = np.abs(X) / m.shoulder
+    shoulder_line = m.chin + 0.24 + 0.42 * away + 1.9 * np.clip(away - 0.72, 0, 1) ** 2
     cut = _cut(neckline, m.neck, m.chin)
     folds = blur(noise(rng, 0.5, 0.9) * 0.05 + noise(rng, 0.2, 0.6) * 0.02, 0.04)
     body = (
@@ -57,7 +57,7 @@ def _collar(planes: Plane, neck: float, chin: float) -> None:
     for side in (-1.0, 1.0):
         flap = curve((side * (neck + 0.10), chin + 0.42), (side * 0.42, chin + 0.88), (side * 0.02, chin + 0.72))
         stroke(shade, flap, 0.03, 0.5, 0.01)
-    stroke(shade, np.array([[0.0, chin + 0.70], [0.01, chin + 1.3], [0.0, 3.6]]), [0.02, 0.02, 0.02], 0.4, 0.008)
+    stroke(shade, np.array([[0.0, chin + 0.70], [0.01, chin + 1.3], [0.0, 3.6]]), np.full(3, 0.02), 0.4, 0.008)
     planes *= 1 - shade
 
 
@@ -71,12 +71,13 @@ def _pattern(rng: np.random.Generator) -> Plane:
 
 def build_wall(rng: np.random.Generator, height: int, width: int) -> Plane:
     """A wall out of focus, (3, height, width): one tone, soft unevenness and a few blurred oblongs."""
-    half = np.empty((height // 4, width // 4, 3), np.float32)
+    half: Plane = np.empty((height // 4, width // 4, 3), np.float32)
     half[:] = WALLS[rng.integers(len(WALLS))]
     for _ in range(int(rng.integers(0, 5))):
         x, y = rng.integers(0, half.shape[1]), rng.integers(0, half.shape[0])
         size = rng.integers(8, 50, 2)
-        tone = [float(value) for value in np.clip(half[0, 0] + rng.normal(0, 0.14, 3), 0.15, 0.95)]
+        change = rng.normal(0, 0.12) + rng.normal(0, 0.04, 3)
+        tone = [float(value) for value in np.clip(half[0, 0] + change, 0.15, 0.95)]
         cv2.rectangle(half, (int(x), int(y)), (int(x + size[0]), int(y + size[1])), tone, -1)
     half = cv2.GaussianBlur(half, (0, 0), float(rng.uniform(1.0, 4.0)))
     uneven = cv2.resize(rng.standard_normal((6, 5), dtype=np.float32), half.shape[1::-1], interpolation=cv2.INTER_CUBIC)

@@ -105,9 +105,8 @@ def _lid_paint(person: Person, head: Head, eye: _Eye, relief: Relief, painted: f
     stroke(crease, path, 0.024, 0.42 + 0.25 * person.wear, 0.008)
     if painted:
         shadow = 0.40 * painted * blob(eye.x + eye.side * 0.02, -0.095, 0.15, 0.045)[eye.box]
-        relief.tint(
-            shadow, tuple(tone * dim for tone, dim in zip(person.skin, (0.62, 0.42, 0.44), strict=True)), eye.box
-        )  # type: ignore[arg-type]
+        red, green, blue = person.skin
+        relief.tint(shadow, (0.62 * red, 0.42 * green, 0.44 * blue), eye.box)
     relief.darken(crease)
 
 
@@ -122,7 +121,7 @@ def _lashes(person: Person, head: Head, eye: _Eye, relief: Relief) -> None:
     top, low = np.stack([x, upper - 0.004], 1), np.stack([x, lower], 1)
     paint = np.zeros_like(head.rho)
     if person.female:
-        wing = np.array([[eye.x + eye.side * (m.eye_width + 0.055), -m.eye_tilt - 0.045]])
+        wing = np.array([[eye.x + eye.side * (m.eye_width + 0.032), -m.eye_tilt - 0.028]])
         top = np.concatenate([top, wing])
         stroke(paint, top, np.interp(np.arange(26), [0, 8, 22, 25], [0.014, 0.036, 0.044, 0.008]), 0.95, 0.004)
     else:
@@ -146,9 +145,9 @@ def draw_brows(rng: np.random.Generator, person: Person, head: Head, relief: Rel
         stroke(
             paint, path, np.interp(np.linspace(0, 1, 17), [0, 0.15, 0.55, 1], [0.6, 1, 0.9, 0.2]) * thick, 1.0, 0.010
         )
-    hairs = np.clip(0.82 + 0.22 * noise(rng, 0.016, 0.04), 0.35, 1.0)
-    grey = 0.85 * ramp(person.grey, 0.15, 1.0) * (0.5 if person.female else 1.0)
-    colour = [(1 - grey) * (0.85 * tone) + grey * 0.72 for tone in person.hair]
+    hairs = np.clip(0.88 + 0.12 * noise(rng, 0.02, 0.03), 0.55, 1.0)
+    grey = 0.62 * ramp(person.grey, 0.15, 1.0) * (0.4 if person.female else 1.0)
+    colour = [(1 - grey) * (0.75 * tone) + grey * 0.62 for tone in person.hair]
     strength = 0.78 if person.female else 0.88
     relief.tint(np.clip(paint, 0, 1) * hairs * (strength - 0.12 * person.wear), (colour[0], colour[1], colour[2]))
 

@@ -44,6 +44,11 @@ class Style:
     flare: float = 0.0
     """How much wider it gets for every unit downwards."""
 
+    @property
+    def is_long(self) -> bool:
+        """Past the chin: it covers the ears and falls behind the neck."""
+        return self.length > 0.9
+
 
 WOMEN = {
     "long, parted": Style((4.0, 0.6), 0.13, 0.10, 2.4, 0.86, part=0.02),
@@ -102,9 +107,7 @@ def sample_style(rng: np.random.Generator, person: Person) -> Style:
 def build_hair(rng: np.random.Generator, person: Person, head: Head, style: Style) -> Hair:
     """Both layers of the hair."""
     strands = _strands(rng, style)
-    rough = 0.020 * noise(rng, 0.03, 0.06) * (2.2 if style.flow == "coil" else 1.0) + 0.3 * style.wave * noise(
-        rng, 0.12
-    )
+    rough = _roughness(rng, style)
     silhouette, reach = _silhouette(head, style, rough)
     colour = _colour(rng, person, strands, reach)
     height = 0.85 * np.sqrt(np.clip(1.06 - reach**2, 0.02, None)) + 0.012 * strands
@@ -114,9 +117,16 @@ def build_hair(rng: np.random.Generator, person: Person, head: Head, style: Styl
     depth = blur(0.75 * np.clip(1 - reach**2, 0, 1), 0.1)
     layer = Layer.of(front, colour, height, depth=depth, gloss=gloss)
     back = None
-    if style.length > 0.9:
+    if style.is_long:
         back = Layer.of(silhouette, colour * 0.45, height, depth=-0.1)
     return Hair(back, layer)
+
+
+def _roughness(rng: np.random.Generator, style: Style) -> Plane:
+    """How far, in units, the edges of the hair go in and out."""
+    if style.flow == "coil":
+        return 0.022 * noise(rng, 0.07) + 0.010 * noise(rng, 0.03)
+    return 0.005 * noise(rng, 0.025, 0.10) + 0.010 * noise(rng, 0.07, 0.4) + 0.35 * style.wave * noise(rng, 0.3, 0.2)
 
 
 def _silhouette(head: Head, style: Style, rough: Plane) -> tuple[Plane, Plane]:
@@ -124,16 +134,15 @@ def _silhouette(head: Head, style: Style, rough: Plane) -> tuple[Plane, Plane]:
     m = head.measures
     width, rise = m.temple + style.side, style.volume - m.crown
     above = np.clip(-Y, 0, None) * (width / rise)
-    if style.length < 0.9:
+    if not style.is_long:
         hugging = head.half_width + 0.4 * style.side
         fall = np.clip(Y / style.length, 0, 1)
         limit = np.where(Y > 0, width + (hugging - width) * fall, width)
     else:
         limit = width + style.flare * np.clip(Y, 0, None)
     reach = (np.abs(X) ** 2.25 + above**2.25) ** (1 / 2.25) / np.maximum(limit, 0.05)
-    ragged = 8.0 * rough + (0.10 if style.length > 0.9 else 0.03) * np.cos(3 * X)
-    ending = step(style.length + ragged - Y, -0.04, 0.08 if style.length > 0.9 else 0.16)
-    return inside((1 - reach) * limit + rough, 1.8) * ending, reach.astype(np.float32)
+    ending = step(style.length + 3.0 * rough - Y, -0.04, 0.10 if style.is_long else 0.18)
+    return inside((1 - reach) * limit + rough, 2.5) * ending, reach.astype(np.float32)
 
 
 def _around_face(head: Head, style: Style, rough: Plane) -> Plane:
@@ -148,8 +157,8 @@ def _around_face(head: Head, style: Style, rough: Plane) -> Plane:
     power = 2.6 if style.fringe < 0.25 else 4.5
     reach = (np.abs(X) ** power + above**power) ** (1 / power)
     drop = np.clip(Y, 0, None)
-    half_below = half + (0.05 * drop if style.length > 0.9 else 0.15 * drop)
-    return inside(reach - half_below + 1.2 * rough, 3.5)
+    half_below = half + (0.05 * drop if style.is_long else 0.15 * drop)
+    return inside(reach - half_below + rough, 4.0)
 
 
 def _thinning(style: Style, rough: Plane) -> Plane | float:
@@ -166,9 +175,9 @@ def _strands(rng: np.random.Generator, style: Style) -> Plane:
     if style.wave:
         u = u + style.wave * np.sin(v * 7.0 + 1.5 * noise(rng, 0.5))
     u = u + 0.02 * noise(rng, 0.35)
-    texture = rng.standard_normal((64, 1024), dtype=np.float32)
+    texture: Plane = rng.standard_normal((64, 1024), dtype=np.float32)
     texture = cv2.GaussianBlur(texture, (0, 0), sigmaX=0.6, sigmaY=2.5, borderType=cv2.BORDER_REFLECT)
-    texture /= texture.std()
+    texture = texture / texture.std()
     strands = np.zeros((len(Y), X.shape[1]), np.float32)
     for per_unit, share in ((0.55 * SCALE, 0.50), (0.22 * SCALE, 0.50), (0.08 * SCALE, 0.55)):
         columns = ((u + 4.0) * per_unit).astype(np.float32)
@@ -187,12 +196,12 @@ def _field(style: Style) -> tuple[Plane, Plane]:
         return 1.35 * angle, np.sqrt(X * X + (Y - 0.45) ** 2)
     shifted = X - style.part * step(-Y, -0.2, 0.9)
     arc = np.sqrt(shifted**2 + (0.72 * np.minimum(Y, 0)) ** 2)
-    return np.where(shifted > 0, arc, -arc), np.where(Y > 0, Y, -np.abs(np.arctan2(np.minimum(Y, 0), np.abs(shifted))))
+    return arc, np.where(Y > 0, Y, -np.abs(np.arctan2(np.minimum(Y, 0), np.abs(shifted))))
 
 
 def _colour(rng: np.random.Generator, person: Person, strands: Plane, reach: Plane) -> Plane:
     """Natural colour, greying strand by strand and from the temples; darker within than outside."""
-    temples = 0.12 * step(np.abs(X), 0.6, 0.95) + 0.0 * Y
+    temples = 0.12 * step(np.abs(X), 0.6, 0.95)
     share = (
         person.grey * 1.05
         + temples * ramp(person.grey, 0.02, 0.25)

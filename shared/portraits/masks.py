@@ -33,7 +33,7 @@ MAKES = ("surgical", "kf94", "plain", "sponge", "patterned")
 
 @dataclass(frozen=True)
 class Fit:
-    """Where a mask sits, in units: its edge over the nose and at the sides, its lower end, the half-width of its sides."""
+    """Where a mask sits, in units: its edge over the nose and at the sides, its lower end, and half its width."""
 
     top: float
     side: float
@@ -89,7 +89,7 @@ def _loops(rng: np.random.Generator, head: Head, fit: Fit, relief: Relief) -> No
         upper = curve((side * (fit.width - 0.03), fit.side + 0.03), (side * (ear - 0.01), 0.25), (side * ear, 0.0))
         low_y = min(fit.side + 0.50, fit.bottom - 0.30)
         lower = curve(
-            (side * (head.width_at(low_y) - 0.04), low_y), (side * (ear + 0.01), 0.6), (side * (ear + 0.03), 0.30)
+            (side * (head.width_at(low_y) - 0.04), low_y), (side * (ear - 0.04), 0.55), (side * (ear + 0.01), 0.30)
         )
         stroke(paint, upper, 0.030, 0.95)
         stroke(paint, lower, 0.030, 0.95)

@@ -63,9 +63,11 @@ def _sitter(seed: np.random.SeedSequence, age: int, female: bool) -> Sitter:
     rng = np.random.default_rng(seed)
     person = sample_person(rng, female, age)
     head = build_head(sample_measures(rng, person))
-    hair = build_hair(rng, person, head, sample_style(rng, person))
+    style = sample_style(rng, person)
+    hair = build_hair(rng, person, head, style)
+    ears = None if style.is_long else ears_layer(person, head)
     relief = Relief()
-    for layer in (hair.back, neck_layer(rng, person, head), clothes_layer(rng, head), ears_layer(person, head)):
+    for layer in (hair.back, neck_layer(rng, person, head), clothes_layer(rng, head), ears):
         if layer:
             relief.lay(layer)
     relief.lay(face_layer(rng, person, head))

@@ -28,10 +28,10 @@ AGE_SPOT: Colour = (0.52, 0.36, 0.25)
 def face_layer(rng: np.random.Generator, person: Person, head: Head) -> Layer:
     """The bare face without eyes, brows and hair."""
     grooves, folds = _marks_of_age(rng, person, head)
-    height = head.height - 0.050 * grooves + 0.030 * folds
+    height = head.height - 0.022 * grooves + 0.016 * folds
     colour = _complexion(rng, person, head)
     hollow = np.clip(1 + 2.2 * (height - blur(height, 0.13)), 0.62, 1.06)
-    colour *= hollow * (1.0 - 0.42 * np.clip(grooves, 0, 1.2))
+    colour *= hollow * _creased(grooves)
     _lips(rng, person, head, colour)
     _nostrils(head, colour)
     _beard(rng, person, head, colour)
@@ -78,7 +78,7 @@ def _complexion(rng: np.random.Generator, person: Person, head: Head) -> Plane:
     """Skin tone with blood in cheeks, nose and chin, mottling, freckles, and the unevenness of age."""
     m, wear = head.measures, person.wear
     colour = np.empty((3, *head.rho.shape), np.float32)
-    sallow = (1.0 - 0.03 * wear, 1.0 - 0.07 * wear, 1.0 - 0.13 * wear)
+    sallow = (1.0 - 0.04 * wear, 1.0 - 0.06 * wear, 1.0 - 0.08 * wear)
     for channel, tone in enumerate(person.skin):
         colour[channel] = tone * sallow[channel]
     flush = 0.10 * blob(0.0, m.nose_y - 0.05, 0.16, 0.13) + 0.06 * blob(0.0, m.chin - 0.15, 0.2, 0.12)
@@ -137,19 +137,26 @@ def _marks_of_age(rng: np.random.Generator, person: Person, head: Head) -> tuple
         depth = ramp(person.wear, onset, 1.0) * strength * max(jitter(rng, 1.0, 0.12), 0.0)
         if depth < 0.02:
             continue
-        stroke(grooves, path, width, depth, 0.35 * width)
+        stroke(grooves, path, width, depth, 0.45 * width)
         stroke(folds, path + np.array([0.0, 0.9 * width]), 1.6 * width, depth, 0.8 * width)
     return grooves, folds
+
+
+def _creased(grooves: Plane) -> Plane:
+    """Creases are darker, and redder for the light that seeps in: a factor on the colour, (3, H, W)."""
+    return 1.0 - np.array([0.28, 0.33, 0.34], np.float32)[:, None, None] * np.clip(grooves, 0, 1.2)
 
 
 def _lines(rng: np.random.Generator, head: Head) -> list[tuple[Plane, float, float, float]]:
     """Path, width, onset (share of wear) and strength of every line that a face may get."""
     m = head.measures
     lines = []
-    for row, y in enumerate((-0.47, -0.58, -0.69, -0.80)):
-        half, dip = jitter(rng, 0.50, 0.05), jitter(rng, 0.03, 0.02)
-        path = curve((-half, y + 0.02), (-0.2, y - 2 * dip), (0.0, y + 2 * dip), (0.2, y - 2 * dip), (half, y + 0.02))
-        lines.append((path, 0.030, 0.12 + 0.06 * row, 0.95))
+    for row, y in enumerate((-0.51, -0.61, -0.71, -0.81)):
+        left, right, dip = jitter(rng, 0.46, 0.08), jitter(rng, 0.46, 0.08), jitter(rng, 0.04, 0.02)
+        path = curve(
+            (-left, y + 0.03), (-0.25, y - 3 * dip), (0.0, y + 4 * dip), (0.25, y - 3 * dip), (right, y + 0.03)
+        )
+        lines.append((path, 0.030, 0.12 + 0.06 * row, 0.75))
     for side in (-1.0, 1.0):
         lines += _side_lines(rng, head, side)
         frown = curve((side * 0.07, -0.36), (side * 0.085, -0.26), (side * 0.06, -0.14))
@@ -197,19 +204,21 @@ def _lips(rng: np.random.Generator, person: Person, head: Head, colour: Plane) -
     """Two lips about a line that lifts a little at the corners."""
     m = head.measures
     t = np.clip(np.abs(X) / m.mouth_width, 0, 1)
-    line = m.mouth_y + 0.018 * np.cos(np.pi * np.clip(t * 2.2, 0, 1)) - m.smile * t**2
+    line = m.mouth_y + 0.014 * np.exp(-0.5 * (t / 0.20) ** 2) - m.smile * t**2
     bow = 1.0 - 0.26 * np.exp(-0.5 * (t / 0.10) ** 2) + 0.10 * np.exp(-0.5 * ((t - 0.30) / 0.14) ** 2)
     top = line - m.upper_lip * bow * (1 - t**2.2) ** 0.9
     bottom = line + m.lower_lip * (1 - t**2.4) ** 0.8
-    upper, lower = inside(np.minimum(Y - top, line - Y), 2.5), inside(np.minimum(Y - line, bottom - Y), 2.5)
+    between = step(1 - t, 0.0, 0.10)
+    upper = between * inside(np.minimum(Y - top, line - Y), 2.5)
+    lower = between * inside(np.minimum(Y - line, bottom - Y), 2.5)
     rouge = _lipstick(rng, person)
-    seam = np.exp(-0.5 * ((Y - line) / 0.013) ** 2) * step(1.06 - t, 0.0, 0.14) * (np.abs(X) < m.mouth_width * 1.05)
+    seam = np.exp(-0.5 * ((Y - line) / 0.013) ** 2) * step(1.02 - np.abs(X) / m.mouth_width, 0.0, 0.12)
     for region, brightness in ((upper, 0.84), (lower, 1.0)):
         colour += (0.85 * region) * (rouge[:, None, None] * brightness - colour)
     colour *= 1.0 - 0.62 * seam
     colour *= 1.0 - 0.20 * blob(0.0, m.mouth_y + m.lower_lip + 0.045, 0.16, 0.03)
     for side in (-1.0, 1.0):
-        colour *= 1.0 - 0.30 * blob(side * (m.mouth_width + 0.005), m.mouth_y - m.smile + 0.005, 0.022, 0.022)
+        colour *= 1.0 - 0.30 * blob(side * m.mouth_width, m.mouth_y - m.smile - 0.006, 0.022, 0.018)
 
 
 def _lipstick(rng: np.random.Generator, person: Person) -> np.ndarray:
