@@ -24,8 +24,9 @@ from shared.held_out import join_held_out
 from shared.labels import decode_class
 from shared.manifest import list_pictures, split_folder
 from shared.metrics import Counts
-from shared.predictions import read_predictions, some
+from shared.predictions import read_predictions
 from shared.score_tables import Report, score_answers
+from shared.wording import first_of
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ def _read_run(options: Options, task: str, folder: Path, asked: pd.Index) -> pd.
 def _refuse(pictures: pd.Index, message: str) -> None:
     """Raises `UserError` where there are pictures: their count fills the braces of the message."""
     if len(pictures):
-        raise UserError(f"{message.format(f'{len(pictures):,}')}: {some(pictures.tolist())}")
+        raise UserError(f"{message.format(f'{len(pictures):,}')}: {first_of(pictures)}")
 
 
 def report(options: Options, answers: dict[str, pd.DataFrame], decided: Counts) -> tuple[list[Report], list[str]]:

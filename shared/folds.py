@@ -5,6 +5,7 @@ import pandas as pd
 
 from shared.errors import UserError
 from shared.labels import age_band
+from shared.wording import counted, first_of
 
 
 def assign_folds(table: pd.DataFrame, folds: int, seed: int = 0) -> pd.Series:
@@ -17,7 +18,7 @@ def assign_folds(table: pd.DataFrame, folds: int, seed: int = 0) -> pd.Series:
     """
     cells = _cells(table)
     if folds > len(cells):
-        raise UserError(f"{len(cells)} persons do not fill {folds} folds: lower --folds")
+        raise UserError(f"{counted(len(cells), 'person')} cannot fill {folds} folds: lower --folds")
     random = np.random.default_rng(seed)
     # Cell after cell in one row, shuffled within: dealt out like cards, each stretch of it is spread evenly.
     shuffled = [random.permutation(persons.index.to_numpy()) for _, persons in cells.groupby(cells)]
@@ -30,8 +31,7 @@ def check_folds(persons: pd.Series, folds: pd.Series) -> None:
     pairs = pd.DataFrame({"person": persons.to_numpy(), "fold": folds.to_numpy()}).drop_duplicates()
     torn = pairs["person"][pairs["person"].duplicated()].unique()
     if len(torn):
-        first = ", ".join(torn[:5])
-        raise UserError(f"{len(torn)} persons have pictures in two folds, so none is unseen when held out: {first}")
+        raise UserError(f"{counted(len(torn), 'person')} in two folds, not unseen when held out: {first_of(torn)}")
 
 
 def _cells(table: pd.DataFrame) -> pd.Series:
@@ -40,5 +40,5 @@ def _cells(table: pd.DataFrame) -> pd.Series:
     cells = cells.drop_duplicates().sort_values("person").set_index("person")
     torn = cells.index[cells.index.duplicated()].unique()
     if len(torn):
-        raise UserError(f"{len(torn)} persons have two genders or age bands: {', '.join(torn[:5])}")
+        raise UserError(f"{counted(len(torn), 'person')} of two genders or age bands: {first_of(torn)}")
     return cells["cell"]

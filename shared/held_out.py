@@ -9,7 +9,8 @@ import pandas as pd
 from shared.errors import UserError
 from shared.fusion import SPECIALISTS, average_runs, common
 from shared.metrics import Counts
-from shared.predictions import read_held_out, some
+from shared.predictions import read_held_out
+from shared.wording import first_of
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,6 @@ def _check_agreement(
         if differs.any():
             raise UserError(
                 f"{file} and {first} disagree about the {column} of {differs.sum():,} pictures: "
-                f"{some(pictures[differs].tolist())}. Train them with the same --data, --fixes and --folds, "
+                f"{first_of(pictures[differs])}. Train them with the same --data, --fixes and --folds, "
                 f"or move one of the oof.csv away to combine without held-out scores"
             )

@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike
 from shared.atomic import replacing
 from shared.errors import UserError
 from shared.folds import check_folds
+from shared.wording import first_of
 
 HELD_OUT = ("person", "fold", "truth")
 """What a file of held-out predictions has besides."""
@@ -75,11 +76,6 @@ def read_held_out(path: Path, classes: Sequence[str]) -> pd.DataFrame:
     return table
 
 
-def some(names: Sequence[str]) -> str:
-    """The first few of many names, for a message."""
-    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
-
-
 def _read(path: Path) -> pd.DataFrame:
     """Text stays text: a person `000020` keeps its zeros and a picture called `NA` its name."""
     if not path.is_file():
@@ -107,7 +103,7 @@ def _read(path: Path) -> pd.DataFrame:
 def _require_columns(path: Path, table: pd.DataFrame, columns: Sequence[str]) -> None:
     missing = [column for column in columns if column not in table]
     if missing:
-        raise UserError(f"{path} lacks the columns {', '.join(missing)}; it has {some([*map(str, table.columns)])}")
+        raise UserError(f"{path} lacks the columns {', '.join(missing)}; it has {first_of(table.columns)}")
 
 
 def _numbers(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
@@ -118,4 +114,4 @@ def _numbers(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
 def _refuse(path: Path, table: pd.DataFrame, wrong: ArrayLike, what: str) -> None:
     names = table.index[np.asarray(wrong)].tolist()
     if names:
-        raise UserError(f"{path}: {len(names):,} of {len(table):,} pictures {what}: {some(names)}. Make it again")
+        raise UserError(f"{path}: {len(names):,} of {len(table):,} pictures {what}: {first_of(names)}. Make it again")

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-SHOWN = 10
-"""So many offenders are spelled out; the others are counted."""
+from shared.wording import listed
+
+NAME_WIDTH = 60
 
 
 @dataclass(frozen=True)
@@ -23,10 +24,4 @@ class Fault:
 def describe(faults: Sequence[Fault]) -> str:
     """The first faults in the order of the table, and a count of the others; several lines, indented."""
     ordered = sorted(faults, key=lambda fault: fault.row)
-    return listed([f"row {fault.row} ({fault.name}): {fault.reason}" for fault in ordered])
-
-
-def listed(lines: Sequence[str]) -> str:
-    """The first lines, indented, and a count of the others."""
-    rest = [f"... and {len(lines) - SHOWN:,} more"] if len(lines) > SHOWN else []
-    return "\n".join(f"  {line}" for line in [*lines[:SHOWN], *rest])
+    return listed([f"row {fault.row} ({fault.name[:NAME_WIDTH]}): {fault.reason}" for fault in ordered])

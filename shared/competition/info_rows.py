@@ -44,7 +44,7 @@ def on_disk(images: Path, rows: Sequence[Row], faults: list[Fault]) -> list[Row]
         if file.name in listings[file.parent]:
             present.append(row)
         else:
-            faults.append(Fault(row.number, name, f"images/{name} is not there"))
+            faults.append(Fault(row.number, name, "there is no such file below images/"))
     return present
 
 

@@ -17,11 +17,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from shared.competition.faults import Fault, describe, listed
+from shared.competition.faults import Fault, describe
 from shared.competition.label_values import read_age, read_gender, read_mask
 from shared.competition.text_rows import Row, read_rows
 from shared.errors import UserError
 from shared.labels import GENDERS, PICTURE_KINDS
+from shared.wording import first_of, listed
 
 FLIP = "flip"
 
@@ -50,11 +51,8 @@ def apply_fixes(table: pd.DataFrame, files: Sequence[Path]) -> pd.DataFrame:
     fixed = table.copy()
     idle = [fix for fix in fixes if not _apply(fixed, fix)]
     if idle:
-        first = f"{idle[0].where}: {idle[0].target}"
-        print(
-            f"{len(idle)} of {len(fixes)} label fixes are of pictures that are not here (first: {first})",
-            file=sys.stderr,
-        )
+        targets = first_of([fix.target for fix in idle])
+        print(f"{len(idle)} of {len(fixes)} label fixes are of pictures that are not here: {targets}", file=sys.stderr)
     return fixed
 
 
@@ -109,7 +107,7 @@ def _refuse_repeats(fixes: Sequence[_Fix]) -> None:
     first: dict[str, _Fix] = {}
     repeats = [f"{fix.where}: {fix.target}, as in {first[fix.target].where}" for fix in fixes if _seen(first, fix)]
     if repeats:
-        raise UserError(f"label fixes that are there twice:\n{listed(repeats)}\nKeep one of each.")
+        raise UserError(f"labels that are fixed twice:\n{listed(repeats)}\nKeep one of each.")
 
 
 def _seen(first: dict[str, _Fix], fix: _Fix) -> bool:

@@ -10,6 +10,7 @@ from shared.atomic import write_text
 from shared.competition.faults import Fault, describe
 from shared.competition.text_rows import read_rows
 from shared.errors import UserError
+from shared.wording import counted
 
 REJECTED = Path("rejected.csv")
 """Where what is left out is listed, unless a command says otherwise; never the data folder, which may be read-only."""
@@ -26,7 +27,7 @@ def settle(table: Path, faults: Sequence[Fault], skip_bad: bool, rejected: Path)
         _list_rejected(table, faults, rejected)
     elif faults:
         raise UserError(
-            f"{len(faults):,} fault{'s' * (len(faults) > 1)} in {table}:\n{describe(faults)}\n"
+            f"{counted(len(faults), 'fault')} in {table}:\n{describe(faults)}\n"
             f"Mend them, or leave them out with --skip-bad; they are then listed in {rejected}."
         )
 
@@ -41,7 +42,7 @@ def _list_rejected(table: Path, faults: Sequence[Fault], rejected: Path) -> None
     else:
         rejected.unlink(missing_ok=True)
     if faults:
-        print(f"{table}: {len(faults):,} faults left out and listed in {rejected}", file=sys.stderr)
+        print(f"{table}: {counted(len(faults), 'fault')} left out and listed in {rejected}", file=sys.stderr)
 
 
 def _csv(lines: Sequence[Sequence[str]]) -> str:

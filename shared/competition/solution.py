@@ -9,6 +9,7 @@ from shared.competition.label_values import read_age
 from shared.competition.text_rows import Row, read_rows
 from shared.errors import UserError
 from shared.labels import CLASS_COUNT
+from shared.wording import counted
 
 
 def read_solution(path: Path) -> pd.DataFrame:
@@ -25,7 +26,7 @@ def read_solution(path: Path) -> pd.DataFrame:
         except ValueError as error:
             faults.append(Fault(row.number, row.text["ImageID"], str(error)))
     if faults:
-        raise UserError(f"{path} has {len(faults):,} rows that cannot be scored against:\n{describe(faults)}")
+        raise UserError(f"{path} has {counted(len(faults), 'row')} that cannot be scored against:\n{describe(faults)}")
     return pd.DataFrame.from_dict(records, orient="index").astype({"truth": int}).rename_axis("picture")
 
 

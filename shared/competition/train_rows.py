@@ -69,7 +69,7 @@ def pictures_of(images: Path, person: Person, faults: list[Fault]) -> list[tuple
         found, strays = _by_kind(visible_files(images / person.path))
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        faults.append(Fault(person.row, person.id, f"images/{person.path}: {reason}"))
+        faults.append(Fault(person.row, person.id, f"{reason}: images/{person.path}"))
         return []
     reasons = [f"{person.path}/{name}: a picture here is one of {KNOWN}" for name in strays]
     reasons += [f"{person.path}: {' and '.join(names)}, keep one" for names in found.values() if len(names) > 1]

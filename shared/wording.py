@@ -1,0 +1,29 @@
+"""Counts and lists as messages tell them: short, whatever there is."""
+
+from collections.abc import Iterable, Sequence
+
+LINES = 10
+"""So many lines of a list are shown; the others are counted."""
+
+WIDTH = 200
+"""Characters shown of a line: a broken table may hold a value of any length."""
+
+NAMES = 3
+"""So many names are shown."""
+
+
+def counted(number: int, noun: str) -> str:
+    """For example "1 fault" and "1,200 faults"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def listed(lines: Sequence[str]) -> str:
+    """The first lines, indented, and a count of the others."""
+    rest = [f"... and {len(lines) - LINES:,} more"] if len(lines) > LINES else []
+    return "\n".join(f"  {line[:WIDTH]}" for line in [*lines[:LINES], *rest])
+
+
+def first_of(names: Iterable[object]) -> str:
+    """The first few names; for example "a, b, c, ..."."""
+    texts = [str(name) for name in names]
+    return ", ".join([*texts[:NAMES], "..."] if len(texts) > NAMES else texts)

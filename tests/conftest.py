@@ -1,0 +1,17 @@
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+from tiny_competition import people, write_eval, write_train
+
+settings.register_profile("quick", max_examples=30, deadline=None, derandomize=True)
+settings.load_profile("quick")
+
+
+@pytest.fixture
+def competition(tmp_path: Path) -> Path:
+    """A competition folder: 12 persons x 7 pictures, 9 pictures to answer, and their truth in eval_solution.csv."""
+    data = tmp_path / "data"
+    write_train(data / "train", people(12))
+    write_eval(data)
+    return data
