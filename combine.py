@@ -26,7 +26,9 @@ from shared.manifest import list_pictures, split_folder
 from shared.metrics import Counts
 from shared.predictions import read_predictions
 from shared.score_tables import Report, score_answers
-from shared.wording import first_of
+from shared.wording import counted, first_of
+
+EVAL, OOF = "eval.csv", "oof.csv"
 
 
 @dataclass(frozen=True)
@@ -88,44 +90,49 @@ def read_answers(options: Options) -> dict[str, pd.DataFrame]:
 
     Raises `UserError` where a run is missing or unusable, or does not speak of just the pictures that info.csv names.
     """
-    folder = split_folder(options.data, "eval")
-    asked = pd.Index(list_pictures(folder, options.skip_bad, options.out.with_name("rejected.csv")), name="picture")
-    runs = {task: [_read_run(options, task, run, asked) for run in options.runs(task)] for task in SPECIALISTS}
-    answered = common([asked, *(table.index for tables in runs.values() for table in tables)])
+    split = split_folder(options.data, "eval")
+    asked = pd.Index(list_pictures(split, options.skip_bad, options.out.with_name("rejected.csv")), name="picture")
+    answers = {}
+    for task in SPECIALISTS:
+        runs = {folder / EVAL: _read_run(task, folder) for folder in options.runs(task)}
+        for file, table in runs.items():
+            _compare(file, table.index, split / "info.csv", asked, options.skip_bad)
+        answers[task] = average_runs([*runs.values()])
+    answered = common([asked, *(table.index for table in answers.values())])
     if answered.empty:
-        raise UserError(f"no picture of {folder}/info.csv is answered by all runs")
-    return {task: average_runs(tables).loc[answered] for task, tables in runs.items()}
+        raise UserError(f"no picture of {split}/info.csv is answered by all runs")
+    return {task: table.loc[answered] for task, table in answers.items()}
 
 
-def _read_run(options: Options, task: str, folder: Path, asked: pd.Index) -> pd.DataFrame:
-    file = folder / "eval.csv"
-    if not file.is_file():
+def _read_run(task: str, folder: Path) -> pd.DataFrame:
+    if not (folder / EVAL).is_file():
         raise UserError(
-            f"{file} is missing: python -m pipelines.{task}.train makes it, python -m pipelines.{task}.predict makes "
-            f"it again, and --{task} FOLDER names runs elsewhere"
+            f"{folder / EVAL} is missing: python -m pipelines.{task}.train makes it (or .predict, from a trained run); "
+            f"--{task} FOLDER names runs elsewhere"
         )
-    table = read_predictions(file, SPECIALISTS[task])
-    info = f"{options.data}'s info.csv"
-    _refuse(table.index.difference(asked, sort=False), f"{file} answers {{}} pictures that are not in {info}")
-    if not options.skip_bad:
-        _refuse(asked.difference(table.index, sort=False), f"{file} has no answer for {{}} pictures of {info}")
-    return table
+    return read_predictions(folder / EVAL, SPECIALISTS[task])
 
 
-def _refuse(pictures: pd.Index, message: str) -> None:
-    """Raises `UserError` where there are pictures: their count fills the braces of the message."""
-    if len(pictures):
-        raise UserError(f"{message.format(f'{len(pictures):,}')}: {first_of(pictures)}")
+def _compare(file: Path, pictures: pd.Index, other: Path, asked: pd.Index, skip_bad: bool) -> None:
+    """Raises `UserError` where `file` has pictures that `other` has not, or, unless `skip_bad`, lacks some of it."""
+    surplus, lacking = pictures.difference(asked, sort=False), asked.difference(pictures, sort=False)
+    if len(surplus):
+        raise UserError(f"{file} has {counted(len(surplus), 'picture')} that {other} has not: {first_of(surplus)}")
+    if len(lacking) and not skip_bad:
+        raise UserError(
+            f"{file} lacks {counted(len(lacking), 'picture')} of {other}: {first_of(lacking)}. "
+            "Make it again, or leave them out with --skip-bad"
+        )
 
 
 def report(options: Options, answers: dict[str, pd.DataFrame], decided: Counts) -> tuple[list[Report], list[str]]:
     """How good the answers are, on held-out persons and against the truth where there is one; and what is not known."""
-    files = {task: [folder / "oof.csv" for folder in options.runs(task)] for task in SPECIALISTS}
+    files = {task: [folder / OOF for folder in options.runs(task)] for task in SPECIALISTS}
     missing = [file for runs in files.values() for file in runs if not file.is_file()]
     remarks = [f"No held-out score: {file} is missing." for file in missing[:1]]
     reports = [] if missing else [report_held_out(files)]
     if options.truth:
-        reports.append(report_truth(options.truth, answers, decided, options.skip_bad))
+        reports.append(report_truth(options.out, options.truth, answers, decided, options.skip_bad))
     return reports, remarks
 
 
@@ -140,12 +147,12 @@ def report_held_out(files: dict[str, list[Path]]) -> Report:
     )
 
 
-def report_truth(file: Path, answers: dict[str, pd.DataFrame], decided: Counts, skip_bad: bool) -> Report:
+def report_truth(
+    submission: Path, file: Path, answers: dict[str, pd.DataFrame], decided: Counts, skip_bad: bool
+) -> Report:
     """How good the submission is. Raises `UserError` where the truth is not about the same pictures."""
     solution, pictures = read_solution(file), answers["mask"].index
-    _refuse(pictures.difference(solution.index, sort=False), f"--truth {file} lacks {{}} pictures of the submission")
-    if not skip_bad:
-        _refuse(solution.index.difference(pictures, sort=False), f"--truth {file} has {{}} pictures too many")
+    _compare(submission, pictures, file, solution.index, skip_bad)
     solution = solution.loc[pictures]
     right = np.array([decode_class(number) for number in solution["truth"]])
     notes = []

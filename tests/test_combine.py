@@ -1,0 +1,206 @@
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from tiny_runs import write_runs
+
+from combine import Options, main
+from shared.errors import UserError
+from shared.fusion import SPECIALISTS
+
+COMBINE = Path(__file__).parents[1] / "combine.py"
+OLD = "ImageID,ans\nold.jpg,3\n"
+
+
+@pytest.fixture
+def options(competition: Path, tmp_path: Path) -> Options:
+    """Options for runs that answer everything right, with an old submission in the way."""
+    outputs = write_runs(competition, tmp_path / "outputs")
+    (tmp_path / "submission.csv").write_text(OLD, encoding="utf-8")
+    mask, gender, age = ((outputs / task,) for task in SPECIALISTS)
+    return Options(tmp_path / "submission.csv", competition, mask, gender, age)
+
+
+def edit(path: Path, change: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
+    change(pd.read_csv(path, dtype={"person": str})).to_csv(path, index=False)
+
+
+def line(text: str, start: str) -> list[str]:
+    """The words of the first line that starts so."""
+    return next(line.split() for line in text.splitlines() if line.startswith(start))
+
+
+def test_the_submission_answers_info_csv_in_its_order(options: Options) -> None:
+    edit(options.mask[0] / "eval.csv", lambda table: table[::-1])
+    main(options)
+    solution = pd.read_csv(options.data / "eval_solution.csv")
+    pd.testing.assert_frame_equal(pd.read_csv(options.out), solution[["ImageID", "ans"]])
+
+
+def test_held_out_scores_are_told_when_there_are_oof_files(
+    options: Options, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(options)
+    told = capsys.readouterr().out
+    assert "Held out: 84 pictures of 12 persons" in told
+    assert line(told, "mask ") == ["mask", "3", "1.000", "1.000", "84"]
+    assert line(told, "together ") == ["together", "18", "1.000", "1.000", "84"]
+    assert line(told, " 0  worn, male, <30")[-4:] == ["1.000", "1.000", "1.000", "10"]
+    assert told.endswith(f"wrote {options.out} (9 pictures)\n")
+
+
+def test_without_oof_files_that_is_said_and_the_submission_written(
+    options: Options, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (options.age[0] / "oof.csv").unlink()
+    main(options)
+    told = capsys.readouterr().out
+    assert "No held-out score:" in told
+    assert "age/oof.csv is missing" in told
+    assert "specialist" not in told
+    assert len(pd.read_csv(options.out)) == 9
+
+
+def test_the_truth_gives_the_real_score_and_the_error_in_years(
+    options: Options, capsys: pytest.CaptureFixture[str]
+) -> None:
+    truth = options.data / "eval_solution.csv"
+    # One of the nine is held to be another class: accuracy is 8/9, and so is that of the mask specialist.
+    edit(truth, lambda table: table.assign(ans=[6, *table["ans"][1:]]))
+    main(replace(options, truth=truth))
+    told = capsys.readouterr().out.split("Against ")[1]
+    assert line(told, "mask ")[3:] == ["0.889", "9"]
+    assert line(told, "gender ")[3:] == ["1.000", "9"]
+    assert line(told, "together ")[3:] == ["0.889", "9"]
+    assert "age in years: off by 2.5 in the mean" in told
+
+
+def test_several_runs_of_a_specialist_are_averaged(options: Options, competition: Path, tmp_path: Path) -> None:
+    more = write_runs(competition, tmp_path / "more", seed=1)
+    # The first run is for the wrong gender, but not as sure as the second is of the right one.
+    edit(options.gender[0] / "eval.csv", lambda table: table.assign(male=np.where(table["male"] > 0.5, 0.3, 0.7)))
+    edit(options.gender[0] / "eval.csv", lambda table: table.assign(female=1 - table["male"]))
+    main(replace(options, gender=(options.gender[0], more / "gender")))
+    assert pd.read_csv(options.out)["ans"].equals(pd.read_csv(competition / "eval_solution.csv")["ans"])
+
+
+def test_confusion_matrices_are_drawn_as_pictures(
+    options: Options, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(replace(options, figures=tmp_path / "figures", truth=options.data / "eval_solution.csv"))
+    drawn = sorted((tmp_path / "figures").iterdir())
+    sets, scores = ("held-out", "truth"), ("age", "gender", "mask", "together")
+    assert [path.name for path in drawn] == [f"{part}-{score}.png" for part in sets for score in scores]
+    told = capsys.readouterr().out
+    for path in drawn:
+        assert f"drew {path}\n" in told
+        with Image.open(path) as picture:
+            assert min(picture.size) > 200
+
+
+def _without(file: str) -> Callable[[Options], None]:
+    return lambda options: (options.mask[0] / file).unlink()
+
+
+def _changed(file: str, change: Callable[[pd.DataFrame], pd.DataFrame]) -> Callable[[Options], None]:
+    return lambda options: edit(options.mask[0] / file, change)
+
+
+def _info(change: Callable[[pd.DataFrame], pd.DataFrame]) -> Callable[[Options], None]:
+    return lambda options: edit(options.data / "eval" / "info.csv", change)
+
+
+FAULTS: dict[str, tuple[Callable[[Options], None], str]] = {
+    "no predictions": (_without("eval.csv"), "mask/eval.csv is missing: python -m pipelines.mask.train"),
+    "no probability": (_changed("eval.csv", lambda table: table.assign(worn=np.nan)), "9 of 9 pictures have a probab"),
+    "a wrong sum": (_changed("eval.csv", lambda table: table.assign(worn=0.5)), "do not sum to one: 9male.jpg"),
+    "a duplicate": (_changed("eval.csv", lambda table: pd.concat([table, table[:1]])), "are there twice: 9male.jpg"),
+    "pictures lacking": (_changed("eval.csv", lambda table: table[2:]), "lacks 2 pictures of "),
+    "pictures too many": (_info(lambda table: table[1:]), "has 1 picture that "),
+    "other pictures": (_info(lambda table: table.assign(ImageID="x" + table["ImageID"])), "has 9 pictures that"),
+    "info with a duplicate": (_info(lambda table: pd.concat([table, table[:1]])), "row 11 (9male.jpg)"),
+    "info without rows": (_info(lambda table: table[:0]), "info.csv is empty"),
+    "held out without fold": (_changed("oof.csv", lambda table: table.drop(columns="fold")), "lacks the columns fold"),
+    "held out otherwise": (
+        _changed("oof.csv", lambda table: table.assign(fold=(table["fold"] + 1) % 3)),
+        "disagree about the fold of 84 pictures",
+    ),
+}
+
+
+@pytest.mark.parametrize(("spoil", "told"), FAULTS.values(), ids=FAULTS)
+def test_after_an_error_the_old_submission_is_as_it_was(
+    options: Options, spoil: Callable[[Options], None], told: str
+) -> None:
+    spoil(options)
+    with pytest.raises(UserError) as caught:
+        main(options)
+    assert told in str(caught.value)
+    assert options.out.read_text(encoding="utf-8") == OLD
+
+
+TRUTHS: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], str]] = {
+    "of fewer pictures": (lambda table: table[2:], "has 2 pictures that "),
+    "of more pictures": (
+        lambda table: pd.concat([table, table[:1].assign(ImageID="new.jpg")]),
+        "lacks 1 picture of ",
+    ),
+    "of no class": (lambda table: table.assign(ans=18), "ans '18' is no class of 0-17"),
+    "of no age": (lambda table: table.assign(age="old"), "age 'old' is no number"),
+    "with a duplicate": (lambda table: pd.concat([table, table[:1]]), "row 11 (9male.jpg)"),
+    "without answers": (lambda table: table.drop(columns="ans"), "lacks the column ans"),
+}
+
+
+@pytest.mark.parametrize(("change", "told"), TRUTHS.values(), ids=TRUTHS)
+def test_a_truth_that_cannot_be_scored_against_is_refused(
+    options: Options, change: Callable[[pd.DataFrame], pd.DataFrame], told: str
+) -> None:
+    truth = options.data / "eval_solution.csv"
+    edit(truth, change)
+    with pytest.raises(UserError) as caught:
+        main(replace(options, truth=truth))
+    assert told in str(caught.value)
+    assert options.out.read_text(encoding="utf-8") == OLD
+
+
+def test_pictures_without_an_answer_can_be_left_out(options: Options) -> None:
+    edit(options.mask[0] / "eval.csv", lambda table: table[2:])
+    edit(options.age[0] / "eval.csv", lambda table: table[:-1])
+    main(replace(options, skip_bad=True))
+    expected = pd.read_csv(options.data / "eval_solution.csv")[["ImageID", "ans"]][2:-1]
+    pd.testing.assert_frame_equal(pd.read_csv(options.out), expected.reset_index(drop=True))
+
+
+def test_figures_of_nothing_are_refused(options: Options, tmp_path: Path) -> None:
+    (options.age[0] / "oof.csv").unlink()
+    with pytest.raises(UserError, match="--figures has nothing to draw"):
+        main(replace(options, figures=tmp_path / "figures"))
+
+
+def test_a_specialist_needs_a_run() -> None:
+    with pytest.raises(UserError, match="--gender needs at least one run folder"):
+        Options(gender=())
+
+
+def test_the_command_writes_a_submission_from_the_folders_it_is_given(options: Options) -> None:
+    folders = [word for task in SPECIALISTS for word in (f"--{task}", str(options.runs(task)[0]))]
+    command = [sys.executable, str(COMBINE), "--out", str(options.out), "--data", str(options.data), *folders]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "Held out: 84 pictures" in ended.stdout
+    assert ended.stderr == ""
+    assert options.out.read_text(encoding="utf-8").splitlines()[:2] == ["ImageID,ans", "9male.jpg,0"]
+
+
+def test_the_command_ends_with_status_2_and_no_traceback_without_predictions(options: Options, tmp_path: Path) -> None:
+    command = [sys.executable, str(COMBINE), "--data", str(options.data)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path / "data")
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("error: outputs/mask/eval.csv is missing")
+    assert "Traceback" not in ended.stderr

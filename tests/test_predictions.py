@@ -1,0 +1,136 @@
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.errors import UserError
+from shared.labels import BANDS, GENDERS, MASKS
+from shared.predictions import read_held_out, read_predictions, write_predictions
+
+
+def held_out() -> pd.DataFrame:
+    """Six pictures of three persons, two folds."""
+    return pd.DataFrame(
+        {
+            "picture": [f"p{number}/normal.jpg" for number in range(6)],
+            "person": ["007", "007", "001498-1", "001498-1", "NA", "NA"],
+            "fold": [0, 0, 1, 1, 0, 0],
+            "truth": [0, 0, 1, 1, 1, 1],
+            "male": [0.9, 0.8, 0.25, 0.0, 0.5, 1 / 3],
+            "female": [0.1, 0.2, 0.75, 1.0, 0.5, 2 / 3],
+        }
+    )
+
+
+@given(
+    st.lists(st.text(st.characters(exclude_categories=["C"]), min_size=1), min_size=1, max_size=8, unique=True),
+    st.integers(0, 99),
+)
+def test_what_is_written_is_read_again_whatever_pictures_are_called(names: list[str], seed: int) -> None:
+    probabilities = np.random.default_rng(seed).dirichlet([0.3] * len(BANDS), len(names))
+    table = pd.DataFrame(probabilities, columns=list(BANDS), index=pd.Index(names, name="picture")).assign(age=31.5)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "new" / "eval.csv"
+        for written in (table, table.reset_index()):
+            write_predictions(path, written)
+            pd.testing.assert_frame_equal(read_predictions(path, BANDS), table, rtol=1e-5, atol=1e-6)
+
+
+def test_persons_stay_text_and_folds_and_truth_integers(tmp_path: Path) -> None:
+    path = tmp_path / "oof.csv"
+    write_predictions(path, held_out())
+    table = read_held_out(path, GENDERS)
+    assert table["person"].tolist() == held_out()["person"].tolist()
+    assert table["fold"].tolist() == held_out()["fold"].tolist()
+    assert (table["truth"].dtype, table["male"].dtype) == (np.int64, np.float64)
+
+
+def test_a_hundred_details_are_kept_as_they_are(tmp_path: Path) -> None:
+    years = pd.DataFrame(np.full((6, 101), 1 / 101), columns=[f"year_{year}" for year in range(101)])
+    write_predictions(tmp_path / "oof.csv", pd.concat([held_out(), years], axis="columns"))
+    assert read_held_out(tmp_path / "oof.csv", GENDERS).filter(like="year_").shape == (6, 101)
+
+
+def test_probabilities_that_were_rounded_are_put_right(tmp_path: Path) -> None:
+    path = tmp_path / "eval.csv"
+    path.write_text("picture,worn,incorrect,none\na,0.3333,0.3333,0.3333\n", encoding="utf-8")
+    assert read_predictions(path, MASKS).sum(axis=1).tolist() == [pytest.approx(1, abs=1e-12)]
+
+
+CLASSES_ALONE = "picture,male,female\n"
+FAULTS: dict[str, tuple[str, str]] = {
+    "empty": ("", "is not a prediction file"),
+    "only a header": (CLASSES_ALONE, "holds no predictions"),
+    "no picture": ("male,female\n1,0\n", "lacks the columns picture"),
+    "of another specialist": ("picture,worn,incorrect,none\na,1,0,0\n", "lacks the columns male, female"),
+    "a picture twice": (CLASSES_ALONE + "a,1,0\nb,1,0\na,1,0\n", "1 of 3 pictures are there twice: a"),
+    "a picture without name": (CLASSES_ALONE + ",1,0\n", "have no name"),
+    "not a number": (CLASSES_ALONE + "a,high,0\nb,1,0\n", "1 of 2 pictures have a probability that is missing"),
+    "nan": (CLASSES_ALONE + "a,nan,1\n", "1 of 1 pictures have a probability that is missing"),
+    "blank": (CLASSES_ALONE + "a,,1\n", "1 of 1 pictures have a probability that is missing"),
+    "below zero": (CLASSES_ALONE + "a,-0.5,1.5\n", "below zero: a"),
+    "infinite": (CLASSES_ALONE + "a,inf,0\n", "do not sum to one: a"),
+    "half": (CLASSES_ALONE + "a,0.5,0.4\nb,1,0\n", "1 of 2 pictures have probabilities that do not sum to one: a"),
+    "cut short": (CLASSES_ALONE + "a,1,0\nb,1", "1 of 2 pictures have a probability that is missing or below zero: b"),
+    "too many values": (CLASSES_ALONE + "a,1,0,0\n", "is not a prediction file"),
+    "one row too long": (CLASSES_ALONE + "a,1,0\nb,1,0,0\n", "is not a prediction file"),
+}
+
+
+@pytest.mark.parametrize(("content", "told"), FAULTS.values(), ids=FAULTS)
+def test_a_file_with_a_fault_is_refused_whole(tmp_path: Path, content: str, told: str) -> None:
+    path = tmp_path / "eval.csv"
+    path.write_text(content, encoding="utf-8")
+    with pytest.raises(UserError) as caught:
+        read_predictions(path, GENDERS)
+    assert str(path) in str(caught.value)
+    assert told in str(caught.value)
+
+
+def test_bytes_that_are_no_text_and_files_that_are_not_there_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "eval.csv").write_bytes(b"\x80\x04\x95\xff")
+    with pytest.raises(UserError, match="is not a prediction file"):
+        read_predictions(tmp_path / "eval.csv", GENDERS)
+    with pytest.raises(UserError, match="is missing"):
+        read_predictions(tmp_path / "absent.csv", GENDERS)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "told"),
+    [
+        ("truth", 2, "1 of 6 pictures have a truth that is none of 0-1: p0/normal.jpg"),
+        ("truth", 0.5, "have a truth"),
+        ("truth", "male", "have a truth"),
+        ("fold", -1, "have no fold"),
+        ("fold", "", "have no fold"),
+        ("person", "", "have no person"),
+        ("fold", 1, "1 person in two folds"),
+    ],
+)
+def test_held_out_answers_that_make_no_sense_are_refused(
+    tmp_path: Path, column: str, value: str | float, told: str
+) -> None:
+    table = held_out().astype({column: object})
+    table.loc[0, column] = value
+    write_predictions(tmp_path / "oof.csv", table)
+    with pytest.raises(UserError) as caught:
+        read_held_out(tmp_path / "oof.csv", GENDERS)
+    assert "oof.csv: " in str(caught.value)
+    assert told in str(caught.value)
+
+
+def test_answers_for_eval_pictures_are_not_held_out_ones(tmp_path: Path) -> None:
+    write_predictions(tmp_path / "eval.csv", held_out().drop(columns=["person", "fold", "truth"]))
+    with pytest.raises(UserError, match="lacks the columns person, fold, truth"):
+        read_held_out(tmp_path / "eval.csv", GENDERS)
+
+
+def test_a_disk_that_refuses_leaves_the_old_file_as_it_was(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("old", encoding="utf-8")
+    with pytest.raises(UserError, match="cannot be written"):
+        write_predictions(tmp_path / "file" / "eval.csv", held_out())
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
