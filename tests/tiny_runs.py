@@ -28,9 +28,7 @@ def write_runs(competition: Path, outputs: Path, doubt: float = 0.1, seed: int =
         if task == "age":
             asked["age"] = solution["age"] + 2.5
         write_predictions(outputs / task / "oof.csv", pd.concat([known.assign(truth=truth), held_out], axis="columns"))
-        write_predictions(
-            outputs / task / "eval.csv", pd.concat([solution["ImageID"].rename("picture"), asked], axis=1)
-        )
+        write_predictions(outputs / task / "eval.csv", pd.concat([solution["picture"], asked], axis="columns"))
     return outputs
 
 
