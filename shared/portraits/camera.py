@@ -27,6 +27,8 @@ from shared.portraits.canvas import (
 Picture = npt.NDArray[np.uint8]
 PICTURE_WIDTH, PICTURE_HEIGHT = 384, 512
 PIXELS_PER_UNIT = 100.0
+HIGHLIGHTS, SHOULDER = 195.0, 60.0
+"""Grey levels above `HIGHLIGHTS` are bent so that 2 * `SHOULDER` more than that are white."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ def sample_light(rng: np.random.Generator) -> Light:
     azimuth, height = jitter(rng, 0.0, 0.42), jitter(rng, 0.50, 0.14)
     towards = (np.cos(height) * np.sin(azimuth), -np.sin(height), np.cos(height) * np.cos(azimuth))
     key = float(rng.uniform(0.56, 0.80))
-    ambient = float(rng.uniform(0.98, 1.12)) - key * 0.85
+    ambient = float(rng.uniform(0.90, 1.02)) - key * 0.80
     return Light((float(towards[0]), float(towards[1]), float(towards[2])), key, ambient, jitter(rng, 0.0, 0.03))
 
 
@@ -90,7 +92,7 @@ def sample_pose(rng: np.random.Generator) -> Pose:
         pitch=jitter(rng, 0.0, 0.07),
         roll=jitter(rng, 0.0, 0.045),
         scale=PIXELS_PER_UNIT * float(rng.uniform(0.86, 1.06)),
-        x=PICTURE_WIDTH * jitter(rng, 0.5, 0.025),
+        x=PICTURE_WIDTH * jitter(rng, 0.5, 0.018),
         y=PICTURE_HEIGHT * jitter(rng, 0.43, 0.02),
     )
 
@@ -109,10 +111,13 @@ def photograph(rng: np.random.Generator, relief: Relief, wall: Plane, light: Lig
     """The picture, uint8 (PICTURE_HEIGHT, PICTURE_WIDTH, 3), RGB."""
     lit = shade(relief, light)
     map_x, map_y = _unproject(relief, pose)
-    layers = cv2.merge([*lit, relief.planes[COVER]])
-    seen = cv2.remap(layers, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    picture = seen[:, :, :3] + (1 - seen[:, :, 3:]) * wall
-    return _develop(rng, picture)
+    lit, cover = _seen(cv2.merge(list(lit)), map_x, map_y), _seen(relief.planes[COVER], map_x, map_y)
+    behind = cv2.multiply(wall, cv2.merge([1 - cover] * 3))
+    return _develop(rng, cv2.add(lit, behind))
+
+
+def _seen(plane: Plane, map_x: Plane, map_y: Plane) -> Plane:
+    return cv2.remap(plane, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
 def _unproject(relief: Relief, pose: Pose) -> tuple[Plane, Plane]:
@@ -126,7 +131,7 @@ def _unproject(relief: Relief, pose: Pose) -> tuple[Plane, Plane]:
     pitch = float(np.sin(pose.pitch)), float(1 / np.cos(pose.pitch))
     map_x, map_y = _canvas(x, LEFT), _canvas(y, TOP)
     for _ in range(3):
-        depth = cv2.remap(depth_plane, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        depth = _seen(depth_plane, map_x, map_y)
         map_x = _canvas((x - depth * yaw[0]) * yaw[1], LEFT)
         map_y = _canvas((y - depth * pitch[0]) * pitch[1], TOP)
     return map_x, map_y
@@ -137,9 +142,9 @@ def _canvas(units: Plane, start: float) -> Plane:
 
 
 def _develop(rng: np.random.Generator, picture: Plane) -> Picture:
-    """Exposure, a shoulder for highlights, a slight blur, sensor noise."""
-    picture = picture * jitter(rng, 1.0, 0.06)
-    picture = np.where(picture > 0.8, 0.8 + 0.2 * np.tanh((picture - 0.8) * 4), picture)
-    picture = cv2.GaussianBlur(picture, (0, 0), float(rng.uniform(0.35, 0.75)))
-    picture = picture + float(rng.uniform(0.003, 0.010)) * grain(rng, PICTURE_HEIGHT, PICTURE_WIDTH)[:, :, None]
-    return np.clip(picture * 255 + 0.5, 0, 255).astype(np.uint8)
+    """Exposure, a shoulder for highlights, a slight blur, sensor noise; works in place, for large arrays are dear."""
+    picture *= 255 * jitter(rng, 1.0, 0.05)
+    picture -= np.clip(picture - HIGHLIGHTS, 0, 2 * SHOULDER) ** 2 * (0.25 / SHOULDER)
+    cv2.GaussianBlur(picture, (0, 0), float(rng.uniform(0.35, 0.75)), dst=picture)
+    picture += float(rng.uniform(0.8, 2.5)) * grain(rng, PICTURE_HEIGHT, PICTURE_WIDTH)[:, :, None]
+    return cv2.convertScaleAbs(np.clip(picture, 0, 255, out=picture))

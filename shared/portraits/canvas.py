@@ -19,8 +19,8 @@ Box = tuple[slice, slice]
 
 SCALE = 80.0
 """Canvas pixels per unit."""
-LEFT, TOP = -2.25, -1.95
-WIDTH, HEIGHT = 360, 432
+LEFT, TOP = -2.4, -1.95
+WIDTH, HEIGHT = 384, 432
 
 X: Plane = ((np.arange(WIDTH, dtype=np.float32) + 0.5) / np.float32(SCALE) + np.float32(LEFT))[None, :]
 Y: Plane = ((np.arange(HEIGHT, dtype=np.float32) + 0.5) / np.float32(SCALE) + np.float32(TOP))[:, None]

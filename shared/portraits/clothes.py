@@ -25,6 +25,8 @@ def clothes_layer(rng: np.random.Generator, head: Head) -> Layer:
     away = np.abs(X) / m.shoulder
     shoulder_line = m.chin + 0.24 + 0.42 * away + 1.9 * np.clip(away - 0.72, 0, 1) ** 2
     cut = _cut(neckline, m.neck, m.chin)
+    if neckline == "high":
+        shoulder_line = np.where(np.abs(X) < m.neck + 0.04, cut, shoulder_line)
     folds = blur(noise(rng, 0.5, 0.9) * 0.05 + noise(rng, 0.2, 0.6) * 0.02, 0.04)
     body = (
         0.8 * np.sqrt(np.clip(1 - (X / (m.shoulder + 0.35)) ** 2, 0.02, 1))

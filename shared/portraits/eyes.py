@@ -137,10 +137,10 @@ def draw_brows(rng: np.random.Generator, person: Person, head: Head, relief: Rel
     paint = np.zeros_like(head.rho)
     for side in (-1.0, 1.0):
         path = curve(
-            (side * 0.17, m.brow_y + 0.045),
+            (side * 0.17, m.brow_y + 0.025),
             (side * 0.36, m.brow_y - 0.035),
-            (side * 0.54, m.brow_y - 2.2 * m.brow_arch),
-            (side * (0.72 if person.female else 0.76), m.brow_y + 0.075),
+            (side * 0.56, m.brow_y - 0.01 - 1.7 * m.brow_arch),
+            (side * (0.72 if person.female else 0.76), m.brow_y + 0.065),
         )
         stroke(
             paint, path, np.interp(np.linspace(0, 1, 17), [0, 0.15, 0.55, 1], [0.6, 1, 0.9, 0.2]) * thick, 1.0, 0.010

@@ -35,7 +35,7 @@ def face_layer(rng: np.random.Generator, person: Person, head: Head) -> Layer:
     _lips(rng, person, head, colour)
     _nostrils(head, colour)
     _beard(rng, person, head, colour)
-    shine = 0.55 * (0.6 + 0.4 * blob(0, -0.6, 0.4, 0.2) + 0.5 * blob(0, head.measures.nose_y - 0.1, 0.1, 0.2))
+    shine = 0.35 * (0.6 + 0.3 * blob(0, -0.6, 0.4, 0.2) + 0.5 * blob(0, head.measures.nose_y - 0.1, 0.1, 0.2))
     depth = blur(head.height, 0.08)
     return Layer.of(inside(head.edge, 1.4), colour, height, depth=depth, gloss=shine, flesh=1.0)
 
