@@ -61,8 +61,11 @@ class Options:
 
     def __post_init__(self) -> None:
         for task in SPECIALISTS:
-            if not self.runs(task):
+            runs = self.runs(task)
+            if not runs:
                 raise UserError(f"--{task} needs at least one run folder")
+            if len(set(runs)) < len(runs):
+                raise UserError(f"--{task} names a run folder twice: {', '.join(map(str, runs))}")
 
     def runs(self, task: str) -> tuple[Path, ...]:
         """The run folders of a specialist."""
@@ -94,9 +97,9 @@ def read_answers(options: Options) -> dict[str, pd.DataFrame]:
     asked = pd.Index(list_pictures(split, options.skip_bad, options.out.with_name("rejected.csv")), name="picture")
     answers = {}
     for task in SPECIALISTS:
-        runs = {folder / EVAL: _read_run(task, folder) for folder in options.runs(task)}
-        for file, table in runs.items():
-            _compare(file, table.index, split / "info.csv", asked, options.skip_bad)
+        runs = {folder: _read_run(task, folder) for folder in options.runs(task)}
+        for folder, table in runs.items():
+            _compare(folder / EVAL, table.index, split / "info.csv", asked, options.skip_bad)
         answers[task] = average_runs([*runs.values()])
     answered = common([asked, *(table.index for table in answers.values())])
     if answered.empty:

@@ -189,6 +189,11 @@ def test_a_specialist_needs_a_run() -> None:
         Options(gender=())
 
 
+def test_a_run_counts_once() -> None:
+    with pytest.raises(UserError, match="--age names a run folder twice"):
+        Options(age=(Path("a"), Path("a")))
+
+
 def test_the_command_writes_a_submission_from_the_folders_it_is_given(options: Options) -> None:
     folders = [word for task in SPECIALISTS for word in (f"--{task}", str(options.runs(task)[0]))]
     command = [sys.executable, str(COMBINE), "--out", str(options.out), "--data", str(options.data), *folders]

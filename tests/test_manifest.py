@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_competition import people, picture, write_csv, write_train
+from tiny_competition import people, picture, write_csv, write_eval, write_train
 
 from shared.errors import UserError
 from shared.labels import PICTURE_KINDS
@@ -296,20 +296,25 @@ def test_an_unreadable_table_is_refused(competition: Path) -> None:
         load_training(competition / "train")
 
 
-@settings(max_examples=150)
-@given(
-    st.lists(st.tuples(st.integers(0, 500), st.integers(0, 30), st.binary(max_size=6)), min_size=1, max_size=4),
-    st.booleans(),
-)
+CHANGES = st.lists(st.tuples(st.integers(0, 300), st.integers(0, 30), st.binary(max_size=6)), min_size=1, max_size=4)
+
+
+def change_bytes(path: Path, changes: list[tuple[int, int, bytes]]) -> None:
+    """At each place, replace so many bytes by others."""
+    content = path.read_bytes()
+    for place, length, new in changes:
+        content = content[:place] + new + content[place + length :]
+    path.write_bytes(content)
+
+
+@settings(max_examples=100)
+@given(CHANGES, st.booleans())
 def test_whatever_happens_to_train_csv_it_gives_a_table_or_a_user_error(
     changes: list[tuple[int, int, bytes]], skip_bad: bool
 ) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = write_train(Path(name), people(3), ["normal"])
-        content = (folder / "train.csv").read_bytes()
-        for place, length, new in changes:
-            content = content[:place] + new + content[place + length :]
-        (folder / "train.csv").write_bytes(content)
+        change_bytes(folder / "train.csv", changes)
         try:
             table = load_training(folder, skip_bad=skip_bad, rejected=folder / "rejected.csv")
         except UserError:
@@ -317,6 +322,22 @@ def test_whatever_happens_to_train_csv_it_gives_a_table_or_a_user_error(
         assert 1 <= len(table) <= 3
         assert table["age"].between(0, 120).all()
         assert table["gender"].isin([0, 1]).all()
+
+
+@settings(max_examples=100)
+@given(CHANGES, st.booleans())
+def test_whatever_happens_to_info_csv_it_gives_a_table_or_a_user_error(
+    changes: list[tuple[int, int, bytes]], skip_bad: bool
+) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = write_eval(Path(name))
+        change_bytes(folder / "info.csv", changes)
+        try:
+            table = load_evaluation(folder, skip_bad=skip_bad, rejected=folder / "rejected.csv")
+        except UserError:
+            return
+        assert 1 <= len(table) <= 9
+        assert all(Path(path).is_file() for path in table["path"])
 
 
 def test_the_command_shows_what_is_in_a_folder(competition: Path) -> None:

@@ -99,6 +99,25 @@ def test_bytes_that_are_no_text_and_files_that_are_not_there_are_refused(tmp_pat
         read_predictions(tmp_path / "absent.csv", GENDERS)
 
 
+@given(st.lists(st.tuples(st.integers(0, 300), st.integers(0, 20), st.binary(max_size=6)), min_size=1, max_size=4))
+def test_whatever_happens_to_a_file_it_gives_probabilities_or_a_user_error(
+    changes: list[tuple[int, int, bytes]],
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "oof.csv"
+        write_predictions(path, held_out())
+        content = path.read_bytes()
+        for place, length, new in changes:
+            content = content[:place] + new + content[place + length :]
+        path.write_bytes(content)
+        try:
+            table = read_held_out(path, GENDERS)
+        except UserError:
+            return
+        np.testing.assert_allclose(table[list(GENDERS)].sum(axis=1), 1)
+        assert table["truth"].isin([0, 1]).all()
+
+
 @pytest.mark.parametrize(
     ("column", "value", "told"),
     [

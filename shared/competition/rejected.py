@@ -4,6 +4,7 @@ import csv
 import io
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from shared.atomic import write_text
@@ -40,7 +41,9 @@ def _list_rejected(table: Path, faults: Sequence[Fault], rejected: Path) -> None
     if lines:
         write_text(rejected, _csv([COLUMNS, *lines]))
     else:
-        rejected.unlink(missing_ok=True)
+        # A list of nothing any more; where it cannot be removed, that is no reason to stop.
+        with suppress(OSError):
+            rejected.unlink(missing_ok=True)
     if faults:
         print(f"{table}: {counted(len(faults), 'fault')} left out and listed in {rejected}", file=sys.stderr)
 
