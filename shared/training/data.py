@@ -75,7 +75,8 @@ class Shuffled(Sampler[Draw]):
         """`balanced` holds the class of each picture, (count,)."""
         self._count = count
         self._seed = seed
-        self._epoch = 0
+        # No `set_epoch` on purpose: accelerate would call it with a count of its own, which a resume begins anew.
+        self.epoch = 0
         self._weights: NDArray[np.float64] | None = None
         if balanced is not None:
             weights = 1 / np.bincount(balanced)[balanced]
@@ -84,11 +85,8 @@ class Shuffled(Sampler[Draw]):
     def __len__(self) -> int:
         return self._count
 
-    def set_epoch(self, epoch: int) -> None:
-        self._epoch = epoch
-
     def __iter__(self) -> Iterator[Draw]:
-        rng = np.random.default_rng((self._seed, self._epoch))
+        rng = np.random.default_rng((self._seed, self.epoch))
         if self._weights is None:
             order = rng.permutation(self._count)
         else:
@@ -108,6 +106,8 @@ def batches(dataset: CropDataset, sampler: Sampler[Draw], batch_size: int, worke
         pin_memory=torch.cuda.is_available(),
         persistent_workers=workers > 0,
         worker_init_fn=_one_thread if workers else None,
+        # Else the loader draws from torch's own stream, as often as it has workers, and dropout would feel it.
+        generator=torch.Generator(),
     )
 
 

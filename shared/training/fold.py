@@ -140,7 +140,7 @@ class FoldTraining:
         epoch = len(self._history)
         # Whatever draws at random from here on depends on the epoch alone, and so is the same after a resume.
         set_seed((self._seed + 1000003 * (epoch + 1)) % 2**32)
-        self._order.set_epoch(epoch)
+        self._order.epoch = epoch
         self._network.train()
         total = torch.zeros((), device=self._accelerator.device)
         for step, (pictures, targets) in enumerate(self._train_loader, start=1):

@@ -1,0 +1,85 @@
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from pipelines.age.specialist import AGE
+from pipelines.age.years import SPREAD, YEARS, age_loss, band_probabilities, censored_targets, find_top_code
+
+
+def ages(*values: float) -> pd.DataFrame:
+    return pd.DataFrame({"age": values})
+
+
+def certain_of(year: int) -> torch.Tensor:
+    logits = torch.full((1, YEARS), -40.0)
+    logits[0, year] = 0.0
+    return logits
+
+
+def test_labels_with_a_heap_at_the_oldest_age_are_taken_for_top_coded() -> None:
+    assert find_top_code(np.array([20, 25, 52, 55, 58] + [60] * 30)) == 60
+
+
+def test_labels_that_thin_out_with_age_are_not_top_coded() -> None:
+    assert find_top_code(np.concatenate([np.repeat(np.arange(20, 70), 5), [74]])) is None
+
+
+def test_only_labels_at_the_top_code_are_censored() -> None:
+    assert censored_targets(ages(20, 59, 60), 60)[:, 1].tolist() == [0, 0, 1]
+    assert censored_targets(ages(20, 59, 60), "none")[:, 1].tolist() == [0, 0, 0]
+
+
+def test_a_censored_label_asks_for_nothing_but_an_age_at_or_above_it() -> None:
+    target = torch.tensor([[60.0, 1.0]])
+    assert age_loss(certain_of(60), target).item() == pytest.approx(0, abs=1e-4)
+    assert age_loss(certain_of(78), target).item() == pytest.approx(0, abs=1e-4)
+    assert age_loss(certain_of(50), target).item() > 1
+
+
+def test_an_uncensored_label_is_best_met_by_its_own_spread_and_pulls_from_both_sides() -> None:
+    target = torch.tensor([[40.0, 0.0]])
+    years = torch.arange(YEARS, dtype=torch.float32)
+    ideal = -((years - 40) ** 2)[None] / (2 * SPREAD**2)
+    best = age_loss(ideal, target).item()
+    # The cross-entropy of a normal distribution with itself: its entropy, ln(s * sqrt(2 pi e)).
+    assert best == pytest.approx(np.log(SPREAD * np.sqrt(2 * np.pi * np.e)), abs=1e-3)
+    for shift in (-3, 3):
+        assert age_loss(ideal.roll(shift, dims=1), target).item() > best
+
+
+def test_the_loss_agrees_with_a_plain_calculation() -> None:
+    rng = np.random.default_rng(0)
+    logits, labels = rng.normal(size=(5, YEARS)), np.array([[20, 0], [33, 0], [60, 1], [60, 0], [75, 0]], float)
+    losses = []
+    for row, (age, censored) in zip(logits, labels, strict=True):
+        p = np.exp(row) / np.exp(row).sum()
+        mean = (p * np.arange(YEARS)).sum()
+        if censored:
+            losses.append(-np.log(p[int(age) :].sum()) + max(age - mean, 0) / (2 * SPREAD))
+        else:
+            q = np.exp(-0.5 * ((np.arange(YEARS) - age) / SPREAD) ** 2)
+            losses.append(-(q / q.sum() * np.log(p)).sum() + abs(mean - age) / (2 * SPREAD))
+    assert age_loss(torch.tensor(logits), torch.tensor(labels)).item() == pytest.approx(np.mean(losses))
+
+
+def test_gradients_are_finite_even_where_a_censored_label_is_missed_by_far() -> None:
+    logits = certain_of(3).requires_grad_()
+    age_loss(logits, torch.tensor([[60.0, 1.0]])).backward()
+    assert logits.grad is not None
+    assert torch.isfinite(logits.grad).all()
+
+
+def test_bands_are_the_sums_of_their_years() -> None:
+    distribution = np.zeros((1, YEARS))
+    distribution[0, [29, 30, 59, 60]] = [0.1, 0.2, 0.3, 0.4]
+    assert band_probabilities(distribution)[0] == pytest.approx([0.1, 0.5, 0.4])
+
+
+def test_the_columns_give_the_mean_in_years_beside_the_bands() -> None:
+    distribution = np.zeros((1, YEARS))
+    distribution[0, [20, 40]] = 0.5
+    columns = AGE.columns(distribution)
+    assert columns["age"].item() == 30
+    assert columns[["<30", "30-59", ">=60"]].iloc[0].tolist() == [0.5, 0.5, 0]
+    assert columns["year_40"].item() == 0.5

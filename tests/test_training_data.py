@@ -1,0 +1,88 @@
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tiny_competition import people, write_train
+from tiny_crops import write_crops
+
+from pipelines.gender.specialist import GENDER
+from shared.crops import open_crops
+from shared.manifest import load_training
+from shared.specialist import Window
+from shared.training.data import CropDataset, Draw, InOrder, Shuffled, batches
+from shared.training.prediction import VIEWS, View
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> CropDataset:
+    table = load_training(write_train(tmp_path / "train", people(3)))
+    write_crops(table, tmp_path / "crops")
+    pictures = table["picture"].tolist()
+    targets = np.arange(len(pictures))
+    return CropDataset(open_crops(tmp_path / "crops"), pictures, targets, Window(), 32, GENDER.augmentation())
+
+
+def test_held_out_pictures_come_once_each_in_order_and_none_is_dropped(dataset: CropDataset) -> None:
+    seen = [targets for _, targets in batches(dataset, InOrder(len(dataset)), batch_size=4, workers=0)]
+    assert torch.cat(seen).tolist() == list(range(21))
+
+
+def test_an_epoch_draws_every_picture_exactly_once_in_an_order_of_its_own() -> None:
+    order = Shuffled(50, seed=3)
+    first = [draw.index for draw in order]
+    order.epoch = 1
+    second = [draw.index for draw in order]
+    assert sorted(first) == sorted(second) == list(range(50))
+    assert first != second
+
+
+def test_balanced_drawing_shows_a_rare_class_as_often_as_a_common_one() -> None:
+    classes = np.array([0] * 1900 + [1] * 100)
+    drawn = Counter(classes[draw.index] for draw in Shuffled(len(classes), seed=0, balanced=classes))
+    # 1000 expected, standard deviation 22.
+    assert 900 < drawn[1] < 1100
+
+
+def test_a_draw_gives_the_same_pixels_whatever_was_drawn_before(dataset: CropDataset) -> None:
+    first, _ = dataset[Draw(5, seed=77)]
+    dataset[Draw(6, seed=1)]
+    again, _ = dataset[Draw(5, seed=77)]
+    other, _ = dataset[Draw(5, seed=78)]
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_the_number_of_workers_does_not_change_a_batch(dataset: CropDataset) -> None:
+    def epoch(workers: int) -> list[torch.Tensor]:
+        return [pictures for pictures, _ in batches(dataset, Shuffled(len(dataset), seed=0), 8, workers)]
+
+    for alone, together in zip(epoch(0), epoch(2), strict=True):
+        assert torch.equal(alone, together)
+
+
+def test_a_window_is_cut_where_it_says() -> None:
+    crop = np.zeros((256, 256, 3), np.uint8)
+    crop[64:192, 64:192] = 200
+    assert (Window(side=0.5).cut(crop, 32) == 200).all()
+    assert Window(side=0.5, centre_y=0.25).cut(crop, 32)[:, 16, 0].tolist() == [0] * 16 + [200] * 16
+
+
+def test_a_window_that_leaves_the_crop_is_refused() -> None:
+    with pytest.raises(ValueError, match="beyond the crop"):
+        Window(side=0.9, centre_x=0.6)
+
+
+def test_views_mirror_and_shift_and_repeat_the_edge() -> None:
+    picture = torch.arange(4, dtype=torch.uint8).view(1, 1, 4, 1)
+    assert View().of(picture).flatten().tolist() == [0, 1, 2, 3]
+    assert View(mirrored=True).of(picture).flatten().tolist() == [3, 2, 1, 0]
+    assert View(right=0.25).of(picture).flatten().tolist() == [0, 0, 1, 2]
+    assert View(right=-0.5).of(picture).flatten().tolist() == [2, 3, 3, 3]
+    assert View(down=0.25).of(picture.transpose(1, 2)).flatten().tolist() == [0, 0, 1, 2]
+
+
+def test_all_views_are_the_crop_and_four_shifts_each_with_its_mirror_image() -> None:
+    assert len(set(VIEWS["all"])) == 10
+    assert set(VIEWS["flip"]) < set(VIEWS["all"])

@@ -1,0 +1,231 @@
+"""The loop, on colours that tell the labels and the smallest network that timm has."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from tiny_competition import people, write_eval, write_train
+from tiny_crops import write_crops
+
+from pipelines.age.specialist import AGE
+from pipelines.gender.specialist import GENDER
+from pipelines.mask.specialist import MASK
+from shared.crops import UNREADABLE, open_crops
+from shared.errors import UserError
+from shared.manifest import load_evaluation, load_training
+from shared.predictions import read_held_out, read_predictions
+from shared.specialist import Specialist
+from shared.training import ensemble
+from shared.training import run as training_run
+from shared.training.checkpoint import save_checkpoint
+from shared.training.ensemble import PredictOptions, predict
+from shared.training.fold import FoldTraining
+from shared.training.options import TrainOptions
+from shared.training.run import labelled_crops, train
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """The network is so small that threads would only wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def options(tmp_path_factory: pytest.TempPathFactory) -> TrainOptions:
+    """24 persons with crops, of whom every third is held out; outputs have to be named by the test."""
+    folder = tmp_path_factory.mktemp("training")
+    table = load_training(write_train(folder / "data/train", people(24)))
+    write_crops(table, folder / "crops/train")
+    eval_table = load_evaluation(write_eval(folder / "data"))
+    write_crops(table.head(len(eval_table)).assign(picture=eval_table["picture"]), folder / "crops/eval")
+    return TrainOptions(
+        data=folder / "data",
+        crops=folder / "crops",
+        folds=3,
+        only_fold=0,
+        epochs=3,
+        size=32,
+        batch_size=8,
+        backbone="test_efficientnet",
+        pretrained=False,
+        lr=3e-3,
+        device="cpu",
+        workers=0,
+    )
+
+
+@pytest.fixture
+def here(options: TrainOptions, tmp_path: Path) -> TrainOptions:
+    return replace(options, outputs=tmp_path / "run")
+
+
+def files_of(run: Path | None) -> dict[str, bytes]:
+    """What a run leaves that must not depend on when, where and in how many tries it was made."""
+    assert run is not None
+    files = [*run.rglob("*.csv"), *run.rglob("*.safetensors")]
+    return {str(file.relative_to(run)): file.read_bytes() for file in files if file.name != "history.csv"}
+
+
+def test_what_can_be_seen_is_learnt(here: TrainOptions) -> None:
+    train(MASK, replace(here, epochs=12))
+    assert here.outputs is not None
+    report = json.loads((here.outputs / "run.json").read_text())
+    assert report["scores"]["held out"]["macro_f1"] > 0.9
+    assert report["scores"]["held out"]["pictures"] == 8 * 7
+
+
+@pytest.mark.parametrize("specialist", [MASK, GENDER, AGE], ids=lambda specialist: specialist.name)
+def test_every_specialist_leaves_held_out_and_eval_answers(here: TrainOptions, specialist: Specialist) -> None:
+    train(specialist, replace(here, epochs=1))
+    assert here.outputs is not None
+    oof = read_held_out(here.outputs / "oof.csv", specialist.classes)
+    table, _ = labelled_crops(here)
+    held_out = table[table["fold"] == 0].set_index("picture")
+    assert sorted(oof.index) == sorted(held_out.index)
+    assert (oof["truth"] == pd.Series(specialist.truth(held_out), held_out.index)).all()
+    assert len(read_predictions(here.outputs / "eval.csv", specialist.classes)) == 9
+
+
+def test_folds_trained_one_by_one_are_joined(here: TrainOptions) -> None:
+    for fold in (2, 0):
+        train(GENDER, replace(here, epochs=1, only_fold=fold))
+    assert here.outputs is not None
+    oof = read_held_out(here.outputs / "oof.csv", GENDER.classes)
+    assert sorted(set(oof["fold"])) == [0, 2]
+
+
+def test_the_same_command_twice_gives_the_same_numbers(here: TrainOptions, tmp_path: Path) -> None:
+    other = replace(here, outputs=tmp_path / "again", workers=1)
+    train(AGE, here)
+    train(AGE, other)
+    assert files_of(here.outputs) == files_of(other.outputs)
+
+
+def test_another_seed_gives_other_numbers_on_the_same_folds(here: TrainOptions, tmp_path: Path) -> None:
+    other = replace(here, outputs=tmp_path / "other", seed=1)
+    train(GENDER, here)
+    train(GENDER, other)
+    first, second = files_of(here.outputs), files_of(other.outputs)
+    assert first["fold0/weights.safetensors"] != second["fold0/weights.safetensors"]
+    assert first["oof.csv"].splitlines()[1].split(b",")[:4] == second["oof.csv"].splitlines()[1].split(b",")[:4]
+
+
+@pytest.mark.parametrize("scheduler", ["one-cycle", "plateau"])
+def test_a_training_stopped_between_epochs_goes_on_to_the_same_result(
+    here: TrainOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheduler: str
+) -> None:
+    whole = replace(here, outputs=tmp_path / "whole", scheduler=scheduler)  # type: ignore[arg-type]
+    train(GENDER, whole)
+
+    stopped = replace(whole, outputs=here.outputs)
+    keep = FoldTraining._keep
+
+    def keep_and_die(self: FoldTraining) -> None:
+        keep(self)
+        if len(self._history) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(FoldTraining, "_keep", keep_and_die)
+    with pytest.raises(KeyboardInterrupt):
+        train(GENDER, stopped)
+    monkeypatch.setattr(FoldTraining, "_keep", keep)
+    assert stopped.outputs is not None
+    assert (stopped.outputs / "fold0/resume.pt").exists()
+    train(GENDER, stopped)
+    assert files_of(stopped.outputs) == files_of(whole.outputs)
+    assert not (stopped.outputs / "fold0/resume.pt").exists()
+
+
+def test_a_finished_fold_is_not_trained_again(here: TrainOptions, monkeypatch: pytest.MonkeyPatch) -> None:
+    train(GENDER, replace(here, epochs=1))
+    monkeypatch.setattr(training_run, "FoldTraining", None)
+    train(GENDER, replace(here, epochs=1))
+
+
+def test_a_folder_with_a_run_of_other_options_is_refused_and_kept(here: TrainOptions) -> None:
+    train(GENDER, replace(here, epochs=1))
+    before = files_of(here.outputs)
+    with pytest.raises(UserError, match=r"--lr was 0.003, now 0.5.*--overwrite"):
+        train(GENDER, replace(here, epochs=1, lr=0.5))
+    assert files_of(here.outputs) == before
+    train(GENDER, replace(here, epochs=1, lr=0.01, overwrite=True))
+    assert files_of(here.outputs) != before
+
+
+def test_a_loss_that_is_no_number_stops_with_a_word_on_what_to_change(here: TrainOptions) -> None:
+    with pytest.raises(UserError, match=r"became (nan|inf).*lower --lr"):
+        train(AGE, replace(here, lr=1e30, scheduler="none"))
+
+
+def test_a_broken_checkpoint_names_the_file_to_remove(here: TrainOptions) -> None:
+    assert here.outputs is not None
+    checkpoint = here.outputs / "fold0/resume.pt"
+    save_checkpoint(checkpoint, {"history": []})
+    checkpoint.write_bytes(checkpoint.read_bytes()[:100])
+    with pytest.raises(UserError, match=r"resume.pt cannot be read .* remove it"):
+        train(GENDER, here)
+
+
+def test_a_person_in_two_folds_stops_the_training(here: TrainOptions, tmp_path: Path) -> None:
+    table, crops = labelled_crops(here)
+    table.loc[0, "fold"] = (table.loc[0, "fold"] + 1) % 3
+    with pytest.raises(UserError, match="two folds"):
+        FoldTraining(GENDER, here, table, crops, 0, tmp_path, training_run.accelerator_for("cpu"))
+
+
+def test_missing_eval_crops_are_told_before_anything_is_trained(here: TrainOptions, tmp_path: Path) -> None:
+    (tmp_path / "crops").mkdir()
+    (tmp_path / "crops/train").symlink_to(here.crops / "train")
+    with pytest.raises(UserError, match=r"crops/eval"):
+        train(GENDER, replace(here, crops=tmp_path / "crops"))
+
+
+def test_pictures_that_could_not_be_read_are_left_out_of_training(here: TrainOptions, tmp_path: Path) -> None:
+    table = load_training(here.data / "train")
+    write_crops(table, tmp_path / "crops/train")
+    index = pd.read_csv(tmp_path / "crops/train/index.csv")
+    index.loc[[0, 5], "found"] = UNREADABLE
+    index.to_csv(tmp_path / "crops/train/index.csv", index=False)
+    kept, crops = labelled_crops(replace(here, crops=tmp_path / "crops"))
+    assert len(kept) == len(crops.index) == len(table) - 2
+
+
+def test_predict_gives_the_same_answers_as_training_did(
+    here: TrainOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ensemble, "make_crops", lambda _, folder: open_crops(folder))
+    train(AGE, here)
+    assert here.outputs is not None
+    out = tmp_path / "eval.csv"
+    predict(AGE, PredictOptions(here.data, here.crops, here.outputs, out, batch_size=8, device="cpu", workers=0))
+    assert out.read_bytes() == (here.outputs / "eval.csv").read_bytes()
+
+
+def test_predict_without_a_trained_fold_says_what_trains_one(here: TrainOptions) -> None:
+    with pytest.raises(UserError, match=r"pipelines.age.train"):
+        predict(AGE, PredictOptions(here.data, here.crops, here.outputs))
+
+
+@pytest.mark.parametrize(
+    ("flag", "change"),
+    [
+        ("--folds", {"folds": 1}),
+        ("--only-fold", {"only_fold": 5}),
+        ("--epochs", {"epochs": 0}),
+        ("--batch-size", {"batch_size": 1}),
+        ("--lr", {"lr": float("nan")}),
+        ("--dropout", {"dropout": 1.0}),
+        ("--ema", {"ema": 1.0}),
+        ("--seed", {"seed": -1}),
+    ],
+)
+def test_a_value_out_of_range_names_its_flag(flag: str, change: dict[str, float]) -> None:
+    with pytest.raises(UserError, match=flag):
+        TrainOptions(**change)  # type: ignore[arg-type]
