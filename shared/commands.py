@@ -1,16 +1,18 @@
 """How every command of the project starts: a dataclass of options becomes the command line.
 
-@dataclass(frozen=True)
-class Options:
-    "One line that opens --help."
+    @dataclass(frozen=True)
+    class Options:
+        "One line that opens --help."
 
-    data: Path = Path("data")
-    "The competition folder."
+        data: Path = Path("data")
+        "The competition folder."
 
-def main(options: Options) -> None: ...
+    def main(options: Options) -> None: ...
 
-if __name__ == "__main__":
-    run(main, Options())
+    if __name__ == "__main__":
+        run(main, Options())
+
+A field is a flag, the text below it its help, and `__post_init__` refuses values that make no sense.
 """
 
 import sys
