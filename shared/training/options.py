@@ -71,7 +71,7 @@ class TrainOptions:
     skip_bad: bool = False
     """Leave rows of train.csv and info.csv out that cannot be used, and list them in rejected.csv."""
     overwrite: bool = False
-    """Discard what a run with other options left in the outputs folder."""
+    """Discard what a run with other options left in the outputs folder; one with the same options goes on."""
 
     def __post_init__(self) -> None:
         requirements = {

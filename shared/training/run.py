@@ -87,35 +87,36 @@ def _fingerprint(table: pd.DataFrame, crops: CropSet) -> str:
 
 
 def _claim(run: Path, identity: dict[str, Any], overwrite: bool) -> None:
-    """Make the folder this run's own; raises `UserError` where another run's results are in it."""
-    if overwrite:
-        for folder in run.glob("fold[0-9]*"):
-            shutil.rmtree(folder)
-        for name in (RUN, OOF, EVAL):
-            (run / name).unlink(missing_ok=True)
-    if (run / RUN).exists():
-        _refuse_other_run(run, json.loads((run / RUN).read_text()), identity)
-    else:
+    """Make the folder this run's own; raises `UserError` where it holds another run that may not be overwritten."""
+    changes = _changes(json.loads((run / RUN).read_text()), identity) if (run / RUN).exists() else []
+    if changes and not overwrite:
+        raise UserError(
+            f"{run} holds a run of another kind ({'; '.join(changes)}). "
+            "Keep it and name another folder with --outputs, or discard it with --overwrite"
+        )
+    if changes:
+        _discard(run)
+    if not (run / RUN).exists():
         write_text(run / RUN, _json({**identity, "provenance": provenance()}))
 
 
-def _refuse_other_run(run: Path, found: dict[str, Any], identity: dict[str, Any]) -> None:
+def _changes(found: dict[str, Any], identity: dict[str, Any]) -> list[str]:
+    """In what the run that was found differs from this one, for people."""
     mine, theirs = identity["options"], found.get("options", {})
     changes = [
         f"--{name.replace('_', '-')} was {theirs.get(name)}, now {mine.get(name)}"
         for name in {**theirs, **mine}
         if theirs.get(name) != mine.get(name)
     ]
-    changes += [
-        f"the {what} changed"
-        for what, key in (("labels, pictures or folds", "data"), ("crop recipe", "recipe"))
-        if found.get(key) != identity[key]
-    ]
-    if changes:
-        raise UserError(
-            f"{run} holds a run of another kind ({'; '.join(changes)}). "
-            "Keep it and name another folder with --outputs, or discard it with --overwrite"
-        )
+    whole = {"data": "the labels, pictures or folds changed", "recipe": "the crop recipe changed"}
+    return changes + [text for key, text in whole.items() if found.get(key) != identity[key]]
+
+
+def _discard(run: Path) -> None:
+    for folder in run.glob("fold[0-9]*"):
+        shutil.rmtree(folder)
+    for name in (OOF, EVAL, RUN):
+        (run / name).unlink(missing_ok=True)
 
 
 def _train_fold(
