@@ -50,7 +50,7 @@ class _Eye:
 def draw_eyes(rng: np.random.Generator, person: Person, head: Head, relief: Relief) -> None:
     """Both eyes with lids, lashes and make-up, on the bare face."""
     gaze = jitter(rng, 0.0, 0.012)
-    painted = float(rng.uniform(0.2, 0.9)) if person.female else 0.0
+    painted = float(rng.uniform(0.4, 1.0)) if person.female else 0.0
     for side in (-1.0, 1.0):
         eye = _eye(person, head, side)
         _lid_paint(person, head, eye, relief, painted)

@@ -203,7 +203,7 @@ def _colour(rng: np.random.Generator, person: Person, strands: Plane, reach: Pla
     """Natural colour, greying strand by strand and from the temples; darker within than outside."""
     temples = 0.12 * step(np.abs(X), 0.6, 0.95)
     share = (
-        person.grey * 1.05
+        person.grey
         + temples * ramp(person.grey, 0.02, 0.25)
         + 0.30 * noise(rng, 0.014, 0.10) * person.grey * (1 - person.grey)
     )

@@ -17,7 +17,7 @@ class Person:
     age: int
     """Years."""
     looks: float
-    """The age in years that the face shows: the true one, give or take two."""
+    """The age in years that the face shows: the true one, give or take one or two."""
     people: str
     """A key of `PEOPLES`: which skin tones and hair colours occur together."""
     skin: Colour
@@ -29,8 +29,8 @@ class Person:
 
     @property
     def wear(self) -> float:
-        """0 at 20 years and before, 1 at 72: how far the marks of age have come."""
-        return ramp(self.looks, 20.0, 72.0)
+        """0 at 20 years and before, 1 at 74: how far the marks of age have come."""
+        return ramp(self.looks, 20.0, 74.0)
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ PEOPLES = {
     ),
 }
 
-DYED = 0.25
+DYED = 0.20
 """Share of women who colour their grey."""
 
 
@@ -82,7 +82,7 @@ def sample_person(rng: np.random.Generator, female: bool, age: int) -> Person:
     names = list(PEOPLES)
     name = names[rng.choice(len(names), p=[PEOPLES[key].share for key in names])]
     people = PEOPLES[name]
-    looks = jitter(rng, float(age), 2.0)
+    looks = jitter(rng, float(age), 1.2)
     return Person(
         female=female,
         age=age,
@@ -102,7 +102,7 @@ def _varied(rng: np.random.Generator, colours: tuple[Colour, ...], sigma: float)
 
 
 def _grey(rng: np.random.Generator, female: bool, looks: float) -> float:
-    onset = jitter(rng, 38.0 if female else 34.0, 2.5)
-    grey = ramp(looks, onset, onset + 32.0)
+    onset = jitter(rng, 33.0 if female else 30.0, 1.5)
+    grey = ramp(looks, onset, onset + 40.0)
     dyed = rng.random() < DYED and female
-    return grey * 0.4 if dyed else grey
+    return grey * 0.5 if dyed else grey

@@ -83,10 +83,10 @@ def _complexion(rng: np.random.Generator, person: Person, head: Head) -> Plane:
         colour[channel] = tone * sallow[channel]
     flush = 0.10 * blob(0.0, m.nose_y - 0.05, 0.16, 0.13) + 0.06 * blob(0.0, m.chin - 0.15, 0.2, 0.12)
     for side in (-1.0, 1.0):
-        flush += (0.16 if person.female else 0.10) * blob(side * 0.58, 0.42, 0.20, 0.16)
+        flush += ((0.20 if person.female else 0.14) - 0.10 * wear) * blob(side * 0.58, 0.42, 0.20, 0.16)
     flush += (0.02 + 0.04 * wear) * np.clip(noise(rng, 0.16), -1, 2)
     colour += flush * (np.array(BLOOD, np.float32)[:, None, None] - colour)
-    colour *= 1.0 + (0.012 + 0.030 * wear) * noise(rng, 0.05) + 0.008 * noise(rng, 0.0125)
+    colour *= 1.0 + (0.006 + 0.040 * wear) * noise(rng, 0.05) + 0.008 * noise(rng, 0.0125)
     _spots(rng, person, colour)
     _under_eyes(person, head, colour)
     return colour
@@ -97,7 +97,7 @@ def _spots(rng: np.random.Generator, person: Person, colour: Plane) -> None:
     freckled = person.people == "northern" and rng.random() < 0.35
     freckles = [(0.011, 0.35)] * (int(rng.integers(30, 60)) if freckled else 0)
     moles = [(0.014, 0.8)] * int(rng.integers(0, 3))
-    liver = [(jitter(rng, 0.035, 0.010), 0.5) for _ in range(int(26 * ramp(person.looks, 47.0, 72.0)))]
+    liver = [(jitter(rng, 0.035, 0.010), 0.5) for _ in range(int(36 * ramp(person.looks, 45.0, 74.0)))]
     paint = np.zeros_like(colour[0])
     for size, strength in freckles:
         _dot(rng, paint, (0.0, 0.28), (0.38, 0.14), size, strength)
@@ -124,7 +124,7 @@ def _under_eyes(person: Person, head: Head, colour: Plane) -> None:
     m = head.measures
     shadow = np.zeros_like(head.rho)
     for side in (-1.0, 1.0):
-        shadow += (0.10 + 0.16 * person.wear) * blob(side * m.eye_x * 0.97, 0.13, 0.17, 0.055)
+        shadow += (0.06 + 0.26 * person.wear) * blob(side * m.eye_x * 0.97, 0.13, 0.17, 0.055)
         shadow += 0.12 * blob(side * (m.eye_x - 0.25), 0.0, 0.06, 0.08)
     dark = np.array((0.55, 0.38, 0.36), np.float32)[:, None, None] * person.skin[0]
     colour += shadow * (dark - colour)
@@ -134,7 +134,7 @@ def _marks_of_age(rng: np.random.Generator, person: Person, head: Head) -> tuple
     """Grooves, and the soft folds of skin beside them; both grow with the years, each from its own onset."""
     grooves, folds = np.zeros_like(head.rho), np.zeros_like(head.rho)
     for path, width, onset, strength in _lines(rng, head):
-        depth = ramp(person.wear, onset, 1.0) * strength * max(jitter(rng, 1.0, 0.12), 0.0)
+        depth = ramp(person.wear, onset, 1.0) ** 0.8 * strength * jitter(rng, 1.0, 0.10)
         if depth < 0.02:
             continue
         stroke(grooves, path, width, depth, 0.45 * width)
@@ -156,7 +156,7 @@ def _lines(rng: np.random.Generator, head: Head) -> list[tuple[Plane, float, flo
         path = curve(
             (-left, y + 0.03), (-0.25, y - 3 * dip), (0.0, y + 4 * dip), (0.25, y - 3 * dip), (right, y + 0.03)
         )
-        lines.append((path, 0.030, 0.12 + 0.06 * row, 0.75))
+        lines.append((path, 0.030, 0.08 + 0.07 * row, 0.85))
     for side in (-1.0, 1.0):
         lines += _side_lines(rng, head, side)
         frown = curve((side * 0.07, -0.36), (side * 0.085, -0.26), (side * 0.06, -0.14))
@@ -196,7 +196,7 @@ def _side_lines(rng: np.random.Generator, head: Head, side: float) -> list[tuple
     for spoke, fall in enumerate((-0.11, -0.035, 0.045, 0.12)):
         length = jitter(rng, 0.17, 0.02)
         path = mirrored((outer + 0.025, 0.3 * fall), (outer + 0.1, 0.7 * fall), (outer + 0.025 + length, 1.2 * fall))
-        lines.append((path, 0.024, 0.10 + 0.05 * spoke, 0.9))
+        lines.append((path, 0.024, 0.08 + 0.06 * spoke, 1.0))
     return lines
 
 
