@@ -1,23 +1,33 @@
-"""Find the face in every portrait and cut it out, aligned: `python shared/crop_faces.py --data data --out crops`."""
+"""Find the face in every portrait and cut it out, aligned: what everything after this stage looks at.
 
-import os
-from collections.abc import Iterable, Iterator
+    python shared/crop_faces.py --data data --out crops --sheet crops.jpg
+
+Done once: a second run looks only at new and changed pictures, and one that was stopped is taken up by the same
+command. `shared/crops.py` reads what it writes; `shared/faces/` does the work.
+"""
+
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import pandas as pd
-from joblib import Parallel, delayed
 from tqdm import tqdm
 
 from shared.commands import run
-from shared.crops import PRIOR, CropSet, open_crops
-from shared.faces import cache
-from shared.faces.cropping import Row, Source, crop_at, crop_chunk
-from shared.faces.prior import assumed_eyes
+from shared.crops import CropSet, open_crops
+from shared.errors import UserError
+from shared.faces.cache import Cache, Row, as_table, open_cache, still_good
+from shared.faces.contact_sheet import write_sheet
+from shared.faces.prior import cut_by_prior
+from shared.faces.summary import summarise
+from shared.faces.workers import choose_device, choose_workers, spread
+from shared.manifest import load_pictures, split_folders
 
 CHUNK = 64
-"""Pictures that go through the detector together."""
+"""Pictures that are looked at together and recorded together; a kill loses at most so many per process."""
 
 
 @dataclass(frozen=True)
@@ -25,85 +35,103 @@ class Options:
     """Find the face in every portrait and cut it out, aligned by the eyes. Takes up where an earlier run stopped."""
 
     data: Path = Path("data")
-    """The competition's folder, or one of its two halves."""
+    """The competition's folder, or one of its halves (a folder with train.csv or info.csv)."""
 
     out: Path = Path("crops")
     """Where the crops go: a folder for each half."""
 
+    sheet: Path | None = None
+    """Draw a contact sheet of sample crops to this picture file, doubtful ones marked."""
+
     workers: int = 0
-    """Processes on CPU, threads on a GPU; 0 = one per core."""
+    """Processes on CPU, threads that feed a GPU; 0: as many as the cores and the number of pictures suggest."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where the detector runs; auto takes a GPU if there is one."""
+    """Where the detector runs; auto: on a GPU if there is one."""
 
     skip_bad: bool = False
     """Leave out faulty rows of the tables and list them in rejected.csv, instead of stopping."""
+
+    def __post_init__(self) -> None:
+        if self.workers < 0:
+            raise UserError(f"--workers {self.workers}: must be 0 (choose for me) or more")
+        if self.sheet is not None and self.sheet.suffix.lower() not in (".jpg", ".jpeg", ".png"):
+            raise UserError(f"--sheet {self.sheet}: the name must end in .jpg or .png")
+
+
+@dataclass(frozen=True)
+class Made:
+    """A crop set, and what it took to bring it up to date."""
+
+    crops: CropSet
+    new: int
+    """Pictures that were looked at; those unchanged since an earlier run were not."""
+
+    seconds: float
 
 
 def make_crops(
     pictures: pd.DataFrame, out: Path, workers: int = 0, device: str = "auto", progress: bool = True
 ) -> CropSet:
-    """Crop the pictures (columns `picture`: id, `path`: file) into the folder `out`, or what of them is not done yet.
+    """Bring the crop set in the folder `out` up to date with `pictures` (columns `picture`: id, `path`: file).
 
-    Raises `UserError` when the folder cannot be written.
+    No picture is dropped: where no face is found the crop shows where faces lie in the others, and that of an
+    unreadable file is grey. Raises `UserError` when `out` cannot be written or `device` is not there.
     """
-    known, parts = cache.known_rows(out)
-    good = cache.still_good(known, pictures, out)
-    todo = [
-        Source(*pair) for pair in zip(pictures["picture"], pictures["path"], strict=True) if pair[0] not in good.index
-    ]
-    chunks = [todo[at : at + CHUNK] for at in range(0, len(todo), CHUNK)]
-    done = list(
-        _flat(
-            tqdm(_spread(chunks, out, workers or os.cpu_count() or 1, "cpu"), total=len(chunks), disable=not progress)
-        )
-    )
-    new, more = cache.known_rows(out)
-    rows = pd.concat([good, pd.DataFrame(done, columns=cache.COLUMNS).set_index("picture")]).loc[
-        list(pictures["picture"])
-    ]
-    rows = _fill_in(rows, pictures, out)
-    cache.publish(rows, out, sorted({*parts, *more}))
-    return open_crops(out)
+    return update_crops(pictures, out, workers, device, progress).crops
 
 
-def _spread(chunks: list[list[Source]], out: Path, workers: int, device: str) -> Iterator[list[Row]]:
-    pool = Parallel(n_jobs=workers, return_as="generator_unordered")
-    return pool(delayed(_do)(chunk, out, device) for chunk in chunks)
+def update_crops(pictures: pd.DataFrame, out: Path, workers: int, device: str, progress: bool) -> Made:
+    """As `make_crops`, and says what there was to do."""
+    started = time.perf_counter()
+    if pictures.empty:
+        raise UserError(f"no pictures to crop into {out}")
+    cache = open_cache(out)
+    good = still_good(cache.known_rows(), pictures, out)
+    todo = pictures[~pictures["picture"].isin(good.index)]
+    new = as_table(_look(todo, cache, workers, device, progress))
+    rows = pd.concat([table for table in (good, new) if len(table)]).loc[list(pictures["picture"])]
+    cache.publish(cut_by_prior(rows, dict(zip(pictures["picture"], pictures["path"], strict=True)), out))
+    return Made(open_crops(out), len(todo), time.perf_counter() - started)
 
 
-def _do(chunk: list[Source], out: Path, device: str) -> list[Row]:
-    import torch
-
-    torch.set_num_threads(1)
-    rows = crop_chunk(chunk, out, device)
-    cache.record(rows, out)
+def _look(todo: pd.DataFrame, cache: Cache, workers: int, device: str, progress: bool) -> list[Row]:
+    """The rows of pictures that have to be looked at; those without a face have no crop yet."""
+    if todo.empty:
+        return []
+    device = choose_device(device)
+    sources = list(zip(todo["picture"], todo["path"], strict=True))
+    chunks = [sources[at : at + CHUNK] for at in range(0, len(sources), CHUNK)]
+    work = partial(_crop_and_record, cache=cache, device=device)
+    rows: list[Row] = []
+    with tqdm(total=len(sources), unit=" pictures", desc=str(cache.out), disable=not progress) as bar:
+        for done in spread(work, chunks, choose_workers(workers, len(sources), device), device):
+            rows += done
+            bar.update(len(done))
     return rows
 
 
-def _flat(chunks: Iterable[list[Row]]) -> Iterator[Row]:
-    for rows in chunks:
-        yield from rows
+def _crop_and_record(chunk: Sequence[tuple[str, str]], cache: Cache, device: str) -> list[Row]:
+    from shared.faces.cropping import crop_chunk  # Loads torch, which a run that finds everything done does without.
 
-
-def _fill_in(rows: pd.DataFrame, pictures: pd.DataFrame, out: Path) -> pd.DataFrame:
-    missing = rows[rows["found"] == PRIOR]
-    eyes = assumed_eyes(rows).loc[missing.index]
-    paths = dict(zip(pictures["picture"], pictures["path"], strict=True))
-    sources = [Source(picture, paths[picture], tuple(eyes.loc[picture])) for picture in missing.index]
-    if not sources:
-        return rows
-    made = pd.DataFrame(crop_at(sources, out), columns=cache.COLUMNS).set_index("picture")
-    return pd.concat([rows[rows["found"] != PRIOR], made]).loc[rows.index]
+    rows = crop_chunk(chunk, cache.out, device)
+    cache.record(rows)
+    return rows
 
 
 def main(options: Options) -> None:
-    from shared.manifest import load_pictures, split_folders
-
+    """Bring the crops of each half up to date, and say what was found."""
+    sets = {}
     for split, folder in split_folders(options.data).items():
         out = options.out if folder == options.data else options.out / split
-        crops = make_crops(load_pictures(folder, options.skip_bad), out, options.workers, options.device)
-        print(f"{out}: {len(crops.index)} crops; {crops.index['found'].value_counts().to_dict()}")
+        made = update_crops(
+            load_pictures(folder, options.skip_bad), out, options.workers, options.device, progress=True
+        )
+        print(summarise(made.crops, made.new, made.seconds))
+        sets[split] = made.crops
+    if options.sheet is not None:
+        write_sheet(sets, options.sheet)
+        print(f"contact sheet: {options.sheet}")
 
 
 if __name__ == "__main__":

@@ -43,7 +43,14 @@ LANDMARKS = [
 BOX = ["x0", "y0", "x1", "y1"]
 """Index columns: the box of the face, in pixels of the upright source picture."""
 
-_TEXT = {"picture": str, "file": str, "fingerprint": str, "recipe": str, "found": str, "problem": str}
+COLUMN_TYPES = {
+    **dict.fromkeys(("picture", "file", "recipe", "found"), "str"),
+    "faces": "Int64",
+    **dict.fromkeys(("probability", *BOX, *LANDMARKS), "float64"),
+    **dict.fromkeys(("width", "height", "size", "mtime_ns"), "Int64"),
+    **dict.fromkeys(("fingerprint", "problem"), "str"),
+}
+"""Of the index, in this order; numbers may be missing."""
 
 
 @dataclass(frozen=True)
@@ -57,10 +64,10 @@ class CropSet:
     """Id of how the crops were made; weights are only good for crops of the recipe they were trained on."""
 
     index: pd.DataFrame
-    """One row per picture, indexed by the picture's id. Columns: `file` (below `folder`), `fingerprint` of the source,
-    `recipe`, `found` (one of `FOUND`), `faces` (how many were found), `probability`, `width` and `height` of the upright
-    source, `BOX` and `LANDMARKS` (empty where no face was found, but for the eyes that a prior crop assumes), `problem`
-    (why a picture could not be read)."""
+    """One row per picture, indexed by the picture's id. Columns: `file` (below `folder`), `recipe`, `found` (one of
+    `FOUND`), `faces` (how many were found), `probability`, `BOX` and `LANDMARKS` (empty where no face was found, but
+    for the eyes that a prior crop assumes), `width` and `height` of the upright source in pixels, `size` (bytes),
+    `mtime_ns` and `fingerprint` of its file, `problem` (why it could not be read)."""
 
     def read(self, picture: str) -> np.ndarray:
         """The crop of a picture: uint8, RGB, shape (256, 256, 3).
@@ -69,12 +76,10 @@ class CropSet:
         """
         if picture not in self.index.index:
             raise UserError(f"{self.folder} has no crop of {picture}. {_way_out(self.folder)}")
-        file = self.folder / str(self.index.at[picture, "file"])
+        file = self.folder / str(self.index["file"].loc[picture])
         pixels = cv2.imread(str(file), cv2.IMREAD_COLOR)
         if pixels is None or pixels.shape != (CROP_SIZE, CROP_SIZE, 3):
-            raise UserError(
-                f"{file} is missing or broken: remove {self.folder / INDEX} and make the crops again. {_way_out(self.folder)}"
-            )
+            raise UserError(f"{file} is missing or broken; remove what is there of it. {_way_out(self.folder)}")
         return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
 
     def keep(self, pictures: Iterable[str]) -> "CropSet":
@@ -82,10 +87,9 @@ class CropSet:
         wanted = pd.Index(list(pictures))
         absent = wanted[~wanted.isin(self.index.index)]
         if len(absent):
-            first = ", ".join(absent[:5])
-            raise UserError(
-                f"{self.folder} has no crop of {len(absent)} of {len(wanted)} pictures ({first}, ...). {_way_out(self.folder)}"
-            )
+            names = ", ".join(absent[:5]) + (", ..." if len(absent) > 5 else "")
+            count = f"{len(absent):,} of {len(wanted):,} pictures"
+            raise UserError(f"{self.folder} has no crop of {count}: {names}. {_way_out(self.folder)}")
         return replace(self, index=self.index.loc[wanted])
 
 
@@ -101,8 +105,8 @@ def open_crops(folder: Path, recipe: str | None = None) -> CropSet:
     made = str(index["recipe"].iloc[0])
     if recipe is not None and made != recipe:
         raise UserError(
-            f"The crops in {folder} are of recipe {made}, but {recipe} is wanted: the one that the weights were trained on. "
-            f"Make the crops with the version of face18 that trained the weights, or train again. {_way_out(folder)}"
+            f"The crops in {folder} are of recipe {made}, but the weights were trained on recipe {recipe}. Make "
+            f"crops with the version of face18 that trained the weights, or train again. {_way_out(folder)}"
         )
     return CropSet(folder, made, index)
 
@@ -110,15 +114,15 @@ def open_crops(folder: Path, recipe: str | None = None) -> CropSet:
 def read_index(file: Path) -> pd.DataFrame:
     """The rows of an `index.csv`, indexed by picture; raises `UserError` when it is not one."""
     try:
-        table = pd.read_csv(file, dtype=_TEXT, keep_default_na=False, na_values={name: [""] for name in _NUMBERS})
-        return table.set_index("picture", verify_integrity=True)
+        # Only what is left out is missing: a person may be called NA.
+        missing = {name: [""] for name, kind in COLUMN_TYPES.items() if kind != "str"}
+        table = pd.read_csv(file, dtype=COLUMN_TYPES, keep_default_na=False, na_values=missing)
+        rows = table[list(COLUMN_TYPES)].set_index("picture")
     except (ValueError, KeyError) as error:
-        raise UserError(
-            f"{file} is no index of crops ({error}). Remove it and make the crops again. {_way_out(file.parent)}"
-        ) from error
-
-
-_NUMBERS = ["probability", *BOX, *LANDMARKS]
+        raise UserError(f"{file} is no index of crops ({error}). Remove it. {_way_out(file.parent)}") from error
+    if rows.empty or rows.index.has_duplicates:
+        raise UserError(f"{file} is empty or names a picture twice. Remove it. {_way_out(file.parent)}")
+    return rows
 
 
 def _way_out(folder: Path) -> str:

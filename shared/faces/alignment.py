@@ -10,9 +10,6 @@ import numpy as np
 from shared.crops import CROP_SIZE, EYES
 from shared.faces.picture_files import NEUTRAL, Picture
 
-SMALLEST_EYE_DISTANCE = 2.0
-"""Pixels; closer eyes are a freak of the detector and would blow a few pixels up to a crop."""
-
 
 def eye_transform(eyes: np.ndarray) -> np.ndarray:
     """The similarity that takes two eyes, shape (2, 2) in source pixels, to `EYES`: a 2x3 matrix for column vectors.
@@ -32,23 +29,17 @@ def crop(picture: Picture, eyes: np.ndarray) -> np.ndarray:
     Beyond the picture's edge the crop is neutral grey.
     """
     pixels, eyes = _shrink(picture.pixels, (eyes + 0.5) / picture.scale - 0.5)
-    return cv2.warpAffine(
-        pixels,
-        eye_transform(eyes),
-        (CROP_SIZE, CROP_SIZE),
-        flags=cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_CONSTANT,
-        borderValue=(NEUTRAL, NEUTRAL, NEUTRAL),
-    )
+    # OpenCV warps four channels in less than half the time that it takes for three.
+    four = cv2.cvtColor(pixels, cv2.COLOR_RGB2RGBA)
+    warped = cv2.warpAffine(four, eye_transform(eyes), (CROP_SIZE, CROP_SIZE), borderValue=(NEUTRAL,) * 4)
+    return cv2.cvtColor(warped, cv2.COLOR_RGBA2RGB)
 
 
 def _shrink(pixels: np.ndarray, eyes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Average blocks of pixels first where the crop shows the face smaller than half: a warp alone would flicker."""
-    distance = float(np.hypot(*(eyes[1] - eyes[0])))
-    factor = int(distance / (EYES[1][0] - EYES[0][0]))
+    """Average blocks of pixels first where the crop is less than half as large: a warp alone would skip pixels."""
+    factor = int(np.hypot(*(eyes[1] - eyes[0])) / (EYES[1][0] - EYES[0][0]))
     if factor < 2:
         return pixels, eyes
-    height, width = pixels.shape[:2]
-    size = (max(1, width // factor), max(1, height // factor))
-    ratio = np.array([width, height]) / size
-    return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), (eyes + 0.5) / ratio - 0.5
+    height, width = (max(1, length // factor) for length in pixels.shape[:2])
+    ratio = np.array([pixels.shape[1] / width, pixels.shape[0] / height])
+    return cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA), (eyes + 0.5) / ratio - 0.5

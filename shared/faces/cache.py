@@ -2,59 +2,106 @@
 
 A crop set is written by these steps, each of which leaves the folder in order if the run is killed behind it:
 
-    <recipe>/<picture>.jpg          a crop, written whole or not at all
-    unfinished/<recipe>-<x>.csv     the rows of a chunk whose crops are all there
-    index.csv                       at the very end, in place of the old one; then the unfinished rows are removed
+    <recipe>/<picture>.jpg                a crop, whole or not at all
+    unfinished/<recipe>-<run>-<x>.csv     the rows of a chunk whose crops are all there
+    index.csv                             at the very end, in place of the old one; then the unfinished rows go
 
-So a run that starts again finds the rows of its predecessors, and runs at once only do work twice. The crops of
-another recipe lie in another folder and stay valid, with the old index, until the new ones are complete.
+So a run that starts again finds the rows of its predecessors, and runs at once only do the same work twice. Crops of
+another recipe lie in another folder, and stay valid with the old index until the new ones are complete.
 """
 
+import hashlib
 import os
 import shutil
+import time
 import uuid
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from shared.atomic import write_text
-from shared.crops import BOX, INDEX, LANDMARKS, UNFINISHED, read_index
+from shared.crops import BOX, COLUMN_TYPES, INDEX, LANDMARKS, UNFINISHED, read_index
 from shared.crops import RECIPE as RECIPE_FILE
-from shared.errors import UserError
-from shared.faces.cropping import Row, fingerprint
 from shared.faces.recipe import RECIPE
 
-COLUMNS = [
-    *("picture", "file", "recipe", "found", "faces", "probability", *BOX, *LANDMARKS),
-    *("width", "height", "size", "mtime_ns", "fingerprint", "problem"),
-]
+Row = dict[str, Any]
+"""One line of the index, by column."""
+
+STALE = 3600
+"""Seconds after which a temporary file is taken for that of a killed run."""
 
 
-def record(rows: list[Row], out: Path) -> None:
-    """Keep the rows of a chunk for a run that takes up from here."""
-    write_text(out / UNFINISHED / f"{RECIPE.id}-{uuid.uuid4().hex}.csv", _as_csv(pd.DataFrame(rows)))
+def as_table(rows: list[Row]) -> pd.DataFrame:
+    """Rows of an index, indexed by picture."""
+    return pd.DataFrame(rows, columns=list(COLUMN_TYPES)).astype(COLUMN_TYPES).set_index("picture")
 
 
-def known_rows(out: Path) -> tuple[pd.DataFrame, list[Path]]:
-    """The rows of this recipe that earlier runs left, indexed by picture, and the unfinished files among their sources."""
-    parts = sorted((out / UNFINISHED).glob(f"{RECIPE.id}-*.csv"))
-    tables = [read_index(file) for file in ([out / INDEX] if (out / INDEX).exists() else []) + parts]
-    if not tables:
-        return pd.DataFrame(columns=COLUMNS).set_index("picture"), []
-    rows = pd.concat(tables)
-    rows = rows[rows["recipe"] == RECIPE.id]
-    return rows[~rows.index.duplicated(keep="last")], parts
+def as_rows(table: pd.DataFrame) -> list[Row]:
+    """The inverse of `as_table`."""
+    return [{str(name): value for name, value in row.items()} for row in table.reset_index().to_dict("records")]
+
+
+def fingerprint(data: bytes) -> str:
+    """Of a file's bytes: 32 hex digits."""
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+@dataclass(frozen=True)
+class Cache:
+    """The crop set in a folder, as one run sees and extends it."""
+
+    out: Path
+    earlier: tuple[Path, ...]
+    """Rows of chunks that runs before this one did and never put into an index."""
+
+    run: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
+
+    def known_rows(self) -> pd.DataFrame:
+        """All rows of the present recipe that runs before this one left, indexed by picture."""
+        tables = []
+        for file in (self.out / INDEX, *self.earlier):
+            try:
+                tables.append(read_index(file))
+            except FileNotFoundError:  # There is no index yet; or another run has just put the rows into it.
+                continue
+        rows = pd.concat(tables) if tables else as_table([])
+        rows = rows[rows["recipe"] == RECIPE.id]
+        return rows[~rows.index.duplicated(keep="last")]
+
+    def record(self, rows: list[Row]) -> None:
+        """Keep the rows of a chunk for a run that takes up from here."""
+        name = f"{RECIPE.id}-{self.run}-{uuid.uuid4().hex[:12]}.csv"
+        write_text(self.out / UNFINISHED / name, _as_csv(as_table(rows)))
+
+    def publish(self, rows: pd.DataFrame) -> None:
+        """Put the complete index in the place of the old one, then clear what it makes superfluous."""
+        index = self.out / INDEX
+        before = set(read_index(index)["recipe"]) if index.exists() else set()
+        write_text(self.out / RECIPE_FILE, RECIPE.as_json())
+        write_text(index, _as_csv(rows))
+        for file in (*self.earlier, *(self.out / UNFINISHED).glob(f"{RECIPE.id}-{self.run}-*.csv")):
+            file.unlink(missing_ok=True)
+        for recipe in before - {RECIPE.id}:
+            shutil.rmtree(self.out / recipe, ignore_errors=True)
+        _sweep(self.out)
+
+
+def open_cache(out: Path) -> Cache:
+    """The cache in a folder, which need not exist yet."""
+    return Cache(out, tuple(sorted((out / UNFINISHED).glob(f"{RECIPE.id}-*.csv"))))
 
 
 def still_good(known: pd.DataFrame, pictures: pd.DataFrame, out: Path) -> pd.DataFrame:
     """Those known rows of `pictures` whose source is unchanged and whose crop is there, indexed by picture."""
     paths = dict(zip(pictures["picture"], pictures["path"], strict=True))
-    good = {}
-    for picture, row in known.to_dict("index").items():
-        stat = _unchanged(paths.get(str(picture)), row)
+    good = []
+    for row in as_rows(known):
+        stat = _unchanged(paths.get(row["picture"]), row)
         if stat is not None and _is_there(out, row["file"]):
-            good[picture] = {**row, "size": stat.st_size, "mtime_ns": stat.st_mtime_ns}
-    return pd.DataFrame.from_dict(good, orient="index", columns=COLUMNS[1:])
+            good.append({**row, "size": stat.st_size, "mtime_ns": stat.st_mtime_ns})
+    return as_table(good)
 
 
 def _unchanged(path: str | None, row: Row) -> os.stat_result | None:
@@ -62,7 +109,7 @@ def _unchanged(path: str | None, row: Row) -> os.stat_result | None:
     if path is None or not row["fingerprint"]:
         return None
     try:
-        stat = os.stat(path)
+        stat = os.stat(path)  # noqa: PTH116 - pathlib takes twice as long
         same = (stat.st_size, stat.st_mtime_ns) == (row["size"], row["mtime_ns"])
         same = same or (stat.st_size == row["size"] and fingerprint(Path(path).read_bytes()) == row["fingerprint"])
     except OSError:
@@ -71,27 +118,23 @@ def _unchanged(path: str | None, row: Row) -> os.stat_result | None:
 
 
 def _is_there(out: Path, file: str) -> bool:
+    """A row without a file is one of a picture without a face, which is cut at the end."""
     try:
-        return not file or os.stat(out / file).st_size > 0
+        return not file or os.stat(os.path.join(out, file)).st_size > 0  # noqa: PTH116, PTH118 - as above
     except OSError:
         return False
 
 
-def publish(rows: pd.DataFrame, out: Path, parts: list[Path]) -> None:
-    """Put the complete index, indexed by picture, in the place of the old one; then clear what it makes superfluous."""
-    before = read_index(out / INDEX)["recipe"].unique() if (out / INDEX).exists() else []
-    write_text(out / RECIPE_FILE, RECIPE.as_json())
-    write_text(out / INDEX, _as_csv(rows.reset_index(names="picture")))
-    for part in parts:
-        part.unlink(missing_ok=True)
-    for recipe in set(before) - {RECIPE.id}:
-        shutil.rmtree(out / recipe, ignore_errors=True)
-
-
 def _as_csv(rows: pd.DataFrame) -> str:
-    table = rows.reindex(columns=COLUMNS)
-    table[[*BOX, *LANDMARKS]] = table[[*BOX, *LANDMARKS]].astype(float).round(2)
-    return table.to_csv(index=False, lineterminator="\n")
+    digits = {**dict.fromkeys([*BOX, *LANDMARKS], 2), "probability": 4}
+    return rows.round(digits).to_csv(index_label="picture", lineterminator="\n")
 
 
-__all__ = ["UserError", "known_rows", "publish", "record", "still_good"]
+def _sweep(out: Path) -> None:
+    """Remove temporary files that killed runs left; those of a run at this moment are younger."""
+    for file in (*(out / UNFINISHED).glob(".*"), *(out / RECIPE.id).rglob(".*")):
+        try:
+            if time.time() - file.stat().st_mtime > STALE:
+                file.unlink()
+        except FileNotFoundError:
+            continue

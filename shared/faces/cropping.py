@@ -1,104 +1,52 @@
 """A chunk of picture files -> crop files and their index rows: the work that processes share out among themselves."""
 
-import hashlib
-import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
 
-import cv2
-import numpy as np
-
-from shared.atomic import replacing
-from shared.crops import BOX, CROP_SIZE, LANDMARKS, PRIOR, UNREADABLE
+from shared.crops import BOX, LANDMARKS, PRIOR
 from shared.faces.alignment import crop
+from shared.faces.cache import Row
+from shared.faces.crop_files import Source, read_source, write_crop, write_grey
 from shared.faces.detection import Face, find_faces
-from shared.faces.picture_files import NEUTRAL, BadPicture, Picture, decode
-from shared.faces.recipe import RECIPE
 
-Row = dict[str, Any]
-"""One line of the index, by column."""
+PIXEL_BYTES = 200_000_000
+"""Decoded pictures are held in memory up to about this size, however many a chunk has and however large they are."""
 
 
-class Source(NamedTuple):
-    """A picture's id and file, and for a second round where its eyes are taken to be."""
+def crop_chunk(pictures: Sequence[tuple[str, str]], out: Path, device: str = "cpu") -> list[Row]:
+    """Find the faces in pictures, given by id and file, write the crops below `out`, return the index rows.
 
-    picture: str
-    path: str
-    eyes: tuple[float, ...] | None = None
-    """x and y of the left, then of the right eye, in pixels of the upright picture."""
-
-
-@dataclass(frozen=True)
-class _Read:
-    row: Row
-    picture: Picture | None
-
-
-def crop_chunk(sources: Sequence[Source], out: Path, device: str) -> list[Row]:
-    """Find the faces, write the crops below `out`, return the index rows.
-
-    A picture without a face gets a row but no crop yet: that takes the whole set, see `crop_at`.
+    A picture without a face gets a row but no crop yet: where to cut it depends on the whole set (see `prior`).
     """
-    reads = [_read(source) for source in sources]
-    faces = iter(find_faces([read.picture for read in reads if read.picture is not None], device))
-    return [_finish(read, next(faces) if read.picture is not None else None, out) for read in reads]
-
-
-def crop_at(sources: Sequence[Source], out: Path) -> list[Row]:
-    """Cut pictures, in which no face was found, where their `eyes` say."""
     rows = []
-    for source in sources:
-        read = _read(source)
-        if read.picture is None:
-            rows.append(_finish(read, None, out))
-            continue
-        eyes = dict(zip(LANDMARKS, source.eyes or (), strict=False))
-        pixels = crop(read.picture, np.reshape(list(eyes.values()), (2, 2)))
-        rows.append({**read.row, **eyes, "found": PRIOR, "file": _write(out, source.picture, pixels)})
+    for batch in _read_batches(pictures):
+        faces = iter(find_faces([source.picture for source in batch if source.picture is not None], device))
+        rows += [_finish(source, next(faces) if source.picture is not None else None, out) for source in batch]
     return rows
 
 
-def fingerprint(data: bytes) -> str:
-    """Of a file's bytes: 32 hex digits."""
-    return hashlib.blake2b(data, digest_size=16).hexdigest()
+def _read_batches(pictures: Sequence[tuple[str, str]]) -> Iterator[list[Source]]:
+    batch: list[Source] = []
+    held = 0
+    for picture, path in pictures:
+        source = read_source(picture, path)
+        batch.append(source)
+        held += source.picture.pixels.nbytes if source.picture is not None else 0
+        if held > PIXEL_BYTES:
+            yield batch
+            batch, held = [], 0
+    if batch:
+        yield batch
 
 
-def _read(source: Source) -> _Read:
-    row: Row = {"picture": source.picture, "file": "", "recipe": RECIPE.id, "found": UNREADABLE, "faces": 0}
-    try:
-        with Path(source.path).open("rb") as file:
-            stat = os.fstat(file.fileno())
-            data = file.read()
-    except OSError as error:
-        return _Read({**row, "size": -1, "mtime_ns": -1, "fingerprint": "", "problem": str(error.strerror)}, None)
-    row |= {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns, "fingerprint": fingerprint(data)}
-    try:
-        picture = decode(data)
-    except BadPicture as problem:
-        return _Read({**row, "problem": str(problem)}, None)
-    return _Read({**row, "width": picture.width, "height": picture.height}, picture)
-
-
-def _finish(read: _Read, face: Face | None, out: Path) -> Row:
-    row, picture = read.row, read.picture
+def _finish(source: Source, face: Face | None, out: Path) -> Row:
+    row, picture = source.row, source.picture
     if picture is None:
-        grey = np.full((CROP_SIZE, CROP_SIZE, 3), NEUTRAL, np.uint8)
-        return {**row, "file": _write(out, row["picture"], grey)}
+        return {**row, "file": write_grey(out, row["picture"])}
     if face is None:
         return {**row, "found": PRIOR}
-    places = dict(zip([*BOX, *LANDMARKS], [*face.box.tolist(), *face.landmarks.ravel().tolist()], strict=True))
-    pixels = crop(picture, face.landmarks[:2])
-    found = {"found": face.found, "faces": face.faces, "probability": face.probability}
-    return {**row, **found, **places, "file": _write(out, row["picture"], pixels)}
-
-
-def _write(out: Path, picture: str, pixels: np.ndarray) -> str:
-    """Write a crop; its name below `out` keeps the picture's own suffix, so that a.png and a.jpg do not collide."""
-    file = f"{RECIPE.id}/{picture}.jpg"
-    quality = [cv2.IMWRITE_JPEG_QUALITY, RECIPE.jpeg_quality]
-    _, encoded = cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), quality)
-    with replacing(out / file) as temporary:
-        temporary.write_bytes(encoded.tobytes())
-    return file
+    # Rounded as in the index, so that whoever reads the index can cut the very same crop.
+    landmarks = face.landmarks.astype(float).round(2)
+    places = dict(zip([*BOX, *LANDMARKS], [*face.box.tolist(), *landmarks.ravel().tolist()], strict=True))
+    file = write_crop(out, row["picture"], crop(picture, landmarks[:2]))
+    return {**row, **places, "found": face.found, "faces": face.faces, "probability": face.probability, "file": file}

@@ -1,4 +1,4 @@
-"""Any picture file -> upright RGB pixels, or a `BadPicture` with the reason in a few words."""
+"""Any picture file -> upright RGB pixels, or an `UnusablePictureError` with the reason in a few words."""
 
 import io
 import struct
@@ -10,21 +10,29 @@ import cv2
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-ENOUGH_SIDE = 1024
-"""Pixels: JPEGs are decoded at 1/2, 1/4 or 1/8 as long as their longer side stays at least this long."""
+ENOUGH_SIDE = 768
+"""Pixels: larger pictures are halved as often as their longer side stays at least this long; a face that takes a fifth
+of it still has more pixels than its crop."""
 
 MOST_PIXELS = 50_000_000
-"""Pictures that would be larger than this when decoded are refused: they are not portraits, and memory is finite."""
+"""Larger pictures are refused where they have to be decoded whole: no portrait is, and memory is finite."""
 
 MOST_JPEG_PIXELS = 400_000_000
-"""The same for JPEGs that are decoded at reduced size; beyond it decoding takes many seconds."""
+"""The same for JPEGs, which can be decoded at reduced size; beyond it that takes many seconds."""
 
 NEUTRAL = 127
 """Grey level on which transparent pictures are laid, and which stands for "nothing there"."""
 
+_REDUCED = {
+    1: cv2.IMREAD_COLOR,
+    2: cv2.IMREAD_REDUCED_COLOR_2,
+    4: cv2.IMREAD_REDUCED_COLOR_4,
+    8: cv2.IMREAD_REDUCED_COLOR_8,
+}
 
-class BadPicture(Exception):
-    """The file cannot be used; the message is the reason in a few words, without the file's name."""
+
+class UnusablePictureError(Exception):
+    """The message is the reason in a few words, without the file's name."""
 
 
 @dataclass(frozen=True)
@@ -48,22 +56,22 @@ class Picture:
 def decode(data: bytes) -> Picture:
     """Decode the bytes of a file in any format that Pillow reads; of several frames the first.
 
-    Raises `BadPicture`: empty file, not a picture, truncated, too large, broken.
+    Raises `UnusablePictureError`: empty file, not a picture, truncated, too large, broken.
     """
     if not data:
-        raise BadPicture("empty file")
-    if not data.strip(b"\0"):
-        raise BadPicture("nothing but zero bytes")
-    header = _read_jpeg_header(data)
+        raise UnusablePictureError("empty file")
+    header = read_jpeg_header(data)
     return _decode_jpeg(data, header) if header and header.plain else _decode_any(data)
 
 
 @dataclass(frozen=True)
-class _JpegHeader:
+class JpegHeader:
+    """What the frame header of a JPEG says."""
+
     width: int
     height: int
-    components: int
     precision: int
+    components: int
     progressive: bool
     lossy: bool
     end: int
@@ -72,85 +80,87 @@ class _JpegHeader:
     @property
     def plain(self) -> bool:
         """Whether OpenCV decodes it right: grey or YCbCr at eight bits (CMYK it gets wrong)."""
-        return self.lossy and self.precision == 8 and self.components in (1, 3)
+        return self.lossy and self.precision == 8 and self.components in (1, 3) and self.width > 0 < self.height
 
 
-def _read_jpeg_header(data: bytes) -> _JpegHeader | None:
-    """Walk the segments to the frame header (ITU T.81, B.2.2); None where there is none."""
+def read_jpeg_header(data: bytes) -> JpegHeader | None:
+    """Walk the segments up to the frame header (ITU-T T.81, annex B); None where there is none."""
     if data[:2] != b"\xff\xd8":
         return None
     at = 2
-    while at + 9 < len(data) and data[at] == 0xFF:
-        marker = data[at + 1]
-        if marker == 0xFF:
+    while at + 10 <= len(data) and data[at] == 0xFF:
+        marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
+        if marker == 0xFF:  # Padding in front of a marker.
             at += 1
-            continue
-        length = struct.unpack_from(">H", data, at + 2)[0]
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+        elif 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
             precision, height, width, components = struct.unpack_from(">BHHB", data, at + 4)
-            return _JpegHeader(width, height, components, precision, marker == 0xC2, marker <= 0xC2, at + 2 + length)
-        at += 2 + length
+            return JpegHeader(width, height, precision, components, marker == 0xC2, marker <= 0xC2, at + 2 + length)
+        else:
+            at += 2 + length
     return None
 
 
-def _decode_jpeg(data: bytes, header: _JpegHeader) -> Picture:
-    if data.rfind(b"\xff\xd9") < header.end:  # libjpeg would fill the rest with grey and say nothing.
-        raise BadPicture("truncated")
+def _decode_jpeg(data: bytes, header: JpegHeader) -> Picture:
+    if data.rfind(b"\xff\xd9") < header.end:  # OpenCV would fill the rest with grey and say nothing.
+        raise UnusablePictureError("truncated")
     area, side = header.width * header.height, max(header.width, header.height)
-    reduction = 1 if header.progressive else max([r for r in (2, 4, 8) if side >= r * ENOUGH_SIDE], default=1)
-    if area > MOST_JPEG_PIXELS or area > MOST_PIXELS * reduction**2:
+    # A progressive JPEG is held in memory at full size whatever the size asked for.
+    reduction = 1 if header.progressive else max(r for r in _REDUCED if r == 1 or side >= r * ENOUGH_SIDE)
+    if area > min(MOST_PIXELS * reduction**2, MOST_JPEG_PIXELS):
         _refuse_size(header.width, header.height)
-    flag = {
-        1: cv2.IMREAD_COLOR,
-        2: cv2.IMREAD_REDUCED_COLOR_2,
-        4: cv2.IMREAD_REDUCED_COLOR_4,
-        8: cv2.IMREAD_REDUCED_COLOR_8,
-    }
     try:
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flag[reduction])
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), _REDUCED[reduction])
     except cv2.error as error:
-        raise BadPicture("broken JPEG data") from error
+        raise UnusablePictureError("broken JPEG data") from error
     if pixels is None:
-        raise BadPicture("broken JPEG data")
+        raise UnusablePictureError("broken JPEG data")
     turned = (pixels.shape[0] > pixels.shape[1]) != (header.height > header.width)  # By its EXIF orientation.
     width, height = (header.height, header.width) if turned else (header.width, header.height)
-    return Picture(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), width, height)
+    return Picture(_shrink(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)), width, height)
 
 
 def _decode_any(data: bytes) -> Picture:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Of odd metadata and large pictures; the latter are looked at below.
+            warnings.simplefilter("ignore")  # Of odd metadata and of large pictures, which are looked at below.
             with Image.open(io.BytesIO(data)) as image:
                 if image.width * image.height > MOST_PIXELS:
                     _refuse_size(*image.size)
-                image.load()
                 pixels = _flatten(ImageOps.exif_transpose(image))
     except UnidentifiedImageError as error:
-        raise BadPicture("not a picture") from error
+        raise UnusablePictureError("not a picture") from error
     except (Image.DecompressionBombError, MemoryError) as error:
-        raise BadPicture("too large") from error
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, struct.error) as error:
-        raise BadPicture("truncated" if "truncated" in str(error) else f"broken: {error}"[:80]) from error
-    return Picture(pixels, pixels.shape[1], pixels.shape[0])
+        raise UnusablePictureError("too large") from error
+    except (OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, ArithmeticError, struct.error) as error:
+        raise UnusablePictureError("truncated" if "truncated" in str(error) else "broken") from error
+    return Picture(_shrink(pixels), pixels.shape[1], pixels.shape[0])
 
 
 def _flatten(image: Image.Image) -> np.ndarray:
     """Any of Pillow's modes -> uint8 RGB; transparent parts become `NEUTRAL`."""
-    if image.mode in ("I;16", "I;16B", "I;16L", "I", "F"):
+    if image.mode.startswith(("I", "F")):
         image = _to_eight_bits(image)
-    if "transparency" in image.info or image.mode in ("RGBA", "LA", "PA", "RGBa", "La"):
-        image = image.convert("RGBA")
+    if image.has_transparency_data:
         below = Image.new("RGBA", image.size, (NEUTRAL, NEUTRAL, NEUTRAL, 255))
-        image = Image.alpha_composite(below, image)
+        image = Image.alpha_composite(below, image.convert("RGBA"))
     return np.asarray(image.convert("RGB"))
 
 
 def _to_eight_bits(image: Image.Image) -> Image.Image:
-    values = np.asarray(image, np.float32)
-    brightest = 65535.0 if image.mode.startswith("I") else max(float(np.nanmax(values)), 1e-6)
-    return Image.fromarray(np.nan_to_num(values / brightest * 255).clip(0, 255).astype(np.uint8))
+    """16-bit levels by their high byte; others, which have no fixed white, by their brightest value."""
+    values = np.nan_to_num(np.asarray(image, np.float32))
+    white = 65535.0 if image.mode.startswith("I;16") else max(float(values.max()), 1.0)
+    return Image.fromarray((values.clip(0, white) * (255 / white)).astype(np.uint8))
+
+
+def _shrink(pixels: np.ndarray) -> np.ndarray:
+    """Halve as often as `ENOUGH_SIDE` allows, as the JPEG decoder does."""
+    halvings = int(np.log2(max(1.0, max(pixels.shape[:2]) / ENOUGH_SIDE)))
+    if not halvings:
+        return pixels
+    height, width = (max(1, length >> halvings) for length in pixels.shape[:2])
+    return cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
 
 
 def _refuse_size(width: int, height: int) -> NoReturn:
-    raise BadPicture(f"too large: {width} x {height} pixels")
+    raise UnusablePictureError(f"too large: {width} x {height} pixels")

@@ -2,23 +2,46 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
 
 from shared.crops import CROP_SIZE, EYES
+
+
+@dataclass(frozen=True)
+class Search:
+    """How hard to look for faces; thresholds are probabilities that the three nets of the cascade must give."""
+
+    side: int
+    """Pixels: the longer side of the copy of the picture that is searched."""
+
+    smallest: int
+    """Pixels of that copy: the side of the smallest face's box."""
+
+    pnet: float
+    rnet: float
+    onet: float
+
+    rnet_candidates: int
+    """Boxes of a picture that R-Net judges at most."""
+
+    onet_candidates: int
 
 
 @dataclass(frozen=True)
 class Recipe:
     """Change a value, or `version` with the code, and all crops are made again."""
 
-    version: int = 1
+    version: int = 2
     """Of the code that detects, chooses, aligns and encodes; raised when it would make other crops."""
 
     size: int = CROP_SIZE
     eyes: tuple[tuple[float, float], ...] = EYES
     jpeg_quality: int = 95
+    first_try: Search = field(default_factory=lambda: Search(256, 60, 0.6, 0.6, 0.6, 4, 3))
+    second_try: Search = field(default_factory=lambda: Search(512, 40, 0.4, 0.2, 0.2, 16, 4))
 
-    @property
+    @cached_property
     def id(self) -> str:
         """Eight hex digits."""
         return hashlib.blake2b(self.as_json().encode(), digest_size=4).hexdigest()

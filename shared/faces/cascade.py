@@ -1,0 +1,220 @@
+"""MTCNN for many portraits at once: the nets and weights of facenet-pytorch, in a cascade of our own.
+
+Zhang et al., "Joint face detection and alignment using multitask cascaded convolutional networks", 2016. P-Net
+proposes boxes all over a small copy of the picture, R-Net sorts them out, O-Net says where five landmarks lie. What
+differs from facenet-pytorch:
+
+- pictures of any sizes go through the nets together; all that is left to do one by one is cutting, in OpenCV;
+- the search is as coarse as the size of faces in portraits allows, and few candidates per picture go on;
+- O-Net looks twice, the second time at the mirror image of the box that it found the first time, and the mean of
+  both counts: its guesses lean to one side, under a mask by 4 % of the eye distance (`benchmarks/alignment.py`).
+"""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import torch
+from facenet_pytorch.models.mtcnn import ONet, PNet, RNet
+from torch import Tensor, nn
+from torch.nn import functional
+
+from shared.faces.pyramid import GREY, Pyramid, build_pyramid
+from shared.faces.recipe import Search
+
+STRIDE, CELL = 2, 12
+"""Of P-Net: pixels from one box that it judges to the next, and their side."""
+
+RNET_SIDE, ONET_SIDE = 24, 48
+STEP = 0.709
+"""From one size of P-Net's picture to the next: half the area."""
+
+PER_LEVEL = 12
+"""So many of P-Net's boxes of one size are looked at further."""
+
+NET_BATCH = 32
+"""Pieces that go through a net together on CPU, so that what lies between its layers stays in the cache."""
+
+MIRRORED = [1, 0, 2, 4, 3]
+"""Order of the landmarks in the mirror image."""
+
+
+@dataclass(frozen=True)
+class Faces:
+    """What was found in one picture, the most probable first; lengths in pixels of the picture given to `detect`."""
+
+    boxes: np.ndarray
+    """float32, shape (faces, 4): x0, y0, x1, y1."""
+
+    probabilities: np.ndarray
+    """float32, shape (faces,)."""
+
+    landmarks: np.ndarray
+    """float32, shape (faces, 5, 2): eyes, nose, corners of the mouth; of each pair the left one first, as seen."""
+
+
+@torch.inference_mode()
+def detect(pictures: Sequence[np.ndarray], search: Search, device: str = "cpu") -> list[Faces]:
+    """All faces in each of the pictures: uint8 RGB arrays (height, width, 3) of any sizes."""
+    if not pictures:
+        return []
+    pyramids = [build_pyramid(picture, search.side) for picture in pictures]
+    boxes, scores = _propose(pyramids, search, device)
+    boxes, scores = _sort_out(pyramids, boxes, scores, search, device)
+    boxes, scores, landmarks = _look_closely(pyramids, boxes, scores, device)
+    kept = _suppress(boxes, scores, overlap=0.5) & (scores >= search.onet)
+    return [
+        _faces(boxes[at, kept[at]], scores[at, kept[at]], landmarks[at, kept[at]], pyramid.scale)
+        for at, pyramid in enumerate(pyramids)
+    ]
+
+
+def _faces(boxes: Tensor, scores: Tensor, landmarks: Tensor, scale: float) -> Faces:
+    """From pixels of the first level, counted from its outer edge, to the picture's own, counted from pixel centres."""
+    order = scores.argsort(descending=True)
+    return Faces((boxes[order] * scale - 0.5).numpy(), scores[order].numpy(), (landmarks[order] * scale - 0.5).numpy())
+
+
+def _propose(pyramids: list[Pyramid], search: Search, device: str) -> tuple[Tensor, Tensor]:
+    """P-Net: boxes (pictures, candidates, 4) and their scores (pictures, candidates), 0 for none."""
+    share, found = CELL / search.smallest, []
+    while share * max(max(pyramid.size) for pyramid in pyramids) >= CELL:
+        found.append(_propose_at(pyramids, share, search.pnet, device))
+        share *= STEP
+    boxes, scores = (torch.cat(parts, 1) for parts in zip(*found, strict=True))
+    boxes, scores = _best(boxes, scores, 4 * search.rnet_candidates)
+    return _best(boxes, scores * _suppress(boxes, scores, overlap=0.7, of_union=True), search.rnet_candidates)
+
+
+def _propose_at(pyramids: list[Pyramid], share: float, threshold: float, device: str) -> tuple[Tensor, Tensor]:
+    small = [pyramid.resized(share, CELL) for pyramid in pyramids]
+    shifts, scores = _run(_nets(device).pnet, _stack(small), device)
+    scores = scores[:, 1]
+    peaks = scores * (scores == functional.max_pool2d(scores, 3, 1, 1)) * (scores >= threshold)
+    height, width = scores.shape[1:]
+    best, at = peaks.flatten(1).topk(min(PER_LEVEL, height * width))
+    corner = torch.stack([at % width, at // width], 2) * float(STRIDE)
+    # A small copy's sides are whole pixels, so its scale differs a little between x and y.
+    scale = torch.tensor(
+        [(p.size[1] / s.shape[1], p.size[0] / s.shape[0]) for p, s in zip(pyramids, small, strict=True)]
+    )
+    boxes = torch.cat([corner, corner + CELL], 2) * scale.repeat(1, 2)[:, None]
+    return _square(_shift(boxes, shifts.flatten(2).gather(2, at[:, None].expand(-1, 4, -1)).mT)), best
+
+
+def _sort_out(
+    pyramids: list[Pyramid], boxes: Tensor, scores: Tensor, search: Search, device: str
+) -> tuple[Tensor, Tensor]:
+    """R-Net: better boxes, one for each face that there may be."""
+    picture, candidate = torch.nonzero(scores, as_tuple=True)
+    shifts, judged = _run(_nets(device).rnet, _cut(pyramids, boxes[picture, candidate], picture, RNET_SIDE), device)
+    boxes, scores = boxes.clone(), torch.zeros_like(scores)
+    boxes[picture, candidate] = _square(_shift(boxes[picture, candidate], shifts))
+    scores[picture, candidate] = judged[:, 1] * (judged[:, 1] >= search.rnet)
+    return _best(boxes, scores * _suppress(boxes, scores, overlap=0.5), search.onet_candidates)
+
+
+def _look_closely(pyramids: list[Pyramid], boxes: Tensor, scores: Tensor, device: str) -> tuple[Tensor, Tensor, Tensor]:
+    """O-Net, twice: boxes, scores, and landmarks (pictures, candidates, 5, 2)."""
+    picture, candidate = torch.nonzero(scores, as_tuple=True)
+    first, score, points = _onet(pyramids, boxes[picture, candidate], picture, device, mirror=False)
+    last, again, mirrored = _onet(pyramids, _square(first), picture, device, mirror=True)
+    boxes, scores = boxes.clone(), torch.zeros_like(scores)
+    landmarks = torch.zeros(*scores.shape, 5, 2)
+    boxes[picture, candidate], scores[picture, candidate] = last, (score + again) / 2
+    landmarks[picture, candidate] = (points + mirrored) / 2
+    return boxes, scores, landmarks
+
+
+def _onet(
+    pyramids: list[Pyramid], boxes: Tensor, picture: Tensor, device: str, mirror: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    pieces = _cut(pyramids, boxes, picture, ONET_SIDE)
+    shifts, points, judged = _run(_nets(device).onet, pieces[:, :, ::-1] if mirror else pieces, device)
+    x, y = points[:, :5], points[:, 5:]
+    if mirror:
+        x, y = 1 - x[:, MIRRORED], y[:, MIRRORED]
+        shifts = torch.stack([-shifts[:, 2], shifts[:, 1], -shifts[:, 0], shifts[:, 3]], 1)
+    side = (boxes[:, 2:] - boxes[:, :2])[:, None]
+    return _shift(boxes, shifts), judged[:, 1], torch.stack([x, y], 2) * side + boxes[:, None, :2]
+
+
+@dataclass(frozen=True)
+class _Nets:
+    pnet: nn.Module
+    rnet: nn.Module
+    onet: nn.Module
+
+
+@cache
+def _nets(device: str) -> _Nets:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch.load's word on pickles: these come with the package.
+        nets = [net().eval().requires_grad_(False) for net in (PNet, RNet, ONet)]
+    return _Nets(*(net.to(device, memory_format=torch.channels_last) for net in nets))
+
+
+def _run(net: nn.Module, pieces: np.ndarray, device: str) -> tuple[Tensor, ...]:
+    """A net's outputs, on CPU, for uint8 pieces (count, side, side, 3)."""
+    batch = NET_BATCH if device == "cpu" else max(len(pieces), 1)
+    parts = []
+    for at in range(0, max(len(pieces), 1), batch):
+        part = torch.from_numpy(np.ascontiguousarray(pieces[at : at + batch])).to(device)
+        parts.append([out.cpu() for out in net((part.permute(0, 3, 1, 2).float() - 127.5) / 128)])
+    return tuple(torch.cat(outs) for outs in zip(*parts, strict=True))
+
+
+def _stack(pictures: list[np.ndarray]) -> np.ndarray:
+    """Pictures of different sizes in one array, each in the upper left corner."""
+    height, width = (max(picture.shape[axis] for picture in pictures) for axis in (0, 1))
+    stacked = np.full((len(pictures), height, width, 3), GREY[0], np.uint8)
+    for place, picture in zip(stacked, pictures, strict=True):
+        place[: picture.shape[0], : picture.shape[1]] = picture
+    return stacked
+
+
+def _cut(pyramids: list[Pyramid], boxes: Tensor, picture: Tensor, side: int) -> np.ndarray:
+    pieces = np.empty((len(boxes), side, side, 3), np.uint8)
+    for piece, box, at in zip(pieces, boxes.numpy(), picture.tolist(), strict=True):
+        pyramids[at].cut(box, side, piece)
+    return pieces
+
+
+def _shift(boxes: Tensor, shifts: Tensor) -> Tensor:
+    """Move the edges by a net's answer, given in shares of the box's sides."""
+    return boxes + shifts * (boxes[..., 2:] - boxes[..., :2]).tile(2)
+
+
+def _square(boxes: Tensor) -> Tensor:
+    centre = (boxes[..., :2] + boxes[..., 2:]) / 2
+    half = (boxes[..., 2:] - boxes[..., :2]).amax(-1, keepdim=True) / 2
+    return torch.cat([centre - half, centre + half], -1)
+
+
+def _best(boxes: Tensor, scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The highest scores of each picture, in descending order, and their boxes."""
+    scores, at = scores.topk(min(count, scores.shape[1]))
+    return boxes.gather(1, at[:, :, None].expand(-1, -1, 4)), scores
+
+
+def _suppress(boxes: Tensor, scores: Tensor, overlap: float, of_union: bool = False) -> Tensor:
+    """Non-maximum suppression in each picture: which boxes are overlapped by no better one; bool as `scores`.
+
+    Overlap is the common area as a share of the smaller box, or of the union.
+    """
+    low = torch.maximum(boxes[:, :, None, :2], boxes[:, None, :, :2])
+    high = torch.minimum(boxes[:, :, None, 2:], boxes[:, None, :, 2:])
+    common = (high - low).clamp(min=0).prod(-1)
+    area = (boxes[..., 2:] - boxes[..., :2]).clamp(min=0).prod(-1)
+    one, other = area[:, :, None], area[:, None]
+    whole = one + other - common if of_union else torch.minimum(one, other)
+    clash = common > overlap * whole
+    kept = scores > 0
+    for at in scores.argsort(dim=1, descending=True).T:
+        row = torch.arange(len(at))
+        beaten = clash[row, at] & kept[row, at, None]
+        beaten[row, at] = False
+        kept &= ~beaten
+    return kept

@@ -1,0 +1,90 @@
+"""Many crops on one page, those that deserve doubt marked and never missing."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from shared.atomic import replacing
+from shared.crops import DETECTED, FOUND, PRIOR, RETRIED, UNREADABLE, CropSet
+
+COLUMNS, ROWS = 12, 8
+TILE, FRAME, CAPTION, HEADER = 128, 4, 14, 44
+"""Pixels: a crop's side, the frame around it, the line of text below it, the legend on top."""
+
+COLOURS = {DETECTED: (225, 225, 225), RETRIED: (240, 170, 30), PRIOR: (215, 40, 40), UNREADABLE: (120, 60, 200)}
+"""RGB, of the frames."""
+
+INK, PAPER = (30, 30, 30), (255, 255, 255)
+FONT, TEXT = cv2.FONT_HERSHEY_SIMPLEX, 0.34
+
+
+def write_sheet(sets: dict[str, CropSet], path: Path) -> None:
+    """Draw the sheet of these crop sets to a .jpg or .png file; raises `UserError` where it cannot be written."""
+    _, encoded = cv2.imencode(path.suffix, cv2.cvtColor(draw_sheet(sets), cv2.COLOR_RGB2BGR))
+    with replacing(path) as temporary:
+        temporary.write_bytes(encoded.tobytes())
+
+
+def draw_sheet(sets: dict[str, CropSet]) -> np.ndarray:
+    """The sheet, uint8 RGB: the picks of `choose_crops`, the doubtful ones first, under a legend with counts."""
+    picks = choose_crops(sets, COLUMNS * ROWS)
+    rows = -(-len(picks) // COLUMNS)
+    width, height = TILE + 2 * FRAME, TILE + 2 * FRAME + CAPTION
+    sheet = np.full((HEADER + rows * height, COLUMNS * width, 3), PAPER, np.uint8)
+    _draw_legend(sheet, sets)
+    for place, (split, picture) in enumerate(picks):
+        top, left = HEADER + place // COLUMNS * height, place % COLUMNS * width
+        _draw_tile(sheet[top : top + height, left : left + width], sets[split], picture)
+    return sheet
+
+
+def choose_crops(sets: dict[str, CropSet], count: int) -> list[tuple[str, str]]:
+    """(split, picture) of a sample: up to a fifth of the places for each doubtful kind, the rest for `detected`.
+
+    Evenly spaced over the sets, so that it is the same at every call.
+    """
+    kinds: dict[str, list[tuple[str, str]]] = {found: [] for found in (UNREADABLE, PRIOR, RETRIED, DETECTED)}
+    for split, crops in sets.items():
+        for picture, found in crops.index["found"].items():
+            kinds[found].append((split, str(picture)))
+    picks: list[tuple[str, str]] = []
+    for found, members in kinds.items():
+        picks += _spaced(members, count - len(picks) if found == DETECTED else count // 5)
+    return picks
+
+
+def _spaced(members: list[tuple[str, str]], count: int) -> list[tuple[str, str]]:
+    places = np.linspace(0, len(members) - 1, min(count, len(members))).round().astype(int)
+    return [members[place] for place in places]
+
+
+def _draw_tile(tile: np.ndarray, crops: CropSet, picture: str) -> None:
+    found = str(crops.index["found"].loc[picture])
+    side = TILE + 2 * FRAME
+    tile[:side] = COLOURS[found]
+    crop = cv2.resize(crops.read(picture), (TILE, TILE), interpolation=cv2.INTER_AREA)
+    tile[FRAME : FRAME + TILE, FRAME : FRAME + TILE] = crop
+    if found != DETECTED:
+        cv2.rectangle(tile, (FRAME, FRAME), (FRAME + _width(found) + 4, FRAME + 15), COLOURS[found], cv2.FILLED)
+        _write(tile, found, (FRAME + 2, FRAME + 11), PAPER)
+    caption = picture if len(picture) <= 21 else f"{picture[:6]}..{picture[-13:]}"
+    _write(tile, caption, (FRAME, side + 10), INK)
+
+
+def _width(text: str) -> int:
+    return int(cv2.getTextSize(text, FONT, TEXT, 1)[0][0])
+
+
+def _draw_legend(sheet: np.ndarray, sets: dict[str, CropSet]) -> None:
+    counts = {found: sum(int((crops.index["found"] == found).sum()) for crops in sets.values()) for found in FOUND}
+    left = FRAME
+    for found, count in counts.items():
+        cv2.rectangle(sheet, (left, 12), (left + 20, 32), COLOURS[found], cv2.FILLED)
+        text = f"{found} {count:,}"
+        _write(sheet, text, (left + 28, 27), INK, size=0.5)
+        left += 60 + 10 * len(text)
+
+
+def _write(image: np.ndarray, text: str, at: tuple[int, int], colour: tuple[int, int, int], size: float = TEXT) -> None:
+    cv2.putText(image, text, at, FONT, size, colour, 1, cv2.LINE_AA)

@@ -1,0 +1,104 @@
+"""Chunks of work for all cores: several processes on CPU, several threads that feed a GPU."""
+
+import ctypes
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TypeVar
+
+import cv2
+import joblib
+from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+from shared.errors import UserError
+
+Chunk = TypeVar("Chunk")
+Done = TypeVar("Done")
+
+MOST_WORKERS = 16
+"""Processes that are started unasked: each holds some 400 MB, and the disk is the limit before that."""
+
+ENOUGH_FOR_PROCESSES = 1000
+"""Pictures; fewer are done before other processes would have loaded torch."""
+
+
+def choose_device(device: str) -> str:
+    """`auto` -> `cuda` where there is a GPU; raises `UserError` where `cuda` is asked for and there is none."""
+    if device == "cpu":
+        return device
+    import torch  # Takes seconds, which a run that only looks at its cache should not pay.
+
+    if torch.cuda.is_available():
+        return "cuda"
+    if device == "cuda":
+        raise UserError("--device cuda: torch sees no GPU here; pass --device cpu or leave it at auto")
+    return "cpu"
+
+
+def choose_workers(asked: int, pictures: int, device: str) -> int:
+    """How many processes (CPU) or threads (GPU); `asked` = 0 leaves it to the size of the task."""
+    if asked:
+        return asked
+    if device == "cpu" and pictures < ENOUGH_FOR_PROCESSES:
+        return 1
+    return min(joblib.cpu_count(), MOST_WORKERS)
+
+
+def spread(work: Callable[[Chunk], Done], chunks: Sequence[Chunk], workers: int, device: str) -> Iterator[Done]:
+    """What `work` returns for each chunk, in the order in which they get done.
+
+    Raises what `work` raises, and `UserError` where a process was killed from outside.
+    """
+    if workers == 1:
+        with _one_thread():
+            yield from map(work, chunks)
+        return
+    pool = joblib.Parallel(
+        workers, backend="loky" if device == "cpu" else "threading", batch_size=1, return_as="generator_unordered"
+    )
+    job = joblib.delayed(_in_process if device == "cpu" else _in_thread)
+    try:
+        yield from pool(job(work, chunk) for chunk in chunks)
+    except TerminatedWorkerError as error:
+        raise UserError(
+            "A worker process was killed, most likely for lack of memory. "
+            f"What is done is kept: the same command goes on, with --workers {max(1, workers // 2)} in less memory."
+        ) from error
+
+
+def _in_process(work: Callable[[Chunk], Done], chunk: Chunk) -> Done:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the main process's business; it ends the others.
+    keep_memory()
+    with _one_thread():
+        return work(chunk)
+
+
+def _in_thread(work: Callable[[Chunk], Done], chunk: Chunk) -> Done:
+    return work(chunk)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Each worker on one core: their own threads would only get in each other's way."""
+    import torch
+
+    before = torch.get_num_threads(), cv2.getNumThreads()
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before[0])
+        cv2.setNumThreads(before[1])
+
+
+def keep_memory() -> None:
+    """Have glibc keep freed memory for the next layer: handing it back costs page faults, a third of all time."""
+    if sys.platform != "linux":
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        trim_threshold, mmap_threshold = -1, -3
+        mallopt(mmap_threshold, 32 << 20)
+        mallopt(trim_threshold, 512 << 20)
