@@ -1,0 +1,81 @@
+"""The main job on photographs: crop, train the three specialists, fuse, and score on persons never seen.
+
+    python benchmarks/real_faces.py --data ../shared/data/faces
+
+One fold of five held out, 112 px, six epochs: some twenty minutes on two cores. Stages already done are not run
+again, so a stopped run goes on; --overwrite starts anew where options changed.
+"""
+
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from shared.commands import run
+from shared.errors import UserError
+from shared.fusion import SPECIALISTS
+
+
+@dataclass(frozen=True)
+class Options:
+    """Run crop, three trainings, fusion and score on a data set whose eval truth is known, with the users' commands."""
+
+    data: Path = Path("../shared/data/faces")
+    """A competition folder with eval_solution.csv in it."""
+    out: Path = Path("outputs/real_faces")
+    """Where crops, runs and submission go."""
+    folds: int = 5
+    """The persons are split into this many parts."""
+    only_fold: int | None = 0
+    """Train this fold alone; None trains all."""
+    epochs: int = 6
+    """Passes over the training pictures."""
+    size: int = 112
+    """Pixels a side of what the networks see."""
+    overwrite: bool = False
+    """Discard runs that were made with other options."""
+
+
+def main(options: Options) -> None:
+    truth = options.data / "eval_solution.csv"
+    if not truth.is_file():
+        raise UserError(f"{truth} is missing: this benchmark needs a data set whose eval truth is known (--data)")
+    seconds = {name: _timed(command) for name, command in commands(options, truth).items()}
+    print("\nstage        seconds")
+    for name, spent in seconds.items():
+        print(f"{name:<12}{spent:>8.0f}")
+
+
+def commands(options: Options, truth: Path) -> dict[str, list[str]]:
+    """The command line of each stage, by its name."""
+    crops = options.out / "crops"
+    runs = {task: options.out / task for task in SPECIALISTS}
+    effort = ["--folds", options.folds, "--only-fold", options.only_fold, "--epochs", options.epochs]
+    shared_options = ["--data", options.data, "--crops", crops, *effort, "--size", options.size]
+    if options.overwrite:
+        shared_options.append("--overwrite")
+    stages: dict[str, list[object]] = {
+        "crop": ["-m", "shared.crop_faces", "--data", options.data, "--out", crops],
+        **{
+            f"train {task}": ["-m", f"pipelines.{task}.train", *shared_options, "--outputs", folder]
+            for task, folder in runs.items()
+        },
+        "fuse": [
+            *("-m", "combine", "--data", options.data, "--out", options.out / "submission.csv", "--truth", truth),
+            *(word for task, folder in runs.items() for word in (f"--{task}", folder)),
+        ],
+    }
+    return {name: [sys.executable, *map(str, command)] for name, command in stages.items()}
+
+
+def _timed(command: list[str]) -> float:
+    print("$ python", *command[1:], flush=True)
+    started = time.perf_counter()
+    if subprocess.run(command).returncode:
+        raise UserError("the command above failed; what was done before it is kept in its folder")
+    return time.perf_counter() - started
+
+
+if __name__ == "__main__":
+    run(main, Options())
