@@ -15,7 +15,6 @@ same command. The tables come last: where they are, the sample is whole.
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,10 +26,11 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from shared import labels
+from shared import atomic, labels
 from shared.commands import run
 from shared.errors import UserError
 from shared.portraits import Portrait, draw_person
+from shared.portraits.camera import Picture
 from shared.portraits.person import OLDEST, YOUNGEST
 
 BAND_SHARES = (0.47, 0.43, 0.10)
@@ -102,7 +102,7 @@ def main(options: Options) -> None:
         return
     _draw_all(missing, options.workers or joblib.cpu_count())
     for path, table in tables.items():
-        _replace(path, table.to_csv(index=False).encode())
+        atomic.write_text(path, table.to_csv(index=False))
     print(f"{options.out}: {_summary(options)}")
 
 
@@ -159,14 +159,13 @@ def _claim(options: Options) -> None:
     """Mark the folder as a sample of these options; refuse one that is something else."""
     stamp = options.out / "sample.json"
     wanted = {"drawing": DRAWING, **asdict(options)}
-    for irrelevant in ("out", "workers"):
-        del wanted[irrelevant]
+    del wanted["out"], wanted["workers"]
     if stamp.exists():
         _check_stamp(stamp, wanted)
         return
     if options.out.is_file() or (options.out.is_dir() and any(options.out.iterdir())):
         raise UserError(f"{options.out} is there and is no sample of this command: name another folder with --out")
-    _replace(stamp, json.dumps(wanted, indent=2).encode())
+    atomic.write_text(stamp, json.dumps(wanted, indent=2) + "\n")
 
 
 def _check_stamp(stamp: Path, wanted: dict[str, Any]) -> None:
@@ -176,8 +175,8 @@ def _check_stamp(stamp: Path, wanted: dict[str, Any]) -> None:
         raise UserError(f"{stamp} cannot be read ({error}): delete {stamp.parent} or name another with --out") from None
     if found != wanted:
         raise UserError(
-            f"{stamp.parent} was drawn with other options ({stamp}: {json.dumps(found)}): "
-            f"delete it, or name another folder with --out"
+            f"{stamp.parent} was drawn with other options, or by another version ({stamp.name}: {json.dumps(found)}): "
+            "delete it, or name another folder with --out"
         )
 
 
@@ -197,20 +196,15 @@ def _draw(sitting: Sitting) -> int:
 
 
 def _write(path: Path, portrait: Portrait) -> int:
-    _, encoded = cv2.imencode(".jpg", portrait.pixels[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    _replace(path, encoded.tobytes())
+    with atomic.replacing(path) as temporary:
+        temporary.write_bytes(encode(portrait.pixels))
     return 1
 
 
-def _replace(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}") from error
+def encode(pixels: Picture) -> bytes:
+    """A JPEG file of an RGB picture."""
+    _, encoded = cv2.imencode(".jpg", pixels[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    return encoded.tobytes()
 
 
 def _tables(options: Options, training: list[Sitting], evaluation: list[Sitting]) -> dict[Path, pd.DataFrame]:

@@ -147,4 +147,4 @@ def _develop(rng: np.random.Generator, picture: Plane) -> Picture:
     picture -= np.clip(picture - HIGHLIGHTS, 0, 2 * SHOULDER) ** 2 * (0.25 / SHOULDER)
     cv2.GaussianBlur(picture, (0, 0), float(rng.uniform(0.35, 0.75)), dst=picture)
     picture += float(rng.uniform(0.8, 2.5)) * grain(rng, PICTURE_HEIGHT, PICTURE_WIDTH)[:, :, None]
-    return cv2.convertScaleAbs(np.clip(picture, 0, 255, out=picture))
+    return np.clip(picture + 0.5, 0, 255, out=picture).astype(np.uint8)

@@ -123,6 +123,16 @@ def polygon(corners: Plane, box: Box = (slice(0, HEIGHT), slice(0, WIDTH))) -> P
     return paint.astype(np.float32) * (1 / 255)
 
 
+def rgb(colour: Colour) -> Plane:
+    """One colour as planes of one pixel, (3, 1, 1), to multiply and mix with planes."""
+    return np.array(colour, np.float32)[:, None, None]
+
+
+def mix(colour: Plane, share: Plane, target: Plane | Colour) -> None:
+    """Let a share of the colour (3, h, w) give way to the target, in place."""
+    colour += share * ((rgb(target) if isinstance(target, tuple) else target) - colour)
+
+
 def slopes(height: Plane) -> tuple[Plane, Plane]:
     """The derivatives of a height field in x and in y."""
     unit = SCALE / 8
@@ -156,7 +166,7 @@ class Layer:
         box = _extent(alpha)
         rows, columns = box
         planes = np.empty((PLANES, rows.stop - rows.start, columns.stop - columns.start), np.float32)
-        planes[RGB] = colour[:, rows, columns] if isinstance(colour, np.ndarray) else np.array(colour)[:, None, None]
+        planes[RGB] = rgb(colour) if isinstance(colour, tuple) else colour[:, rows, columns]
         planes[SLOPE_X], planes[SLOPE_Y] = (slope[box] for slope in slopes(height))
         planes[GLOSS] = gloss[box] if isinstance(gloss, np.ndarray) else gloss
         planes[FLESH] = flesh
@@ -188,9 +198,7 @@ class Relief:
 
     def tint(self, alpha: Plane, colour: Plane | Colour, box: Box = (slice(None), slice(None))) -> None:
         """Colour what is there without changing its shape."""
-        region = self.planes[RGB, *box]
-        target = colour if isinstance(colour, np.ndarray) else np.array(colour, np.float32)[:, None, None]
-        region += alpha * (target - region)
+        mix(self.planes[RGB, *box], alpha, colour)
 
     def darken(self, shadow: Plane) -> None:
         """Multiply the albedo by 1 - shadow."""

@@ -1,81 +1,62 @@
 """The shape of a head: its measures, its outline and the height field of the face."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 import numpy as np
 
 from shared.portraits.canvas import SCALE, Plane, X, Y, blob, inside, jitter
 from shared.portraits.person import Person
 
-# name: female, male, sigma, change from 20 to 72 years
-_MEASURES = {
-    "crown": (-1.50, -1.52, 0.03, 0.0),
-    "temple": (0.93, 0.95, 0.02, 0.0),
-    "cheek": (0.91, 0.93, 0.02, 0.02),
-    "jaw": (0.76, 0.87, 0.025, 0.05),
-    "lower": (0.57, 0.70, 0.03, 0.06),
-    "chin": (1.50, 1.60, 0.03, 0.0),
-    "chin_width": (0.30, 0.40, 0.03, 0.02),
-    "eye_x": (0.44, 0.44, 0.012, 0.0),
-    "eye_width": (0.205, 0.195, 0.008, -0.008),
-    "lid": (0.108, 0.083, 0.006, -0.030),
-    "eye_tilt": (0.022, 0.010, 0.010, -0.020),
-    "brow_y": (-0.325, -0.258, 0.012, 0.020),
-    "brow_width": (0.052, 0.108, 0.007, 0.0),
-    "brow_arch": (0.070, 0.025, 0.012, 0.0),
-    "brow_ridge": (0.025, 0.085, 0.012, 0.0),
-    "nose_y": (0.62, 0.65, 0.025, 0.02),
-    "wing": (0.170, 0.205, 0.012, 0.015),
-    "nose_rise": (0.17, 0.20, 0.02, 0.0),
-    "mouth_y": (0.985, 1.02, 0.02, 0.01),
-    "mouth_width": (0.385, 0.415, 0.02, 0.01),
-    "upper_lip": (0.082, 0.062, 0.010, -0.022),
-    "lower_lip": (0.115, 0.095, 0.012, -0.025),
-    "smile": (0.060, 0.045, 0.020, -0.020),
-    "hairline": (-0.93, -0.95, 0.03, 0.0),
-    "neck": (0.50, 0.65, 0.025, 0.02),
-    "shoulder": (1.75, 2.15, 0.07, 0.0),
-}
+MIDDLE = 0.05
+"""Height of the point that the outline is measured from."""
+
+
+def _measure(female: float, male: float, sigma: float, ageing: float = 0.0) -> Any:
+    """A field of `Measures`: its means, their spread, and the change from 20 to 74 years."""
+    return field(metadata={"female": female, "male": male, "sigma": sigma, "ageing": ageing})
 
 
 @dataclass(frozen=True)
 class Measures:
-    """Lengths and places in units; see `_MEASURES`. Lids, lips and wings are half-widths or heights of their parts."""
+    """Places and lengths in units. Widths of the outline, of eyes, nose, mouth, neck and shoulders are halved."""
 
-    crown: float
-    temple: float
-    cheek: float
-    jaw: float
-    lower: float
-    chin: float
-    chin_width: float
-    eye_x: float
-    eye_width: float
-    lid: float
-    eye_tilt: float
-    brow_y: float
-    brow_width: float
-    brow_arch: float
-    brow_ridge: float
-    nose_y: float
-    wing: float
-    nose_rise: float
-    mouth_y: float
-    mouth_width: float
-    upper_lip: float
-    lower_lip: float
-    smile: float
-    hairline: float
-    neck: float
-    shoulder: float
+    crown: float = _measure(-1.50, -1.52, 0.03)
+    temple: float = _measure(0.93, 0.95, 0.02)
+    cheek: float = _measure(0.91, 0.93, 0.02, 0.02)
+    jaw: float = _measure(0.76, 0.87, 0.025, 0.05)
+    lower: float = _measure(0.57, 0.70, 0.03, 0.06)
+    chin: float = _measure(1.50, 1.60, 0.03)
+    chin_width: float = _measure(0.30, 0.40, 0.03, 0.02)
+    eye_x: float = _measure(0.44, 0.44, 0.012)
+    eye_width: float = _measure(0.205, 0.195, 0.008, -0.008)
+    lid: float = _measure(0.108, 0.083, 0.006, -0.030)
+    eye_tilt: float = _measure(0.022, 0.010, 0.010, -0.020)
+    brow_y: float = _measure(-0.325, -0.258, 0.012, 0.020)
+    brow_width: float = _measure(0.052, 0.108, 0.007)
+    brow_arch: float = _measure(0.070, 0.025, 0.012)
+    brow_ridge: float = _measure(0.025, 0.085, 0.012)
+    nose_y: float = _measure(0.62, 0.65, 0.025, 0.02)
+    wing: float = _measure(0.170, 0.205, 0.012, 0.015)
+    nose_rise: float = _measure(0.17, 0.20, 0.02)
+    mouth_y: float = _measure(0.985, 1.02, 0.02, 0.01)
+    mouth_width: float = _measure(0.385, 0.415, 0.02, 0.01)
+    upper_lip: float = _measure(0.082, 0.062, 0.010, -0.022)
+    lower_lip: float = _measure(0.115, 0.095, 0.012, -0.025)
+    smile: float = _measure(0.060, 0.045, 0.020, -0.020)
+    """How much higher the corners of the mouth are than its middle."""
+    hairline: float = _measure(-0.93, -0.95, 0.03)
+    neck: float = _measure(0.50, 0.65, 0.025, 0.02)
+    shoulder: float = _measure(1.75, 2.15, 0.07)
 
 
 def sample_measures(rng: np.random.Generator, person: Person) -> Measures:
     """The measures of this person's head."""
     values = {}
-    for name, (female, male, sigma, ageing) in _MEASURES.items():
-        mean = (female if person.female else male) + ageing * person.wear
-        values[name] = jitter(rng, mean, sigma)
+    for measure in fields(Measures):
+        of = measure.metadata
+        mean = of["female" if person.female else "male"] + of["ageing"] * person.wear
+        values[measure.name] = jitter(rng, mean, of["sigma"])
     return Measures(**values)
 
 
@@ -105,10 +86,6 @@ def build_head(measures: Measures) -> Head:
     return Head(measures, rho, edge, half_width, _dome(rho) + _features(measures))
 
 
-MIDDLE = 0.05
-"""Height of the point that outlines are measured from."""
-
-
 def _outline(measures: Measures) -> tuple[Plane, Plane]:
     """A star-shaped closed curve through the measures, rounded by a circular blur of its radius."""
     m = measures
@@ -124,7 +101,7 @@ def _outline(measures: Measures) -> tuple[Plane, Plane]:
     return distance / limit, limit - distance
 
 
-def _rounded(radius: np.ndarray, sigma: float = 7.0) -> np.ndarray:
+def _rounded(radius: Plane, sigma: float = 7.0) -> Plane:
     """Circular Gaussian blur; `sigma` in degrees."""
     frequencies = np.fft.rfftfreq(720)
     attenuation = np.exp(-2 * (np.pi * frequencies * sigma * 2) ** 2)

@@ -6,7 +6,10 @@ import numpy as np
 
 from shared.portraits.canvas import Colour, jitter, ramp
 
-OLDEST, YOUNGEST = 75, 18
+YOUNGEST, OLDEST = 18, 75
+"""Years."""
+GREY = 0.74
+"""Albedo of grey hair."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,11 @@ class Person:
         """0 at 20 years and before, 1 at 74: how far the marks of age have come."""
         return ramp(self.looks, 20.0, 74.0)
 
+    def greyed(self, share: float) -> Colour:
+        """The colour of hair of which a share is grey."""
+        red, green, blue = (tone + share * (GREY - tone) for tone in self.hair)
+        return red, green, blue
+
 
 @dataclass(frozen=True)
 class _People:
@@ -55,7 +63,7 @@ PEOPLES = {
     ),
     "northern": _People(
         0.28,
-        ((0.92, 0.74, 0.65), (0.95, 0.80, 0.72), (0.89, 0.69, 0.58), (0.93, 0.76, 0.68)),
+        ((0.92, 0.74, 0.65), (0.92, 0.77, 0.69), (0.89, 0.69, 0.58), (0.91, 0.74, 0.66)),
         (_DARK, _BROWN, _CHESTNUT, _BLOND, _RED, _BROWN),
         (_BLUE, _GREY_EYE, _GREEN, _HAZEL, _BROWN_EYE),
     ),

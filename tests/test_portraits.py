@@ -1,0 +1,109 @@
+import numpy as np
+import pytest
+
+from shared import labels
+from shared.portraits import Portrait, draw_person
+from shared.portraits.camera import Pose, project
+from shared.portraits.canvas import HEIGHT, WIDTH, Relief, curve, stroke
+from shared.portraits.head import build_head, sample_measures
+from shared.portraits.masks import incorrect_fit, worn_fit
+from shared.portraits.person import sample_person
+
+
+def draw(age: int, female: bool, seed: int = 0) -> list[Portrait]:
+    return list(draw_person(age, female, np.random.SeedSequence(seed)))
+
+
+@pytest.fixture(scope="module")
+def young() -> list[Portrait]:
+    return draw(24, female=True)
+
+
+def eye_distance(portrait: Portrait) -> float:
+    return float(np.linalg.norm(portrait.landmarks[1] - portrait.landmarks[0]))
+
+
+def test_a_person_has_one_picture_of_each_kind_in_order(young: list[Portrait]) -> None:
+    assert [portrait.kind for portrait in young] == list(labels.PICTURE_KINDS)
+    for portrait in young:
+        assert portrait.pixels.shape == (512, 384, 3)
+        assert portrait.pixels.dtype == np.uint8
+
+
+def test_the_same_seed_draws_the_same_person_and_another_seed_another(young: list[Portrait]) -> None:
+    again, other = draw(24, female=True), draw(24, female=True, seed=1)
+    for portrait, same, different in zip(young, again, other, strict=True):
+        np.testing.assert_array_equal(portrait.pixels, same.pixels)
+        np.testing.assert_array_equal(portrait.landmarks, same.landmarks)
+        assert np.abs(portrait.pixels.astype(int) - different.pixels).mean() > 5
+
+
+def test_pictures_are_neither_dark_nor_blown_out(young: list[Portrait]) -> None:
+    for portrait in young:
+        assert 40 < portrait.pixels.mean() < 220
+        assert (portrait.pixels == 255).all(axis=2).mean() < 0.02
+
+
+def test_landmarks_lie_in_the_picture_as_in_an_upright_face(young: list[Portrait]) -> None:
+    for portrait in young:
+        left, right, nose, mouth_left, mouth_right = portrait.landmarks
+        assert (portrait.landmarks > 0).all()
+        assert (portrait.landmarks < (384, 512)).all()
+        assert left[0] < nose[0] < right[0]
+        assert mouth_left[0] < mouth_right[0]
+        assert max(left[1], right[1]) < nose[1] < min(mouth_left[1], mouth_right[1])
+        assert 60 < eye_distance(portrait) < 110
+
+
+def test_the_pupils_are_darker_than_the_skin_beside_them() -> None:
+    for portrait in draw(30, female=False, seed=4):
+        grey = portrait.pixels.mean(axis=2)
+        for x, y in portrait.landmarks[:2].round().astype(int):
+            cheek = int(y + 0.28 * eye_distance(portrait))
+            assert grey[y - 4 : y + 5, x - 4 : x + 5].min() < 0.7 * grey[cheek, x]
+
+
+@pytest.mark.parametrize("female", [False, True])
+def test_a_worn_mask_covers_nose_and_chin_and_an_incorrect_one_leaves_the_nose_out(female: bool) -> None:
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        head = build_head(sample_measures(rng, sample_person(rng, female, 40)))
+        worn, incorrect = worn_fit(rng, head), incorrect_fit(rng, head)
+        assert 0.15 < worn.top < worn.side < head.measures.nose_y, "below the eyes, above the tip of the nose"
+        assert incorrect.top > head.measures.nose_y
+        assert min(worn.bottom, incorrect.bottom) > head.measures.chin
+
+
+def test_hair_greys_and_lines_deepen_with_the_years() -> None:
+    people = [sample_person(np.random.default_rng(3), False, age) for age in (20, 40, 60, 75)]
+    assert [person.grey for person in people] == sorted(person.grey for person in people)
+    assert [person.wear for person in people] == sorted(person.wear for person in people)
+    assert people[0].grey == 0
+    assert people[-1].grey > 0.9
+
+
+def test_a_pose_without_turn_scales_and_shifts_the_landmarks() -> None:
+    pose = Pose(yaw=0.0, pitch=0.0, roll=0.0, scale=100.0, x=192.0, y=220.0)
+    points = np.array([[-0.44, 0.0, 0.7], [0.0, 1.0, 0.9]], np.float32)
+    np.testing.assert_allclose(project(pose, points), [[148.0, 220.0], [192.0, 320.0]], atol=1e-3)
+
+
+def test_a_turned_head_moves_what_is_near_the_camera_more() -> None:
+    pose = Pose(yaw=0.2, pitch=0.0, roll=0.0, scale=100.0, x=0.0, y=0.0)
+    ear, nose = project(pose, np.array([[0.0, 0.0, 0.0], [0.0, 0.0, 1.0]], np.float32))
+    assert ear[0] == pytest.approx(0.0)
+    assert nose[0] == pytest.approx(100 * np.sin(0.2), abs=1e-3)
+
+
+def test_a_stroke_beyond_the_canvas_is_cut_off_and_one_outside_leaves_nothing() -> None:
+    plane = np.zeros((HEIGHT, WIDTH), np.float32)
+    stroke(plane, curve((50.0, 0.0), (60.0, 0.0)), 0.1)
+    assert not plane.any()
+    stroke(plane, curve((2.0, 0.0), (60.0, 0.0)), 0.1, 0.5)
+    assert plane.max() == pytest.approx(0.5)
+
+
+def test_a_copied_relief_is_independent() -> None:
+    relief = Relief()
+    relief.copy().planes[:] = 1
+    assert not relief.planes.any()
