@@ -1,0 +1,74 @@
+"""What a user types, run as a user runs it: a sample of 12 persons from drawing to submission."""
+
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from shared.labels import BANDS
+from shared.predictions import read_predictions
+
+ROOT = Path(__file__).parents[1]
+QUICK = shlex.split(
+    "--size 32 --epochs 1 --folds 2 --backbone test_efficientnet --no-pretrained --workers 0 --device cpu"
+)
+
+
+def python(folder: Path, *words: str | Path) -> str:
+    """What `python WORDS...` prints, run in `folder`; the commands find the project by its installation."""
+    done = subprocess.run([sys.executable, *map(str, words)], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which a competitor has run all commands with the paths left at their defaults."""
+    folder = tmp_path_factory.mktemp("competitor")
+    python(folder, ROOT / "shared/sample_data.py", "--people", "12", "--eval-people", "6", "--out", "data")
+    python(folder, ROOT / "shared/crop_faces.py")
+    for task in ("mask", "gender", "age"):
+        python(folder, "-m", f"pipelines.{task}.train", *QUICK)
+    python(folder, ROOT / "combine.py", "--out", "submission.csv")
+    return folder
+
+
+def test_the_submission_answers_every_picture_of_info_csv_in_its_order(workplace: Path) -> None:
+    submission = pd.read_csv(workplace / "submission.csv")
+    asked = pd.read_csv(workplace / "data/eval/info.csv")
+    assert submission.columns.tolist() == ["ImageID", "ans"]
+    assert submission["ImageID"].tolist() == asked["ImageID"].tolist()
+    assert submission["ans"].between(0, 17).all()
+
+
+def test_combine_scores_what_was_held_out_and_the_truth_when_it_is_known(workplace: Path) -> None:
+    printed = python(workplace, ROOT / "combine.py", "--out", "again.csv", "--truth", "data/eval_solution.csv")
+    assert "84" in printed  # 12 persons x 7 pictures, each held out by one of the two folds
+    assert "42" in printed  # 6 eval persons x 7
+    assert (workplace / "again.csv").read_bytes() == (workplace / "submission.csv").read_bytes()
+
+
+def test_predict_answers_for_any_folder_in_eval_layout_and_makes_its_crops(workplace: Path) -> None:
+    words = ["--data", "data/eval", "--crops", "other_crops", "--out", "ages.csv", "--device", "cpu", "--workers", "0"]
+    python(workplace, "-m", "pipelines.age.predict", *words)
+    answers = read_predictions(workplace / "ages.csv", BANDS)
+    asked = pd.read_csv(workplace / "data/eval/info.csv")
+    assert answers.index.tolist() == asked["ImageID"].tolist()
+
+
+@pytest.mark.parametrize("command", ["shared/crop_faces.py", "combine.py"])
+def test_without_data_a_command_says_where_to_get_some(command: str, tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, ROOT / command], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "make demo" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_wrong_value_names_its_flag(tmp_path: Path) -> None:
+    words = ["-m", "pipelines.mask.train", "--scheduler", "sometimes"]
+    done = subprocess.run([sys.executable, *words], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "--scheduler" in done.stderr

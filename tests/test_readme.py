@@ -1,0 +1,56 @@
+"""What the README tells people to type must work."""
+
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import combine
+from pipelines.age.train import AgeOptions
+from shared import crop_faces, manifest
+from shared.commands import parse
+from shared.training.ensemble import PredictOptions
+from shared.training.options import TrainOptions
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = "\n".join(re.findall(r"```\n(.*?)```", README, flags=re.DOTALL)).splitlines()
+COMMANDS = sorted(
+    {line for line in BLOCKS if line.startswith("python ")} | set(re.findall(r"`(python [^`]+)`", README))
+)
+OPTIONS: dict[str, Any] = {
+    "shared/crop_faces.py": crop_faces.Options(),
+    "shared.manifest": manifest.Options(),
+    "pipelines.mask.train": TrainOptions(),
+    "pipelines.gender.train": TrainOptions(),
+    "pipelines.age.train": AgeOptions(),
+    "pipelines.age.predict": PredictOptions(),
+    "combine.py": combine.Options(),
+}
+
+
+def test_there_are_commands_to_check() -> None:
+    assert len(COMMANDS) >= 6
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_of_the_readme_exists_and_takes_its_options(command: str) -> None:
+    _, *words = shlex.split(command.replace("\n", " "))
+    program, *flags = words[1:] if words[0] == "-m" else words
+    file = ROOT / (program if program.endswith(".py") else program.replace(".", "/") + ".py")
+    assert file.is_file(), f"{file} is not there"
+    if program in OPTIONS:
+        parse(OPTIONS[program], flags)
+
+
+def test_files_that_the_readme_links_to_are_there() -> None:
+    for target in re.findall(r"\]\(([^)#:]+)\)", README):
+        assert (ROOT / target).is_file(), target
+
+
+def test_make_targets_of_the_readme_are_there() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in set(re.findall(r"\bmake ([a-z]+)", README)):
+        assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target
