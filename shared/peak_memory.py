@@ -1,0 +1,38 @@
+"""The most memory that this process has held so far."""
+
+import sys
+from contextlib import suppress
+from typing import NamedTuple
+
+MIB = 2**20
+
+
+class Memory(NamedTuple):
+    """In MiB; None where it cannot be told."""
+
+    process: int | None
+    """Of this process, or of one of its workers where that held more."""
+    gpu: int | None
+    """Allocated by torch on the first GPU; None where none is used."""
+
+
+def peak_memory() -> Memory:
+    """Asks torch only where it is loaded already."""
+    return Memory(_resident(), _on_gpu())
+
+
+def _resident() -> int | None:
+    with suppress(ImportError):
+        import resource
+
+        most = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+        # Linux counts in KiB, macOS in bytes.
+        return round(most / (MIB if sys.platform == "darwin" else 1024))
+    return None
+
+
+def _on_gpu() -> int | None:
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_initialized():
+        return None
+    return round(torch.cuda.max_memory_allocated() / MIB)
