@@ -3,32 +3,46 @@
     python combine.py --out submission.csv
 
 Reads eval.csv of the runs in outputs/{mask,gender,age}, multiplies their probabilities into those of the 18 classes and
-writes the most probable one of every picture, in the order of info.csv. Where the runs' oof.csv are there too, it says
-how good such answers are on persons that were held out.
+writes an answer for every picture, in the order of info.csv. Where the runs' oof.csv are there too, how to decide is
+learnt on persons that were held out, and told how good such answers are on others of them. See `shared.decisions`.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from shared.asked import Asked, Persons, check_pictures, persons_of, read_asked
 from shared.atomic import replacing
 from shared.commands import run
 from shared.competition.solution import read_solution
+from shared.decisions.measured import Decide, ThresholdChoice
+from shared.decisions.persons import average_persons
+from shared.decisions.report import describe
+from shared.decisions.settle import Settled, averaged, gain_of_averaging, settle
 from shared.errors import UserError
 from shared.figures import draw_confusion
-from shared.fusion import SPECIALISTS, average_runs, common, fuse, most_probable
-from shared.held_out import join_held_out
+from shared.fusion import SPECIALISTS, fuse, most_probable
+from shared.held_out import HeldOut, join_held_out
 from shared.labels import decode_class
-from shared.manifest import list_pictures, split_folder
 from shared.metrics import Counts
-from shared.predictions import read_predictions
+from shared.records import Record, origin, record, table_of
 from shared.score_tables import Report, score_answers
-from shared.wording import counted, first_of
 
-EVAL, OOF = "eval.csv", "oof.csv"
+OOF = "oof.csv"
+
+NOT_AVERAGED = {
+    "average": "info.csv names no person twice",
+    "folder": "no folder holds two pictures",
+    "ignore": "--persons ignore",
+}
+"""Why gender and age were not averaged over persons."""
+
+PLAIN_SCORES = ("held-out", "together")
+"""In runs.csv the scores of these have no prefix: macro_f1 is that of the 18 classes on held-out persons."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +63,20 @@ class Options:
 
     age: tuple[Path, ...] = (Path("outputs/age"),)
     """Run folders of the age specialist; several are averaged."""
+
+    decide: Decide = "auto"
+    """argmax answers the most probable class, f1 the one that macro F1 gains most by; auto takes f1 where it did
+    clearly better on held-out persons."""
+
+    thresholds: ThresholdChoice = "auto"
+    """Where age bands are cut: fixed at 30 and 60, tuned on held-out persons, or auto, the better of the two there."""
+
+    calibrate: bool = True
+    """Temper the probabilities of each specialist as held-out persons ask for."""
+
+    persons: Persons = "average"
+    """Average gender and age over a person's pictures, told by the column person of info.csv; folder takes the
+    pictures of a folder for one person's; ignore answers every picture by itself."""
 
     truth: Path | None = None
     """A CSV of the true classes (ImageID, ans, perhaps age) to score the submission against."""
@@ -75,87 +103,81 @@ class Options:
 
 def main(options: Options) -> None:
     """Everything is read and checked before anything is written: after an error the old submission is as it was."""
-    answers = read_answers(options)
-    decided = most_probable(fuse(answers))
-    reports, remarks = report(options, answers, decided)
+    started = time.perf_counter()
+    runs = {task: options.runs(task) for task in SPECIALISTS}
+    asked = read_asked(options.data, runs, options.skip_bad, options.out.with_name("rejected.csv"))
+    held_out, remarks = find_held_out(options)
+    answers, settled, more_remarks = decide(options, asked, held_out)
+    decided = settled.decide(answers) if settled else most_probable(fuse(answers))
+    reports = report(options, answers, settled, decided)
     figures = draw(options.figures, reports)
-    pictures = answers["mask"].index
-    write_submission(options.out, pictures, decided)
-    for part in [*reports, *remarks]:
+    write_submission(options.out, asked.pictures, decided)
+    for part in [*reports, *remarks, *more_remarks]:
         print(part, end="\n\n")
     for figure in figures:
         print(f"drew {figure}")
-    print(f"wrote {options.out} ({len(pictures):,} pictures)")
+    print(f"wrote {options.out} ({len(asked.pictures):,} pictures)")
+    keep_record(options, reports, time.perf_counter() - started)
 
 
-def read_answers(options: Options) -> dict[str, pd.DataFrame]:
-    """What each specialist says of the pictures of info.csv, averaged over its runs: tables indexed by picture.
+def find_held_out(options: Options) -> tuple[HeldOut | None, list[str]]:
+    """The held-out answers of the runs, or None where a file of them is missing, and a word on that.
 
-    Raises `UserError` where a run is missing or unusable, or does not speak of just the pictures that info.csv names.
+    Raises `UserError` where the options ask for what is learnt on them.
     """
-    split = split_folder(options.data, "eval")
-    asked = pd.Index(list_pictures(split, options.skip_bad, options.out.with_name("rejected.csv")), name="picture")
-    answers = {}
-    for task in SPECIALISTS:
-        runs = {folder: _read_run(task, folder) for folder in options.runs(task)}
-        for folder, table in runs.items():
-            _compare(folder / EVAL, table.index, split / "info.csv", asked, options.skip_bad)
-        answers[task] = average_runs([*runs.values()])
-    answered = common([asked, *(table.index for table in answers.values())])
-    if answered.empty:
-        raise UserError(f"no picture of {split}/info.csv is answered by all runs")
-    return {task: table.loc[answered] for task, table in answers.items()}
-
-
-def _read_run(task: str, folder: Path) -> pd.DataFrame:
-    if not (folder / EVAL).is_file():
-        raise UserError(
-            f"{folder / EVAL} is missing: python -m pipelines.{task}.train makes it (or .predict, from a trained run); "
-            f"--{task} FOLDER names runs elsewhere"
-        )
-    return read_predictions(folder / EVAL, SPECIALISTS[task])
-
-
-def _compare(file: Path, pictures: pd.Index, other: Path, asked: pd.Index, skip_bad: bool) -> None:
-    """Raises `UserError` where `file` has pictures that `other` has not, or, unless `skip_bad`, lacks some of it."""
-    surplus, lacking = pictures.difference(asked, sort=False), asked.difference(pictures, sort=False)
-    if len(surplus):
-        raise UserError(f"{file} has {counted(len(surplus), 'picture')} that {other} has not: {first_of(surplus)}")
-    if len(lacking) and not skip_bad:
-        raise UserError(
-            f"{file} lacks {counted(len(lacking), 'picture')} of {other}: {first_of(lacking)}. "
-            "Make it again, or leave them out with --skip-bad"
-        )
-
-
-def report(options: Options, answers: dict[str, pd.DataFrame], decided: Counts) -> tuple[list[Report], list[str]]:
-    """How good the answers are, on held-out persons and against the truth where there is one; and what is not known."""
     files = {task: [folder / OOF for folder in options.runs(task)] for task in SPECIALISTS}
     missing = [file for runs in files.values() for file in runs if not file.is_file()]
-    remarks = [f"No held-out score: {file} is missing." for file in missing[:1]]
-    reports = [] if missing else [report_held_out(files)]
+    if not missing:
+        return join_held_out(files), []
+    for flag, value in (("--decide f1", options.decide), ("--thresholds tuned", options.thresholds)):
+        if flag.endswith(f" {value}"):
+            raise UserError(f"{flag} is learnt on held-out persons, and {missing[0]} is missing")
+    remark = f"No held-out score: {missing[0]} is missing. Decided by argmax, 30/60, probabilities as they are."
+    return None, [remark]
+
+
+def decide(
+    options: Options, asked: Asked, held_out: HeldOut | None
+) -> tuple[dict[str, pd.DataFrame], Settled | None, list[str]]:
+    """What is said of the asked pictures, averaged over persons where these are told; how to decide; and why."""
+    persons = persons_of(asked, options.persons)
+    answers = asked.answers if persons is None else average_persons(asked.answers, persons)
+    if held_out is None:
+        return answers, None, []
+    known = held_out if persons is None else averaged(held_out)
+    settled = settle(known, answers, options.decide, options.thresholds, options.calibrate)
+    used = "done" if persons is not None else f"not done: {NOT_AVERAGED[options.persons]}"
+    gain = f"Gender and age averaged over a person's pictures, by argmax: {gain_of_averaging(held_out)} ({used})"
+    return answers, settled, [f"{describe(settled)}\n{gain}"]
+
+
+def report(
+    options: Options, answers: Mapping[str, pd.DataFrame], settled: Settled | None, decided: Counts
+) -> list[Report]:
+    """How good the answers are, on held-out persons and against the truth where there is one."""
+    reports = [report_held_out(settled)] if settled else []
     if options.truth:
         reports.append(report_truth(options.out, options.truth, answers, decided, options.skip_bad))
-    return reports, remarks
+    return reports
 
 
-def report_held_out(files: dict[str, list[Path]]) -> Report:
-    """How good the fused answers are where all three specialists had not seen the person."""
-    held_out = join_held_out(files)
+def report_held_out(settled: Settled) -> Report:
+    """How good the decided answers are where neither specialists nor decisions had learnt on the person."""
+    held_out = settled.measured.held_out
     persons = held_out.persons.nunique()
     return Report(
-        f"Held out: {len(held_out.persons):,} pictures of {persons:,} persons, each unseen by the folds that answer",
+        f"Held out: {len(held_out.persons):,} pictures of {persons:,} persons, each unseen by all that answers",
         "held-out",
-        score_answers(held_out.answers, held_out.truth, most_probable(fuse(held_out.answers))),
+        score_answers(held_out.answers, held_out.truth, settled.answers),
     )
 
 
 def report_truth(
-    submission: Path, file: Path, answers: dict[str, pd.DataFrame], decided: Counts, skip_bad: bool
+    submission: Path, file: Path, answers: Mapping[str, pd.DataFrame], decided: Counts, skip_bad: bool
 ) -> Report:
     """How good the submission is. Raises `UserError` where the truth is not about the same pictures."""
     solution, pictures = read_solution(file), answers["mask"].index
-    _compare(submission, pictures, file, solution.index, skip_bad)
+    check_pictures(submission, pictures, file, solution.index, skip_bad)
     solution = solution.loc[pictures]
     right = np.array([decode_class(number) for number in solution["truth"]])
     notes = []
@@ -186,6 +208,20 @@ def write_submission(path: Path, pictures: pd.Index, decided: Counts) -> None:
     with replacing(path) as temporary:
         table = pd.DataFrame({"ImageID": pictures, "ans": decided})
         table.to_csv(temporary, index=False, lineterminator="\n")
+
+
+def keep_record(options: Options, reports: Sequence[Report], seconds: float) -> None:
+    """A row of the runs.csv that lies beside the run folders."""
+    scores = {
+        "_".join(word for word in (part.name, scored.name, name) if word not in PLAIN_SCORES): score
+        for part in reports
+        for scored in part.scores
+        for name, score in (("macro_f1", scored.macro_f1), ("accuracy", scored.accuracy))
+    }
+    folders = [folder for task in SPECIALISTS for folder in options.runs(task)]
+    data, recipe = origin(folders)
+    entry = Record("fusion", "together", options.out, seconds, scores, asdict(options), data, recipe)
+    record(entry, table_of(folders[0]))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from shared.competition.info_rows import named_pictures, on_disk
 from shared.competition.label_fixes import apply_fixes
 from shared.competition.rejected import REJECTED, settle
 from shared.competition.summary import summarise_evaluation, summarise_training
-from shared.competition.text_rows import read_rows
+from shared.competition.text_rows import Row, read_rows
 from shared.competition.train_rows import pictures_of, read_persons
 from shared.errors import UserError
 from shared.folds import assign_folds
@@ -111,10 +111,8 @@ def load_evaluation(folder: Path, skip_bad: bool = False, rejected: Path = REJEC
     present = on_disk(images, rows, faults)
     settle(source, faults, skip_bad, rejected)
     _refuse_empty(source, len(present))
-    names = [row.text["ImageID"] for row in present]
-    table = pd.DataFrame({"picture": names, "path": [f"{images}{os.sep}{name}" for name in names]})
-    if "person" in present[0].text:
-        table["person"] = [row.text["person"] for row in present]
+    table = _named(present)
+    table.insert(1, "path", [f"{images}{os.sep}{name}" for name in table["picture"]])
     return table
 
 
@@ -125,13 +123,21 @@ def load_pictures(folder: Path, skip_bad: bool = False, rejected: Path = REJECTE
     return load_evaluation(folder, skip_bad, rejected)[["picture", "path"]]
 
 
-def list_pictures(folder: Path, skip_bad: bool = False, rejected: Path = REJECTED) -> list[str]:
-    """The ImageIDs of info.csv in its order, without a look at the pictures. Faults as in `load_training`."""
+def list_pictures(folder: Path, skip_bad: bool = False, rejected: Path = REJECTED) -> pd.DataFrame:
+    """The rows of info.csv in its order, without a look at the pictures. Faults as in `load_training`.
+
+    Columns: picture (the ImageID), and person where info.csv has that column.
+    """
     source = folder / "info.csv"
     rows, faults = named_pictures(source)
     settle(source, faults, skip_bad, rejected)
     _refuse_empty(source, len(rows))
-    return [row.text["ImageID"] for row in rows]
+    return _named(rows)
+
+
+def _named(rows: Sequence[Row]) -> pd.DataFrame:
+    table = pd.DataFrame({"picture": [row.text["ImageID"] for row in rows]})
+    return table.assign(person=[row.text["person"] for row in rows]) if "person" in rows[0].text else table
 
 
 def _images(folder: Path) -> Path:

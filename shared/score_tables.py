@@ -27,6 +27,14 @@ class Scored:
         """Counts (C, C), a row for each true class."""
         return confusion_matrix(self.truth, self.predicted, len(self.classes))
 
+    @property
+    def macro_f1(self) -> float:
+        return macro_f1(self.truth, self.predicted, len(self.classes))
+
+    @property
+    def accuracy(self) -> float:
+        return accuracy(self.truth, self.predicted)
+
 
 @dataclass(frozen=True)
 class Report:
@@ -61,9 +69,8 @@ def score_table(scores: Sequence[Scored]) -> str:
     """A line for each: number of classes, macro F1, accuracy, number of pictures."""
     lines = [f"{'specialist':<12}{'classes':>8}{'macro F1':>10}{'accuracy':>10}{'pictures':>10}"]
     for scored in scores:
-        count = len(scored.classes)
-        f1, right = macro_f1(scored.truth, scored.predicted, count), accuracy(scored.truth, scored.predicted)
-        lines.append(f"{scored.name:<12}{count:>8}{f1:>10.3f}{right:>10.3f}{len(scored.truth):>10,}")
+        numbers = f"{scored.macro_f1:>10.3f}{scored.accuracy:>10.3f}{len(scored.truth):>10,}"
+        lines.append(f"{scored.name:<12}{len(scored.classes):>8}{numbers}")
     return "\n".join(lines)
 
 

@@ -226,7 +226,7 @@ def test_eval_pictures_come_in_the_order_of_info_csv(competition: Path) -> None:
     assert list(table.columns) == ["picture", "path"]
     assert table["picture"].tolist()[:4] == ["9male.jpg", "8male.jpg", "7male.jpg", "6female.jpg"]
     assert all(Path(path).is_file() for path in table["path"])
-    assert list_pictures(competition / "eval") == table["picture"].tolist()
+    assert list_pictures(competition / "eval")["picture"].tolist() == table["picture"].tolist()
 
 
 def test_eval_pictures_may_lie_in_folders_and_have_known_persons(tmp_path: Path) -> None:

@@ -1,0 +1,118 @@
+"""Ways to decide, scored on held-out persons that they were not learnt on; and the one that is taken."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from shared.decisions.calibration import calibration_error
+from shared.decisions.chain import PLAIN, Decider, Floats, Probabilities, Way, learn, probabilities
+from shared.decisions.persons import Interval, Ints, bootstrap_gain, number_persons
+from shared.folds import assign_folds
+from shared.fusion import SPECIALISTS
+from shared.held_out import HeldOut
+from shared.labels import BAND_EDGES, BANDS, CLASS_COUNT
+
+Decide = Literal["auto", "argmax", "f1"]
+ThresholdChoice = Literal["auto", "tuned", "fixed"]
+
+PARTS = 5
+"""Persons are split into so many parts where the specialists' own folds do not do it."""
+
+STANDARD_ERRORS = 1.0
+"""A gain is clear when it is so many standard errors above nothing, as in the one-standard-error rule of CART."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Ways to decide, each with the answers it gives to N held-out pictures without having learnt on their persons."""
+
+    held_out: HeldOut
+    answers: Mapping[Way, Ints]
+    """The class, 0-17, of each picture (N,)."""
+    tempered: Mapping[str, Floats]
+    """For each specialist its probabilities (N, C) under temperatures that were learnt on other persons."""
+
+    def gain(self, way: Way, before: Way = PLAIN) -> Interval:
+        """Macro F1 of the 18 classes above that of another way."""
+        persons = number_persons(self.held_out.persons)
+        right = right_classes(self.held_out.truth)
+        return bootstrap_gain(right, self.answers[before], self.answers[way], persons, CLASS_COUNT)
+
+    def gain_of_bands(self, way: Way, before: Way) -> Interval:
+        """Macro F1 of the age bands above that of another way; both must answer the most probable class."""
+        persons, count = number_persons(self.held_out.persons), len(BANDS)
+        return bootstrap_gain(
+            self.held_out.truth["age"], self.answers[before] % count, self.answers[way] % count, persons, count
+        )
+
+    def calibration_errors(self, task: str) -> tuple[float, float]:
+        """Of a specialist, before and after its temperature."""
+        given = self.held_out.answers[task][list(SPECIALISTS[task])].to_numpy()
+        truth = self.held_out.truth[task]
+        return calibration_error(given, truth), calibration_error(self.tempered[task], truth)
+
+
+def measure(held_out: HeldOut, ways: Sequence[Way]) -> Measured:
+    """Answer for every person with what was learnt on the persons of other parts alone.
+
+    Where there is but one person nothing is learnt, and all ways answer as the plain one.
+    """
+    given = probabilities(held_out.answers)
+    plain = learn([PLAIN], given, held_out.truth, held_out.persons)[PLAIN]
+    answers = {way: plain.decide(given) for way in ways}
+    tempered = plain.tempered(given)
+    for inside, asked, deciders in _parts(held_out, given, ways):
+        for way, decider in deciders.items():
+            answers[way][inside] = decider.decide(asked)
+        for task, table in deciders[Way(calibrated=True)].tempered(asked).items():
+            tempered[task][inside] = table
+    return Measured(held_out, answers, tempered)
+
+
+def _parts(
+    held_out: HeldOut, given: Probabilities, ways: Sequence[Way]
+) -> Iterator[tuple[NDArray[np.bool_], Probabilities, dict[Way, Decider]]]:
+    """Part by part: which pictures are in it (N,), what is said of them, and what was learnt on all others."""
+    numbers = _deal(held_out)
+    persons = held_out.persons.to_numpy()
+    for number in np.unique(numbers) if len(np.unique(numbers)) > 1 else ():
+        inside = numbers == number
+        others = {task: table[~inside] for task, table in given.items()}
+        truth = {task: classes[~inside] for task, classes in held_out.truth.items()}
+        asked = {task: table[inside] for task, table in given.items()}
+        yield inside, asked, learn([*ways, Way(calibrated=True)], others, truth, persons[~inside])
+
+
+def _deal(held_out: HeldOut) -> Ints:
+    """The fold of each picture (N,) or, where only one was trained, a part that its person is dealt to."""
+    persons = held_out.persons.nunique()
+    if len(held_out.folds.unique()) > 1 or persons == 1:
+        return held_out.folds.to_numpy(np.int64)
+    ages = np.array([0, *BAND_EDGES])[held_out.truth["age"]]
+    table = pd.DataFrame({"person": held_out.persons, "gender": held_out.truth["gender"], "age": ages})
+    return held_out.persons.map(assign_folds(table, min(PARTS, persons))).to_numpy(np.int64)
+
+
+def choose(measured: Measured, ways: Sequence[Way]) -> Way:
+    """The best of some ways, the simplest first; one that is more than the first must be clearly better than it."""
+    simplest, *others = ways
+    gains = {way: measured.gain(way, simplest) for way in others}
+    clear = [way for way, gain in gains.items() if gain.value > STANDARD_ERRORS * gain.error]
+    return max(clear, key=lambda way: gains[way].value, default=simplest)
+
+
+def allowed_ways(decide: Decide, thresholds: ThresholdChoice, calibrate: bool, years: bool) -> list[Way]:
+    """The ways that options leave open, the simplest first; thresholds need the distribution over `years`."""
+    rules = {"auto": (False, True), "argmax": (False,), "f1": (True,)}[decide]
+    cuts = {"auto": (False, True) if years else (False,), "tuned": (True,), "fixed": (False,)}[thresholds]
+    return [Way(calibrate, cut, rule) for rule in rules for cut in cuts]
+
+
+def right_classes(truth: Mapping[str, Ints]) -> Ints:
+    """The right one of the 18 classes (N,), of the right ones of each specialist."""
+    classes: Ints = 6 * truth["mask"] + 3 * truth["gender"] + truth["age"]
+    return classes

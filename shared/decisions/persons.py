@@ -1,0 +1,103 @@
+"""Persons, not pictures, are independent: scores are counted, drawn and averaged by person."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+AVERAGED = ("gender", "age")
+"""What does not change between two pictures of a person; how the mask is worn does."""
+
+DRAWS = 1000
+"""Bootstrap draws of persons; the ends of a 95 % interval then rest on 25 draws each."""
+
+
+class Counts(NamedTuple):
+    """What macro F1 is made of, for each of P persons, G ways of answering and C classes: numbers of pictures."""
+
+    hits: Floats
+    """(P, G, C) answered right."""
+    answered: Floats
+    """(P, G, C) answered so, right or not."""
+    support: Floats
+    """(P, C) of the class in truth."""
+
+
+class Interval(NamedTuple):
+    """A figure and the ends of its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.value:+.3f} [{self.low:+.3f}, {self.high:+.3f}]"
+
+    @property
+    def error(self) -> float:
+        """One standard error, as far as the draws are normally distributed."""
+        return (self.high - self.low) / (2 * 1.96)
+
+
+def number_persons(persons: ArrayLike) -> Ints:
+    """The person of each picture (N,) as a number, 0 to P - 1, in the order of their names."""
+    return np.unique(np.asarray(persons).astype(str), return_inverse=True)[1].astype(np.int64)
+
+
+def count_by_person(truth: Ints, answers: Ints, persons: Ints, classes: int) -> Counts:
+    """Counts of right classes (N,) and answers (N,) or, in G ways, (G, N); `persons` as `number_persons` gives them."""
+    count, ways = int(persons.max()) + 1, np.atleast_2d(answers)
+    right = ways == truth
+    cells = (persons * len(ways) + np.arange(len(ways))[:, None]) * classes + ways
+    shape, size = (count, len(ways), classes), count * len(ways) * classes
+    return Counts(
+        hits=np.bincount(cells[right], minlength=size).reshape(shape).astype(np.float64),
+        answered=np.bincount(cells.ravel(), minlength=size).reshape(shape).astype(np.float64),
+        support=np.bincount(persons * classes + truth, minlength=count * classes)
+        .reshape(count, classes)
+        .astype(np.float64),
+    )
+
+
+def weighted_macro_f1(weights: Floats, counts: Counts) -> Floats:
+    """Macro F1 (B, G) of each way of answering, with every person counted as often as `weights` (B, P) say.
+
+    A class that is nowhere counts as 0, as in `metrics.macro_f1`.
+    """
+    people, ways, classes = counts.hits.shape
+    hits, answered = (
+        (weights @ part.reshape(people, -1)).reshape(-1, ways, classes) for part in (counts.hits, counts.answered)
+    )
+    whole = (weights @ counts.support)[:, None] + answered
+    f1: Floats = np.divide(2 * hits, whole, out=np.zeros_like(hits), where=whole > 0)
+    return f1.mean(axis=2)
+
+
+def draw_persons(count: int, draws: int = DRAWS, seed: int = 0) -> Floats:
+    """How often each of `count` persons is drawn, with replacement, in each of `draws` samples: (draws, count)."""
+    return np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), draws).astype(np.float64)
+
+
+def bootstrap_gain(truth: Ints, before: Ints, after: Ints, persons: Ints, classes: int) -> Interval:
+    """Macro F1 of `after` less that of `before`, with its interval over drawn persons (both see the same draws)."""
+    counts = count_by_person(truth, np.stack([before, after]), persons, classes)
+    people = len(counts.support)
+    value = np.diff(weighted_macro_f1(np.ones((1, people)), counts))
+    drawn = np.diff(weighted_macro_f1(draw_persons(people), counts))
+    return Interval(float(value.item()), *(float(end) for end in np.quantile(drawn, [0.025, 0.975])))
+
+
+def average_persons(answers: Mapping[str, pd.DataFrame], persons: pd.Series) -> dict[str, pd.DataFrame]:
+    """Answers in which the numbers of gender and age are the mean over all pictures of a person.
+
+    Takes a table of N pictures for each specialist, and who is seen (N,) in the same order.
+    """
+    return {
+        task: table.select_dtypes("number").groupby(persons.to_numpy()).transform("mean") if task in AVERAGED else table
+        for task, table in answers.items()
+    }
