@@ -44,7 +44,8 @@ def main(options: Options) -> None:
     """Draw, detect, print."""
     cv2.setNumThreads(1)
     torch.set_num_threads(joblib.cpu_count())
-    rows, drawing_times = [], []
+    rows: list[dict[str, object]] = []
+    drawing_times = []
     detector = MTCNN(keep_all=True, min_face_size=options.min_face_size)
     sittings = plan_training(SampleOptions(people=options.people, seed=options.seed))
     for sitting in tqdm(sittings, unit="person"):

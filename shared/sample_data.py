@@ -31,12 +31,10 @@ from shared.commands import run
 from shared.errors import UserError
 from shared.portraits import Portrait, draw_person
 from shared.portraits.camera import Picture
-from shared.portraits.person import OLDEST, YOUNGEST
+from shared.portraits.casting import CELLS, cast
 
-BAND_SHARES = (0.47, 0.43, 0.10)
-"""Of the competition's persons, by age band."""
-FEMALE_SHARE = 0.61
-CELLS = [(female, band) for female in (False, True) for band in range(len(labels.BANDS))]
+TRAIN, EVAL = 0, 1
+"""As numbers, for seeds."""
 TOP_CODE = 60
 RACE = "Drawn"
 JPEG_QUALITY = 88
@@ -58,8 +56,8 @@ class Options:
     "The same seed draws the same pictures."
     top_coded: bool = False
     "Write ages above 60 as 60 in train.csv, as the competition does; eval_solution.csv keeps the drawn age."
-    workers: int | None = None
-    "Processes; one a core when not given."
+    workers: int = 0
+    "Processes that draw; 0: one a core."
 
     def __post_init__(self) -> None:
         for flag, count in (("--people", self.people), ("--eval-people", self.eval_people or len(CELLS))):
@@ -67,8 +65,8 @@ class Options:
                 raise UserError(f"{flag} {count}: at least {len(CELLS)}, one for every gender and age band")
         if self.seed < 0:
             raise UserError(f"--seed {self.seed}: must not be negative")
-        if self.workers is not None and self.workers < 1:
-            raise UserError(f"--workers {self.workers}: at least 1")
+        if self.workers < 0:
+            raise UserError(f"--workers {self.workers}: must be 0 (one a core) or more")
 
 
 @dataclass(frozen=True)
@@ -109,50 +107,29 @@ def main(options: Options) -> None:
 def plan_training(options: Options) -> list[Sitting]:
     """The persons of the train folder, in the order of train.csv."""
     sittings = []
-    for index, (female, age) in enumerate(_ages(options.people, options.seed, split=0)):
+    for index, (female, age) in enumerate(cast(np.random.default_rng((options.seed, TRAIN)), options.people)):
         person = f"{index + 1:06d}"
         written = min(age, TOP_CODE) if options.top_coded else age
         folder = options.out / "train" / "images" / f"{person}_{labels.GENDERS[female]}_{RACE}_{written}"
         files = {kind: folder / f"{kind}.jpg" for kind in labels.PICTURE_KINDS}
-        sittings.append(Sitting(person, female, age, (options.seed, 0, index), files))
+        sittings.append(Sitting(person, female, age, (options.seed, TRAIN, index), files))
     return sittings
 
 
 def plan_evaluation(options: Options) -> list[Sitting]:
     """The persons of the eval folder; their pictures' names say nothing."""
     sittings = []
-    for index, (female, age) in enumerate(_ages(options.eval_people, options.seed, split=1)):
+    for index, (female, age) in enumerate(cast(np.random.default_rng((options.seed, EVAL)), options.eval_people)):
         person = f"{options.people + index + 1:06d}"
         folder = options.out / "eval" / "images"
         files = {kind: folder / f"{_opaque(options.seed, person, kind)}.jpg" for kind in labels.PICTURE_KINDS}
-        sittings.append(Sitting(person, female, age, (options.seed, 1, index), files))
+        sittings.append(Sitting(person, female, age, (options.seed, EVAL, index), files))
     return sittings
 
 
 def _opaque(*parts: object) -> str:
-    return hashlib.sha1("/".join(map(str, parts)).encode()).hexdigest()
-
-
-def _ages(count: int, seed: int, split: int) -> list[tuple[bool, int]]:
-    """Gender and age of `count` persons, shuffled: the competition's shares, no cell empty, ages well spread."""
-    rng = np.random.default_rng((seed, split))
-    edges = (YOUNGEST, *labels.BAND_EDGES, OLDEST + 1)
-    persons = []
-    for (female, band), size in zip(CELLS, _cell_sizes(count), strict=True):
-        first, end = edges[band : band + 2]
-        places = (np.arange(size) + rng.random(size)) / max(size, 1)
-        persons += [(female, int(first + place * (end - first))) for place in places]
-    return [persons[index] for index in rng.permutation(len(persons))]
-
-
-def _cell_sizes(count: int) -> list[int]:
-    """Persons in each of `CELLS`: one, and the rest to whichever is furthest below its share."""
-    shares = [BAND_SHARES[band] * (FEMALE_SHARE if female else 1 - FEMALE_SHARE) for female, band in CELLS]
-    sizes = [min(count, 1)] * len(CELLS)
-    for _ in range(count - sum(sizes)):
-        lacking = [share * count - size for share, size in zip(shares, sizes, strict=True)]
-        sizes[lacking.index(max(lacking))] += 1
-    return sizes
+    """Forty hexadecimal digits."""
+    return hashlib.sha256("/".join(map(str, parts)).encode()).hexdigest()[:40]
 
 
 def _claim(options: Options) -> None:

@@ -207,7 +207,7 @@ def test_without_eval_people_there_is_no_eval_folder(tmp_path: Path, undrawn: li
         ("--eval-people 3", {"eval_people": 3}),
         ("--eval-people -1", {"eval_people": -1}),
         ("--seed -1", {"seed": -1}),
-        ("--workers 0", {"workers": 0}),
+        ("--workers -1", {"workers": -1}),
     ],
 )
 def test_options_that_cannot_be_name_their_flag(flag: str, options: dict[str, int]) -> None:

@@ -67,8 +67,10 @@ def shade(relief: Relief, light: Light) -> Plane:
         wrap = 0.10 + (seep - 0.10) * flesh
         direct = np.clip((lambert + wrap) / (1 + wrap), 0, None)
         lit[channel] = planes[channel] * ((sky + light.key * direct) * (1 + light.warmth * warm))
-    eighth = mirror**8
-    lit += light.key * planes[GLOSS] * cover * (0.10 * eighth + 0.16 * eighth**5)
+    for _ in range(3):
+        mirror = mirror * mirror
+    fortieth = mirror * mirror * mirror * mirror * mirror
+    lit += light.key * planes[GLOSS] * cover * (0.10 * mirror + 0.16 * fortieth)
     return lit
 
 
