@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -201,6 +202,7 @@ def test_predict_gives_the_same_answers_as_training_did(
     here: TrainOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ensemble, "make_crops", lambda _, folder: open_crops(folder))
+    monkeypatch.setattr(ensemble, "RECIPE", SimpleNamespace(id=open_crops(here.crops / "eval").recipe))
     train(AGE, here)
     assert here.outputs is not None
     out = tmp_path / "eval.csv"

@@ -1,5 +1,6 @@
 """Where a fold stands after its last whole epoch, so that a killed training goes on to the same result."""
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,11 @@ from shared.errors import UserError
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Write a tree of tensors and plain values, whole or not at all."""
+    # Not into the file at once: of a full disk torch says "unexpected pos".
+    content = io.BytesIO()
+    torch.save(state, content)
     with replacing(path) as temporary:
-        torch.save(state, temporary)
+        temporary.write_bytes(content.getbuffer())
 
 
 def load_checkpoint(path: Path) -> dict[str, Any] | None:

@@ -11,6 +11,7 @@ from accelerate import Accelerator
 from shared.crop_faces import make_crops
 from shared.crops import CropSet
 from shared.errors import UserError
+from shared.faces.recipe import RECIPE
 from shared.manifest import load_evaluation, split_folder
 from shared.predictions import write_predictions
 from shared.specialist import Specialist
@@ -63,6 +64,9 @@ def predict(specialist: Specialist, options: PredictOptions) -> None:
     if not folds:
         raise UserError(f"{run} holds no trained fold; python -m pipelines.{specialist.name}.train makes them")
     weights = [folder / WEIGHTS for folder in folds.values()]
+    for path in weights:
+        # Before crops are made, which would take the place of those of another recipe.
+        read_passport(path).check_recipe(path, RECIPE.id, "those that this version makes")
     table = load_evaluation(split_folder(options.data, "eval"), options.skip_bad)
     accelerator = accelerator_for(options.device, options.mixed_precision)
     with accelerator.main_process_first():

@@ -202,9 +202,19 @@ class FoldTraining:
         }
 
     def _resume(self) -> None:
-        state = load_checkpoint(self._folder / CHECKPOINT)
+        """Go on where the checkpoint stands; raises `UserError` where it is of another network or version."""
+        path = self._folder / CHECKPOINT
+        state = load_checkpoint(path)
         if state is None:
             return
+        try:
+            self._load(state)
+        except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            raise UserError(
+                f"{path} is not of this training ({self._options.backbone}): remove it to train this fold anew"
+            ) from error
+
+    def _load(self, state: dict[str, Any]) -> None:
         self._history = [Epoch(**epoch) for epoch in state["history"]]
         self._bare.load_state_dict(state["network"])
         if self._average is not None:

@@ -88,7 +88,7 @@ def _fingerprint(table: pd.DataFrame, crops: CropSet) -> str:
 
 def _claim(run: Path, identity: dict[str, Any], overwrite: bool) -> None:
     """Make the folder this run's own; raises `UserError` where it holds another run that may not be overwritten."""
-    changes = _changes(json.loads((run / RUN).read_text()), identity) if (run / RUN).exists() else []
+    changes = _changes(_read_run(run), identity) if (run / RUN).exists() else []
     if changes and not overwrite:
         raise UserError(
             f"{run} holds a run of another kind ({'; '.join(changes)}). "
@@ -98,6 +98,13 @@ def _claim(run: Path, identity: dict[str, Any], overwrite: bool) -> None:
         _discard(run)
     if not (run / RUN).exists():
         write_text(run / RUN, _json({**identity, "provenance": provenance()}))
+
+
+def _read_run(run: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads((run / RUN).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(f"{run / RUN} cannot be read ({error}); move {run} away to train anew") from error
 
 
 def _changes(found: dict[str, Any], identity: dict[str, Any]) -> list[str]:
@@ -113,10 +120,13 @@ def _changes(found: dict[str, Any], identity: dict[str, Any]) -> list[str]:
 
 
 def _discard(run: Path) -> None:
-    for folder in run.glob("fold[0-9]*"):
-        shutil.rmtree(folder)
-    for name in (OOF, EVAL, RUN):
-        (run / name).unlink(missing_ok=True)
+    try:
+        for folder in run.glob("fold[0-9]*"):
+            shutil.rmtree(folder)
+        for name in (OOF, EVAL, RUN):
+            (run / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(f"--overwrite: {run} cannot be emptied ({error.strerror})") from error
 
 
 def _train_fold(
@@ -156,7 +166,7 @@ def _collect(specialist: Specialist, run: Path, table: pd.DataFrame) -> None:
     scores = {f"fold{fold}": _scores(specialist, part, table) for fold, part in parts.items()}
     scores["held out"] = _scores(specialist, pd.concat(parts.values()), table)
     seconds = {f"fold{fold}": pd.read_csv(folder / HISTORY)["seconds"].sum() for fold, folder in folds.items()}
-    known = json.loads((run / RUN).read_text())
+    known = _read_run(run)
     write_text(run / RUN, _json({**known, "scores": scores, "seconds": seconds}))
     print(pd.DataFrame(scores).T.to_string(float_format="{:.3f}".format))
     print(f"{specialist.name}: {len(folds)} of {known['options']['folds']} folds trained, results in {run}")

@@ -51,9 +51,13 @@ class Passport:
                 raise UserError(
                     f"{path} was trained with {name} {value}, this is {getattr(wanted, name)}: train it again"
                 )
-        if crops.recipe != self.recipe:
+        self.check_recipe(path, crops.recipe, f"those in {crops.folder}")
+
+    def check_recipe(self, path: Path, recipe: str, crops: str) -> None:
+        """Raises `UserError` unless these weights were trained on crops of this recipe; `crops` says which have it."""
+        if recipe != self.recipe:
             raise UserError(
-                f"{path} was trained on crops of recipe {self.recipe}, those in {crops.folder} are of {crops.recipe}: "
+                f"{path} was trained on crops of recipe {self.recipe}, {crops} are of {recipe}: "
                 "make the crops with the version of face18 that trained the weights, or train again"
             )
 
@@ -61,8 +65,10 @@ class Passport:
 def save_weights(path: Path, tensors: dict[str, Tensor], passport: Passport) -> None:
     """Write a network's state, whole or not at all."""
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    # Not into the file at once: safetensors reports a full disk in its own way, and lets nobody else read the file.
+    content = safetensors.torch.save(contiguous, metadata={_HEADER: json.dumps(asdict(passport))})
     with replacing(path) as temporary:
-        safetensors.torch.save_file(contiguous, temporary, metadata={_HEADER: json.dumps(asdict(passport))})
+        temporary.write_bytes(content)
 
 
 def load_weights(path: Path) -> Network:
@@ -75,7 +81,9 @@ def load_weights(path: Path) -> Network:
     try:
         network.load_state_dict(safetensors.torch.load_file(path))
     except (RuntimeError, SafetensorError) as error:
-        raise UserError(f"{path} does not fit its own backbone {passport.backbone}; train this fold again") from error
+        raise UserError(
+            f"{path} does not fit its own backbone {passport.backbone}; remove {path.parent} and train this fold again"
+        ) from error
     return network.eval()
 
 
@@ -88,6 +96,10 @@ def read_passport(path: Path) -> Passport:
             metadata = file.metadata() or {}
         return Passport(**json.loads(metadata[_HEADER]))
     except (SafetensorError, OSError) as error:
-        raise UserError(f"{path} is no whole safetensors file ({error}); train this fold again") from error
+        raise UserError(
+            f"{path} is no whole safetensors file ({error}); remove {path.parent} and train this fold again"
+        ) from error
     except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path} holds tensors, but not of face18's training; train this fold again") from error
+        raise UserError(
+            f"{path} holds tensors, but not of face18's training; remove {path.parent} and train this fold again"
+        ) from error

@@ -1,0 +1,133 @@
+"""The project's commands as processes of their own, to be killed, and what they leave."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pipelines.gender.specialist import GENDER
+from shared.predictions import read_predictions
+from shared.training.options import TrainOptions
+from shared.training.weights import load_weights
+
+ROOT = Path(__file__).parents[2]
+KILLS = int(os.environ.get("FACE18_KILLS", "2"))
+"""How often each command is killed; `make soak` asks for twenty."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A folder with data/, crops/ and runs/, and the commands that work there."""
+
+    folder: Path
+
+    def options(self, run: Path) -> TrainOptions:
+        """A training of some seconds."""
+        return TrainOptions(
+            data=self.folder / "data",
+            crops=self.folder / "crops",
+            outputs=run,
+            folds=2,
+            epochs=2,
+            size=32,
+            batch_size=8,
+            backbone="test_efficientnet",
+            pretrained=False,
+            device="cpu",
+            workers=0,
+        )
+
+    def train(self, run: Path, workers: int = 0, epochs: int = 2) -> list[str]:
+        """The command line of `options`."""
+        flags = f"--folds 2 --epochs {epochs} --size 32 --batch-size 8 --backbone test_efficientnet --no-pretrained"
+        return [*self._specialist("train", workers), "--outputs", str(run), *flags.split()]
+
+    def predict(self, run: Path, out: Path) -> list[str]:
+        return [*self._specialist("predict", 0), "--outputs", str(run), "--out", str(out), "--batch-size", "8"]
+
+    def _specialist(self, command: str, workers: int) -> list[str]:
+        places = ["--data", str(self.folder / "data"), "--crops", str(self.folder / "crops")]
+        return ["-m", f"pipelines.gender.{command}", *places, "--device", "cpu", "--workers", str(workers)]
+
+    def combine(self, out: Path) -> list[str]:
+        runs = [word for task in ("mask", "gender", "age") for word in (f"--{task}", str(self.folder / "runs" / task))]
+        return ["combine.py", "--data", str(self.folder / "data"), "--out", str(out), *runs]
+
+
+def start(arguments: Sequence[str]) -> "subprocess.Popen[str]":
+    """The command in a session of its own, so that all its processes can be counted and killed."""
+    return subprocess.Popen(
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def finish(arguments: Sequence[str]) -> None:
+    """Run the command; it has to end well."""
+    process = start(arguments)
+    output, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, output + errors
+
+
+def wait_for(condition: Callable[[], bool], process: "subprocess.Popen[str]") -> None:
+    """Until the condition holds, or the process has ended."""
+    while not condition() and process.poll() is None:
+        time.sleep(0.01)
+
+
+def members(session: int) -> list[int]:
+    """The living processes of a session."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, _, its_session = stat.read_text().rpartition(")")[2].split()[:4]
+        except (OSError, ValueError):
+            continue
+        if int(its_session) == session and state != "Z":
+            found.append(int(stat.parent.name))
+    return found
+
+
+def kill_at_random(
+    arguments: Sequence[str], started: Callable[[], bool], seconds: float, random: np.random.Generator
+) -> bool:
+    """Start the command and kill -9 all of it within `seconds` after it has `started`; whether it was still running."""
+    process = start(arguments)
+    wait_for(started, process)
+    time.sleep(random.uniform(0, seconds))
+    killed = process.poll() is None
+    if killed:
+        os.killpg(process.pid, signal.SIGKILL)
+    _, errors = process.communicate()
+    assert killed or process.returncode == 0, errors
+    return killed
+
+
+def files_of(run: Path) -> dict[str, bytes]:
+    """What a training leaves that must not depend on when and in how many tries it was made."""
+    assert not (remains := [*run.rglob(".*"), *run.rglob("resume.pt")]), remains
+    files = [*run.rglob("*.csv"), *run.rglob("*.safetensors")]
+    contents = {str(file.relative_to(run)): file.read_bytes() for file in files if file.name != "history.csv"}
+    return {**contents, "scores": json.dumps(json.loads((run / "run.json").read_text())["scores"]).encode()}
+
+
+def read_everything(run: Path) -> None:
+    """Every file that a run has put in its place so far is whole."""
+    for file in run.rglob("weights.safetensors"):
+        load_weights(file)
+    for file in (*run.rglob("oof.csv"), *run.rglob("eval.csv")):
+        read_predictions(file, GENDER.classes)
+    for file in run.glob("run.json"):
+        json.loads(file.read_text())

@@ -1,0 +1,60 @@
+"""One tiny competition with crops for all faults, and the runs that nothing disturbed to compare with."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from commands import Place
+from tiny_competition import people, write_eval, write_train
+from tiny_crops import write_crops
+from tiny_runs import write_runs
+
+from pipelines.gender.specialist import GENDER
+from shared.crops import INDEX
+from shared.faces.recipe import RECIPE
+from shared.manifest import load_evaluation, load_training
+from shared.training.run import train
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread() -> Iterator[None]:
+    """As many as the commands below are given: sums of floats depend on it."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def write_current_crops(pictures: pd.DataFrame, like: pd.DataFrame, out: Path) -> None:
+    """Crops coloured after the labels of `like`, which the crop stage takes for its own and up to date."""
+    write_crops(like.head(len(pictures)).assign(picture=pictures["picture"].to_numpy()), out)
+    sources = [Path(path) for path in pictures["path"]]
+    index = pd.read_csv(out / INDEX, dtype={"picture": str}).assign(
+        recipe=RECIPE.id,
+        size=[source.stat().st_size for source in sources],
+        mtime_ns=[source.stat().st_mtime_ns for source in sources],
+    )
+    index.to_csv(out / INDEX, index=False)
+
+
+@pytest.fixture(scope="session")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """12 persons and 9 pictures to answer, their crops, and the runs of three specialists."""
+    folder = tmp_path_factory.mktemp("faults")
+    write_train(folder / "data/train", people(12))
+    write_eval(folder / "data")
+    labelled = load_training(folder / "data/train")
+    write_current_crops(labelled, labelled, folder / "crops/train")
+    write_current_crops(load_evaluation(folder / "data/eval"), labelled, folder / "crops/eval")
+    write_runs(folder / "data", folder / "runs")
+    return Place(folder)
+
+
+@pytest.fixture(scope="session")
+def undisturbed(place: Place) -> Path:
+    """The run folder of a training that nothing disturbed."""
+    run = place.folder / "undisturbed"
+    train(GENDER, place.options(run))
+    return run

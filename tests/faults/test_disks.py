@@ -1,0 +1,82 @@
+"""A disk that is full or cannot be written: a clear error, and what was there before is as it was."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from commands import Place, files_of, read_everything
+from rooms import read_only, small_disk
+
+import combine
+from pipelines.gender.specialist import GENDER
+from shared.errors import UserError
+from shared.training.ensemble import PredictOptions, predict
+from shared.training.run import train
+
+
+def fusion(place: Place, out: Path) -> combine.Options:
+    runs = place.folder / "runs"
+    return combine.Options(out, place.folder / "data", (runs / "mask",), (runs / "gender",), (runs / "age",))
+
+
+def prediction(place: Place, run: Path, out: Path) -> PredictOptions:
+    return PredictOptions(place.folder / "data", place.folder / "crops", run, out, device="cpu", workers=0)
+
+
+@pytest.mark.parametrize("room", [0, 100_000, 1_000_000], ids=["run.json", "weights", "checkpoint"])
+def test_a_training_on_a_full_disk_says_so_and_goes_on_with_more_room(
+    place: Place, undisturbed: Path, tmp_path: Path, room: int
+) -> None:
+    run = tmp_path / "run"
+    with small_disk(tmp_path / "disk", max(room, 4096)) as disk:
+        (disk / "ballast").write_bytes(b"0" * (4096 if room == 0 else 0))
+        with pytest.raises(UserError, match=r"cannot be written .*(No space left|File too large)"):
+            train(GENDER, place.options(disk / "run"))
+        if (disk / "run").exists():
+            read_everything(disk / "run")
+            assert not [*(disk / "run").rglob(".*")]
+            shutil.copytree(disk / "run", run)
+    train(GENDER, place.options(run))
+    assert files_of(run) == files_of(undisturbed)
+
+
+def test_a_finished_fold_outlives_a_disk_that_fills_up(place: Place, undisturbed: Path, tmp_path: Path) -> None:
+    half = tmp_path / "half"
+    train(GENDER, replace(place.options(half), only_fold=0))
+    before = files_of(half)
+    # Room for the weights of one more fold, but not for its checkpoint.
+    with small_disk(tmp_path / "disk", 1_200_000) as disk:
+        shutil.copytree(half, disk / "run")
+        with pytest.raises(UserError, match=r"fold1.* cannot be written"):
+            train(GENDER, place.options(disk / "run"))
+        assert before.items() <= files_of(disk / "run").items()
+        shutil.copytree(disk / "run", tmp_path / "run")
+    train(GENDER, place.options(tmp_path / "run"))
+    assert files_of(tmp_path / "run") == files_of(undisturbed)
+
+
+def test_a_submission_outlives_a_full_disk(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", 4096) as disk:
+        out = disk / "submission.csv"
+        out.write_text("the old one".ljust(4096))
+        with pytest.raises(UserError, match=r"submission.csv cannot be written"):
+            # Nine pictures would still fit in where only the size of files is limited.
+            combine.write_submission(out, combine.pd.Index([f"{number:0100}" for number in range(99)]), range(99))
+        assert out.read_text().rstrip() == "the old one"
+
+
+def test_a_folder_that_cannot_be_written_is_named(place: Place, undisturbed: Path, tmp_path: Path) -> None:
+    old = tmp_path / "old"
+    shutil.copytree(undisturbed, old)
+    before = files_of(old)
+    with read_only(old):
+        with pytest.raises(UserError, match=r"cannot be written \((Read-only|Permission)"):
+            train(GENDER, place.options(old / "new"))
+        with pytest.raises(UserError, match=r"eval.csv cannot be written \((Read-only|Permission)"):
+            predict(GENDER, prediction(place, undisturbed, old / "eval.csv"))
+        with pytest.raises(UserError, match=r"submission.csv cannot be written \((Read-only|Permission)"):
+            combine.main(fusion(place, old / "submission.csv"))
+        with pytest.raises(UserError, match=r"--overwrite: .* cannot be emptied"):
+            train(GENDER, replace(place.options(old), overwrite=True, lr=0.5))
+    assert files_of(old) == before
