@@ -31,16 +31,16 @@ def test_held_out_pictures_come_once_each_in_order_and_none_is_dropped(dataset: 
 
 def test_an_epoch_draws_every_picture_exactly_once_in_an_order_of_its_own() -> None:
     order = Shuffled(50, seed=3)
-    first = [draw.index for draw in order]
+    first = [draw.place for draw in order]
     order.epoch = 1
-    second = [draw.index for draw in order]
+    second = [draw.place for draw in order]
     assert sorted(first) == sorted(second) == list(range(50))
     assert first != second
 
 
 def test_balanced_drawing_shows_a_rare_class_as_often_as_a_common_one() -> None:
     classes = np.array([0] * 1900 + [1] * 100)
-    drawn = Counter(classes[draw.index] for draw in Shuffled(len(classes), seed=0, balanced=classes))
+    drawn = Counter(classes[draw.place] for draw in Shuffled(len(classes), seed=0, balanced=classes))
     # 1000 expected, standard deviation 22.
     assert 900 < drawn[1] < 1100
 

@@ -3,6 +3,7 @@
 import difflib
 import importlib
 from pathlib import Path
+from typing import Any
 
 import timm
 import torch
@@ -30,7 +31,7 @@ def create_backbone(name: str, outputs: int, dropout: float, pretrained: bool) -
         raise UserError(f"--backbone {name}: timm knows no such model; near it: {near}. timm.list_models() names all")
     file = _packaged_weights(name) if pretrained else None
     if file is not None:
-        model = timm.create_model(name, drop_rate=dropout)
+        model: Any = timm.create_model(name, drop_rate=dropout)
         load_in_order(model, torch.load(file, map_location="cpu", weights_only=True), str(file))
         model.reset_classifier(outputs)
         return model

@@ -20,7 +20,8 @@ Batch = tuple[Tensor, Tensor]
 class Draw(NamedTuple):
     """One picture to be read, and the seed of its augmentation."""
 
-    index: int
+    place: int
+    """Which of the dataset's pictures, from 0."""
     seed: int
 
 
@@ -47,12 +48,12 @@ class CropDataset(Dataset[Batch]):
         return len(self._pictures)
 
     def __getitem__(self, draw: Draw) -> Batch:
-        picture = self._window.cut(self._crops.read(self._pictures[draw.index]), self._size)
+        picture = self._window.cut(self._crops.read(self._pictures[draw.place]), self._size)
         if self._augmentation is not None:
             # Seeded picture by picture: which worker draws it, and what it drew before, must not matter.
             self._augmentation.set_random_seed(draw.seed)  # type: ignore[attr-defined]
             picture = self._augmentation(image=picture)["image"]
-        return torch.from_numpy(picture), self._targets[draw.index]
+        return torch.from_numpy(picture), self._targets[draw.place]
 
 
 class InOrder(Sampler[Draw]):

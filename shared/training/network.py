@@ -1,5 +1,7 @@
 """What is trained: normalisation and a backbone in one module, so that both travel in one weights file."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -26,7 +28,7 @@ class Network(nn.Module):
         """`mean` and `std` are of RGB in 0..1; None takes those the backbone was pretrained with."""
         super().__init__()
         self.backbone = create_backbone(backbone, outputs, dropout, pretrained)
-        own = self.backbone.pretrained_cfg
+        own: Any = self.backbone.pretrained_cfg
         self.register_buffer("mean", 255 * torch.tensor(mean or own["mean"]).view(1, 3, 1, 1))
         self.register_buffer("std", 255 * torch.tensor(std or own["std"]).view(1, 3, 1, 1))
         self.to(memory_format=torch.channels_last)
