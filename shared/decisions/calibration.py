@@ -25,8 +25,17 @@ _LEAST = 1e-7
 
 def temper(probabilities: Floats, temperature: float) -> Floats:
     """Probabilities (N, C) whose logarithms are divided by the temperature, summing to one again."""
-    logs = np.log(np.maximum(probabilities, _LEAST)) / temperature
-    powers: Floats = np.exp(logs - logs.max(axis=1, keepdims=True))
+    return _softmax(_logs(probabilities) / temperature)
+
+
+def _logs(probabilities: Floats) -> Floats:
+    """Logarithms (N, C), of which the largest of each row is 0."""
+    logs: Floats = np.log(np.maximum(probabilities, _LEAST))
+    return logs - logs.max(axis=1, keepdims=True)
+
+
+def _softmax(logs: Floats) -> Floats:
+    powers: Floats = np.exp(logs)
     return powers / powers.sum(axis=1, keepdims=True)
 
 
@@ -43,14 +52,16 @@ def fit_temperature(
     `classes` makes class probabilities of tempered ones: what is tempered need not be what is right or wrong.
     """
 
+    logs = _logs(probabilities)
+
     def loss(log_temperature: float) -> float:
-        tempered = classes(temper(probabilities, np.exp(log_temperature)))
+        tempered = classes(_softmax(logs / np.exp(log_temperature)))
         return negative_log_likelihood(tempered, truth) + _CAUTION * log_temperature**2 / persons
 
     return float(np.exp(_golden_section(loss, *np.log(RANGE))))
 
 
-def _golden_section(function: Callable[[float], float], low: float, high: float, tolerance: float = 1e-3) -> float:
+def _golden_section(function: Callable[[float], float], low: float, high: float, tolerance: float = 1e-2) -> float:
     """Where a function with one valley between two ends is least."""
     ratio = (np.sqrt(5) - 1) / 2
     left, right = high - ratio * (high - low), low + ratio * (high - low)

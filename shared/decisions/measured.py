@@ -19,11 +19,16 @@ from shared.labels import BAND_EDGES, BANDS, CLASS_COUNT
 Decide = Literal["auto", "argmax", "f1"]
 ThresholdChoice = Literal["auto", "tuned", "fixed"]
 
+PLAIN_WAYS = (PLAIN, Way(calibrated=True))
+"""What all others are measured against: probabilities as the files have them, and tempered."""
+
 PARTS = 5
 """Persons are split into so many parts where the specialists' own folds do not do it."""
 
-STANDARD_ERRORS = 1.0
-"""A gain is clear when it is so many standard errors above nothing, as in the one-standard-error rule of CART."""
+FEW = 100
+"""Persons below which a gain is clear only when its 95 % interval lies above nothing; from there on, when it is more
+than one standard error above, as in the rule of CART (Breiman et al. 1984). Of three ways that do nothing the best of
+a dozen persons is one error above in every other draw."""
 
 
 @dataclass(frozen=True)
@@ -57,18 +62,19 @@ class Measured:
 
 
 def measure(held_out: HeldOut, ways: Sequence[Way]) -> Measured:
-    """Answer for every person with what was learnt on the persons of other parts alone.
+    """Answer for every person with what was learnt on the persons of other parts alone; the plain ways always too.
 
     Where there is but one person nothing is learnt, and all ways answer as the plain one.
     """
+    every = list(dict.fromkeys([*PLAIN_WAYS, *ways]))
     given = probabilities(held_out.answers)
     plain = learn([PLAIN], given, held_out.truth, held_out.persons)[PLAIN]
-    answers = {way: plain.decide(given) for way in ways}
+    answers = {way: plain.decide(given) for way in every}
     tempered = plain.tempered(given)
-    for inside, asked, deciders in _parts(held_out, given, ways):
+    for inside, asked, deciders in _parts(held_out, given, every):
         for way, decider in deciders.items():
             answers[way][inside] = decider.decide(asked)
-        for task, table in deciders[Way(calibrated=True)].tempered(asked).items():
+        for task, table in deciders[PLAIN_WAYS[1]].tempered(asked).items():
             tempered[task][inside] = table
     return Measured(held_out, answers, tempered)
 
@@ -84,7 +90,7 @@ def _parts(
         others = {task: table[~inside] for task, table in given.items()}
         truth = {task: classes[~inside] for task, classes in held_out.truth.items()}
         asked = {task: table[inside] for task, table in given.items()}
-        yield inside, asked, learn([*ways, Way(calibrated=True)], others, truth, persons[~inside])
+        yield inside, asked, learn(ways, others, truth, persons[~inside])
 
 
 def _deal(held_out: HeldOut) -> Ints:
@@ -101,7 +107,8 @@ def choose(measured: Measured, ways: Sequence[Way]) -> Way:
     """The best of some ways, the simplest first; one that is more than the first must be clearly better than it."""
     simplest, *others = ways
     gains = {way: measured.gain(way, simplest) for way in others}
-    clear = [way for way, gain in gains.items() if gain.value > STANDARD_ERRORS * gain.error]
+    few = measured.held_out.persons.nunique() < FEW
+    clear = [way for way, gain in gains.items() if (gain.low > 0 if few else gain.value > gain.error)]
     return max(clear, key=lambda way: gains[way].value, default=simplest)
 
 

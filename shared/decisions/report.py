@@ -9,6 +9,7 @@ from shared.decisions.thresholds import threshold_intervals
 from shared.fusion import SPECIALISTS
 from shared.labels import CLASS_COUNT
 from shared.metrics import macro_f1
+from shared.wording import counted
 
 
 def describe(settled: Settled) -> str:
@@ -17,7 +18,7 @@ def describe(settled: Settled) -> str:
     people = measured.held_out.persons.nunique()
     why = "as told" if len(settled.left_open) == 1 else "the simplest way, or one that is clearly better"
     lines = [
-        f"Decided by {settled.way} ({why}), learnt on {people:,} held-out persons.",
+        f"Decided by {settled.way} ({why}), learnt on {counted(people, 'held-out person')}.",
         "Macro F1 of the 18 classes on persons not learnt on; difference with a 95 % interval over persons:",
         *_ways(measured, settled.way),
         *_temperatures(settled),

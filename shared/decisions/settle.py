@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from shared.decisions.chain import PLAIN, Answers, Decider, Way, learn, probabilities, without_years, year_columns
+from shared.decisions.chain import Answers, Decider, Way, learn, probabilities, without_years, year_columns
 from shared.decisions.measured import (
     Decide,
     Measured,
@@ -53,7 +53,7 @@ def settle(held_out: HeldOut, asked: Answers, decide: Decide, thresholds: Thresh
     known = held_out if years else replace(held_out, answers=without_years(held_out.answers))
     left_open = allowed_ways(decide, thresholds, calibrate, years)
     cut = [Way(calibrate, thresholds=True)] if years else []
-    measured = measure(known, list(dict.fromkeys([PLAIN, Way(calibrate), *cut, *left_open])))
+    measured = measure(known, [*cut, *left_open])
     way = choose(measured, left_open)
     decider = learn([way], probabilities(known.answers), known.truth, known.persons)[way]
     return Settled(decider, way, left_open, measured, years)

@@ -14,7 +14,7 @@ Floats = NDArray[np.float64]
 REACH = 6.0
 """So many years a threshold may lie from the label's own edge."""
 
-STEP = 0.5
+STEP = 1.0
 """Years between two thresholds that are tried."""
 
 _CAUTION = 0.3
