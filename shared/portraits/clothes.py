@@ -3,7 +3,7 @@
 import numpy as np
 
 from shared.portraits.canvas import Colour, Layer, Plane, X, Y, blur, curve, inside, jitter, noise, rgb, step, stroke
-from shared.portraits.head import Head, Measures
+from shared.portraits.head import Head, Measures, neck_width
 
 CLOTH: tuple[Colour, ...] = (
     (0.88, 0.88, 0.87), (0.16, 0.16, 0.18), (0.22, 0.28, 0.42), (0.48, 0.50, 0.53), (0.52, 0.16, 0.18),
@@ -17,14 +17,15 @@ def clothes_layer(rng: np.random.Generator, head: Head) -> Layer:
     m = head.measures
     neckline = ("round", "point", "high", "collar")[rng.integers(4)]
     shoulders, cut = _shoulder_line(m), _cut(neckline, m.neck, m.chin)
-    tube = np.abs(X) < m.neck + 0.03 if neckline == "high" else False
     below_cut = Y - cut
     hem = np.exp(-0.5 * ((below_cut - 0.06) / 0.035) ** 2)
     shade = 1 - 0.25 * np.exp(-np.clip(below_cut, 0, None) / 0.08) + 0.10 * hem
     colour = rgb(CLOTH[rng.integers(len(CLOTH))]) * (_pattern(rng) * shade)
     if neckline == "collar":
         colour *= 1 - _collar(m)
-    alpha = inside(np.where(tube, below_cut, np.minimum(Y - shoulders, below_cut)))
+    alpha = inside(np.minimum(Y - shoulders, below_cut))
+    if neckline == "high":
+        alpha = np.maximum(alpha, inside(np.minimum(neck_width(m) + 0.04 - np.abs(X), below_cut)))
     return Layer.of(alpha, colour, _body(rng, m, shoulders) + 0.02 * hem, depth=-0.05)
 
 

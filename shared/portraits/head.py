@@ -60,6 +60,11 @@ def sample_measures(rng: np.random.Generator, person: Person) -> Measures:
     return Measures(**values)
 
 
+def neck_width(m: Measures) -> Plane:
+    """Half-width of the neck in each row, (HEIGHT, 1): it widens into the shoulders."""
+    return m.neck + 0.9 * np.clip(Y - m.chin - 0.12, 0, None) ** 2
+
+
 @dataclass(frozen=True)
 class Head:
     """The planes that follow from the measures."""

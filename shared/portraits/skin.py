@@ -5,7 +5,7 @@ import numpy as np
 from shared.portraits.age_lines import creased, draw_lines
 from shared.portraits.canvas import Layer, Plane, X, Y, blob, blur, curve, inside, jitter, rgb, step, stroke
 from shared.portraits.complexion import complexion
-from shared.portraits.head import Head
+from shared.portraits.head import Head, neck_width
 from shared.portraits.lower_face import draw_beard, draw_lips, draw_nostrils
 from shared.portraits.person import Person
 
@@ -48,7 +48,7 @@ def _ear(side: float, x: float, alpha: Plane, shade: Plane) -> None:
 def neck_layer(rng: np.random.Generator, person: Person, head: Head) -> Layer:
     """A cylinder that widens into the shoulders, in the shadow of the chin."""
     m = head.measures
-    width = m.neck + 0.9 * np.clip(Y - m.chin - 0.12, 0, None) ** 2
+    width = neck_width(m)
     rings = np.zeros_like(head.rho)
     for y in (m.chin + 0.16, m.chin + 0.30):
         path = curve((-m.neck * 0.8, y - 0.05), (0.0, jitter(rng, y + 0.07, 0.02)), (m.neck * 0.8, y - 0.05))
