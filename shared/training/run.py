@@ -18,6 +18,7 @@ from shared.manifest import load_evaluation, load_training, split_folder, split_
 from shared.metrics import accuracy, macro_f1
 from shared.predictions import read_held_out, write_predictions
 from shared.provenance import provenance
+from shared.records import Record, record
 from shared.specialist import Specialist
 from shared.training.devices import accelerator_for
 from shared.training.ensemble import answer
@@ -50,9 +51,12 @@ def train(specialist: Specialist, options: TrainOptions) -> None:
     if accelerator.is_main_process:
         _claim(run, identity, options.overwrite)
     accelerator.wait_for_everyone()
+    already = finished_folds(run)
     for fold in range(options.folds) if options.only_fold is None else (options.only_fold,):
-        if fold not in finished_folds(run):
+        if fold not in already:
             _train_fold(specialist, options, table, crops, fold, fold_folder(run, fold), accelerator)
+            if accelerator.is_main_process:
+                _record(specialist, options, identity, table, fold)
             accelerator.wait_for_everyone()
     weights = [folder / WEIGHTS for folder in finished_folds(run).values()]
     if eval_crops is not None:
@@ -61,6 +65,8 @@ def train(specialist: Specialist, options: TrainOptions) -> None:
         _collect(specialist, run, table)
         if eval_crops is not None:
             write_predictions(run / EVAL, answers)
+        if finished_folds(run) != already:
+            _record(specialist, options, identity, table)
 
 
 def labelled_crops(options: TrainOptions) -> tuple[pd.DataFrame, CropSet]:
@@ -170,6 +176,34 @@ def _collect(specialist: Specialist, run: Path, table: pd.DataFrame) -> None:
     write_text(run / RUN, _json({**known, "scores": scores, "seconds": seconds}))
     print(pd.DataFrame(scores).T.to_string(float_format="{:.3f}".format))
     print(f"{specialist.name}: {len(folds)} of {known['options']['folds']} folds trained, results in {run}")
+
+
+def _record(
+    specialist: Specialist,
+    options: TrainOptions,
+    identity: dict[str, Any],
+    table: pd.DataFrame,
+    fold: int | None = None,
+) -> None:
+    """A row of runs.csv: of one fold, or of all that are trained so far."""
+    run = run_folder(options.outputs, specialist.name)
+    folders = [*finished_folds(run).values()] if fold is None else [fold_folder(run, fold)]
+    answers = pd.concat([read_held_out(folder / OOF, specialist.classes) for folder in folders])
+    seconds = sum(pd.read_csv(folder / HISTORY)["seconds"].sum() for folder in folders)
+    record(
+        Record(
+            kind="training" if fold is None else "fold",
+            task=specialist.name,
+            run=run,
+            seconds=seconds,
+            scores=_scores(specialist, answers, table),
+            options=asdict(options),
+            data=identity["data"],
+            recipe=identity["recipe"],
+            fold=fold,
+            seed=options.seed,
+        )
+    )
 
 
 def _scores(specialist: Specialist, answers: pd.DataFrame, table: pd.DataFrame) -> dict[str, float]:

@@ -1,0 +1,62 @@
+"""A training leaves its rows in runs.csv by itself."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_competition import people, write_train
+from tiny_crops import write_crops
+
+from pipelines.age.specialist import AGE
+from shared.manifest import load_training
+from shared.runs import read_runs
+from shared.training.options import TrainOptions
+from shared.training.run import train
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """The network is so small that threads would only wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def test_each_fold_and_each_training_leave_a_row_and_finished_ones_no_second(tmp_path: Path) -> None:
+    table = load_training(write_train(tmp_path / "data/train", people(12)))
+    write_crops(table, tmp_path / "crops/train")
+    options = TrainOptions(
+        data=tmp_path / "data",
+        crops=tmp_path / "crops",
+        outputs=tmp_path / "outputs/age",
+        folds=2,
+        epochs=1,
+        size=32,
+        batch_size=8,
+        backbone="test_efficientnet",
+        pretrained=False,
+        device="cpu",
+        workers=0,
+        seed=3,
+    )
+    train(AGE, replace(options, only_fold=1))
+    train(AGE, options)
+    train(AGE, options)
+    rows = read_runs(tmp_path / "outputs/runs.csv")
+    assert [*zip(rows["kind"], rows["fold"], strict=True)] == [
+        ("fold", "1"),
+        ("training", ""),
+        ("fold", "0"),
+        ("training", ""),
+    ]
+    last = rows.iloc[-1]
+    report = json.loads((tmp_path / "outputs/age/run.json").read_text())
+    assert last["scores"]["macro_f1"] == pytest.approx(report["scores"]["held out"]["macro_f1"], rel=1e-5)
+    assert last["scores"]["pictures"] == 12 * 7
+    assert (last["data"], last["recipe"], last["seed"]) == (report["data"], report["recipe"], "3")
+    assert last["options"]["backbone"] == "test_efficientnet"
+    assert float(last["seconds"]) == pytest.approx(sum(report["seconds"].values()), abs=0.1)
