@@ -71,7 +71,8 @@ def read_runs(path: Path) -> pd.DataFrame:
     Lines that a killed process left unfinished are passed over. Raises `UserError` where there is no such table.
     """
     try:
-        lines = [*csv.DictReader(path.read_text(encoding="utf-8").splitlines())]
+        # Line by line: an open quote in a line that was cut short must not swallow those below it.
+        lines = [line for text in path.read_text(encoding="utf-8").split("\n") for line in csv.reader([text])]
     except FileNotFoundError:
         raise UserError(f"{path} is missing: training and combine.py begin it; --table FILE reads another") from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -82,11 +83,13 @@ def read_runs(path: Path) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _read_row(line: Mapping[str, Any]) -> dict[str, Any] | None:
-    if line.keys() != set(COLUMNS) or None in line.values():
+def _read_row(values: Sequence[str]) -> dict[str, Any] | None:
+    """None for the header, and for what is not a whole row."""
+    if len(values) != len(COLUMNS):
         return None
+    row = dict(zip(COLUMNS, values, strict=True))
     try:
-        return {**line, **{name: json.loads(line[name]) for name in ("scores", "command", "options")}}
+        return {**row, **{name: json.loads(row[name]) for name in ("scores", "command", "options")}}
     except ValueError:
         return None
 
