@@ -1,0 +1,127 @@
+"""What combine.py makes of held-out persons, and of persons that info.csv names."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from synthetic_answers import held_out_answers
+from tiny_competition import write_csv
+from tiny_runs import write_runs
+
+from combine import Options, main
+from shared.errors import UserError
+from shared.fusion import SPECIALISTS
+from shared.predictions import write_predictions
+from shared.runs import read_runs
+
+
+@pytest.fixture
+def unsure(competition: Path, tmp_path: Path) -> Options:
+    """Options for runs that are often wrong, so that it matters how is decided."""
+    return _options(competition, write_runs(competition, tmp_path / "outputs", doubt=0.95))
+
+
+@pytest.fixture
+def biased(tmp_path: Path) -> Options:
+    """Runs that take the old for younger; the pictures to answer are those of other persons, named in info.csv."""
+    held_out, asked = (held_out_answers(120, seed, doubt=0.3, years_off=6) for seed in range(2))
+    data, outputs = tmp_path / "data", tmp_path / "outputs"
+    for task in SPECIALISTS:
+        known = pd.DataFrame({"person": held_out.persons, "fold": held_out.folds, "truth": held_out.truth[task]})
+        write_predictions(outputs / task / "oof.csv", known.join(held_out.answers[task]))
+        write_predictions(outputs / task / "eval.csv", asked.answers[task])
+    rows = [{"ImageID": picture, "ans": 0, "person": person} for picture, person in asked.persons.items()]
+    write_csv(data / "eval/info.csv", ("ImageID", "ans", "person"), rows)
+    right = 6 * asked.truth["mask"] + 3 * asked.truth["gender"] + asked.truth["age"]
+    pd.DataFrame({"ImageID": asked.persons.index, "ans": right}).to_csv(data / "eval_solution.csv", index=False)
+    return _options(data, outputs)
+
+
+def _options(data: Path, outputs: Path) -> Options:
+    mask, gender, age = ((outputs / task,) for task in SPECIALISTS)
+    return Options(outputs.parent / "submission.csv", data, mask, gender, age)
+
+
+def right_share(options: Options) -> float:
+    truth = pd.read_csv(options.data / "eval_solution.csv")["ans"]
+    return float((pd.read_csv(options.out)["ans"] == truth).mean())
+
+
+@pytest.mark.parametrize("decide", ["auto", "f1"])
+def test_the_truth_of_eval_changes_nothing_in_the_submission(unsure: Options, decide: str) -> None:
+    unsure = replace(unsure, decide=decide)  # type: ignore[arg-type]
+    main(unsure)
+    before = unsure.out.read_bytes()
+    solution = unsure.data / "eval_solution.csv"
+    main(replace(unsure, truth=solution))
+    assert unsure.out.read_bytes() == before
+    table = pd.read_csv(solution)
+    table.assign(ans=(table["ans"] + 7) % 18, age=99).to_csv(solution, index=False)
+    main(replace(unsure, truth=solution))
+    assert unsure.out.read_bytes() == before
+
+
+def test_what_is_learnt_on_held_out_persons_helps_others(biased: Options, capsys: pytest.CaptureFixture[str]) -> None:
+    main(replace(biased, persons="ignore"))
+    tuned = right_share(biased)
+    told = capsys.readouterr().out
+    main(replace(biased, persons="ignore", decide="argmax", thresholds="fixed", calibrate=False))
+    assert tuned > right_share(biased)
+    assert "tuned thresholds (the simplest way, or one that is clearly better), learnt on 120 held-out persons" in told
+    assert "(not done: --persons ignore)" in told
+
+
+def test_persons_named_in_info_csv_are_averaged(biased: Options, capsys: pytest.CaptureFixture[str]) -> None:
+    main(biased)
+    averaged = right_share(biased)
+    assert "Gender and age averaged over a person's pictures, by argmax: +0." in capsys.readouterr().out
+    answers = pd.read_csv(biased.out)
+    people = answers["ans"] % 6
+    # The pictures of a person differ in nothing but the mask, unless f1 weighs classes with a mask otherwise.
+    answers_of_each = people.groupby(answers["ImageID"].str.split("/").str[0]).nunique()
+    assert (answers_of_each == 1).mean() > 0.95
+    main(replace(biased, persons="ignore"))
+    assert averaged > right_share(biased) + 0.1
+
+
+def test_folders_can_tell_persons_apart(biased: Options) -> None:
+    main(biased)
+    before = biased.out.read_bytes()
+    info = biased.data / "eval/info.csv"
+    pd.read_csv(info).drop(columns="person").to_csv(info, index=False)
+    main(replace(biased, persons="folder"))
+    assert biased.out.read_bytes() == before
+    main(biased)
+    assert biased.out.read_bytes() != before
+
+
+def test_pictures_in_no_folder_cannot_be_told_apart_by_folders(unsure: Options) -> None:
+    with pytest.raises(UserError, match="--persons folder: 9 pictures in no folder of a person"):
+        main(replace(unsure, persons="folder"))
+
+
+@pytest.mark.parametrize(
+    ("flag", "change"), [("--decide f1", {"decide": "f1"}), ("--thresholds tuned", {"thresholds": "tuned"})]
+)
+def test_what_is_learnt_on_held_out_persons_cannot_be_had_without_them(
+    unsure: Options, flag: str, change: dict[str, str]
+) -> None:
+    (unsure.age[0] / "oof.csv").unlink()
+    with pytest.raises(UserError, match=f"{flag} is learnt on held-out persons, and .*age/oof.csv is missing"):
+        main(replace(unsure, **change))  # type: ignore[arg-type]
+    assert not unsure.out.exists()
+    main(unsure)
+    assert unsure.out.exists()
+
+
+def test_a_fusion_leaves_a_row_beside_the_runs(biased: Options, capsys: pytest.CaptureFixture[str]) -> None:
+    main(replace(biased, truth=biased.data / "eval_solution.csv"))
+    rows = read_runs(biased.mask[0].parent / "runs.csv")
+    assert len(rows) == 1
+    row = rows.iloc[0]
+    assert (row["kind"], row["task"], row["run"]) == ("fusion", "together", str(biased.out))
+    assert row["options"]["decide"] == "auto"
+    told = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("together ")]
+    assert [f"{row['scores'][name]:.3f}" for name in ("macro_f1", "truth_macro_f1")] == [line[2] for line in told]
+    assert {"mask_macro_f1", "truth_age_accuracy"} <= row["scores"].keys()
