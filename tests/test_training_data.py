@@ -1,6 +1,7 @@
 from collections import Counter
 from pathlib import Path
 
+import albumentations as A
 import numpy as np
 import pytest
 import torch
@@ -52,6 +53,17 @@ def test_a_draw_gives_the_same_pixels_whatever_was_drawn_before(dataset: CropDat
     other, _ = dataset[Draw(5, seed=78)]
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
+
+
+def test_the_steps_of_an_augmentation_are_drawn_apart(tmp_path: Path) -> None:
+    write_crops(load_training(write_train(tmp_path / "train", people(6))).head(1), tmp_path / "crops")
+    crops = open_crops(tmp_path / "crops")
+    either_way = A.Compose([A.HorizontalFlip(p=0.5), A.VerticalFlip(p=0.5)])
+    dataset = CropDataset(crops, crops.index.index.tolist(), np.zeros(1), Window(), 32, either_way)
+    seen = Counter(dataset[Draw(0, seed)][0].numpy().tobytes() for seed in range(100))
+    # 25 of each expected, standard deviation 4.3.
+    assert len(seen) == 4
+    assert min(seen.values()) > 8
 
 
 def test_the_number_of_workers_does_not_change_a_batch(dataset: CropDataset) -> None:

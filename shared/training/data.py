@@ -1,5 +1,6 @@
 """From crops to batches: the same picture, epoch and seed give the same tensor in any process, and after a resume."""
 
+import random
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -39,7 +40,7 @@ class CropDataset(Dataset[Batch]):
     ):
         self._crops = crops
         self._pictures = pictures
-        self._targets = torch.from_numpy(targets)
+        self._targets = torch.tensor(targets)
         self._window = window
         self._size = size
         self._augmentation = augmentation
@@ -50,8 +51,10 @@ class CropDataset(Dataset[Batch]):
     def __getitem__(self, draw: Draw) -> Batch:
         picture = self._window.cut(self._crops.read(self._pictures[draw.place]), self._size)
         if self._augmentation is not None:
-            # Seeded picture by picture: which worker draws it, and what it drew before, must not matter.
-            self._augmentation.set_random_seed(draw.seed)  # type: ignore[attr-defined]
+            # Seeded picture by picture: which worker draws it, and what it drew before, must not matter. One stream for
+            # all steps: `set_random_seed` would give each the same numbers, and so noise only to mirrored pictures.
+            streams = np.random.default_rng(draw.seed), random.Random(draw.seed)
+            self._augmentation.set_random_state(*streams)  # type: ignore[attr-defined]
             picture = self._augmentation(image=picture)["image"]
         return torch.from_numpy(picture), self._targets[draw.place]
 

@@ -104,6 +104,11 @@ class FoldTraining:
         self._average = timm.utils.ModelEmaV3(bare, decay=options.ema, use_warmup=True) if options.ema else None
 
     @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return self._accelerator.device
+
+    @property
     def _scored(self) -> nn.Module:
         """The network that is scored and kept: the moving average where there is one."""
         return self._average.module if self._average else self._bare
@@ -130,13 +135,14 @@ class FoldTraining:
     def _one_epoch(self, bar: "tqdm[Any]") -> Epoch:
         started = time.perf_counter()
         lr = self._optimizer.param_groups[0]["lr"]
-        loss = self._train_epoch(bar)
+        loss = self.train_epoch(bar)
         score = self._score()
         self._schedule.after_epoch(score)
         bar.set_postfix(loss=f"{loss:.3f}", macro_f1=f"{score:.3f}")
         return Epoch(len(self._history), loss, score, lr, round(time.perf_counter() - started, 1))
 
-    def _train_epoch(self, bar: "tqdm[Any]") -> float:
+    def train_epoch(self, bar: "tqdm[Any]") -> float:
+        """One pass over the training pictures; gives their mean loss."""
         epoch = len(self._history)
         # Whatever draws at random from here on depends on the epoch alone, and so is the same after a resume.
         set_seed((self._seed + 1000003 * (epoch + 1)) % 2**32)
@@ -144,7 +150,7 @@ class FoldTraining:
         self._network.train()
         total = torch.zeros((), device=self._accelerator.device)
         for step, (pictures, targets) in enumerate(self._train_loader, start=1):
-            total += self._train_step(pictures, targets)
+            total += self.train_step(pictures, targets)
             if self._average is not None:
                 self._average.update(self._bare, step=epoch * len(self._train_loader) + step)
             bar.update()
@@ -152,7 +158,8 @@ class FoldTraining:
                 bar.set_postfix(loss=f"{self._checked_mean(total, step):.3f}", refresh=False)
         return self._checked_mean(total, len(self._train_loader))
 
-    def _train_step(self, pictures: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    def train_step(self, pictures: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """Learn from one batch on `device`; gives its loss."""
         with self._accelerator.autocast():
             logits = self._network(pictures)
         loss = self._specialist.loss(logits.float(), targets)
