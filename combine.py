@@ -8,24 +8,23 @@ learnt on persons that were held out, and told how good such answers are on othe
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from shared.asked import Asked, Persons, check_pictures, persons_of, read_asked
+from shared.asked import Persons, check_pictures, read_asked
 from shared.atomic import replacing
 from shared.commands import run
 from shared.competition.solution import read_solution
 from shared.decisions.measured import Decide, ThresholdChoice
-from shared.decisions.persons import average_persons
-from shared.decisions.report import describe
-from shared.decisions.settle import Settled, averaged, gain_of_averaging, settle
+from shared.decisions.outcome import Outcome, answer
+from shared.decisions.settle import Settled
 from shared.errors import UserError
 from shared.figures import draw_confusion
-from shared.fusion import SPECIALISTS, fuse, most_probable
+from shared.fusion import SPECIALISTS
 from shared.held_out import HeldOut, join_held_out
 from shared.labels import decode_class
 from shared.metrics import Counts
@@ -33,13 +32,6 @@ from shared.records import Record, origin, record, table_of
 from shared.score_tables import Report, score_answers
 
 OOF = "oof.csv"
-
-NOT_AVERAGED = {
-    "average": "info.csv names no person twice",
-    "folder": "no folder holds two pictures",
-    "ignore": "--persons ignore",
-}
-"""Why gender and age were not averaged over persons."""
 
 PLAIN_SCORES = ("held-out", "together")
 """In runs.csv the scores of these have no prefix: macro_f1 is that of the 18 classes on held-out persons."""
@@ -106,13 +98,12 @@ def main(options: Options) -> None:
     started = time.perf_counter()
     runs = {task: options.runs(task) for task in SPECIALISTS}
     asked = read_asked(options.data, runs, options.skip_bad, options.out.with_name("rejected.csv"))
-    held_out, remarks = find_held_out(options)
-    answers, settled, more_remarks = decide(options, asked, held_out)
-    decided = settled.decide(answers) if settled else most_probable(fuse(answers))
-    reports = report(options, answers, settled, decided)
+    held_out, remark = find_held_out(options)
+    outcome = answer(asked, held_out, options.decide, options.thresholds, options.calibrate, options.persons)
+    reports = report(options, outcome)
     figures = draw(options.figures, reports)
-    write_submission(options.out, asked.pictures, decided)
-    for part in [*reports, *remarks, *more_remarks]:
+    write_submission(options.out, asked.pictures, outcome.decided)
+    for part in filter(None, [*reports, remark, outcome.remark]):
         print(part, end="\n\n")
     for figure in figures:
         print(f"drew {figure}")
@@ -120,7 +111,7 @@ def main(options: Options) -> None:
     keep_record(options, reports, time.perf_counter() - started)
 
 
-def find_held_out(options: Options) -> tuple[HeldOut | None, list[str]]:
+def find_held_out(options: Options) -> tuple[HeldOut | None, str]:
     """The held-out answers of the runs, or None where a file of them is missing, and a word on that.
 
     Raises `UserError` where the options ask for what is learnt on them.
@@ -128,36 +119,18 @@ def find_held_out(options: Options) -> tuple[HeldOut | None, list[str]]:
     files = {task: [folder / OOF for folder in options.runs(task)] for task in SPECIALISTS}
     missing = [file for runs in files.values() for file in runs if not file.is_file()]
     if not missing:
-        return join_held_out(files), []
+        return join_held_out(files), ""
     for flag, value in (("--decide f1", options.decide), ("--thresholds tuned", options.thresholds)):
         if flag.endswith(f" {value}"):
             raise UserError(f"{flag} is learnt on held-out persons, and {missing[0]} is missing")
-    remark = f"No held-out score: {missing[0]} is missing. Decided by argmax, 30/60, probabilities as they are."
-    return None, [remark]
+    return None, f"No held-out score: {missing[0]} is missing. Decided by argmax, 30/60, probabilities as they are."
 
 
-def decide(
-    options: Options, asked: Asked, held_out: HeldOut | None
-) -> tuple[dict[str, pd.DataFrame], Settled | None, list[str]]:
-    """What is said of the asked pictures, averaged over persons where these are told; how to decide; and why."""
-    persons = persons_of(asked, options.persons)
-    answers = asked.answers if persons is None else average_persons(asked.answers, persons)
-    if held_out is None:
-        return answers, None, []
-    known = held_out if persons is None else averaged(held_out)
-    settled = settle(known, answers, options.decide, options.thresholds, options.calibrate)
-    used = "done" if persons is not None else f"not done: {NOT_AVERAGED[options.persons]}"
-    gain = f"Gender and age averaged over a person's pictures, by argmax: {gain_of_averaging(held_out)} ({used})"
-    return answers, settled, [f"{describe(settled)}\n{gain}"]
-
-
-def report(
-    options: Options, answers: Mapping[str, pd.DataFrame], settled: Settled | None, decided: Counts
-) -> list[Report]:
+def report(options: Options, outcome: Outcome) -> list[Report]:
     """How good the answers are, on held-out persons and against the truth where there is one."""
-    reports = [report_held_out(settled)] if settled else []
+    reports = [report_held_out(outcome.settled)] if outcome.settled else []
     if options.truth:
-        reports.append(report_truth(options.out, options.truth, answers, decided, options.skip_bad))
+        reports.append(report_truth(options.out, options.truth, outcome, options.skip_bad))
     return reports
 
 
@@ -172,11 +145,10 @@ def report_held_out(settled: Settled) -> Report:
     )
 
 
-def report_truth(
-    submission: Path, file: Path, answers: Mapping[str, pd.DataFrame], decided: Counts, skip_bad: bool
-) -> Report:
+def report_truth(submission: Path, file: Path, outcome: Outcome, skip_bad: bool) -> Report:
     """How good the submission is. Raises `UserError` where the truth is not about the same pictures."""
-    solution, pictures = read_solution(file), answers["mask"].index
+    solution, answers = read_solution(file), outcome.answers
+    pictures = answers["mask"].index
     check_pictures(submission, pictures, file, solution.index, skip_bad)
     solution = solution.loc[pictures]
     right = np.array([decode_class(number) for number in solution["truth"]])
@@ -184,7 +156,7 @@ def report_truth(
     if "age" in solution and "age" in answers["age"]:
         error = (solution["age"] - answers["age"]["age"]).abs().mean()
         notes.append(f"age in years: off by {error:.1f} in the mean")
-    scores = score_answers(answers, dict(zip(SPECIALISTS, right.T, strict=True)), decided)
+    scores = score_answers(answers, dict(zip(SPECIALISTS, right.T, strict=True)), outcome.decided)
     return Report(f"Against {file}: {len(pictures):,} pictures", "truth", scores, notes)
 
 
@@ -215,7 +187,7 @@ def keep_record(options: Options, reports: Sequence[Report], seconds: float) -> 
     scores = {
         "_".join(word for word in (part.name, scored.name, name) if word not in PLAIN_SCORES): score
         for part in reports
-        for scored in part.scores
+        for scored in reversed(part.scores)
         for name, score in (("macro_f1", scored.macro_f1), ("accuracy", scored.accuracy))
     }
     folders = [folder for task in SPECIALISTS for folder in options.runs(task)]

@@ -17,6 +17,9 @@ SPECIALISTS = {"mask": MASKS, "gender": GENDERS, "age": BANDS}
 
 Floats = NDArray[np.float64]
 
+Answers = Mapping[str, pd.DataFrame]
+"""A table of the same N pictures for each specialist: class probabilities and details."""
+
 
 def average_runs(runs: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """The mean of what several runs of a specialist say, over the pictures that all of them speak of.
@@ -38,7 +41,7 @@ def common(indices: Sequence[pd.Index]) -> pd.Index:
     return shared
 
 
-def fuse(answers: Mapping[str, pd.DataFrame]) -> Floats:
+def fuse(answers: Answers) -> Floats:
     """Probabilities of the 18 classes (N, 18) from a table of the same N pictures for each of `SPECIALISTS`."""
     return joint_probabilities(*(answers[task][list(classes)].to_numpy() for task, classes in SPECIALISTS.items()))
 

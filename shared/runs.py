@@ -22,6 +22,9 @@ from shared.wording import counted, first_of
 
 MISSING = "-"
 
+SCORES = 4
+"""So many scores are columns of the leaderboard; --show tells all."""
+
 
 @dataclass(frozen=True)
 class Options:
@@ -130,12 +133,12 @@ def leaderboard(rows: pd.DataFrame, sort: str, limit: int) -> str:
         names = sorted({name for scores in rows["scores"] for name in scores})
         raise UserError(f"--sort {sort}: no run has such a score; there are: {', '.join(names)}")
     order = rows.assign(value=values).sort_values("value", ascending=sort.endswith("years"), kind="stable")
-    return "\n\n".join(f"{task}\n{_board(part.head(limit))}" for task, part in order.groupby("task", sort=True))
+    return "\n\n".join(f"{task}\n{_board(part.head(limit), sort)}" for task, part in order.groupby("task", sort=True))
 
 
-def _board(rows: pd.DataFrame) -> str:
-    """Ids, scores of all kinds that occur, and what tells the runs apart."""
-    names = list(dict.fromkeys(name for scores in rows["scores"] for name in scores))
+def _board(rows: pd.DataFrame, sort: str) -> str:
+    """Ids, the first few scores, and what tells the runs apart."""
+    names = list(dict.fromkeys([sort, *(name for scores in rows["scores"] for name in scores)]))[:SCORES]
     lines = [["id", *names, "time", "seconds", "kind", "fold", "run", "differs in"]]
     for (_, row), differs in zip(rows.iterrows(), _differing([*rows["options"]]), strict=True):
         scores = [_number(row["scores"].get(name)) for name in names]

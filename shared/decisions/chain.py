@@ -14,15 +14,12 @@ from shared.decisions.class_weights import ClassRule, fit_class_rule
 from shared.decisions.persons import Ints, number_persons
 from shared.decisions.thresholds import FIXED, Thresholds, band_masses, fit_thresholds
 from shared.errors import UserError
-from shared.fusion import SPECIALISTS, joint_probabilities, most_probable
+from shared.fusion import SPECIALISTS, Answers, joint_probabilities, most_probable
 from shared.labels import BAND_EDGES
 from shared.predictions import TOLERANCE
 from shared.wording import first_of
 
 Floats = NDArray[np.float64]
-Answers = Mapping[str, pd.DataFrame]
-"""A table of the same N pictures for each specialist: class probabilities and details."""
-
 Probabilities = Mapping[str, Floats]
 """What is tempered, (N, C) for each specialist: of the classes of mask and gender, of years or bands of age."""
 

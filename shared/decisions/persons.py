@@ -1,12 +1,13 @@
 """Persons, not pictures, are independent: scores are counted, drawn and averaged by person."""
 
-from collections.abc import Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
+
+from shared.fusion import Answers
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -95,7 +96,7 @@ def bootstrap_gain(truth: Ints, before: Ints, after: Ints, persons: Ints, classe
     return Interval(float(value.item()), *(float(end) for end in np.quantile(drawn, [0.025, 0.975])))
 
 
-def average_persons(answers: Mapping[str, pd.DataFrame], persons: pd.Series) -> dict[str, pd.DataFrame]:
+def average_persons(answers: Answers, persons: pd.Series) -> dict[str, pd.DataFrame]:
     """Answers in which the numbers of gender and age are the mean over all pictures of a person.
 
     Takes a table of N pictures for each specialist, and who is seen (N,) in the same order.

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from shared.decisions.chain import Answers, Decider, Way, learn, probabilities, without_years, year_columns
+from shared.decisions.chain import Decider, Way, learn, probabilities, without_years, year_columns
 from shared.decisions.measured import (
     Decide,
     Measured,
@@ -14,7 +14,7 @@ from shared.decisions.measured import (
 )
 from shared.decisions.persons import Interval, Ints, average_persons, bootstrap_gain, number_persons
 from shared.errors import UserError
-from shared.fusion import fuse, most_probable
+from shared.fusion import Answers, fuse, most_probable
 from shared.held_out import HeldOut
 from shared.labels import CLASS_COUNT
 
