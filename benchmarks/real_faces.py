@@ -15,6 +15,8 @@ from pathlib import Path
 from shared.commands import run
 from shared.errors import UserError
 from shared.fusion import SPECIALISTS
+from shared.records import TABLE
+from shared.runs import read_runs
 
 
 @dataclass(frozen=True)
@@ -42,9 +44,18 @@ def main(options: Options) -> None:
     if not truth.is_file():
         raise UserError(f"{truth} is missing: this benchmark needs a data set whose eval truth is known (--data)")
     seconds = {name: _timed(command) for name, command in commands(options, truth).items()}
-    print("\nstage        seconds")
-    for name, spent in seconds.items():
-        print(f"{name:<12}{spent:>8.0f}")
+    print(f"\nOn persons never seen ({truth})\n\n{_table(options.out, seconds)}")
+
+
+def _table(out: Path, seconds: dict[str, float]) -> str:
+    """What the fusion put on record for the eval persons, and how long each stage took in this call."""
+    scores = read_runs(out / TABLE).query("kind == 'fusion'").iloc[-1]["scores"]
+    lines = [f"{'':<12}{'macro F1':>10}{'accuracy':>10}{'seconds':>10}"]
+    for name, stage in [*((task, f"train {task}") for task in SPECIALISTS), ("18 classes", "fuse")]:
+        prefix = "truth" if stage == "fuse" else f"truth_{name}"
+        f1, right = scores[f"{prefix}_macro_f1"], scores[f"{prefix}_accuracy"]
+        lines.append(f"{name:<12}{f1:>10.3f}{right:>10.3f}{seconds[stage]:>10.0f}")
+    return "\n".join([*lines, f"{'crop':<12}{'':>20}{seconds['crop']:>10.0f}"])
 
 
 def commands(options: Options, truth: Path) -> dict[str, list[str]]:
