@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from shared.decisions.calibration import calibration_error
 from shared.decisions.chain import PLAIN, Decider, Floats, Probabilities, Way, learn, probabilities
@@ -85,7 +86,9 @@ def _parts(
     """Part by part: which pictures are in it (N,), what is said of them, and what was learnt on all others."""
     numbers = _deal(held_out)
     persons = held_out.persons.to_numpy()
-    for number in np.unique(numbers) if len(np.unique(numbers)) > 1 else ():
+    names = np.unique(numbers)
+    # On a terminal only, and gone afterwards: seconds for 4,000 pictures, a quarter of a minute for 20,000.
+    for number in tqdm(names if len(names) > 1 else (), "decisions", leave=False, unit="part", disable=None):
         inside = numbers == number
         others = {task: table[~inside] for task, table in given.items()}
         truth = {task: classes[~inside] for task, classes in held_out.truth.items()}

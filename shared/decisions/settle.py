@@ -42,7 +42,7 @@ class Settled:
 
 
 def settle(held_out: HeldOut, asked: Answers, decide: Decide, thresholds: ThresholdChoice, calibrate: bool) -> Settled:
-    """Measure the ways that the options leave open, choose one, and learn it on all held-out persons.
+    """Measure all ways, choose one of those that the options leave open, and learn it on all held-out persons.
 
     Of what is asked only the columns are looked at. Raises `UserError` where thresholds are to be tuned though the
     distributions over years are not known on both sides, or are not those that the bands are the sums of.
@@ -52,8 +52,7 @@ def settle(held_out: HeldOut, asked: Answers, decide: Decide, thresholds: Thresh
         raise UserError("--thresholds tuned needs year_0, year_1, ... in every oof.csv and eval.csv of the age runs")
     known = held_out if years else replace(held_out, answers=without_years(held_out.answers))
     left_open = allowed_ways(decide, thresholds, calibrate, years)
-    cut = [Way(calibrate, thresholds=True)] if years else []
-    measured = measure(known, [*cut, *left_open])
+    measured = measure(known, allowed_ways("auto", "auto", calibrate, years))
     way = choose(measured, left_open)
     decider = learn([way], probabilities(known.answers), known.truth, known.persons)[way]
     return Settled(decider, way, left_open, measured, years)

@@ -1,0 +1,116 @@
+"""What each way to decide gains on persons it was not learnt on, when so many were there to learn from.
+
+    python benchmarks/decisions.py --mask outputs/mask --gender outputs/gender --age outputs/age
+
+Learns on a random draw of held-out persons, scores on all others, again and again. docs/decisions.md has the results.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from shared.commands import run
+from shared.decisions.chain import PLAIN, learn, probabilities
+from shared.decisions.measured import allowed_ways, choose, measure, right_classes
+from shared.decisions.persons import number_persons
+from shared.decisions.settle import averaged
+from shared.decisions.thresholds import FIXED, band_masses, fit_thresholds
+from shared.errors import UserError
+from shared.held_out import HeldOut, join_held_out
+from shared.labels import BANDS, CLASS_COUNT
+from shared.metrics import macro_f1
+
+
+@dataclass(frozen=True)
+class Options:
+    """Learn decisions on few and on many held-out persons, and score them on the others."""
+
+    mask: Path = Path("outputs/mask")
+    """Run folder of the mask specialist; its oof.csv is read."""
+    gender: Path = Path("outputs/gender")
+    """Run folder of the gender specialist."""
+    age: Path = Path("outputs/age")
+    """Run folder of the age specialist, with a distribution over years."""
+    learn_on: tuple[int, ...] = (12, 60, 300)
+    """So many persons are learnt on; there must be more."""
+    repeats: int = 16
+    """Draws of persons for each of these."""
+    average: bool = False
+    """Average gender and age over the pictures of a person first."""
+
+
+def main(options: Options) -> None:
+    held_out = join_held_out({task: [getattr(options, task) / "oof.csv"] for task in ("mask", "gender", "age")})
+    held_out = averaged(held_out) if options.average else held_out
+    people = held_out.persons.nunique()
+    if max(options.learn_on) >= people:
+        raise UserError(f"--learn-on must be less than the {people:,} persons that were held out")
+    random = np.random.default_rng(0)
+    for count in options.learn_on:
+        draws = [random.permutation(people)[:count] for _ in range(options.repeats)]
+        scores = pd.DataFrame([_scores(held_out, chosen) for chosen in tqdm(draws, f"{count} persons", disable=None)])
+        print(f"\nlearnt on {count:,} of {people:,} persons, {options.repeats} times: macro F1 on the others")
+        print(_table(scores))
+
+
+def _scores(held_out: HeldOut, chosen: NDArray[np.int64]) -> dict[str, float]:
+    """Of the 18 classes by each way, and of the bands by thresholds on the distribution and on its mean."""
+    inside = np.isin(number_persons(held_out.persons), chosen)
+    here, others = _part(held_out, inside), _part(held_out, ~inside)
+    ways = allowed_ways("auto", "auto", calibrate=True, years=True)
+    deciders = learn([PLAIN, *ways], probabilities(here.answers), here.truth, here.persons)
+    asked, right = probabilities(others.answers), right_classes(others.truth)
+    by_way = {way: macro_f1(right, decider.decide(asked), CLASS_COUNT) for way, decider in deciders.items()}
+    auto = by_way[choose(measure(here, ways), ways)]
+    names = {way: f"{way}{', calibrated' if way.calibrated else ''}" for way in by_way}
+    return {**{names[way]: score for way, score in by_way.items()}, "auto": auto, **_bands(here, others)}
+
+
+def _bands(here: HeldOut, others: HeldOut) -> dict[str, float]:
+    scores = {}
+    for name, years in (("distribution", _distribution), ("mean", _mean)):
+        tuned = fit_thresholds(years(here.answers), here.truth["age"], number_persons(here.persons))
+        for how, thresholds in (("30/60", FIXED), ("tuned", tuned)):
+            answers = band_masses(years(others.answers), thresholds).argmax(axis=1)
+            scores[f"bands alone, {name}, {how}"] = macro_f1(others.truth["age"], answers, len(BANDS))
+    return scores
+
+
+def _distribution(answers: Mapping[str, pd.DataFrame]) -> NDArray[np.float64]:
+    return probabilities(answers)["age"]
+
+
+def _mean(answers: Mapping[str, pd.DataFrame]) -> NDArray[np.float64]:
+    """All probability on the year that the distribution's mean lies in: bands are then cut on the mean."""
+    years = _distribution(answers)
+    whole = (years @ np.arange(years.shape[1]) + 1e-9).astype(np.int64)
+    return np.eye(years.shape[1])[whole]
+
+
+def _part(held_out: HeldOut, inside: NDArray[np.bool_]) -> HeldOut:
+    return HeldOut(
+        {task: table[inside] for task, table in held_out.answers.items()},
+        {task: classes[inside] for task, classes in held_out.truth.items()},
+        held_out.persons[inside],
+        held_out.folds[inside],
+    )
+
+
+def _table(scores: pd.DataFrame) -> str:
+    """Means, and for the ways the difference to the first with its standard error over draws."""
+    lines = []
+    for name in scores:
+        base = "bands alone, distribution, 30/60" if str(name).startswith("bands") else scores.columns[0]
+        gain = scores[name] - scores[base]
+        error = gain.std() / np.sqrt(len(gain))
+        lines.append(f"  {name:<40}{scores[name].mean():.4f}  {gain.mean():+.4f} +- {error:.4f}")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    run(main, Options())
