@@ -82,9 +82,13 @@ def table_of(run: Path) -> Path:
 
 def origin(runs: Iterable[Path]) -> tuple[str, str]:
     """Data fingerprint and crop recipe of run folders, as run.json has them; all of them where they differ."""
-    told = [json.loads(file.read_text(encoding="utf-8")) for run in runs if (file := run / "run.json").is_file()]
-    data, recipe = (" ".join(dict.fromkeys(str(each.get(key, "")) for each in told)) for key in ("data", "recipe"))
-    return data, recipe
+    told = []
+    for run in runs:
+        # Predictions may come from elsewhere, without a run.json that could be read.
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            content = json.loads((run / "run.json").read_text(encoding="utf-8"))
+            told.append((str(content["data"]), str(content["recipe"])))
+    return " ".join(dict.fromkeys(data for data, _ in told)), " ".join(dict.fromkeys(recipe for _, recipe in told))
 
 
 def record(entry: Record, table: Path | None = None) -> None:

@@ -102,7 +102,9 @@ def test_the_origin_of_runs_is_that_of_their_run_json(tmp_path: Path) -> None:
     for name, recipe in (("mask", "r1"), ("age", "r2")):
         (tmp_path / name).mkdir()
         (tmp_path / name / "run.json").write_text(f'{{"data": "d", "recipe": "{recipe}"}}')
-    assert origin([tmp_path / "mask", tmp_path / "age", tmp_path / "none"]) == ("d", "r1 r2")
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "run.json").write_text('["no"')
+    assert origin([tmp_path / name for name in ("mask", "none", "age", "broken")]) == ("d", "r1 r2")
 
 
 def test_peak_memory_grows_with_what_is_held() -> None:
