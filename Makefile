@@ -1,6 +1,6 @@
 # Every target is complete in itself: it makes the environment if it is missing, then works.
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format lock bench clean
+.PHONY: help demo test soak lint format lock bench clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -41,6 +41,9 @@ demo: $(INSTALLED)  ## draw sample portraits, crop, train three specialists, fus
 
 test: $(INSTALLED)  ## the test suite
 	$(BIN)/python -m pytest
+
+soak: $(INSTALLED)  ## the faults of tests/faults, twenty kills of each command: about twenty minutes
+	FACE18_KILLS=20 $(BIN)/python -m pytest tests/faults
 
 lint: $(INSTALLED)  ## ruff and mypy
 	$(BIN)/ruff check .

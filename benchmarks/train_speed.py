@@ -1,0 +1,198 @@
+"""Pictures per second of the training loop, beside its limit and beside a plain training on whole photographs.
+
+    python benchmarks/train_speed.py
+
+limit   the same step on one batch that lies ready
+loop    the project's: reads crops, cuts the window, augments, steps, averages the weights
+plain   the same step, fed as most trainings are: whole JPEGs by PIL, torchvision's transforms
+loader  only the project's reading, one process a core
+
+The variants take turns, and ratios are medians over rounds: by the clock, and by the CPU time of all cores, which a
+load from elsewhere disturbs less. Drawn portraits unless --data and --crops name others.
+"""
+
+import statistics
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import samples
+import torch
+from accelerate import Accelerator
+from machine import describe, in_turn, ratio
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+from torchvision.transforms import v2  # type: ignore[import-untyped]
+from tqdm import tqdm
+
+from pipelines.gender.specialist import GENDER
+from shared.commands import run
+from shared.crops import CropSet
+from shared.errors import UserError
+from shared.training.data import CropDataset, Shuffled, batches
+from shared.training.devices import DeviceName, Precision, accelerator_for
+from shared.training.fold import FoldTraining
+from shared.training.options import TrainOptions
+
+
+@dataclass(frozen=True)
+class Options:
+    """Measure the training loop against its limit and against a plain one."""
+
+    data: Path | None = None
+    """A competition folder; sample portraits are drawn when left out."""
+    crops: Path | None = None
+    """Its crops; made when left out."""
+    people: int = 12
+    """Persons drawn."""
+    sizes: tuple[int, ...] = (112, 160)
+    """Pixels a side of what the network sees."""
+    batch_size: int = 32
+    """Pictures per step."""
+    steps: int = 20
+    """Of each variant in each round."""
+    rounds: int = 3
+    """How often the variants take turns."""
+    workers: int = 1
+    """Processes that read beside the training, for loop and plain."""
+    threads: int = 0
+    """Of the step; 0: one a core. With one, CPU times are also true on a machine that is not idle: none waits."""
+    device: DeviceName = "auto"
+    """auto takes a GPU where there is one."""
+    mixed_precision: Precision = "no"
+    """Half precision where the device is faster with it."""
+
+    def __post_init__(self) -> None:
+        if self.crops and not self.data:
+            raise UserError("--crops needs --data, the pictures they were made of")
+
+
+def main(options: Options) -> None:
+    torch.set_num_threads(options.threads or samples.cores())
+    with tempfile.TemporaryDirectory() as folder:
+        data = options.data or samples.draw(Path(folder), options.people)
+        table, crops = samples.labelled(data, options.crops or Path(folder) / "crops")
+        print(describe("torchvision", "timm", "albumentations", "opencv-python-headless"))
+        print(
+            f"{len(table):,} pictures, {options.rounds} rounds of {options.steps} steps of {options.batch_size}, "
+            f"{options.workers} reading, {torch.get_num_threads()} threads\n"
+        )
+        print("size  variant  pictures/s  times limit  CPU ms/picture  by CPU time")
+        for size in options.sizes:
+            measure(options, size, table, crops, Path(folder))
+
+
+def measure(options: Options, size: int, table: pd.DataFrame, crops: CropSet, folder: Path) -> None:
+    """Print a line for each variant."""
+    count = options.steps * options.batch_size
+    photographs = table.iloc[np.arange(count) % len(table)]
+    table, crops = repeat(table, crops, count)
+    training = FoldTraining(GENDER, _training(options, size), table, crops, 1, folder, _accelerator(options))
+    # With workers that last, as all of these have, the first round starts the processes and does not count.
+    loader = training_batches(table, crops, size, options.batch_size, samples.cores())
+    plain = plain_batches(photographs, size, options)
+    measured = in_turn(
+        {
+            "limit": lambda: fixed_steps(training, size, options),
+            "loop": lambda: training.train_epoch(tqdm(disable=True)),
+            "plain": lambda: plain_steps(training, plain),
+            "loader": lambda: sum(len(pictures) for pictures, _ in loader),
+        },
+        options.rounds,
+    )
+    limit = measured["limit"]
+    for name, times in measured.items():
+        speed = count / statistics.median(times.seconds)
+        share = ratio(limit.seconds, times.seconds)
+        cpu = 1000 * statistics.median(times.cpu) / count
+        cpu_share = ratio(limit.cpu, times.cpu)
+        print(f"{size:>4}  {name:<7}  {speed:>10.1f}  {share:>11.2f}  {cpu:>14.1f}  {cpu_share:>11.2f}", flush=True)
+
+
+def _training(options: Options, size: int) -> TrainOptions:
+    # A rate at which nothing is learnt, without a schedule, so that any number of rounds may follow.
+    return TrainOptions(
+        size=size,
+        batch_size=options.batch_size,
+        workers=options.workers,
+        device=options.device,
+        mixed_precision=options.mixed_precision,
+        pretrained=False,
+        scheduler="none",
+        lr=1e-6,
+    )
+
+
+def _accelerator(options: Options) -> Accelerator:
+    return accelerator_for(options.device, options.mixed_precision)
+
+
+def repeat(table: pd.DataFrame, crops: CropSet, count: int) -> tuple[pd.DataFrame, CropSet]:
+    """`count` rows to train on and one person to hold out, with the pictures as often as it takes."""
+    rows = np.arange(count + 1) % len(table)
+    names = [f"{number} {picture}" for number, picture in enumerate(table["picture"].iloc[rows])]
+    index = crops.index.iloc[rows].set_axis(pd.Index(names, name="picture"))
+    persons = [f"person {number}" for number in range(count + 1)]
+    repeated = table.iloc[rows].assign(picture=names, person=persons, fold=[0] * count + [1])
+    return repeated.reset_index(drop=True), replace(crops, index=index)
+
+
+def fixed_steps(training: FoldTraining, size: int, options: Options) -> None:
+    device = training.device
+    pictures = torch.randint(0, 256, (options.batch_size, size, size, 3), dtype=torch.uint8).to(device)
+    targets = torch.randint(0, 2, (options.batch_size,)).to(device)
+    for _ in range(options.steps):
+        training.train_step(pictures, targets)
+
+
+def training_batches(
+    table: pd.DataFrame, crops: CropSet, size: int, batch_size: int, workers: int
+) -> "DataLoader[tuple[Tensor, Tensor]]":
+    pictures = table["picture"].tolist()
+    dataset = CropDataset(crops, pictures, GENDER.targets(table), GENDER.window, size, GENDER.augmentation())
+    return batches(dataset, Shuffled(len(dataset), 0), batch_size, workers)
+
+
+class Photographs(Dataset[tuple[Tensor, int]]):
+    """Whole pictures, as PIL and torchvision read them."""
+
+    def __init__(self, table: pd.DataFrame, transform: Callable[[Image.Image], Tensor]):
+        self._rows = list(zip(table["path"], table["gender"], strict=True))
+        self._transform = transform
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        path, gender = self._rows[index]
+        return self._transform(Image.open(path).convert("RGB")), gender
+
+
+def plain_batches(table: pd.DataFrame, size: int, options: Options) -> "DataLoader[tuple[Tensor, int]]":
+    transform = v2.Compose(
+        [
+            v2.Resize((size, size)),
+            v2.RandomHorizontalFlip(),
+            v2.RandomAffine(8, (0.05, 0.05), (0.92, 1.08)),
+            v2.ColorJitter(0.2, 0.2, 0.2),
+            v2.ToImage(),
+        ]
+    )
+    workers = options.workers
+    return DataLoader(
+        Photographs(table, transform), options.batch_size, True, num_workers=workers, persistent_workers=workers > 0
+    )
+
+
+def plain_steps(training: FoldTraining, loader: "DataLoader[tuple[Tensor, int]]") -> None:
+    for pictures, targets in loader:
+        # The network wants channels last; a view, that costs nothing.
+        training.train_step(pictures.permute(0, 2, 3, 1).to(training.device), targets.to(training.device)).item()
+
+
+if __name__ == "__main__":
+    run(main, Options())
