@@ -38,7 +38,7 @@ TRAIN, EVAL = 0, 1
 TOP_CODE = 60
 RACE = "Drawn"
 JPEG_QUALITY = 88
-DRAWING = 1
+DRAWING = 2
 """Raised whenever the same options draw other pictures than before."""
 
 

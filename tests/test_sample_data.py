@@ -1,4 +1,5 @@
 import json
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -93,6 +94,14 @@ def test_all_six_cells_are_filled_in_train_and_eval(people: int) -> None:
     for sittings in (plan_training(options), plan_evaluation(options)):
         assert len(sittings) == people
         assert len(cells(sittings)) == 6
+
+
+@pytest.mark.parametrize(("people", "fewest"), [(6, 1), (20, 2), (60, 5), (300, 5)])
+def test_no_cell_is_too_small_to_score(people: int, fewest: int) -> None:
+    sittings = plan_training(Options(people=people))
+    assert len(sittings) == people
+    counts = Counter((sitting.female, labels.age_band(sitting.age)) for sitting in sittings)
+    assert min(counts.values()) >= fewest
 
 
 def test_all_ages_occur_and_bands_have_the_shares_of_the_competition() -> None:
@@ -217,7 +226,7 @@ def test_options_that_cannot_be_name_their_flag(flag: str, options: dict[str, in
 
 def test_mtcnn_finds_nearly_all_faces(drawn: Options) -> None:
     facenet_pytorch = pytest.importorskip("facenet_pytorch")
-    detector = facenet_pytorch.MTCNN(keep_all=True, min_face_size=60)
+    detector = facenet_pytorch.MTCNN(keep_all=True, min_face_size=80)
     paths = sorted((drawn.out / "train" / "images").rglob("*.jpg"))
     pictures = [Image.fromarray(cv2.imread(str(path))[:, :, ::-1]) for path in paths]
     boxes, _ = detector.detect(pictures)

@@ -1,4 +1,4 @@
-"""Who sits for a sample: genders and ages in the competition's shares."""
+"""Who sits for a sample: genders and ages in the competition's shares, but no class too rare to learn or to score."""
 
 import numpy as np
 
@@ -10,6 +10,8 @@ BAND_SHARES = (0.47, 0.43, 0.10)
 FEMALE_SHARE = 0.61
 CELLS = [(female, band) for female in (False, True) for band in range(len(labels.BANDS))]
 """Gender and age band."""
+FOLDS = 5
+"""So many persons a cell hold it present in every one of the usual five folds."""
 
 
 def cast(rng: np.random.Generator, count: int) -> list[tuple[bool, int]]:
@@ -24,10 +26,15 @@ def cast(rng: np.random.Generator, count: int) -> list[tuple[bool, int]]:
 
 
 def _cell_sizes(count: int) -> list[int]:
-    """Persons in each of `CELLS`: one if there are enough, and the rest to whichever is furthest below its share."""
+    """Persons in each of `CELLS`: the fewest, and the rest to whichever is furthest below its share."""
     shares = [BAND_SHARES[band] * (FEMALE_SHARE if female else 1 - FEMALE_SHARE) for female, band in CELLS]
-    sizes = [int(count >= len(CELLS))] * len(CELLS)
+    sizes = [_fewest(count)] * len(CELLS)
     for _ in range(count - sum(sizes)):
         lacking = [share * count - size for share, size in zip(shares, sizes, strict=True)]
         sizes[lacking.index(max(lacking))] += 1
     return sizes
+
+
+def _fewest(count: int) -> int:
+    """The least that a cell gets: one in eight persons up to `FOLDS`, and one wherever there are enough for all."""
+    return max(min(count // 8, FOLDS), int(count >= len(CELLS)))
