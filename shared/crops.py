@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 
 from shared.errors import UserError
+from shared.wording import counted, first_of
 
 CROP_SIZE = 256
 """Pixels, both ways."""
@@ -87,9 +88,8 @@ class CropSet:
         wanted = pd.Index(list(pictures))
         absent = wanted[~wanted.isin(self.index.index)]
         if len(absent):
-            names = ", ".join(absent[:5]) + (", ..." if len(absent) > 5 else "")
-            count = f"{len(absent):,} of {len(wanted):,} pictures"
-            raise UserError(f"{self.folder} has no crop of {count}: {names}. {_way_out(self.folder)}")
+            count = f"{len(absent):,} of {counted(len(wanted), 'picture')}"
+            raise UserError(f"{self.folder} has no crop of {count} ({first_of(absent)}). {_way_out(self.folder)}")
         return replace(self, index=self.index.loc[wanted])
 
 
@@ -117,12 +117,15 @@ def read_index(file: Path) -> pd.DataFrame:
         # Only what is left out is missing: a person may be called NA.
         missing = {name: [""] for name, kind in COLUMN_TYPES.items() if kind != "str"}
         table = pd.read_csv(file, dtype=COLUMN_TYPES, keep_default_na=False, na_values=missing)
-        rows = table[list(COLUMN_TYPES)].set_index("picture")
+        rows = table.set_index("picture")
+        broken = rows.empty or rows.index.has_duplicates or not set(rows["found"]) <= set(FOUND)
     except (ValueError, KeyError) as error:
-        raise UserError(f"{file} is no index of crops ({error}). Remove it. {_way_out(file.parent)}") from error
-    if rows.empty or rows.index.has_duplicates:
-        raise UserError(f"{file} is empty or names a picture twice. Remove it. {_way_out(file.parent)}")
-    return rows
+        raise UserError(f"{file} is no index of crops ({error}): remove it. {_way_out(file.parent)}") from error
+    if broken:
+        raise UserError(
+            f"{file} is empty, or names a picture twice, or knows other words than {FOUND}: remove it. {_way_out(file.parent)}"
+        )
+    return rows.reindex(columns=[name for name in COLUMN_TYPES if name != "picture"])
 
 
 def _way_out(folder: Path) -> str:

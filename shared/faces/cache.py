@@ -64,7 +64,7 @@ class Cache:
         for file in (self.out / INDEX, *self.earlier):
             try:
                 tables.append(read_index(file))
-            except FileNotFoundError:  # There is no index yet; or another run has just put the rows into it.
+            except (FileNotFoundError, NotADirectoryError):  # No index yet; or another run has just taken the rows up.
                 continue
         rows = pd.concat(tables) if tables else as_table([])
         rows = rows[rows["recipe"] == RECIPE.id]

@@ -21,6 +21,7 @@ from facenet_pytorch.models.mtcnn import ONet, PNet, RNet
 from torch import Tensor, nn
 from torch.nn import functional
 
+from shared.faces.boxes import SAME, best, shift, square, suppress, vote
 from shared.faces.pyramid import GREY, Pyramid, build_pyramid
 from shared.faces.recipe import Search
 
@@ -64,7 +65,7 @@ def detect(pictures: Sequence[np.ndarray], search: Search, device: str = "cpu") 
     boxes, scores = _propose(pyramids, search, device)
     boxes, scores = _sort_out(pyramids, boxes, scores, search, device)
     boxes, scores, landmarks = _look_closely(pyramids, boxes, scores, device)
-    kept = _suppress(boxes, scores, overlap=0.5) & (scores >= search.onet)
+    kept = suppress(boxes, scores, overlap=0.5) & (scores >= search.onet)
     return [
         _faces(boxes[at, kept[at]], scores[at, kept[at]], landmarks[at, kept[at]], pyramid.scale)
         for at, pyramid in enumerate(pyramids)
@@ -84,24 +85,34 @@ def _propose(pyramids: list[Pyramid], search: Search, device: str) -> tuple[Tens
         found.append(_propose_at(pyramids, share, search.pnet, device))
         share *= STEP
     boxes, scores = (torch.cat(parts, 1) for parts in zip(*found, strict=True))
-    boxes, scores = _best(boxes, scores, 4 * search.rnet_candidates)
-    return _best(boxes, scores * _suppress(boxes, scores, overlap=0.7, of_union=True), search.rnet_candidates)
+    boxes, scores = best(boxes, scores, 4 * search.rnet_candidates)
+    return best(boxes, scores * suppress(boxes, scores, overlap=SAME, of_union=True), search.rnet_candidates)
 
 
 def _propose_at(pyramids: list[Pyramid], share: float, threshold: float, device: str) -> tuple[Tensor, Tensor]:
     small = [pyramid.resized(share, CELL) for pyramid in pyramids]
     shifts, scores = _run(_nets(device).pnet, _stack(small), device)
-    scores = scores[:, 1]
+    scores = scores[:, 1] * _inside(small, *scores.shape[2:])
     peaks = scores * (scores == functional.max_pool2d(scores, 3, 1, 1)) * (scores >= threshold)
     height, width = scores.shape[1:]
-    best, at = peaks.flatten(1).topk(min(PER_LEVEL, height * width))
+    highest, at = peaks.flatten(1).topk(min(PER_LEVEL, height * width))
     corner = torch.stack([at % width, at // width], 2) * float(STRIDE)
     # A small copy's sides are whole pixels, so its scale differs a little between x and y.
     scale = torch.tensor(
         [(p.size[1] / s.shape[1], p.size[0] / s.shape[0]) for p, s in zip(pyramids, small, strict=True)]
     )
     boxes = torch.cat([corner, corner + CELL], 2) * scale.repeat(1, 2)[:, None]
-    return _square(_shift(boxes, shifts.flatten(2).gather(2, at[:, None].expand(-1, 4, -1)).mT)), best
+    return square(shift(boxes, shifts.flatten(2).gather(2, at[:, None].expand(-1, 4, -1)).mT)), highest
+
+
+def _inside(pictures: list[np.ndarray], height: int, width: int) -> Tensor:
+    """Which of P-Net's boxes show nothing but the picture: bool, shape (pictures, height, width).
+
+    The others see what happens to lie around it in the stack, and would make the answer depend on its neighbours.
+    """
+    ends = torch.arange(max(height, width)) * STRIDE + CELL
+    sizes = torch.tensor([picture.shape[:2] for picture in pictures])
+    return (ends[:height] <= sizes[:, :1])[:, :, None] & (ends[:width] <= sizes[:, 1:])[:, None]
 
 
 def _sort_out(
@@ -111,16 +122,16 @@ def _sort_out(
     picture, candidate = torch.nonzero(scores, as_tuple=True)
     shifts, judged = _run(_nets(device).rnet, _cut(pyramids, boxes[picture, candidate], picture, RNET_SIDE), device)
     boxes, scores = boxes.clone(), torch.zeros_like(scores)
-    boxes[picture, candidate] = _square(_shift(boxes[picture, candidate], shifts))
+    boxes[picture, candidate] = square(shift(boxes[picture, candidate], shifts))
     scores[picture, candidate] = judged[:, 1] * (judged[:, 1] >= search.rnet)
-    return _best(boxes, scores * _suppress(boxes, scores, overlap=0.5), search.onet_candidates)
+    return best(vote(boxes, scores), scores * suppress(boxes, scores, overlap=0.5), search.onet_candidates)
 
 
 def _look_closely(pyramids: list[Pyramid], boxes: Tensor, scores: Tensor, device: str) -> tuple[Tensor, Tensor, Tensor]:
     """O-Net, twice: boxes, scores, and landmarks (pictures, candidates, 5, 2)."""
     picture, candidate = torch.nonzero(scores, as_tuple=True)
     first, score, points = _onet(pyramids, boxes[picture, candidate], picture, device, mirror=False)
-    last, again, mirrored = _onet(pyramids, _square(first), picture, device, mirror=True)
+    last, again, mirrored = _onet(pyramids, square(first), picture, device, mirror=True)
     boxes, scores = boxes.clone(), torch.zeros_like(scores)
     landmarks = torch.zeros(*scores.shape, 5, 2)
     boxes[picture, candidate], scores[picture, candidate] = last, (score + again) / 2
@@ -138,7 +149,7 @@ def _onet(
         x, y = 1 - x[:, MIRRORED], y[:, MIRRORED]
         shifts = torch.stack([-shifts[:, 2], shifts[:, 1], -shifts[:, 0], shifts[:, 3]], 1)
     side = (boxes[:, 2:] - boxes[:, :2])[:, None]
-    return _shift(boxes, shifts), judged[:, 1], torch.stack([x, y], 2) * side + boxes[:, None, :2]
+    return shift(boxes, shifts), judged[:, 1], torch.stack([x, y], 2) * side + boxes[:, None, :2]
 
 
 @dataclass(frozen=True)
@@ -158,12 +169,13 @@ def _nets(device: str) -> _Nets:
 
 def _run(net: nn.Module, pieces: np.ndarray, device: str) -> tuple[Tensor, ...]:
     """A net's outputs, on CPU, for uint8 pieces (count, side, side, 3)."""
-    batch = NET_BATCH if device == "cpu" else max(len(pieces), 1)
+    some = pieces if len(pieces) else np.zeros((1, *pieces.shape[1:]), np.uint8)  # The nets cannot deal with nothing.
+    size = NET_BATCH if device == "cpu" else len(some)
     parts = []
-    for at in range(0, max(len(pieces), 1), batch):
-        part = torch.from_numpy(np.ascontiguousarray(pieces[at : at + batch])).to(device)
-        parts.append([out.cpu() for out in net((part.permute(0, 3, 1, 2).float() - 127.5) / 128)])
-    return tuple(torch.cat(outs) for outs in zip(*parts, strict=True))
+    for batch in torch.from_numpy(np.ascontiguousarray(some)).split(size):
+        scaled = (batch.to(device).permute(0, 3, 1, 2).float() - 127.5) / 128
+        parts.append([out.cpu() for out in net(scaled)])
+    return tuple(torch.cat(outs)[: len(pieces)] for outs in zip(*parts, strict=True))
 
 
 def _stack(pictures: list[np.ndarray]) -> np.ndarray:
@@ -180,41 +192,3 @@ def _cut(pyramids: list[Pyramid], boxes: Tensor, picture: Tensor, side: int) -> 
     for piece, box, at in zip(pieces, boxes.numpy(), picture.tolist(), strict=True):
         pyramids[at].cut(box, side, piece)
     return pieces
-
-
-def _shift(boxes: Tensor, shifts: Tensor) -> Tensor:
-    """Move the edges by a net's answer, given in shares of the box's sides."""
-    return boxes + shifts * (boxes[..., 2:] - boxes[..., :2]).tile(2)
-
-
-def _square(boxes: Tensor) -> Tensor:
-    centre = (boxes[..., :2] + boxes[..., 2:]) / 2
-    half = (boxes[..., 2:] - boxes[..., :2]).amax(-1, keepdim=True) / 2
-    return torch.cat([centre - half, centre + half], -1)
-
-
-def _best(boxes: Tensor, scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """The highest scores of each picture, in descending order, and their boxes."""
-    scores, at = scores.topk(min(count, scores.shape[1]))
-    return boxes.gather(1, at[:, :, None].expand(-1, -1, 4)), scores
-
-
-def _suppress(boxes: Tensor, scores: Tensor, overlap: float, of_union: bool = False) -> Tensor:
-    """Non-maximum suppression in each picture: which boxes are overlapped by no better one; bool as `scores`.
-
-    Overlap is the common area as a share of the smaller box, or of the union.
-    """
-    low = torch.maximum(boxes[:, :, None, :2], boxes[:, None, :, :2])
-    high = torch.minimum(boxes[:, :, None, 2:], boxes[:, None, :, 2:])
-    common = (high - low).clamp(min=0).prod(-1)
-    area = (boxes[..., 2:] - boxes[..., :2]).clamp(min=0).prod(-1)
-    one, other = area[:, :, None], area[:, None]
-    whole = one + other - common if of_union else torch.minimum(one, other)
-    clash = common > overlap * whole
-    kept = scores > 0
-    for at in scores.argsort(dim=1, descending=True).T:
-        row = torch.arange(len(at))
-        beaten = clash[row, at] & kept[row, at, None]
-        beaten[row, at] = False
-        kept &= ~beaten
-    return kept

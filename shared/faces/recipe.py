@@ -39,7 +39,7 @@ class Recipe:
     eyes: tuple[tuple[float, float], ...] = EYES
     jpeg_quality: int = 95
     first_try: Search = field(default_factory=lambda: Search(256, 60, 0.6, 0.6, 0.6, 4, 3))
-    second_try: Search = field(default_factory=lambda: Search(512, 40, 0.4, 0.2, 0.2, 16, 4))
+    second_try: Search = field(default_factory=lambda: Search(512, 40, 0.4, 0.2, 0.5, 16, 4))
 
     @cached_property
     def id(self) -> str:

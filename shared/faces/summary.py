@@ -1,9 +1,7 @@
 """What a run of the crop stage tells the person who started it."""
 
 from shared.crops import DETECTED, FOUND, INDEX, PRIOR, RETRIED, UNREADABLE, CropSet
-
-NAMED = 10
-"""So many unreadable pictures are named; the others are counted."""
+from shared.wording import LINES, counted, listed
 
 MEANING = {
     DETECTED: "",
@@ -37,8 +35,6 @@ def _unreadable(crops: CropSet) -> list[str]:
     problems = crops.index.loc[crops.index["found"] == UNREADABLE, "problem"]
     if problems.empty:
         return []
-    lines = [f"  warning: {len(problems):,} pictures could not be read:"]
-    lines += [f"    {picture}: {problem}" for picture, problem in problems.head(NAMED).items()]
-    if len(problems) > NAMED:
-        lines.append(f"    ... and {len(problems) - NAMED:,} more (column `problem` of {crops.folder / INDEX})")
-    return lines
+    named = [f"  {picture}: {problem}" for picture, problem in problems.items()]
+    more = f" (column `problem` of {crops.folder / INDEX})" if len(problems) > LINES else ""
+    return [f"  warning: {counted(len(problems), 'picture')} could not be read{more}:", listed(named)]

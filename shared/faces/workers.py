@@ -1,10 +1,14 @@
 """Chunks of work for all cores: several processes on CPU, several threads that feed a GPU."""
 
 import ctypes
+import os
 import signal
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache, partial
 from typing import TypeVar
 
 import cv2
@@ -55,11 +59,15 @@ def spread(work: Callable[[Chunk], Done], chunks: Sequence[Chunk], workers: int,
             yield from map(work, chunks)
         return
     pool = joblib.Parallel(
-        workers, backend="loky" if device == "cpu" else "threading", batch_size=1, return_as="generator_unordered"
+        workers,
+        backend="loky" if device == "cpu" else "threading",
+        batch_size=1,
+        max_nbytes=None,
+        return_as="generator_unordered",
     )
-    job = joblib.delayed(_in_process if device == "cpu" else _in_thread)
+    job = partial(_in_process, work, os.getpid()) if device == "cpu" else work
     try:
-        yield from pool(job(work, chunk) for chunk in chunks)
+        yield from pool(joblib.delayed(job)(chunk) for chunk in chunks)
     except TerminatedWorkerError as error:
         raise UserError(
             "A worker process was killed, most likely for lack of memory. "
@@ -67,15 +75,25 @@ def spread(work: Callable[[Chunk], Done], chunks: Sequence[Chunk], workers: int,
         ) from error
 
 
-def _in_process(work: Callable[[Chunk], Done], chunk: Chunk) -> Done:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the main process's business; it ends the others.
-    keep_memory()
+def _in_process(work: Callable[[Chunk], Done], parent: int, chunk: Chunk) -> Done:
+    _settle_in(parent)
     with _one_thread():
         return work(chunk)
 
 
-def _in_thread(work: Callable[[Chunk], Done], chunk: Chunk) -> Done:
-    return work(chunk)
+@cache
+def _settle_in(parent: int) -> None:
+    """What a worker process does once, before its first chunk."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the main process's business: it ends the others.
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    keep_memory()
+
+
+def _end_with(parent: int) -> None:
+    """Without the main process, killed perhaps, a worker would wait minutes for its next chunk."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
 
 
 @contextmanager

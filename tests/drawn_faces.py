@@ -1,0 +1,76 @@
+"""Portraits with a face that the detector finds, drawn once per test session, and broken picture files."""
+
+import io
+import struct
+import zlib
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from shared.portraits import Portrait, draw_person
+
+PERSONS = ((24, True), (45, False))
+
+
+@cache
+def portraits() -> tuple[Portrait, ...]:
+    """Seven pictures of each of `PERSONS`, 384 x 512 pixels."""
+    drawn = [draw_person(age, female, np.random.SeedSequence((0, 0, age))) for age, female in PERSONS]
+    return tuple(portrait for person in drawn for portrait in person)
+
+
+def bare() -> Portrait:
+    """A portrait without a mask."""
+    return next(portrait for portrait in portraits() if portrait.kind == "normal")
+
+
+def encode(pixels: np.ndarray, form: str = "JPEG", **options: object) -> bytes:
+    """A picture file of uint8 pixels."""
+    file = io.BytesIO()
+    fast = {"compress_level": 1} if form == "PNG" else {}
+    Image.fromarray(pixels).save(file, form, **fast, **options)
+    return file.getvalue()
+
+
+@cache
+def files() -> tuple[bytes, ...]:
+    """The portraits as JPEG files."""
+    return tuple(encode(portrait.pixels, quality=90) for portrait in portraits())
+
+
+def write_portraits(folder: Path, copies: int = 1) -> pd.DataFrame:
+    """All portraits as files below `folder`; a table of picture (id) and path (file), as the crop stage takes it."""
+    rows = []
+    for copy in range(copies):
+        for number, data in enumerate(files()):
+            path = folder / f"person{copy}-{number // 7}" / f"{number % 7}.jpg"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+            rows.append((path.relative_to(folder).as_posix(), str(path)))
+    return pd.DataFrame(rows, columns=["picture", "path"])
+
+
+def png_header(width: int, height: int) -> bytes:
+    """The beginning of a PNG that claims to be of this size, RGB."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    data = struct.pack(">I", 1000) + b"IDAT" + bytes(100)
+    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header)) + data
+
+
+def broken_files() -> dict[str, tuple[bytes, str]]:
+    """What goes wrong with files: content and expected reason by name."""
+    jpeg, png = files()[0], encode(bare().pixels, "PNG")
+    return {
+        "empty.jpg": (b"", "empty file"),
+        "half.jpg": (jpeg[: len(jpeg) // 2], "truncated"),
+        "half.png": (png[: len(png) // 2], "truncated"),
+        "text.jpg": (b"this is no picture, whatever its name says", "not a picture"),
+        "zeros.jpg": (bytes(5000), "not a picture"),
+        "noise.png": (np.random.default_rng(0).bytes(5000), "not a picture"),
+        "head only.jpg": (jpeg[:4], "not a picture"),
+        "large.png": (png_header(8000, 8000), "too large: 8000 x 8000 pixels"),
+        "bomb.png": (png_header(65536, 65536), "too large"),
+    }

@@ -1,0 +1,261 @@
+"""What is kept between runs of the crop stage, and what a run that is killed leaves."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+from drawn_faces import broken_files, encode, write_portraits
+
+from shared import crop_faces
+from shared.crop_faces import update_crops
+from shared.crops import INDEX, PRIOR, UNFINISHED, UNREADABLE, CropSet
+from shared.errors import UserError
+from shared.faces import cache, crop_files, recipe
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> pd.DataFrame:
+    """Fourteen portraits, a wall without a face and an empty file."""
+    table = write_portraits(tmp_path / "pictures")
+    wall, empty = tmp_path / "pictures" / "wall.png", tmp_path / "pictures" / "empty.jpg"
+    wall.write_bytes(encode(np.full((400, 300, 3), 90, np.uint8), "PNG"))
+    empty.write_bytes(b"")
+    more = pd.DataFrame([(path.name, str(path)) for path in (wall, empty)], columns=["picture", "path"])
+    return pd.concat([table, more], ignore_index=True)
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "crops"
+
+
+def update(pictures: pd.DataFrame, out: Path) -> tuple[CropSet, int]:
+    """The crops, and how many pictures had to be looked at."""
+    made = update_crops(pictures, out, workers=1, device="cpu", progress=False)
+    return made.crops, made.new
+
+
+def content(out: Path) -> dict[str, bytes]:
+    """All files of a crop set by name."""
+    return {path.relative_to(out).as_posix(): path.read_bytes() for path in out.rglob("*") if path.is_file()}
+
+
+def start(pictures: pd.DataFrame, out: Path, workers: int = 1) -> subprocess.Popen[str]:
+    """The crop stage in a process, and process group, of its own, in chunks of two."""
+    pictures.to_csv(out.parent / "pictures.csv", index=False)
+    code = (
+        "import pandas as pd; from pathlib import Path; from shared import crop_faces; from shared.commands import run;"
+        "crop_faces.CHUNK = 2;"
+        f"table = pd.read_csv({str(out.parent / 'pictures.csv')!r}, dtype=str);"
+        f"work = lambda _: crop_faces.make_crops(table, Path({str(out)!r}), workers={workers});"
+        "run(work, crop_faces.Options(), [])"
+    )
+    command = [sys.executable, "-c", code]
+    return subprocess.Popen(command, cwd=ROOT, start_new_session=True, stderr=subprocess.PIPE, text=True)
+
+
+def finish(process: subprocess.Popen[str]) -> int:
+    process.communicate()
+    return process.returncode
+
+
+def wait_for_chunks(process: subprocess.Popen[str], out: Path, count: int) -> None:
+    deadline = time.monotonic() + 120
+    while len(list((out / UNFINISHED).glob("*.csv"))) < count:
+        assert process.poll() is None, "it was done before it could be stopped"
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def test_unchanged_pictures_are_not_looked_at_again(pictures: pd.DataFrame, out: Path) -> None:
+    first, new = update(pictures, out)
+    before = content(out)
+    second, again = update(pictures, out)
+    assert (new, again) == (16, 0)
+    assert content(out) == before
+    assert second.index.equals(first.index)
+
+
+def test_a_copied_data_folder_has_other_times_but_is_not_done_again(pictures: pd.DataFrame, out: Path) -> None:
+    update(pictures, out)
+    for path in pictures["path"]:
+        os.utime(path, (1, 1))
+    crops, new = update(pictures, out)
+    assert new == 0
+    assert set(crops.index["mtime_ns"]) == {10**9}
+
+
+def test_a_changed_picture_is_done_again(pictures: pd.DataFrame, out: Path) -> None:
+    first, _ = update(pictures, out)
+    changed = pictures.loc[3]
+    before = first.read(changed["picture"])
+    flipped = cv2.flip(cv2.imread(changed["path"]), 1)
+    cv2.imwrite(changed["path"], flipped)
+    crops, new = update(pictures, out)
+    assert new == 1
+    difference = cv2.absdiff(crops.read(changed["picture"]), cv2.flip(before, 1))
+    assert difference.mean() < 12
+    assert crops.index["fingerprint"].loc[changed["picture"]] != first.index["fingerprint"].loc[changed["picture"]]
+
+
+def test_a_change_that_keeps_size_and_crop_is_noticed_by_its_time(pictures: pd.DataFrame, out: Path) -> None:
+    update(pictures, out)
+    path = Path(pictures.loc[0, "path"])
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(bytes(data))
+    os.utime(path, (1, 1))
+    assert update(pictures, out)[1] == 1
+
+
+def test_new_pictures_are_added_and_gone_ones_dropped(pictures: pd.DataFrame, out: Path) -> None:
+    update(pictures.iloc[:10], out)
+    crops, new = update(pictures.iloc[4:], out)
+    assert new == 6
+    assert list(crops.index.index) == list(pictures["picture"][4:])
+
+
+def test_a_crop_that_was_lost_is_made_again(pictures: pd.DataFrame, out: Path) -> None:
+    crops, _ = update(pictures, out)
+    before = content(out)
+    (out / crops.index["file"].iloc[0]).unlink()
+    (out / crops.index["file"].iloc[1]).write_bytes(b"")
+    assert update(pictures, out)[1] == 2
+    assert {name for name, data in content(out).items() if before[name] != data} == set()
+
+
+def test_crops_of_another_recipe_are_made_anew_and_valid_until_then(
+    pictures: pd.DataFrame, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, _ = update(pictures, out)
+    other = recipe.Recipe(jpeg_quality=50)
+    for module in (cache, crop_files):
+        monkeypatch.setattr(module, "RECIPE", other)
+    with monkeypatch.context() as patch:
+        patch.setattr(cache.Cache, "publish", lambda *_: pytest.fail("stopped"))
+        with pytest.raises(pytest.fail.Exception):
+            update(pictures, out)
+    assert old.read(pictures["picture"][0]).shape == (256, 256, 3)
+    crops, new = update(pictures, out)
+    assert (crops.recipe, new) == (other.id, 0)
+    assert not (out / old.recipe).exists()
+
+
+def test_a_recipe_is_known_by_what_it_says() -> None:
+    assert recipe.Recipe().id == recipe.Recipe().id
+    assert recipe.Recipe(jpeg_quality=50).id != recipe.Recipe().id
+
+
+def test_a_broken_index_is_refused_by_name(pictures: pd.DataFrame, out: Path) -> None:
+    update(pictures, out)
+    (out / INDEX).write_text("this,is\nno,index\n")
+    with pytest.raises(UserError, match=r"index\.csv is no index of crops"):
+        update(pictures, out)
+
+
+def test_a_picture_that_vanishes_before_it_is_read_is_named(pictures: pd.DataFrame, out: Path) -> None:
+    Path(pictures.loc[0, "path"]).unlink()
+    crops, _ = update(pictures, out)
+    assert crops.index.iloc[0]["found"] == UNREADABLE
+    assert crops.index.iloc[0]["problem"] == "no such file or directory"
+    assert (crops.read(pictures["picture"][0]) == 127).all()
+
+
+def test_every_broken_file_is_named_with_its_reason_and_the_rest_is_done(tmp_path: Path, out: Path) -> None:
+    table = write_portraits(tmp_path / "pictures")
+    for name, (data, _) in broken_files().items():
+        (tmp_path / name).write_bytes(data)
+    bad = pd.DataFrame([(name, str(tmp_path / name)) for name in broken_files()], columns=["picture", "path"])
+    crops, _ = update(pd.concat([bad, table], ignore_index=True), out)
+    assert dict(crops.index["problem"].head(len(bad))) == {name: reason for name, (_, reason) in broken_files().items()}
+    assert not crops.index["found"].tail(len(table)).isin([UNREADABLE, PRIOR]).any()
+
+
+def test_an_unreadable_picture_is_looked_at_again_when_it_was_mended(pictures: pd.DataFrame, out: Path) -> None:
+    update(pictures, out)
+    path = Path(pictures.iloc[-1]["path"])
+    path.write_bytes(Path(pictures.loc[0, "path"]).read_bytes())
+    crops, new = update(pictures, out)
+    assert new == 1
+    assert crops.index.iloc[-1]["found"] == crops.index.iloc[0]["found"]
+    assert crops.index.iloc[-1]["problem"] == ""
+
+
+def test_where_nobody_may_write_the_error_names_the_folder(pictures: pd.DataFrame, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(UserError, match="file"):
+        update(pictures, tmp_path / "file" / "crops")
+
+
+def test_a_run_killed_at_any_moment_is_taken_up_to_the_same_crops(pictures: pd.DataFrame, tmp_path: Path) -> None:
+    undisturbed, killed = tmp_path / "undisturbed" / "crops", tmp_path / "killed" / "crops"
+    killed.parent.mkdir()
+    undisturbed.parent.mkdir()
+    for chunks in (1, 4):
+        process = start(pictures, killed)
+        wait_for_chunks(process, killed, chunks)
+        process.kill()
+        process.communicate()
+        assert not (killed / INDEX).exists()
+        with pytest.raises(UserError, match="not finished"):
+            crop_faces.open_crops(killed)
+    kept = sum(len(pd.read_csv(file)) for file in (killed / UNFINISHED).glob("*.csv"))
+    assert finish(start(pictures, undisturbed)) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(crop_faces, "CHUNK", 2)
+        _, new = update(pictures, killed)
+    assert new == len(pictures) - kept
+    leftovers = {name for name in content(killed) if Path(name).name.startswith(".")}
+    assert {name: data for name, data in content(killed).items() if name not in leftovers} == content(undisturbed)
+
+
+def test_two_runs_at_once_do_no_harm(pictures: pd.DataFrame, tmp_path: Path) -> None:
+    alone, shared = tmp_path / "alone" / "crops", tmp_path / "shared" / "crops"
+    alone.parent.mkdir()
+    shared.parent.mkdir()
+    runs = [start(pictures, shared), start(pictures, shared), start(pictures, alone)]
+    assert [finish(run) for run in runs] == [0, 0, 0]
+    assert content(shared) == content(alone)
+
+
+def test_ctrl_c_ends_all_processes_and_says_how_to_go_on(tmp_path: Path) -> None:
+    many = write_portraits(tmp_path / "many", copies=12)
+    process = start(many, tmp_path / "crops", workers=2)
+    wait_for_chunks(process, tmp_path / "crops", 1)
+    os.killpg(process.pid, signal.SIGINT)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert told.splitlines()[-1] == "stopped. The same command goes on where this one left off."
+    assert_all_ended(process.pid)
+
+
+def test_without_the_main_process_its_workers_end(tmp_path: Path) -> None:
+    many = write_portraits(tmp_path / "many", copies=12)
+    process = start(many, tmp_path / "crops", workers=2)
+    wait_for_chunks(process, tmp_path / "crops", 1)
+    process.kill()
+    process.communicate(timeout=60)
+    assert_all_ended(process.pid)
+
+
+def assert_all_ended(group: int) -> None:
+    deadline = time.monotonic() + 60
+    while alive(group):
+        assert time.monotonic() < deadline, f"still there: {alive(group)}"
+        time.sleep(0.2)
+
+
+def alive(group: int) -> list[str]:
+    """Command lines of the processes of a group that are more than an entry in the table."""
+    listing = subprocess.run(["ps", "-eo", "pgid=,stat=,args="], capture_output=True, text=True, check=True).stdout
+    rows = [line.split(None, 2) for line in listing.splitlines()]
+    return [row[-1] for row in rows if int(row[0]) == group and not row[1].startswith("Z")]

@@ -1,0 +1,108 @@
+"""The command, from its options to what it tells."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from drawn_faces import encode, files
+
+from shared.commands import parse
+from shared.crop_faces import Options, main, make_crops
+from shared.crops import DETECTED, PRIOR, RETRIED, UNREADABLE, open_crops
+from shared.errors import UserError
+from shared.faces import workers
+from shared.labels import PICTURE_KINDS
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A competition folder of two drawn persons, one eval picture without a face and one that is none."""
+    train, evaluation = tmp_path / "data" / "train", tmp_path / "data" / "eval"
+    persons = [f"00000{number}_female_Drawn_24" for number in (1, 2)]
+    for place, content in enumerate(files()):
+        path = train / "images" / persons[place // 7] / f"{PICTURE_KINDS[place % 7]}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    table = {"id": ["000001", "000002"], "gender": "female", "race": "Drawn", "age": 24, "path": persons}
+    pd.DataFrame(table).to_csv(train / "train.csv", index=False)
+    (evaluation / "images").mkdir(parents=True)
+    (evaluation / "images" / "wall.jpg").write_bytes(encode(np.full((300, 200, 3), 200, np.uint8)))
+    (evaluation / "images" / "text.jpg").write_text("no picture")
+    pd.DataFrame({"ImageID": ["wall.jpg", "text.jpg"], "ans": 0}).to_csv(evaluation / "info.csv", index=False)
+    return tmp_path / "data"
+
+
+def test_both_halves_are_cropped_and_everything_is_told(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = data.parent / "crops"
+    main(Options(data, out, sheet=out / "sheet.jpg", device="cpu"))
+    told = capsys.readouterr().out
+    train, evaluation = open_crops(out / "train"), open_crops(out / "eval")
+    assert set(train.index["found"]) <= {DETECTED, RETRIED}
+    assert evaluation.index["found"].tolist() == [PRIOR, UNREADABLE]
+    assert f"{out / 'train'}: 14 crops of recipe {train.recipe}, 14 of them new" in told
+    assert "warning: 1 picture could not be read:\n    text.jpg: not a picture\n" in told
+    assert told.endswith(f"contact sheet: {out / 'sheet.jpg'}\n")
+    main(Options(data, out, device="cpu"))
+    assert "14 crops of recipe" in (again := capsys.readouterr().out)
+    assert again.count("all up to date") == 2
+
+
+def test_one_half_alone_goes_into_the_folder_itself(data: Path) -> None:
+    main(Options(data / "train", data.parent / "crops", device="cpu"))
+    assert len(open_crops(data.parent / "crops").index) == 14
+
+
+def test_it_runs_as_a_script_from_any_folder(data: Path) -> None:
+    shutil.rmtree(data / "train")
+    command = [sys.executable, str(ROOT / "shared" / "crop_faces.py"), "--data", "data", "--workers", "2"]
+    done = subprocess.run(command, cwd=data.parent, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "crops/eval: 2 crops of recipe" in done.stdout
+    assert "pictures/s" in done.stderr
+
+
+def test_without_data_the_way_to_some_is_told(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "shared.crop_faces"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: no portraits in data")
+    assert all(way in done.stderr for way in ("make demo", "python shared/sample_data.py", "--data"))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("arguments", [["--workers", "-1"], ["--sheet", "sheet.tiff"]])
+def test_unusable_options_name_the_flag(arguments: list[str]) -> None:
+    with pytest.raises(UserError, match=arguments[0]):
+        parse(Options(), arguments)
+
+
+def test_a_gpu_that_is_not_there_is_an_error_that_names_the_flag(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(UserError, match="--device cuda"):
+        workers.choose_device("cuda")
+    assert workers.choose_device("auto") == "cpu"
+
+
+def test_few_pictures_start_no_processes() -> None:
+    assert workers.choose_workers(asked=0, pictures=50, device="cpu") == 1
+    assert workers.choose_workers(asked=3, pictures=50, device="cpu") == 3
+
+
+def test_no_pictures_are_an_error(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no pictures"):
+        make_crops(pd.DataFrame(columns=["picture", "path"]), tmp_path)
+
+
+def test_cropping_leaves_the_number_of_threads_as_it_was(data: Path) -> None:
+    import torch
+
+    before = torch.get_num_threads()
+    pictures = pd.DataFrame({"picture": ["x"], "path": [str(data / "eval" / "images" / "wall.jpg")]})
+    make_crops(pictures, data.parent / "crops", device="cpu", progress=False)
+    assert torch.get_num_threads() == before

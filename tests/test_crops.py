@@ -1,0 +1,81 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from tiny_crops import RECIPE, write_crops
+
+from shared.crops import INDEX, UNFINISHED, open_crops
+from shared.errors import UserError
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A crop set of three pictures, one of which a careless reader would take for a missing value."""
+    table = pd.DataFrame({"picture": ["b/mask1.jpg", "NA", "a/normal.jpg"], "mask": 0, "gender": 1, "age": 30.0})
+    write_crops(table, tmp_path / "crops" / "train")
+    return tmp_path / "crops" / "train"
+
+
+def test_a_crop_is_read_by_its_picture_as_rgb(folder: Path) -> None:
+    pixels = open_crops(folder).read("NA")
+    assert pixels.shape == (256, 256, 3)
+    # Written as BGR with 220 for the gender in the middle and 86 for the age in front: red and blue change places.
+    assert pixels.mean((0, 1)) == pytest.approx([20, 220, 86], abs=3)
+
+
+def test_the_index_keeps_the_order_of_its_rows(folder: Path) -> None:
+    assert list(open_crops(folder).index.index) == ["b/mask1.jpg", "NA", "a/normal.jpg"]
+
+
+def test_keeping_takes_the_order_asked_for(folder: Path) -> None:
+    assert list(open_crops(folder).keep(["a/normal.jpg", "b/mask1.jpg"]).index.index) == ["a/normal.jpg", "b/mask1.jpg"]
+
+
+def test_pictures_without_a_crop_are_counted_and_named(folder: Path) -> None:
+    with pytest.raises(UserError, match=r"no crop of 2 of 3 pictures \(x, y\).*python shared/crop_faces.py.*--out"):
+        open_crops(folder).keep(["x", "NA", "y"])
+    with pytest.raises(UserError, match="no crop of x"):
+        open_crops(folder).read("x")
+
+
+def test_crops_of_another_recipe_are_refused_with_both_ids(folder: Path) -> None:
+    assert open_crops(folder, RECIPE).recipe == RECIPE
+    with pytest.raises(UserError, match=rf"{RECIPE}.*0123abcd"):
+        open_crops(folder, "0123abcd")
+
+
+def test_a_missing_crop_file_is_named(folder: Path) -> None:
+    (folder / "1.jpg").unlink()
+    with pytest.raises(UserError, match=r"1\.jpg is missing or broken"):
+        open_crops(folder).read("NA")
+
+
+def test_no_crops_and_unfinished_ones_are_told_apart(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"do not exist.*--out crops"):
+        open_crops(Path("crops") / "train")
+    (tmp_path / UNFINISHED).mkdir()
+    with pytest.raises(UserError, match="are not finished"):
+        open_crops(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "a,b\n1,2\n", "picture,file,recipe,found\nx,f,r,somehow\n", "picture,found\nx\0y"]
+)
+def test_what_is_no_index_is_refused(folder: Path, text: str) -> None:
+    (folder / INDEX).write_text(text)
+    with pytest.raises(UserError, match=r"index\.csv"):
+        open_crops(folder)
+
+
+def test_an_index_that_names_a_picture_twice_is_refused(folder: Path) -> None:
+    lines = (folder / INDEX).read_text().splitlines()
+    (folder / INDEX).write_text("\n".join([*lines, lines[1]]))
+    with pytest.raises(UserError, match="twice"):
+        open_crops(folder)
+
+
+def test_reading_crops_loads_no_torch() -> None:
+    code = "import sys, shared.crops, shared.crop_faces; print('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"

@@ -1,0 +1,190 @@
+import contextlib
+import io
+
+import cv2
+import numpy as np
+import pytest
+from drawn_faces import bare, broken_files, encode, files
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from shared.faces.picture_files import ENOUGH_SIDE, NEUTRAL, UnusablePictureError, decode, read_jpeg_header
+
+ORIENTATIONS = range(1, 9)
+
+
+def difference(one: np.ndarray, other: np.ndarray) -> float:
+    """Mean difference in grey levels."""
+    assert one.shape == other.shape
+    return float(np.abs(one.astype(float) - other).mean())
+
+
+def turned(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """What a camera stores that marks the picture with this EXIF orientation; from the standard's table (CIPA DC-008).
+
+    The mark says which sides of the scene row 0 and column 0 show: 1 top-left, 2 top-right, 3 bottom-right,
+    4 bottom-left, 5 left-top, 6 right-top, 7 right-bottom, 8 left-bottom.
+    """
+    rows, columns = {
+        1: ("top", "left"),
+        2: ("top", "right"),
+        3: ("bottom", "right"),
+        4: ("bottom", "left"),
+        5: ("left", "top"),
+        6: ("right", "top"),
+        7: ("right", "bottom"),
+        8: ("left", "bottom"),
+    }[orientation]
+    stored = pixels if rows in ("top", "bottom") else pixels.transpose(1, 0, 2)
+    stored = stored[::-1] if rows in ("bottom", "right") else stored
+    return np.ascontiguousarray(stored[:, ::-1] if columns in ("bottom", "right") else stored)
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "TIFF"])
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_pictures_come_out_upright(orientation: int, form: str) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    picture = decode(encode(turned(bare().pixels, orientation), form, exif=exif))
+    assert (picture.width, picture.height) == (384, 512)
+    assert difference(picture.pixels, bare().pixels) < 3
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_a_large_turned_jpeg_is_upright_and_knows_its_full_size(orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    large = cv2.resize(bare().pixels, (1600, 2400), interpolation=cv2.INTER_CUBIC)
+    picture = decode(encode(turned(large, orientation), exif=exif))
+    assert (picture.width, picture.height) == (1600, 2400)
+    assert picture.pixels.shape == (1200, 800, 3)
+    assert picture.scale == 2
+    assert difference(cv2.resize(picture.pixels, (384, 512), interpolation=cv2.INTER_AREA), bare().pixels) < 4
+
+
+def test_a_plain_jpeg_is_decoded_as_pillow_does() -> None:
+    expected = np.asarray(Image.open(io.BytesIO(files()[0])))
+    assert difference(decode(files()[0]).pixels, expected) < 1
+
+
+def test_grey_becomes_rgb() -> None:
+    grey = cv2.cvtColor(bare().pixels, cv2.COLOR_RGB2GRAY)
+    for form in ("JPEG", "PNG"):
+        pixels = decode(encode(grey, form)).pixels
+        assert difference(pixels[:, :, 0], grey) < 2
+        assert (pixels[:, :, :1] == pixels).all()
+
+
+def test_cmyk_becomes_rgb() -> None:
+    file = io.BytesIO()
+    Image.fromarray(bare().pixels).convert("CMYK").save(file, "JPEG", quality=95)
+    assert difference(decode(file.getvalue()).pixels, bare().pixels) < 3
+
+
+def test_sixteen_bits_become_eight() -> None:
+    grey = cv2.cvtColor(bare().pixels, cv2.COLOR_RGB2GRAY)
+    _, png = cv2.imencode(".png", grey.astype(np.uint16) * 257)
+    assert difference(decode(png.tobytes()).pixels[:, :, 1], grey) < 1
+    _, png = cv2.imencode(".png", cv2.cvtColor(bare().pixels, cv2.COLOR_RGB2BGR).astype(np.uint16) * 257)
+    assert difference(decode(png.tobytes()).pixels, bare().pixels) < 1
+
+
+def test_float_tiffs_are_scaled_to_their_brightest_value() -> None:
+    levels = np.array([[0.0, 0.5], [1.0, 2.0]], np.float32)
+    assert decode(encode(levels, "TIFF")).pixels[:, :, 0].tolist() == [[0, 63], [127, 255]]
+
+
+def test_transparent_parts_become_neutral_grey() -> None:
+    for mode in ("RGBA", "LA", "PA"):
+        image = Image.fromarray(bare().pixels).convert("RGBA")
+        image.putalpha(Image.fromarray(np.vstack([np.zeros((256, 384)), np.full((256, 384), 255)]).astype(np.uint8)))
+        file = io.BytesIO()
+        image.convert("LA" if mode == "LA" else "RGBA").save(file, "PNG") if mode != "PA" else image.quantize().save(
+            file, "PNG"
+        )
+        pixels = decode(file.getvalue()).pixels
+        assert (pixels[:256] == NEUTRAL).all(), mode
+        assert pixels[256:].std() > 10
+
+
+def test_of_an_animation_the_first_frame_counts() -> None:
+    first = Image.fromarray(bare().pixels)
+    for form in ("GIF", "WEBP", "PNG"):
+        file = io.BytesIO()
+        first.save(file, form, save_all=True, append_images=[Image.new("RGB", first.size)], duration=100)
+        assert difference(decode(file.getvalue()).pixels, bare().pixels) < 12, form
+
+
+@pytest.mark.parametrize("form", ["PNG", "BMP", "WEBP", "TIFF", "GIF"])
+def test_the_content_counts_and_not_the_suffix(form: str) -> None:
+    assert decode(encode(bare().pixels, form)).pixels.shape == (512, 384, 3)
+
+
+@pytest.mark.parametrize(("data", "reason"), broken_files().values(), ids=broken_files())
+def test_an_unusable_file_is_refused_with_the_reason(data: bytes, reason: str) -> None:
+    with pytest.raises(UnusablePictureError, match=f"^{reason}$"):
+        decode(data)
+
+
+@pytest.mark.parametrize("tenth", range(1, 10))
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "progressive"])
+def test_a_file_cut_short_anywhere_is_refused(form: str, tenth: int) -> None:
+    progressive = {"progressive": True, "optimize": True} if form == "progressive" else {}
+    data = encode(bare().pixels, "PNG" if form == "PNG" else "JPEG", **progressive)
+    with pytest.raises(UnusablePictureError):
+        decode(data[: len(data) * tenth // 10])
+
+
+def test_the_end_of_an_embedded_thumbnail_is_not_taken_for_the_end_of_the_picture() -> None:
+    exif = Image.Exif()
+    exif[0x010E] = files()[0].decode("latin-1")[-500:]
+    data = encode(bare().pixels, exif=exif.tobytes() + files()[0][:3000] + b"\xff\xd9")
+    assert decode(data).pixels.shape == (512, 384, 3)
+    with pytest.raises(UnusablePictureError, match="truncated"):
+        decode(data[:-2000])
+
+
+def test_very_long_and_very_large_jpegs_are_decoded_at_reduced_size() -> None:
+    strip = decode(encode(np.zeros((20, 20000, 3), np.uint8)))
+    assert (strip.width, strip.height) == (20000, 20)
+    assert max(strip.pixels.shape) < 2 * ENOUGH_SIDE
+    square = decode(encode(np.zeros((12000, 12000), np.uint8)))
+    assert max(square.pixels.shape) < 2 * ENOUGH_SIDE
+
+
+def test_a_large_png_is_shrunk_after_decoding() -> None:
+    picture = decode(encode(np.zeros((3200, 2000, 3), np.uint8), "PNG"))
+    assert (picture.width, picture.height, picture.scale) == (2000, 3200, 4)
+    assert picture.pixels.shape == (800, 500, 3)
+
+
+def test_the_smallest_pictures_are_pictures() -> None:
+    for form in ("JPEG", "PNG"):
+        assert decode(encode(np.full((1, 1, 3), 200, np.uint8), form)).pixels.shape == (1, 1, 3)
+
+
+def test_the_header_is_read_behind_long_comments_and_padding() -> None:
+    data = files()[0]
+    padded = data[:2] + b"\xff\xfe\xff\xff" + bytes(65533) + b"\xff\xff\xff" + data[3:]
+    header = read_jpeg_header(padded)
+    assert header is not None
+    assert (header.width, header.height, header.components, header.precision) == (384, 512, 3, 8)
+
+
+@given(st.data())
+def test_whatever_the_bytes_there_is_a_picture_or_a_reason(data: st.DataObject) -> None:
+    content = bytearray(data.draw(st.sampled_from([files()[0], encode(bare().pixels[::4, ::4], "PNG")])))
+    for place in data.draw(st.lists(st.integers(0, len(content) - 1), max_size=20)):
+        content[place] = data.draw(st.integers(0, 255))
+    with contextlib.suppress(UnusablePictureError):
+        picture = decode(bytes(content))
+        assert picture.pixels.dtype == np.uint8
+        assert picture.pixels.ndim == 3
+
+
+def test_random_bytes_are_no_picture() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        with pytest.raises(UnusablePictureError):
+            decode(rng.choice([b"", b"\xff\xd8\xff\xe0", b"\x89PNG\r\n\x1a\n", b"GIF89a"]) + rng.bytes(300))
