@@ -1,5 +1,6 @@
 """What a user types, run as a user runs it: a sample of 12 persons from drawing to submission."""
 
+import os
 import shlex
 import subprocess
 import sys
@@ -19,7 +20,10 @@ QUICK = shlex.split(
 
 def python(folder: Path, *words: str | Path) -> str:
     """What `python WORDS...` prints, run in `folder`; the commands find the project by its installation."""
-    done = subprocess.run([sys.executable, *map(str, words)], cwd=folder, capture_output=True, text=True, check=False)
+    # The networks are so small that threads would only wait for each other.
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, *map(str, words)]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
