@@ -123,7 +123,8 @@ def read_index(file: Path) -> pd.DataFrame:
         raise UserError(f"{file} is no index of crops ({error}): remove it. {_way_out(file.parent)}") from error
     if broken:
         raise UserError(
-            f"{file} is empty, or names a picture twice, or knows other words than {FOUND}: remove it. {_way_out(file.parent)}"
+            f"{file} is empty, or names a picture twice, or knows other words than {', '.join(FOUND)}: remove it. "
+            f"{_way_out(file.parent)}"
         )
     return rows.reindex(columns=[name for name in COLUMN_TYPES if name != "picture"])
 
