@@ -101,7 +101,7 @@ def main(options: Options) -> None:
                 )
     if not rows:
         raise UserError(f"--data {options.data}: no person with a bare and a masked picture made from one photograph")
-    print(describe(["facenet-pytorch", "opencv-python-headless"]))
+    print(describe("facenet-pytorch", "opencv-python-headless"))
     print(
         f"{options.people} persons; {undecided} pictures left out: a detector found no face, or no transform was found"
     )

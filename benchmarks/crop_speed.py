@@ -61,7 +61,7 @@ def main(options: Options) -> None:
     """Measure, and print two tables."""
     pictures = sampled(load(options.data), options.pictures)
     sample = sampled(pictures, options.slow)
-    print(describe(["torch", "facenet-pytorch", "opencv-python-headless", "joblib"]))
+    print(describe("facenet-pytorch", "opencv-python-headless", "joblib"))
     print(f"{len(pictures):,} pictures of {options.data}; {len(sample):,} of them for (a) and (b)")
     one_by_one, found = timed(len(sample), lambda: detect_one_by_one(list(sample["path"])))
     batched, _ = timed(len(sample), lambda: detect_in_batches(list(sample["path"])))

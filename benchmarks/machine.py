@@ -1,25 +1,78 @@
-"""What a measurement was made on."""
+"""What every measurement is printed with: the machine in words, versions, and how variants are timed in turn."""
 
 import os
 import platform
-from collections.abc import Sequence
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
 import joblib
+import torch
 
 
-def describe(packages: Sequence[str]) -> str:
-    """Processor, cores, load and versions, on two lines."""
-    versions = ", ".join(f"{package} {version(package)}" for package in packages)
-    load = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
-    return f"{_processor()}, {joblib.cpu_count()} cores{load}\nPython {platform.python_version()}, {versions}"
+def describe(*packages: str) -> str:
+    """Cores, processor and versions on one line."""
+    versions = ", ".join(f"{name} {version(name)}" for name in ("torch", *packages))
+    gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
+    return f"{joblib.cpu_count()} cores ({_processor()}){gpu}; python {platform.python_version()}, {versions}"
 
 
 def _processor() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
-        return platform.processor() or platform.machine()
+        return platform.machine()
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.machine()
+
+
+def cpu_seconds() -> float:
+    """Used so far by this process and its children, where /proc tells; else by this process alone."""
+    children = [
+        Path(f"/proc/{child}/stat") for file in Path("/proc/self/task").glob("*/children") for child in _words(file)
+    ]
+    ticks = sum(int(number) for stat in children for number in _words(stat)[13:15])
+    return time.process_time() + ticks / os.sysconf("SC_CLK_TCK")
+
+
+def _words(file: Path) -> list[str]:
+    try:
+        return file.read_text().split()
+    except OSError:
+        return []
+
+
+@dataclass(frozen=True)
+class Times:
+    """Of one variant, a value for each round."""
+
+    seconds: list[float] = field(default_factory=list)
+    """By the clock."""
+    cpu: list[float] = field(default_factory=list)
+    """Of all cores, which another load on the machine changes little."""
+
+
+def in_turn(variants: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, Times]:
+    """Time each variant in each round, after a round that does not count.
+
+    All variants of a round meet about the same machine, so compare them round by round (`ratio`).
+    """
+    times: dict[str, Times] = {name: Times() for name in variants}
+    for number in range(rounds + 1):
+        for name, variant in variants.items():
+            started, cpu = time.perf_counter(), cpu_seconds()
+            variant()
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()
+            if number:
+                times[name].seconds.append(time.perf_counter() - started)
+                times[name].cpu.append(cpu_seconds() - cpu)
+    return times
+
+
+def ratio(slower: list[float], faster: list[float]) -> float:
+    """How many times as much, as the median over rounds."""
+    return statistics.median(a / b for a, b in zip(slower, faster, strict=True))
