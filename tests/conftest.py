@@ -1,4 +1,8 @@
+import os
 from pathlib import Path
+
+# The networks of the tests are so small that threads would only wait for each other, here and in every process started.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 from hypothesis import settings
