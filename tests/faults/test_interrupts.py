@@ -11,6 +11,7 @@ from pipelines.gender.specialist import GENDER
 from shared.training.run import train
 
 
+@pytest.mark.skipif(KILLS < 20, reason="where the signal falls depends on how busy the machine is; part of make soak")
 def test_ctrl_c_leaves_no_process_and_says_how_to_go_on(place: Place, undisturbed: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     process = start(place.train(run, workers=1))
