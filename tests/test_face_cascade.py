@@ -3,9 +3,11 @@ import warnings
 import cv2
 import numpy as np
 import pytest
+import torch
 from drawn_faces import bare, portraits
 
 from shared.faces.cascade import detect
+from shared.faces.nets import load_nets
 from shared.faces.pyramid import build_pyramid
 from shared.faces.recipe import RECIPE
 
@@ -29,6 +31,19 @@ def test_it_agrees_with_facenet_pytorch_on_bare_faces() -> None:
         assert distance[:2].max() < 0.08
         assert distance.max() < 0.15
         assert np.abs(found.boxes[0] - np.array(boxes[0], float)).max() < 0.5 * eye_distance(found.landmarks[0])
+
+
+@pytest.mark.parametrize(("name", "side"), [("PNet", 47), ("RNet", 24), ("ONet", 48)])
+def test_the_nets_are_those_of_facenet_pytorch(name: str, side: int) -> None:
+    from facenet_pytorch.models import mtcnn
+
+    pieces = torch.randn(5, 3, side, side, generator=torch.Generator().manual_seed(0))
+    with warnings.catch_warnings(), torch.inference_mode():
+        warnings.simplefilter("ignore")
+        expected = getattr(mtcnn, name)()(pieces)
+        answers = getattr(load_nets("cpu"), name.lower())(pieces)
+    for one, other in zip(answers, expected, strict=True):
+        torch.testing.assert_close(one, other)
 
 
 def test_eyes_are_where_they_were_drawn_with_any_mask() -> None:

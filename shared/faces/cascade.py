@@ -1,4 +1,4 @@
-"""MTCNN for many portraits at once: the nets and weights of facenet-pytorch, in a cascade of our own.
+"""MTCNN for many portraits at once: nets and weights as in facenet-pytorch, in a cascade of our own.
 
 Zhang et al., "Joint face detection and alignment using multitask cascaded convolutional networks", 2016. P-Net
 proposes boxes all over a small copy of the picture, R-Net sorts them out, O-Net says where five landmarks lie. What
@@ -10,18 +10,16 @@ differs from facenet-pytorch:
   both counts: its guesses lean to one side, under a mask by 4 % of the eye distance (`benchmarks/alignment.py`).
 """
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 import torch
-from facenet_pytorch.models.mtcnn import ONet, PNet, RNet
 from torch import Tensor, nn
 from torch.nn import functional
 
 from shared.faces.boxes import SAME, best, shift, square, suppress, vote
+from shared.faces.nets import load_nets
 from shared.faces.pyramid import GREY, Pyramid, build_pyramid
 from shared.faces.recipe import Search
 
@@ -91,7 +89,7 @@ def _propose(pyramids: list[Pyramid], search: Search, device: str) -> tuple[Tens
 
 def _propose_at(pyramids: list[Pyramid], share: float, threshold: float, device: str) -> tuple[Tensor, Tensor]:
     small = [pyramid.resized(share, CELL) for pyramid in pyramids]
-    shifts, scores = _run(_nets(device).pnet, _stack(small), device)
+    shifts, scores = _run(load_nets(device).pnet, _stack(small), device)
     scores = scores[:, 1] * _inside(small, *scores.shape[2:])
     peaks = scores * (scores == functional.max_pool2d(scores, 3, 1, 1)) * (scores >= threshold)
     height, width = scores.shape[1:]
@@ -120,7 +118,7 @@ def _sort_out(
 ) -> tuple[Tensor, Tensor]:
     """R-Net: better boxes, one for each face that there may be."""
     picture, candidate = torch.nonzero(scores, as_tuple=True)
-    shifts, judged = _run(_nets(device).rnet, _cut(pyramids, boxes[picture, candidate], picture, RNET_SIDE), device)
+    shifts, judged = _run(load_nets(device).rnet, _cut(pyramids, boxes[picture, candidate], picture, RNET_SIDE), device)
     boxes, scores = boxes.clone(), torch.zeros_like(scores)
     boxes[picture, candidate] = square(shift(boxes[picture, candidate], shifts))
     scores[picture, candidate] = judged[:, 1] * (judged[:, 1] >= search.rnet)
@@ -143,28 +141,13 @@ def _onet(
     pyramids: list[Pyramid], boxes: Tensor, picture: Tensor, device: str, mirror: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
     pieces = _cut(pyramids, boxes, picture, ONET_SIDE)
-    shifts, points, judged = _run(_nets(device).onet, pieces[:, :, ::-1] if mirror else pieces, device)
+    shifts, points, judged = _run(load_nets(device).onet, pieces[:, :, ::-1] if mirror else pieces, device)
     x, y = points[:, :5], points[:, 5:]
     if mirror:
         x, y = 1 - x[:, MIRRORED], y[:, MIRRORED]
         shifts = torch.stack([-shifts[:, 2], shifts[:, 1], -shifts[:, 0], shifts[:, 3]], 1)
     side = (boxes[:, 2:] - boxes[:, :2])[:, None]
     return shift(boxes, shifts), judged[:, 1], torch.stack([x, y], 2) * side + boxes[:, None, :2]
-
-
-@dataclass(frozen=True)
-class _Nets:
-    pnet: nn.Module
-    rnet: nn.Module
-    onet: nn.Module
-
-
-@cache
-def _nets(device: str) -> _Nets:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch.load's word on pickles: these come with the package.
-        nets = [net().eval().requires_grad_(False) for net in (PNet, RNet, ONet)]
-    return _Nets(*(net.to(device, memory_format=torch.channels_last) for net in nets))
 
 
 def _run(net: nn.Module, pieces: np.ndarray, device: str) -> tuple[Tensor, ...]:
