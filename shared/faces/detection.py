@@ -37,24 +37,22 @@ class Face:
 
 
 def find_faces(pictures: Sequence[Picture], device: str = "cpu") -> list[Face | None]:
-    """The face of each picture, or None where none was found at a second try either."""
-    first = detect([picture.pixels for picture in pictures], RECIPE.first_try, device)
-    found = [_choose(picture, faces, DETECTED) for picture, faces in zip(pictures, first, strict=True)]
-    missed = [at for at, face in enumerate(found) if face is None]
-    for at, face in zip(missed, _look_again([pictures[at] for at in missed], device), strict=True):
-        found[at] = face
+    """The face of each picture, or None where none was found.
+
+    What the first look misses is searched again at a larger size with softer thresholds, then with enhanced contrast.
+    """
+    found: list[Face | None] = [None] * len(pictures)
+    for look, prepare in ((DETECTED, _as_it_is), (RETRIED, _as_it_is), (RETRIED, enhance_contrast)):
+        missed = [at for at, face in enumerate(found) if face is None]
+        search = RECIPE.first_try if look == DETECTED else RECIPE.second_try
+        answers = detect([prepare(pictures[at].pixels) for at in missed], search, device)
+        for at, faces in zip(missed, answers, strict=True):
+            found[at] = _choose(pictures[at], faces, look)
     return found
 
 
-def _look_again(pictures: list[Picture], device: str) -> list[Face | None]:
-    """Search a larger copy with softer thresholds, as it is and with enhanced contrast; the better answer counts."""
-    plain = detect([picture.pixels for picture in pictures], RECIPE.second_try, device)
-    strong = detect([enhance_contrast(picture.pixels) for picture in pictures], RECIPE.second_try, device)
-    answers = []
-    for picture, *looks in zip(pictures, plain, strong, strict=True):
-        faces = [face for look in looks if (face := _choose(picture, look, RETRIED)) is not None]
-        answers.append(max(faces, key=lambda face: face.probability, default=None))
-    return answers
+def _as_it_is(pixels: np.ndarray) -> np.ndarray:
+    return pixels
 
 
 def enhance_contrast(pixels: np.ndarray) -> np.ndarray:
