@@ -15,7 +15,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from shared.asked import Persons, check_pictures, read_asked
+from shared.answers.asked import Persons, check_pictures, read_asked
+from shared.answers.fusion import SPECIALISTS
+from shared.answers.held_out import HeldOut, join_held_out
 from shared.atomic import replacing
 from shared.commands import run
 from shared.competition.solution import read_solution
@@ -23,13 +25,11 @@ from shared.decisions.measured import Decide, ThresholdChoice
 from shared.decisions.outcome import Outcome, answer
 from shared.decisions.settle import Settled
 from shared.errors import UserError
-from shared.figures import draw_confusion
-from shared.fusion import SPECIALISTS
-from shared.held_out import HeldOut, join_held_out
 from shared.labels import decode_class
-from shared.metrics import Counts
 from shared.records import Record, origin, record, table_of
-from shared.score_tables import Report, score_answers
+from shared.scores.figures import draw_confusion
+from shared.scores.metrics import Counts
+from shared.scores.tables import Report, score_answers
 
 OOF = "oof.csv"
 

@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from shared.answers.held_out import HeldOut, join_held_out
 from shared.commands import run
 from shared.decisions.chain import PLAIN, learn, probabilities
 from shared.decisions.measured import allowed_ways, choose, measure, right_classes
@@ -21,9 +22,8 @@ from shared.decisions.persons import number_persons
 from shared.decisions.settle import averaged
 from shared.decisions.thresholds import FIXED, band_masses, fit_thresholds
 from shared.errors import UserError
-from shared.held_out import HeldOut, join_held_out
 from shared.labels import BANDS, CLASS_COUNT
-from shared.metrics import macro_f1
+from shared.scores.metrics import macro_f1
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from shared.answers.fusion import SPECIALISTS
 from shared.commands import run
 from shared.errors import UserError
-from shared.fusion import SPECIALISTS
 from shared.records import TABLE
 from shared.runs import read_runs
 

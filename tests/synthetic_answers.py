@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from shared.answers.fusion import SPECIALISTS
+from shared.answers.held_out import HeldOut
 from shared.folds import assign_folds
-from shared.fusion import SPECIALISTS
-from shared.held_out import HeldOut
 from shared.labels import PICTURE_KINDS, age_band, mask_of
 
 YEARS = np.arange(101)

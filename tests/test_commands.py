@@ -9,8 +9,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from shared.answers.predictions import read_predictions
 from shared.labels import BANDS
-from shared.predictions import read_predictions
 
 ROOT = Path(__file__).parents[1]
 QUICK = shlex.split(

@@ -5,16 +5,16 @@ import pandas as pd
 import pytest
 from synthetic_answers import held_out_answers
 
+from shared.answers.fusion import fuse, most_probable
+from shared.answers.held_out import HeldOut
 from shared.decisions import measured as measuring
 from shared.decisions.chain import PLAIN, Way, learn, probabilities
 from shared.decisions.measured import allowed_ways, choose, measure, right_classes
 from shared.decisions.report import describe
 from shared.decisions.settle import averaged, gain_of_averaging, settle
 from shared.errors import UserError
-from shared.fusion import fuse, most_probable
-from shared.held_out import HeldOut
 from shared.labels import CLASS_COUNT, encode_class
-from shared.metrics import macro_f1
+from shared.scores.metrics import macro_f1
 
 ALL_WAYS = allowed_ways("auto", "auto", True, True)
 

@@ -61,8 +61,8 @@ def loaded_with(module: str) -> set[str]:
 
 def test_the_readers_see_modules_and_imports() -> None:
     assert {"combine", "shared.labels", "shared.competition"} <= MODULES.keys()
-    assert "matplotlib.figure" in imports(ROOT / "shared" / "figures.py")
-    assert "matplotlib.figure" not in imports(ROOT / "shared" / "figures.py", at_load=True)
+    assert "matplotlib.figure" in imports(ROOT / "shared" / "scores" / "figures.py")
+    assert "matplotlib.figure" not in imports(ROOT / "shared" / "scores" / "figures.py", at_load=True)
     assert {"shared.competition.text_rows", "shared.competition", "pandas"} <= loaded_with("combine")
 
 

@@ -15,10 +15,10 @@ from tiny_crops import write_crops
 from pipelines.age.specialist import AGE
 from pipelines.gender.specialist import GENDER
 from pipelines.mask.specialist import MASK
+from shared.answers.predictions import read_held_out, read_predictions
 from shared.crops import UNREADABLE, open_crops
 from shared.errors import UserError
 from shared.manifest import load_evaluation, load_training
-from shared.predictions import read_held_out, read_predictions
 from shared.specialist import Specialist
 from shared.training import ensemble
 from shared.training import run as training_run

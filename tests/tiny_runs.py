@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from shared.answers.fusion import SPECIALISTS
+from shared.answers.predictions import write_predictions
 from shared.folds import assign_folds
-from shared.fusion import SPECIALISTS
 from shared.labels import age_band, decode_class
 from shared.manifest import load_training
-from shared.predictions import write_predictions
 
 
 def write_runs(competition: Path, outputs: Path, doubt: float = 0.1, seed: int = 0) -> Path:

@@ -9,14 +9,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from shared.answers.fusion import SPECIALISTS, Answers, joint_probabilities, most_probable
+from shared.answers.predictions import TOLERANCE
 from shared.decisions.calibration import fit_temperature, temper
 from shared.decisions.class_weights import ClassRule, fit_class_rule
 from shared.decisions.persons import Ints, number_persons
 from shared.decisions.thresholds import FIXED, Thresholds, band_masses, fit_thresholds
 from shared.errors import UserError
-from shared.fusion import SPECIALISTS, Answers, joint_probabilities, most_probable
 from shared.labels import BAND_EDGES
-from shared.predictions import TOLERANCE
 from shared.wording import first_of
 
 Floats = NDArray[np.float64]

@@ -9,12 +9,12 @@ import pandas as pd
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from shared.answers.fusion import SPECIALISTS
+from shared.answers.held_out import HeldOut
 from shared.decisions.calibration import calibration_error
 from shared.decisions.chain import PLAIN, Decider, Floats, Probabilities, Way, learn, probabilities
 from shared.decisions.persons import Interval, Ints, bootstrap_gain, number_persons
 from shared.folds import assign_folds
-from shared.fusion import SPECIALISTS
-from shared.held_out import HeldOut
 from shared.labels import BAND_EDGES, BANDS, CLASS_COUNT
 
 Decide = Literal["auto", "argmax", "f1"]

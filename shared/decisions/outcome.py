@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 
-from shared.asked import Asked, Persons, persons_of
+from shared.answers.asked import Asked, Persons, persons_of
+from shared.answers.fusion import Answers, fuse, most_probable
+from shared.answers.held_out import HeldOut
 from shared.decisions.measured import Decide, ThresholdChoice
 from shared.decisions.persons import Ints, average_persons
 from shared.decisions.report import describe
 from shared.decisions.settle import Settled, averaged, gain_of_averaging, settle
-from shared.fusion import Answers, fuse, most_probable
-from shared.held_out import HeldOut
 
 NOT_AVERAGED = {
     "average": "info.csv names no person twice",

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from shared.fusion import Answers
+from shared.answers.fusion import Answers
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

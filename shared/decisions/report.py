@@ -1,14 +1,14 @@
 """What was settled and why, in the few lines that combine.py prints."""
 
+from shared.answers.fusion import SPECIALISTS
 from shared.decisions.calibration import temper
 from shared.decisions.chain import PLAIN, Way, learn, probabilities
 from shared.decisions.measured import Measured, right_classes
 from shared.decisions.persons import number_persons
 from shared.decisions.settle import Settled
 from shared.decisions.thresholds import threshold_intervals
-from shared.fusion import SPECIALISTS
 from shared.labels import CLASS_COUNT
-from shared.metrics import macro_f1
+from shared.scores.metrics import macro_f1
 from shared.wording import counted
 
 

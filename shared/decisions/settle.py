@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, replace
 
+from shared.answers.fusion import Answers, fuse, most_probable
+from shared.answers.held_out import HeldOut
 from shared.decisions.chain import Decider, Way, learn, probabilities, without_years, year_columns
 from shared.decisions.measured import (
     Decide,
@@ -14,8 +16,6 @@ from shared.decisions.measured import (
 )
 from shared.decisions.persons import Interval, Ints, average_persons, bootstrap_gain, number_persons
 from shared.errors import UserError
-from shared.fusion import Answers, fuse, most_probable
-from shared.held_out import HeldOut
 from shared.labels import CLASS_COUNT
 
 

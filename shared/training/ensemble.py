@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 from accelerate import Accelerator
 
+from shared.answers.predictions import write_predictions
 from shared.crop_faces import make_crops
 from shared.crops import CropSet
 from shared.errors import UserError
 from shared.faces.recipe import RECIPE
 from shared.manifest import load_evaluation, split_folder
-from shared.predictions import write_predictions
 from shared.specialist import Specialist
 from shared.training.data import CropDataset, InOrder, batches
 from shared.training.devices import DeviceName, Precision, accelerator_for

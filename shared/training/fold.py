@@ -21,7 +21,7 @@ from tqdm import tqdm
 from shared.crops import CropSet
 from shared.errors import UserError
 from shared.folds import check_folds
-from shared.metrics import macro_f1
+from shared.scores.metrics import macro_f1
 from shared.specialist import Specialist
 from shared.training.checkpoint import load_checkpoint, save_checkpoint
 from shared.training.data import CropDataset, InOrder, Shuffled, batches

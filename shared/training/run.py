@@ -10,15 +10,15 @@ from typing import Any
 import pandas as pd
 from accelerate import Accelerator
 
+from shared.answers.predictions import read_held_out, write_predictions
 from shared.atomic import replacing, write_text
 from shared.crops import UNREADABLE, CropSet, open_crops
 from shared.errors import UserError
 from shared.folds import assign_folds
 from shared.manifest import load_evaluation, load_training, split_folder, split_folders
-from shared.metrics import accuracy, macro_f1
-from shared.predictions import read_held_out, write_predictions
 from shared.provenance import provenance
 from shared.records import Record, record
+from shared.scores.metrics import accuracy, macro_f1
 from shared.specialist import Specialist
 from shared.training.devices import accelerator_for
 from shared.training.ensemble import answer

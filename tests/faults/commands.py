@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from pipelines.gender.specialist import GENDER
-from shared.predictions import read_predictions
+from shared.answers.predictions import read_predictions
 from shared.training.options import TrainOptions
 from shared.training.weights import load_weights
 

@@ -7,8 +7,8 @@ import numpy as np
 
 from shared.atomic import replacing
 from shared.errors import UserError
-from shared.metrics import Counts, macro_f1
-from shared.score_tables import Scored
+from shared.scores.metrics import Counts, macro_f1
+from shared.scores.tables import Scored
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

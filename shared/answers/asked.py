@@ -7,10 +7,10 @@ from typing import Literal
 
 import pandas as pd
 
+from shared.answers.fusion import SPECIALISTS, average_runs, common
+from shared.answers.predictions import read_predictions
 from shared.errors import UserError
-from shared.fusion import SPECIALISTS, average_runs, common
 from shared.manifest import list_pictures, split_folder
-from shared.predictions import read_predictions
 from shared.wording import counted, first_of
 
 EVAL = "eval.csv"

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from shared.fusion import SPECIALISTS
+from shared.answers.fusion import SPECIALISTS
 from shared.labels import CLASS_COUNT, class_name, encode_class
-from shared.metrics import Counts, accuracy, class_scores, confusion_matrix, macro_f1
+from shared.scores.metrics import Counts, accuracy, class_scores, confusion_matrix, macro_f1
 
 
 @dataclass(frozen=True)

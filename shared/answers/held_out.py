@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from shared.answers.fusion import SPECIALISTS, average_runs, common
+from shared.answers.predictions import read_held_out
 from shared.errors import UserError
-from shared.fusion import SPECIALISTS, average_runs, common
-from shared.metrics import Counts
-from shared.predictions import read_held_out
+from shared.scores.metrics import Counts
 from shared.wording import first_of
 
 

@@ -1,0 +1,7 @@
+"""The files that pass from the specialists to `combine.py`, and how three of them become 18 classes.
+
+predictions.py  one file of probabilities: write, read, validate
+asked.py        what info.csv asks for, and whether the answers speak of it
+held_out.py     the held-out answers of three specialists side by side
+fusion.py       three distributions to 18 classes
+"""

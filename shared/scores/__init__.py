@@ -1,0 +1,1 @@
+"""Scores as numbers (`metrics.py`), text (`tables.py`) and pictures (`figures.py`)."""
