@@ -40,7 +40,7 @@ demo: $(INSTALLED)  ## draw sample portraits, crop, train three specialists, fus
 	@echo "they prove nothing about photographs: for those, see benchmarks/real_faces.py."
 
 test: $(INSTALLED)  ## the test suite
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 soak: $(INSTALLED)  ## the faults of tests/faults, twenty kills of each command: about twenty minutes
 	FACE18_KILLS=20 $(BIN)/python -m pytest tests/faults
