@@ -95,6 +95,25 @@ def test_combine_starts_without_torch() -> None:
     assert loaded.stdout.split() == []
 
 
+@pytest.mark.parametrize("task", ["mask", "gender", "age"])
+def test_training_and_prediction_understand_their_options_before_they_load_anything_heavy(task: str) -> None:
+    for command in ("train", "predict"):
+        loaded = {name.split(".")[0] for name in loaded_with(f"pipelines.{task}.{command}")}
+        assert not loaded & {*HEAVY, "pandas", "numpy"}, command
+
+
+def test_timm_is_loaded_without_the_compiler_which_still_works_afterwards() -> None:
+    code = """
+import sys, torch
+from shared.training.quick_timm import timm
+assert "torch._dynamo" not in sys.modules
+network = timm.create_model("test_efficientnet")
+torch.optim.AdamW(network.parameters()).step()
+assert torch.compile(lambda x: x + 1, backend="eager")(torch.ones(1)).item() == 2
+"""
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, cwd=ROOT)
+
+
 def test_nothing_in_shared_hides_a_module_of_python_or_of_a_library() -> None:
     names = {path.stem for path in (ROOT / "shared").iterdir() if path.suffix == ".py" or path.is_dir()}
     taken = sys.stdlib_module_names | packages_distributions().keys()

@@ -6,14 +6,13 @@ from the label, after DLDL-v2 (Gao et al., "Age Estimation Using Expectation of 
 for nothing but probability above it (the likelihood of a Tobit model; Tobin, Econometrica 1958).
 """
 
-from typing import Literal
-
 import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pipelines.age.options import TopCode
 from shared.labels import BAND_EDGES
 
 YEARS = 101
@@ -24,8 +23,6 @@ SPREAD = 2.5
 
 _TOP_HEAP = 4.0
 """The oldest age is taken for top-coded where it is so many times as frequent as a year of the ten before it."""
-
-TopCode = int | Literal["auto", "none"]
 
 
 def censored_targets(table: pd.DataFrame, top_code: TopCode = "auto") -> NDArray[np.float32]:

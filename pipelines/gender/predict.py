@@ -1,8 +1,16 @@
 """Answer with the trained gender specialist: `python -m pipelines.gender.predict`."""
 
-from pipelines.gender.specialist import GENDER
 from shared.commands import run
-from shared.training.ensemble import PredictOptions, predict
+from shared.training.options import PredictOptions
+
+
+def main(options: PredictOptions) -> None:
+    # Not before the command line is understood: torch takes seconds to load.
+    from pipelines.gender.specialist import GENDER
+    from shared.training.ensemble import predict
+
+    predict(GENDER, options)
+
 
 if __name__ == "__main__":
-    run(lambda options: predict(GENDER, options), PredictOptions())
+    run(main, PredictOptions())

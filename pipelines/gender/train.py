@@ -1,9 +1,16 @@
 """Train the gender specialist: `python -m pipelines.gender.train`."""
 
-from pipelines.gender.specialist import GENDER
 from shared.commands import run
 from shared.training.options import TrainOptions
-from shared.training.run import train
+
+
+def main(options: TrainOptions) -> None:
+    # Not before the command line is understood: torch takes seconds to load.
+    from pipelines.gender.specialist import GENDER
+    from shared.training.run import train
+
+    train(GENDER, options)
+
 
 if __name__ == "__main__":
-    run(lambda options: train(GENDER, options), TrainOptions())
+    run(main, TrainOptions())

@@ -1,8 +1,16 @@
 """Answer with the trained mask specialist: `python -m pipelines.mask.predict`."""
 
-from pipelines.mask.specialist import MASK
 from shared.commands import run
-from shared.training.ensemble import PredictOptions, predict
+from shared.training.options import PredictOptions
+
+
+def main(options: PredictOptions) -> None:
+    # Not before the command line is understood: torch takes seconds to load.
+    from pipelines.mask.specialist import MASK
+    from shared.training.ensemble import predict
+
+    predict(MASK, options)
+
 
 if __name__ == "__main__":
-    run(lambda options: predict(MASK, options), PredictOptions())
+    run(main, PredictOptions())

@@ -1,9 +1,16 @@
 """Train the mask specialist: `python -m pipelines.mask.train`."""
 
-from pipelines.mask.specialist import MASK
 from shared.commands import run
 from shared.training.options import TrainOptions
-from shared.training.run import train
+
+
+def main(options: TrainOptions) -> None:
+    # Not before the command line is understood: torch takes seconds to load.
+    from pipelines.mask.specialist import MASK
+    from shared.training.run import train
+
+    train(MASK, options)
+
 
 if __name__ == "__main__":
-    run(lambda options: train(MASK, options), TrainOptions())
+    run(main, TrainOptions())

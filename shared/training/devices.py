@@ -1,14 +1,10 @@
 """The accelerator of a command: device placement, half precision and several processes are accelerate's business."""
 
-from typing import Literal
-
 import torch
 from accelerate import Accelerator
 
 from shared.errors import UserError
-
-DeviceName = Literal["auto", "cpu", "cuda"]
-Precision = Literal["no", "fp16", "bf16"]
+from shared.training.choices import DeviceName, Precision
 
 
 def accelerator_for(device: DeviceName, mixed_precision: Precision = "no") -> Accelerator:

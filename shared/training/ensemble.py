@@ -1,7 +1,6 @@
 """The folds of a run answer together: where `python -m pipelines.TASK.predict` leads."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,43 +14,13 @@ from shared.errors import UserError
 from shared.faces.recipe import RECIPE
 from shared.manifest import load_evaluation, split_folder
 from shared.specialist import Specialist
+from shared.training.choices import ViewsName
 from shared.training.data import CropDataset, InOrder, batches
-from shared.training.devices import DeviceName, Precision, accelerator_for
+from shared.training.devices import accelerator_for
 from shared.training.folders import EVAL, WEIGHTS, crop_folder, finished_folds, run_folder
-from shared.training.prediction import VIEWS, ViewsName, predict_distribution
+from shared.training.options import PredictOptions
+from shared.training.prediction import VIEWS, predict_distribution
 from shared.training.weights import load_weights, read_passport
-
-
-@dataclass(frozen=True)
-class PredictOptions:
-    """Answer for pictures with a trained specialist: the mean over its folds and over test-time views."""
-
-    data: Path = Path("data")
-    """A competition folder, or any folder with info.csv and images/."""
-    crops: Path = Path("crops")
-    """Where the crops of these pictures are; those that are missing are made."""
-    outputs: Path | None = None
-    """The run whose weights are used; outputs/TASK when left out."""
-    out: Path | None = None
-    """The file to write; eval.csv of the run when left out."""
-    views: ViewsName = "flip"
-    """Test-time views averaged: the crop alone, with its mirror image, or those and four small shifts of both."""
-    batch_size: int = 64
-    """Pictures per step."""
-    mixed_precision: Precision = "no"
-    """Half precision where the device is faster with it."""
-    device: DeviceName = "auto"
-    """auto takes a GPU where there is one."""
-    workers: int = 1
-    """Processes that read pictures beside the network; 0 reads in the same process."""
-    skip_bad: bool = False
-    """Leave rows of info.csv out that cannot be used, and list them in rejected.csv."""
-
-    def __post_init__(self) -> None:
-        if self.batch_size < 1:
-            raise UserError(f"--batch-size must be at least 1, not {self.batch_size}")
-        if self.workers < 0:
-            raise UserError(f"--workers must be 0 or more, not {self.workers}")
 
 
 def predict(specialist: Specialist, options: PredictOptions) -> None:
@@ -99,7 +68,8 @@ def answer(
     for path, passport in zip(weights, passports, strict=True):
         dataset = CropDataset(crops, pictures, np.zeros(len(pictures)), specialist.window, passport.size)
         loader = accelerator.prepare(batches(dataset, InOrder(len(dataset)), batch_size, workers))
-        network = accelerator.prepare(load_weights(path))
+        # `prepare` would make it ready for training, and load fsdp, sympy and their kin for that.
+        network = load_weights(path).to(accelerator.device)
         label = f"{specialist.name} {path.parent.name}"
         total += predict_distribution(specialist, network, loader, VIEWS[views], accelerator, label)
     return pd.concat([pd.Series(pictures, name="picture"), specialist.columns(total / len(weights))], axis="columns")

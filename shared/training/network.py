@@ -6,8 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from shared.training.backbones import create_backbone
-
-Rgb = tuple[float, float, float]
+from shared.training.choices import Rgb
 
 
 class Network(nn.Module):

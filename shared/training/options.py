@@ -1,4 +1,4 @@
-"""The options that the three specialists' `train` commands share."""
+"""The options that the three specialists' `train` and `predict` commands share. Loads nothing heavy."""
 
 import math
 from dataclasses import asdict, dataclass
@@ -6,11 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.errors import UserError
-from shared.training.backbones import DEFAULT_BACKBONE
-from shared.training.devices import DeviceName, Precision
-from shared.training.network import Rgb
-from shared.training.prediction import ViewsName
-from shared.training.schedules import SchedulerName
+from shared.training.choices import DEFAULT_BACKBONE, DeviceName, Precision, Rgb, SchedulerName, ViewsName
 
 # Where the work is done and how fast, but not what comes out of it.
 _WITHOUT_EFFECT = ("data", "crops", "outputs", "only_fold", "device", "workers", "fixes", "skip_bad", "overwrite")
@@ -98,3 +94,35 @@ class TrainOptions:
             for name, value in asdict(self).items()
             if name not in _WITHOUT_EFFECT
         }
+
+
+@dataclass(frozen=True)
+class PredictOptions:
+    """Answer for pictures with a trained specialist: the mean over its folds and over test-time views."""
+
+    data: Path = Path("data")
+    """A competition folder, or any folder with info.csv and images/."""
+    crops: Path = Path("crops")
+    """Where the crops of these pictures are; those that are missing are made."""
+    outputs: Path | None = None
+    """The run whose weights are used; outputs/TASK when left out."""
+    out: Path | None = None
+    """The file to write; eval.csv of the run when left out."""
+    views: ViewsName = "flip"
+    """Test-time views averaged: the crop alone, with its mirror image, or those and four small shifts of both."""
+    batch_size: int = 64
+    """Pictures per step."""
+    mixed_precision: Precision = "no"
+    """Half precision where the device is faster with it."""
+    device: DeviceName = "auto"
+    """auto takes a GPU where there is one."""
+    workers: int = 1
+    """Processes that read pictures beside the network; 0 reads in the same process."""
+    skip_bad: bool = False
+    """Leave rows of info.csv out that cannot be used, and list them in rejected.csv."""
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise UserError(f"--batch-size must be at least 1, not {self.batch_size}")
+        if self.workers < 0:
+            raise UserError(f"--workers must be 0 or more, not {self.workers}")

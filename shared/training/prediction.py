@@ -1,7 +1,7 @@
 """A network's answer for many pictures: test-time views, averaged as distributions."""
 
 from collections.abc import Iterable
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from shared.specialist import Specialist
+from shared.training.choices import ViewsName
 from shared.training.data import Batch
 
 
@@ -37,7 +38,6 @@ FLIP = (View(), View(mirrored=True))
 _SHIFTS = ((0.0, 0.0), (-0.04, 0.0), (0.04, 0.0), (0.0, -0.04), (0.0, 0.04))
 ALL = tuple(View(mirrored, right, down) for mirrored in (False, True) for right, down in _SHIFTS)
 
-ViewsName = Literal["plain", "flip", "all"]
 VIEWS: dict[ViewsName, tuple[View, ...]] = {"plain": PLAIN, "flip": FLIP, "all": ALL}
 
 

@@ -1,11 +1,11 @@
 """Learning-rate schedules under the names torch users know, behind two calls."""
 
-from typing import Any, Literal
+from typing import Any
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR, ReduceLROnPlateau, StepLR
 
-SchedulerName = Literal["step", "cosine", "one-cycle", "plateau", "none"]
+from shared.training.choices import SchedulerName
 
 
 class Schedule:
