@@ -1,5 +1,7 @@
 """Folds by person: all pictures of a person are held out together, or none is."""
 
+from collections.abc import Iterable
+
 import numpy as np
 import pandas as pd
 
@@ -8,11 +10,14 @@ from shared.labels import age_band
 from shared.wording import counted, first_of
 
 
-def assign_folds(table: pd.DataFrame, folds: int, seed: int = 0) -> pd.Series:
+def assign_folds(table: pd.DataFrame, folds: int, seed: int = 0, together: Iterable[tuple[str, str]] = ()) -> pd.Series:
     """The fold, 0 to `folds` - 1, of every person of a training table, as a series indexed by person.
 
     Stratified by gender and age band: within each of the six cells, and over all, the folds differ by one person at
     most. Depends on the persons and the seed, not on the order of the rows, so every specialist gets the same.
+
+    Pairs of ids in `together` are one person under two names: whoever hangs together by them joins the first of them in
+    its fold, which may leave the folds less even. All others stay where they are without pairs.
 
     Raises `UserError` where there are fewer persons than folds, or a person has two genders or age bands.
     """
@@ -23,7 +28,21 @@ def assign_folds(table: pd.DataFrame, folds: int, seed: int = 0) -> pd.Series:
     # Cell after cell in one row, shuffled within: dealt out like cards, each stretch of it is spread evenly.
     shuffled = [random.permutation(persons.index.to_numpy()) for _, persons in cells.groupby(cells)]
     dealt = pd.Index(np.concatenate(shuffled), name="person", dtype=cells.index.dtype)
-    return pd.Series(np.arange(len(dealt)) % folds, index=dealt, name="fold").sort_index()
+    assigned = pd.Series(np.arange(len(dealt)) % folds, index=dealt, name="fold").sort_index()
+    first = pd.Series(_first_of_each(together, assigned.index), dtype=object)
+    assigned.loc[first.index] = assigned.loc[first].to_numpy()
+    return assigned
+
+
+def _first_of_each(pairs: Iterable[tuple[str, str]], persons: pd.Index) -> dict[str, str]:
+    """The first in order of those who hang together, for each of `persons` that is in a pair of them."""
+    known = set(persons)
+    first: dict[str, str] = {}
+    for pair in pairs:
+        if known.issuperset(pair):
+            ends = sorted(first.setdefault(person, person) for person in pair)
+            first = {person: ends[0] if end == ends[1] else end for person, end in first.items()}
+    return first
 
 
 def check_folds(persons: pd.Series, folds: pd.Series) -> None:

@@ -1,3 +1,4 @@
+from pathlib import Path
 from random import Random
 
 import pandas as pd
@@ -5,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.competition.same_person import read_pairs
 from shared.errors import UserError
 from shared.folds import assign_folds, check_folds
 from shared.labels import age_band
@@ -73,3 +75,25 @@ def test_a_split_through_a_person_is_refused() -> None:
     persons, folds = pd.Series(["a", "a", "b", "b"]), pd.Series([0, 0, 1, 0])
     with pytest.raises(UserError, match=r"1 person in two folds.*: b"):
         check_folds(persons, folds)
+
+
+def test_one_person_under_several_ids_is_held_out_together_and_nobody_else_moves() -> None:
+    table = pictures([(number % 2, 20.0 + number) for number in range(40)])
+    alone = assign_folds(table, 5)
+    pairs = [("0007", "0003"), ("0031", "0007"), ("0020", "0021"), ("0002", "elsewhere")]
+    joined = assign_folds(table, 5, together=pairs)
+    assert joined[["0003", "0007", "0031"]].nunique() == joined[["0020", "0021"]].nunique() == 1
+    assert joined["0003"] == alone["0003"]
+    moved = joined.index[joined != alone]
+    assert set(moved) <= {"0007", "0031", "0021"}
+    assert len(moved) > 0
+    pd.testing.assert_series_equal(assign_folds(table, 5, together=reversed(pairs)), joined)
+
+
+def test_pairs_of_persons_are_read_from_a_file_and_half_a_pair_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "duplicates.csv"
+    file.write_text("distance,id,other\n3,000001,000020\n")
+    assert read_pairs(file) == [("000001", "000020")]
+    file.write_text("id,other\n000001,000020\n000002,\n000003,000003\n")
+    with pytest.raises(UserError, match=r"row 3 \(000002\).*two persons\n  row 4 \(000003\)"):
+        read_pairs(file)

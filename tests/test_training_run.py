@@ -198,6 +198,17 @@ def test_pictures_that_could_not_be_read_are_left_out_of_training(here: TrainOpt
     assert len(kept) == len(crops.index) == len(table) - 2
 
 
+def test_persons_under_two_ids_are_held_out_together(here: TrainOptions, tmp_path: Path) -> None:
+    alone, crops = labelled_crops(here)
+    folds = alone.drop_duplicates("person").set_index("person")["fold"]
+    one, other = folds.index[folds == 0][0], folds.index[folds == 1][0]
+    file = tmp_path / "duplicates.csv"
+    file.write_text(f"id,other\n{one},{other}\n")
+    together, _ = labelled_crops(replace(here, group_duplicates=file))
+    assert set(together["fold"][together["person"].isin([one, other])]) == {folds[min(one, other)]}
+    assert training_run._fingerprint(together, crops) != training_run._fingerprint(alone, crops)
+
+
 def test_predict_gives_the_same_answers_as_training_did(
     here: TrainOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -56,6 +56,11 @@ def apply_fixes(table: pd.DataFrame, files: Sequence[Path]) -> pd.DataFrame:
     return fixed
 
 
+def targets_of(files: Sequence[Path]) -> set[str]:
+    """What the corrections of some files are about: "000020 normal mask", "006359 gender"."""
+    return {fix.target for file in files for fix in _read_fixes(file)}
+
+
 def _apply(table: pd.DataFrame, fix: _Fix) -> bool:
     """Correct `table` in place; whether there was anything to correct."""
     chosen = table["person"] == fix.person
@@ -69,7 +74,7 @@ def _apply(table: pd.DataFrame, fix: _Fix) -> bool:
 
 
 def _read_fixes(file: Path) -> list[_Fix]:
-    rows, faults = read_rows(file, ("id", "picture", "field", "value"))
+    rows, faults = read_rows(file, ("id", "picture", "field", "value"), may_be_empty=True)
     fixes = []
     for row in rows:
         try:

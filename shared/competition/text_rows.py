@@ -22,10 +22,11 @@ class Row:
     text: dict[str, str]
 
 
-def read_rows(path: Path, columns: Sequence[str]) -> tuple[list[Row], list[Fault]]:
+def read_rows(path: Path, columns: Sequence[str], may_be_empty: bool = False) -> tuple[list[Row], list[Fault]]:
     """The records of a CSV, and those that are wider than its header; blank ones are passed over.
 
-    Raises `UserError` where the file is missing, is no UTF-8 CSV, lacks one of `columns` or holds no record.
+    Raises `UserError` where the file is missing, is no UTF-8 CSV, lacks one of `columns` or holds no record that it has
+    to hold.
     """
     records = _records(path)
     header = [name.strip() for name in records[0]] if records else []
@@ -37,7 +38,7 @@ def read_rows(path: Path, columns: Sequence[str]) -> tuple[list[Row], list[Fault
             faults.append(Fault(number, values[0], f"{len(values)} values under {len(header)} columns"))
         elif any(values):
             rows.append(Row(number, dict.fromkeys(header, "") | dict(zip(header, values, strict=False))))
-    if not rows and not faults:
+    if not rows and not faults and not may_be_empty:
         raise UserError(f"{path} is empty: there is no row below its header")
     return rows, faults
 

@@ -9,7 +9,18 @@ from shared.errors import UserError
 from shared.training.choices import DEFAULT_BACKBONE, DeviceName, Precision, Rgb, SchedulerName, ViewsName
 
 # Where the work is done and how fast, but not what comes out of it.
-_WITHOUT_EFFECT = ("data", "crops", "outputs", "only_fold", "device", "workers", "fixes", "skip_bad", "overwrite")
+_WITHOUT_EFFECT = (
+    "data",
+    "crops",
+    "outputs",
+    "only_fold",
+    "device",
+    "workers",
+    "fixes",
+    "group_duplicates",
+    "skip_bad",
+    "overwrite",
+)
 
 
 @dataclass(frozen=True)
@@ -64,6 +75,8 @@ class TrainOptions:
     """Of weights, drawing order, augmentation and dropout; the folds do not depend on it."""
     fixes: tuple[Path, ...] = ()
     """Label corrections (id, picture, field, value), such as shared/fixes/boostcamp.csv."""
+    group_duplicates: Path | None = None
+    """Keep persons under two ids in one fold: pairs of them (id, other), as shared.label_audit writes."""
     skip_bad: bool = False
     """Leave rows of train.csv and info.csv out that cannot be used, and list them in rejected.csv."""
     overwrite: bool = False

@@ -12,6 +12,7 @@ from accelerate import Accelerator
 
 from shared.answers.predictions import read_held_out, write_predictions
 from shared.atomic import replacing, write_text
+from shared.competition.same_person import read_pairs
 from shared.crops import UNREADABLE, CropSet, open_crops
 from shared.errors import UserError
 from shared.folds import assign_folds
@@ -75,7 +76,9 @@ def labelled_crops(options: TrainOptions) -> tuple[pd.DataFrame, CropSet]:
     crops = open_crops(crop_folder(options.crops, options.data, "train")).keep(table["picture"])
     readable = (crops.index["found"] != UNREADABLE).to_numpy()
     table = table[readable].reset_index(drop=True)
-    return table.assign(fold=table["person"].map(assign_folds(table, options.folds))), crops.keep(table["picture"])
+    pairs = read_pairs(options.group_duplicates) if options.group_duplicates else []
+    folds = assign_folds(table, options.folds, together=pairs)
+    return table.assign(fold=table["person"].map(folds)), crops.keep(table["picture"])
 
 
 def _eval_crops(options: TrainOptions) -> CropSet | None:
