@@ -27,9 +27,9 @@ from shared.errors import UserError
 from shared.faces.recipe import RECIPE
 from shared.specialist import Specialist
 from shared.training.backbones import DEFAULT_BACKBONE
+from shared.training.choices import ViewsName
 from shared.training.folders import OOF, WEIGHTS, fold_folder
 from shared.training.network import Network
-from shared.training.prediction import ViewsName
 from shared.training.weights import Passport, save_weights
 
 SPECIALISTS = (MASK, GENDER, AGE)

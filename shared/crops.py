@@ -93,6 +93,32 @@ class CropSet:
         return replace(self, index=self.index.loc[wanted])
 
 
+@dataclass(frozen=True)
+class Window:
+    """The square of the aligned crop that a specialist looks at, in shares of the crop's side."""
+
+    side: float = 1.0
+    centre_x: float = 0.5
+    centre_y: float = 0.5
+
+    def __post_init__(self) -> None:
+        for centre in (self.centre_x, self.centre_y):
+            if not self.side / 2 <= centre <= 1 - self.side / 2:
+                raise ValueError(f"{self} reaches beyond the crop")
+
+    def cut(self, crop: np.ndarray, size: int) -> np.ndarray:
+        """The window of a square crop (S, S, 3), resampled to (size, size, 3)."""
+        scale = len(crop)
+        side = round(self.side * scale)
+        left = round((self.centre_x - self.side / 2) * scale)
+        top = round((self.centre_y - self.side / 2) * scale)
+        cut = crop[top : top + side, left : left + side]
+        shrinks = size < side
+        return cv2.resize(cut, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR).astype(
+            np.uint8, copy=False
+        )
+
+
 def open_crops(folder: Path, recipe: str | None = None) -> CropSet:
     """The crops in a folder that `shared/crop_faces.py` filled.
 

@@ -9,38 +9,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import cv2
 import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-
-@dataclass(frozen=True)
-class Window:
-    """The square of the aligned crop that a specialist looks at, in shares of the crop's side."""
-
-    side: float = 1.0
-    centre_x: float = 0.5
-    centre_y: float = 0.5
-
-    def __post_init__(self) -> None:
-        for centre in (self.centre_x, self.centre_y):
-            if not self.side / 2 <= centre <= 1 - self.side / 2:
-                raise ValueError(f"{self} reaches beyond the crop")
-
-    def cut(self, crop: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-        """The window of a square crop (S, S, 3), resampled to (size, size, 3)."""
-        scale = len(crop)
-        side = round(self.side * scale)
-        left = round((self.centre_x - self.side / 2) * scale)
-        top = round((self.centre_y - self.side / 2) * scale)
-        cut = crop[top : top + side, left : left + side]
-        shrinks = size < side
-        return cv2.resize(cut, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR).astype(
-            np.uint8, copy=False
-        )
+from shared.crops import Window
 
 
 def softmax(logits: Tensor) -> Tensor:
@@ -51,6 +26,12 @@ def softmax(logits: Tensor) -> Tensor:
 def no_details(distribution: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
     """For specialists whose class probabilities say everything."""
     del distribution
+    return {}
+
+
+def no_labels(table: pd.DataFrame) -> dict[str, NDArray[Any]]:
+    """For specialists whose right class is all that is known."""
+    del table
     return {}
 
 
@@ -93,6 +74,8 @@ class Specialist:
     """An averaged distribution (N, K) to (N, C) probabilities of the classes."""
     details: Callable[[NDArray[np.float64]], dict[str, NDArray[np.float64]]] = no_details
     """Further columns for the prediction files, (N,) each."""
+    labels: Callable[[pd.DataFrame], dict[str, NDArray[Any]]] = no_labels
+    """What is known of each row of the manifest besides its class, (N,) each: further columns of the held-out file."""
     further_scores: Callable[[pd.DataFrame, pd.DataFrame], dict[str, float]] = no_scores
     """What else measures it, from its columns and the manifest, both indexed by picture."""
 

@@ -13,7 +13,7 @@ from shared.crops import open_crops
 from shared.manifest import load_training
 from shared.specialist import Window
 from shared.training.data import CropDataset, Draw, InOrder, Shuffled, batches
-from shared.training.prediction import VIEWS, View
+from shared.training.views import VIEWS, View
 
 
 @pytest.fixture

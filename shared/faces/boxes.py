@@ -1,56 +1,60 @@
-"""Sums with boxes: x0, y0, x1, y1 in the last dimension of a float tensor; scores of 0 stand for no box.
+"""Sums with boxes: x0, y0, x1, y1 in the last dimension of a float array; scores of 0 stand for no box.
 
 Where it says pictures, boxes are (pictures, boxes, 4) and scores (pictures, boxes).
 """
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.floating]
 
 SAME = 0.7
 """Boxes with this much of their union in common are of the same face."""
 
 
-def shift(boxes: Tensor, shifts: Tensor) -> Tensor:
+def shift(boxes: Floats, shifts: Floats) -> Floats:
     """Move the edges by a net's answer, given in shares of the box's sides."""
-    return boxes + shifts * (boxes[..., 2:] - boxes[..., :2]).tile(2)
+    return boxes + shifts * np.concatenate(2 * [boxes[..., 2:] - boxes[..., :2]], axis=-1)
 
 
-def square(boxes: Tensor) -> Tensor:
+def square(boxes: Floats) -> Floats:
+    """With the same centres and the longer sides."""
     centre = (boxes[..., :2] + boxes[..., 2:]) / 2
-    half = (boxes[..., 2:] - boxes[..., :2]).amax(-1, keepdim=True) / 2
-    return torch.cat([centre - half, centre + half], -1)
+    half = (boxes[..., 2:] - boxes[..., :2]).max(axis=-1, keepdims=True) / 2
+    return np.concatenate([centre - half, centre + half], axis=-1)
 
 
-def best(boxes: Tensor, scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """The highest scores of each picture, in descending order, and their boxes."""
-    scores, at = scores.topk(min(count, scores.shape[1]))
-    return boxes.gather(1, at[:, :, None].expand(-1, -1, 4)), scores
+def best(boxes: Floats, scores: Floats, count: int) -> tuple[Floats, Floats]:
+    """The highest scores of each picture, in descending order, and their boxes; the first of equals first."""
+    order = (-scores).argsort(axis=1, kind="stable")[:, :count]
+    return np.take_along_axis(boxes, order[:, :, None], axis=1), np.take_along_axis(scores, order, axis=1)
 
 
-def suppress(boxes: Tensor, scores: Tensor, overlap: float, of_union: bool = False) -> Tensor:
-    """Non-maximum suppression in each picture: which boxes are overlapped by no better one; bool as `scores`."""
+def suppress(boxes: Floats, scores: Floats, overlap: float, of_union: bool = False) -> NDArray[np.bool_]:
+    """Non-maximum suppression in each picture: which boxes are overlapped by no better one; as `scores`."""
     clash = _overlap(boxes, of_union) > overlap
     kept = scores > 0
-    row = torch.arange(len(scores))
-    for at in scores.argsort(dim=1, descending=True).T:
+    row = np.arange(len(scores))
+    for at in (-scores).argsort(axis=1, kind="stable").T:
         beaten = clash[row, at] & kept[row, at, None]
         beaten[row, at] = False
         kept &= ~beaten
     return kept
 
 
-def vote(boxes: Tensor, scores: Tensor) -> Tensor:
+def vote(boxes: Floats, scores: Floats) -> Floats:
     """Each box as the mean of those that nearly coincide with it, weighted by their scores: steadier than the best."""
     weight = (_overlap(boxes, of_union=True) > SAME) * scores[:, None]
-    total = weight.sum(2, keepdim=True)
-    return torch.where(total > 0, weight @ boxes / total, boxes)
+    total = weight.sum(axis=2, keepdims=True)
+    return np.where(total > 0, weight @ boxes / np.where(total > 0, total, 1), boxes)
 
 
-def _overlap(boxes: Tensor, of_union: bool) -> Tensor:
+def _overlap(boxes: Floats, of_union: bool) -> Floats:
     """Common area of each two boxes of a picture as a share of their union, or of the smaller one."""
-    low = torch.maximum(boxes[:, :, None, :2], boxes[:, None, :, :2])
-    high = torch.minimum(boxes[:, :, None, 2:], boxes[:, None, :, 2:])
-    common = (high - low).clamp(min=0).prod(-1)
-    area = (boxes[..., 2:] - boxes[..., :2]).clamp(min=0).prod(-1)
+    low = np.maximum(boxes[:, :, None, :2], boxes[:, None, :, :2])
+    high = np.minimum(boxes[:, :, None, 2:], boxes[:, None, :, 2:])
+    common = (high - low).clip(min=0).prod(axis=-1)
+    area = (boxes[..., 2:] - boxes[..., :2]).clip(min=0).prod(axis=-1)
     one, other = area[:, :, None], area[:, None]
-    return common / (one + other - common if of_union else torch.minimum(one, other)).clamp(min=1e-9)
+    whole = one + other - common if of_union else np.minimum(one, other)
+    return common / whole.clip(min=1e-9)

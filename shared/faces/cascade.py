@@ -10,18 +10,19 @@ differs from facenet-pytorch:
   both counts: its guesses lean to one side, under a mask by 4 % of the eye distance (`benchmarks/alignment.py`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
-import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from numpy.typing import NDArray
 
 from shared.faces.boxes import SAME, best, shift, square, suppress, vote
-from shared.faces.nets import load_nets
 from shared.faces.pyramid import GREY, Pyramid, build_pyramid
 from shared.faces.recipe import Search
+
+Floats = NDArray[np.floating]
+Pixels = NDArray[np.uint8]
 
 STRIDE, CELL = 2, 12
 """Of P-Net: pixels from one box that it judges to the next, and their side."""
@@ -31,13 +32,25 @@ STEP = 0.709
 """From one size of P-Net's picture to the next: half the area."""
 
 PER_LEVEL = 12
-"""So many of P-Net's boxes of one size are looked at further."""
-
-NET_BATCH = 32
-"""Pieces that go through a net together on CPU, so that what lies between its layers stays in the cache."""
+"""So many of P-Net's boxes of one size are looked at further, where a portrait is expected."""
 
 MIRRORED = [1, 0, 2, 4, 3]
 """Order of the landmarks in the mirror image."""
+
+
+Net = Callable[[Pixels], tuple[Floats, ...]]
+"""Pieces of pictures, uint8 RGB (count, height, width, 3), at least one, to what a net says of them, float32."""
+
+
+class Detector(NamedTuple):
+    """The three nets; `nets.load_detector` has them run by torch."""
+
+    pnet: Net
+    """Shifts (count, 4, h, w) and probabilities of no face and of a face (count, 2, h, w)."""
+    rnet: Net
+    """Pieces of 24 x 24 pixels: shifts (count, 4), probabilities (count, 2)."""
+    onet: Net
+    """Pieces of 48 x 48 pixels: shifts (count, 4), points (count, 10), probabilities (count, 2)."""
 
 
 @dataclass(frozen=True)
@@ -54,15 +67,20 @@ class Faces:
     """float32, shape (faces, 5, 2): eyes, nose, corners of the mouth; of each pair the left one first, as seen."""
 
 
-@torch.inference_mode()
-def detect(pictures: Sequence[np.ndarray], search: Search, device: str = "cpu") -> list[Faces]:
-    """All faces in each of the pictures: uint8 RGB arrays (height, width, 3) of any sizes."""
+def detect(
+    pictures: Sequence[Pixels], search: Search, detector: Detector | None = None, per_level: int = PER_LEVEL
+) -> list[Faces]:
+    """All faces in each of the pictures: uint8 RGB arrays (height, width, 3) of any sizes.
+
+    The nets are run by torch on CPU where no `detector` is given.
+    """
     if not pictures:
         return []
+    nets = detector or _default()
     pyramids = [build_pyramid(picture, search.side) for picture in pictures]
-    boxes, scores = _propose(pyramids, search, device)
-    boxes, scores = _sort_out(pyramids, boxes, scores, search, device)
-    boxes, scores, landmarks = _look_closely(pyramids, boxes, scores, device)
+    boxes, scores = _propose(pyramids, search, nets.pnet, per_level)
+    boxes, scores = _sort_out(pyramids, boxes, scores, search, nets.rnet)
+    boxes, scores, landmarks = _look_closely(pyramids, boxes, scores, nets.onet)
     kept = suppress(boxes, scores, overlap=0.5) & (scores >= search.onet)
     return [
         _faces(boxes[at, kept[at]], scores[at, kept[at]], landmarks[at, kept[at]], pyramid.scale)
@@ -70,95 +88,99 @@ def detect(pictures: Sequence[np.ndarray], search: Search, device: str = "cpu") 
     ]
 
 
-def _faces(boxes: Tensor, scores: Tensor, landmarks: Tensor, scale: float) -> Faces:
+def _default() -> Detector:
+    from shared.faces.nets import load_detector  # Loads torch, which whoever brings other nets does without.
+
+    return load_detector("cpu")
+
+
+def _faces(boxes: Floats, scores: Floats, landmarks: Floats, scale: float) -> Faces:
     """From pixels of the first level, counted from its outer edge, to the picture's own, counted from pixel centres."""
-    order = scores.argsort(descending=True)
-    return Faces((boxes[order] * scale - 0.5).numpy(), scores[order].numpy(), (landmarks[order] * scale - 0.5).numpy())
+    order = (-scores).argsort(kind="stable")
+    return Faces(boxes[order] * scale - 0.5, scores[order], landmarks[order] * scale - 0.5)
 
 
-def _propose(pyramids: list[Pyramid], search: Search, device: str) -> tuple[Tensor, Tensor]:
+def _propose(pyramids: list[Pyramid], search: Search, pnet: Net, per_level: int) -> tuple[Floats, Floats]:
     """P-Net: boxes (pictures, candidates, 4) and their scores (pictures, candidates), 0 for none."""
     share, found = CELL / search.smallest, []
     while share * max(max(pyramid.size) for pyramid in pyramids) >= CELL:
-        found.append(_propose_at(pyramids, share, search.pnet, device))
+        found.append(_propose_at(pyramids, share, search.pnet, pnet, per_level))
         share *= STEP
-    boxes, scores = (torch.cat(parts, 1) for parts in zip(*found, strict=True))
+    boxes, scores = (np.concatenate(parts, axis=1) for parts in zip(*found, strict=True))
     boxes, scores = best(boxes, scores, 4 * search.rnet_candidates)
     return best(boxes, scores * suppress(boxes, scores, overlap=SAME, of_union=True), search.rnet_candidates)
 
 
-def _propose_at(pyramids: list[Pyramid], share: float, threshold: float, device: str) -> tuple[Tensor, Tensor]:
+def _propose_at(
+    pyramids: list[Pyramid], share: float, threshold: float, pnet: Net, per_level: int
+) -> tuple[Floats, Floats]:
     small = [pyramid.resized(share, CELL) for pyramid in pyramids]
-    shifts, scores = _run(load_nets(device).pnet, _stack(small), device)
-    scores = scores[:, 1] * _inside(small, *scores.shape[2:])
-    peaks = scores * (scores == functional.max_pool2d(scores, 3, 1, 1)) * (scores >= threshold)
-    height, width = scores.shape[1:]
-    highest, at = peaks.flatten(1).topk(min(PER_LEVEL, height * width))
-    corner = torch.stack([at % width, at // width], 2) * float(STRIDE)
+    shifts, judged = pnet(_stack(small))
+    scores = judged[:, 1] * _inside(small, *judged.shape[2:])
+    peaks = (scores * (scores == _highest_around(scores)) * (scores >= threshold)).reshape(len(scores), -1)
+    at = (-peaks).argsort(axis=1, kind="stable")[:, :per_level]
+    corner = np.stack(np.divmod(at, scores.shape[2])[::-1], axis=2).astype(np.float32) * STRIDE
     # A small copy's sides are whole pixels, so its scale differs a little between x and y.
-    scale = torch.tensor(
-        [(p.size[1] / s.shape[1], p.size[0] / s.shape[0]) for p, s in zip(pyramids, small, strict=True)]
-    )
-    boxes = torch.cat([corner, corner + CELL], 2) * scale.repeat(1, 2)[:, None]
-    return square(shift(boxes, shifts.flatten(2).gather(2, at[:, None].expand(-1, 4, -1)).mT)), highest
+    sides = [(p.size[1] / s.shape[1], p.size[0] / s.shape[0]) for p, s in zip(pyramids, small, strict=True)]
+    boxes = np.concatenate([corner, corner + CELL], axis=2) * np.tile(np.array(sides, np.float32), 2)[:, None]
+    moved = np.take_along_axis(shifts.reshape(len(shifts), 4, -1), at[:, None], axis=2).transpose(0, 2, 1)
+    return square(shift(boxes, moved)), np.take_along_axis(peaks, at, axis=1)
 
 
-def _inside(pictures: list[np.ndarray], height: int, width: int) -> Tensor:
-    """Which of P-Net's boxes show nothing but the picture: bool, shape (pictures, height, width).
+def _highest_around(scores: Floats) -> Floats:
+    """The highest score among each box and its eight neighbours; (pictures, height, width) as given."""
+    padded = np.pad(scores, ((0, 0), (1, 1), (1, 1)))
+    rows = np.maximum(np.maximum(padded[:, :-2], padded[:, 1:-1]), padded[:, 2:])
+    return np.maximum(np.maximum(rows[:, :, :-2], rows[:, :, 1:-1]), rows[:, :, 2:])
+
+
+def _inside(pictures: list[np.ndarray], height: int, width: int) -> NDArray[np.bool_]:
+    """Which of P-Net's boxes show nothing but the picture: (pictures, height, width).
 
     The others see what happens to lie around it in the stack, and would make the answer depend on its neighbours.
     """
-    ends = torch.arange(max(height, width)) * STRIDE + CELL
-    sizes = torch.tensor([picture.shape[:2] for picture in pictures])
+    ends = np.arange(max(height, width)) * STRIDE + CELL
+    sizes = np.array([picture.shape[:2] for picture in pictures])
     return (ends[:height] <= sizes[:, :1])[:, :, None] & (ends[:width] <= sizes[:, 1:])[:, None]
 
 
 def _sort_out(
-    pyramids: list[Pyramid], boxes: Tensor, scores: Tensor, search: Search, device: str
-) -> tuple[Tensor, Tensor]:
+    pyramids: list[Pyramid], boxes: Floats, scores: Floats, search: Search, rnet: Net
+) -> tuple[Floats, Floats]:
     """R-Net: better boxes, one for each face that there may be."""
-    picture, candidate = torch.nonzero(scores, as_tuple=True)
-    shifts, judged = _run(load_nets(device).rnet, _cut(pyramids, boxes[picture, candidate], picture, RNET_SIDE), device)
-    boxes, scores = boxes.clone(), torch.zeros_like(scores)
+    picture, candidate = np.nonzero(scores)
+    if not len(picture):
+        return best(boxes, scores, search.onet_candidates)
+    shifts, judged = rnet(_cut(pyramids, boxes[picture, candidate], picture, RNET_SIDE))
+    boxes, scores = boxes.copy(), np.zeros_like(scores)
     boxes[picture, candidate] = square(shift(boxes[picture, candidate], shifts))
     scores[picture, candidate] = judged[:, 1] * (judged[:, 1] >= search.rnet)
     return best(vote(boxes, scores), scores * suppress(boxes, scores, overlap=0.5), search.onet_candidates)
 
 
-def _look_closely(pyramids: list[Pyramid], boxes: Tensor, scores: Tensor, device: str) -> tuple[Tensor, Tensor, Tensor]:
+def _look_closely(pyramids: list[Pyramid], boxes: Floats, scores: Floats, onet: Net) -> tuple[Floats, Floats, Floats]:
     """O-Net, twice: boxes, scores, and landmarks (pictures, candidates, 5, 2)."""
-    picture, candidate = torch.nonzero(scores, as_tuple=True)
-    first, score, points = _onet(pyramids, boxes[picture, candidate], picture, device, mirror=False)
-    last, again, mirrored = _onet(pyramids, square(first), picture, device, mirror=True)
-    boxes, scores = boxes.clone(), torch.zeros_like(scores)
-    landmarks = torch.zeros(*scores.shape, 5, 2)
-    boxes[picture, candidate], scores[picture, candidate] = last, (score + again) / 2
-    landmarks[picture, candidate] = (points + mirrored) / 2
+    picture, candidate = np.nonzero(scores)
+    boxes, scores, landmarks = boxes.copy(), np.zeros_like(scores), np.zeros((*scores.shape, 5, 2), np.float32)
+    if len(picture):
+        first, score, points = _judge(pyramids, boxes[picture, candidate], picture, onet, mirror=False)
+        last, again, mirrored = _judge(pyramids, square(first), picture, onet, mirror=True)
+        boxes[picture, candidate], scores[picture, candidate] = last, (score + again) / 2
+        landmarks[picture, candidate] = (points + mirrored) / 2
     return boxes, scores, landmarks
 
 
-def _onet(
-    pyramids: list[Pyramid], boxes: Tensor, picture: Tensor, device: str, mirror: bool
-) -> tuple[Tensor, Tensor, Tensor]:
+def _judge(
+    pyramids: list[Pyramid], boxes: Floats, picture: NDArray[np.int64], onet: Net, mirror: bool
+) -> tuple[Floats, Floats, Floats]:
     pieces = _cut(pyramids, boxes, picture, ONET_SIDE)
-    shifts, points, judged = _run(load_nets(device).onet, pieces[:, :, ::-1] if mirror else pieces, device)
+    shifts, points, judged = onet(np.ascontiguousarray(pieces[:, :, ::-1]) if mirror else pieces)
     x, y = points[:, :5], points[:, 5:]
     if mirror:
         x, y = 1 - x[:, MIRRORED], y[:, MIRRORED]
-        shifts = torch.stack([-shifts[:, 2], shifts[:, 1], -shifts[:, 0], shifts[:, 3]], 1)
+        shifts = np.stack([-shifts[:, 2], shifts[:, 1], -shifts[:, 0], shifts[:, 3]], axis=1)
     side = (boxes[:, 2:] - boxes[:, :2])[:, None]
-    return shift(boxes, shifts), judged[:, 1], torch.stack([x, y], 2) * side + boxes[:, None, :2]
-
-
-def _run(net: nn.Module, pieces: np.ndarray, device: str) -> tuple[Tensor, ...]:
-    """A net's outputs, on CPU, for uint8 pieces (count, side, side, 3)."""
-    some = pieces if len(pieces) else np.zeros((1, *pieces.shape[1:]), np.uint8)  # The nets cannot deal with nothing.
-    size = NET_BATCH if device == "cpu" else len(some)
-    parts = []
-    for batch in torch.from_numpy(np.ascontiguousarray(some)).split(size):
-        scaled = (batch.to(device).permute(0, 3, 1, 2).float() - 127.5) / 128
-        parts.append([out.cpu() for out in net(scaled)])
-    return tuple(torch.cat(outs)[: len(pieces)] for outs in zip(*parts, strict=True))
+    return shift(boxes, shifts), judged[:, 1], np.stack([x, y], axis=2) * side + boxes[:, None, :2]
 
 
 def _stack(pictures: list[np.ndarray]) -> np.ndarray:
@@ -170,8 +192,8 @@ def _stack(pictures: list[np.ndarray]) -> np.ndarray:
     return stacked
 
 
-def _cut(pyramids: list[Pyramid], boxes: Tensor, picture: Tensor, side: int) -> np.ndarray:
+def _cut(pyramids: list[Pyramid], boxes: Floats, picture: NDArray[np.int64], side: int) -> Pixels:
     pieces = np.empty((len(boxes), side, side, 3), np.uint8)
-    for piece, box, at in zip(pieces, boxes.numpy(), picture.tolist(), strict=True):
+    for piece, box, at in zip(pieces, boxes, picture.tolist(), strict=True):
         pyramids[at].cut(box, side, piece)
     return pieces

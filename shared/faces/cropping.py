@@ -8,6 +8,7 @@ from shared.faces.alignment import crop
 from shared.faces.cache import Row
 from shared.faces.crop_files import Source, read_source, write_crop, write_grey
 from shared.faces.detection import Face, find_faces
+from shared.faces.nets import load_detector
 
 PIXEL_BYTES = 200_000_000
 """Decoded pictures are held in memory up to about this size, however many a chunk has and however large they are."""
@@ -18,9 +19,9 @@ def crop_chunk(pictures: Sequence[tuple[str, str]], out: Path, device: str = "cp
 
     A picture without a face gets a row but no crop yet: where to cut it depends on the whole set (see `prior`).
     """
-    rows = []
+    rows, nets = [], load_detector(device)
     for batch in _read_batches(pictures):
-        faces = iter(find_faces([source.picture for source in batch if source.picture is not None], device))
+        faces = iter(find_faces([source.picture for source in batch if source.picture is not None], nets))
         rows += [_finish(source, next(faces) if source.picture is not None else None, out) for source in batch]
     return rows
 

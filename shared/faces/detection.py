@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from shared.crops import DETECTED, RETRIED
-from shared.faces.cascade import Faces, detect
+from shared.faces.cascade import Detector, Faces, detect
 from shared.faces.picture_files import Picture
 from shared.faces.recipe import RECIPE
 
@@ -36,7 +36,7 @@ class Face:
     """Shape (5, 2): eyes, nose, corners of the mouth; of each pair the left one first, as seen."""
 
 
-def find_faces(pictures: Sequence[Picture], device: str = "cpu") -> list[Face | None]:
+def find_faces(pictures: Sequence[Picture], detector: Detector | None = None) -> list[Face | None]:
     """The face of each picture, or None where none was found.
 
     What the first look misses is searched again at a larger size with softer thresholds, then with enhanced contrast.
@@ -45,7 +45,7 @@ def find_faces(pictures: Sequence[Picture], device: str = "cpu") -> list[Face | 
     for look, prepare in ((DETECTED, _as_it_is), (RETRIED, _as_it_is), (RETRIED, enhance_contrast)):
         missed = [at for at, face in enumerate(found) if face is None]
         search = RECIPE.first_try if look == DETECTED else RECIPE.second_try
-        answers = detect([prepare(pictures[at].pixels) for at in missed], search, device)
+        answers = detect([prepare(pictures[at].pixels) for at in missed], search, detector)
         for at, faces in zip(missed, answers, strict=True):
             found[at] = _choose(pictures[at], faces, look)
     return found
@@ -67,7 +67,7 @@ def _choose(picture: Picture, faces: Faces, found: str) -> Face | None:
     if not len(faces.boxes):
         return None
     best = int(np.argmax(prominence(faces, *picture.pixels.shape[:2])))
-    box, landmarks = (_full_size(places[best], picture.scale) for places in (faces.boxes, faces.landmarks))
+    box, landmarks = (full_size(places[best], picture.scale) for places in (faces.boxes, faces.landmarks))
     if np.hypot(*(landmarks[1] - landmarks[0])) < EYES_APART * (box[2] - box[0]):
         return None
     return Face(found, len(faces.boxes), float(faces.probabilities[best]), box, landmarks)
@@ -81,6 +81,6 @@ def prominence(faces: Faces, height: int, width: int) -> np.ndarray:
     return faces.probabilities * side * (1 - offset / (np.hypot(width, height) / 2)).clip(min=0.01)
 
 
-def _full_size(places: np.ndarray, scale: float) -> np.ndarray:
+def full_size(places: np.ndarray, scale: float) -> np.ndarray:
     """From pixels of the decoded picture to those of the full-size one; 0 is the centre of the first pixel."""
     return (places + 0.5) * scale - 0.5

@@ -9,8 +9,15 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
+
+from shared.faces.cascade import Detector, Net
+
+NET_BATCH = 32
+"""Pieces that go through a net together on CPU, so that what lies between its layers stays in the cache."""
 
 
 class PNet(nn.Module):
@@ -86,6 +93,28 @@ def load_nets(device: str) -> Nets:
         net.load_state_dict(torch.load(_weights() / f"{name}.pt", weights_only=True))
         net.eval().requires_grad_(False).to(device).to(memory_format=torch.channels_last)
     return Nets(pnet, rnet, onet)
+
+
+@cache
+def load_detector(device: str) -> Detector:
+    """The nets as the cascade wants them: from arrays to arrays."""
+    return Detector(*(_from_arrays(net, device) for net in load_nets(device)))
+
+
+def _from_arrays(net: nn.Module, device: str) -> Net:
+    @torch.inference_mode()
+    def run(pieces: NDArray[np.uint8]) -> tuple[NDArray[np.floating], ...]:
+        parts = []
+        for batch in torch.from_numpy(pieces).split(NET_BATCH if device == "cpu" else len(pieces)):
+            parts.append([out.cpu() for out in net(normalise(batch.to(device)))])
+        return tuple(torch.cat(outs).numpy() for outs in zip(*parts, strict=True))
+
+    return run
+
+
+def normalise(pieces: Tensor) -> Tensor:
+    """uint8 (count, height, width, 3) to what the nets were trained on, float32 (count, 3, height, width)."""
+    return (pieces.permute(0, 3, 1, 2).float() - 127.5) / 128
 
 
 def _weights() -> Path:

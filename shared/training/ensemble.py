@@ -19,7 +19,8 @@ from shared.training.data import CropDataset, InOrder, batches
 from shared.training.devices import accelerator_for
 from shared.training.folders import EVAL, WEIGHTS, crop_folder, finished_folds, run_folder
 from shared.training.options import PredictOptions
-from shared.training.prediction import VIEWS, predict_distribution
+from shared.training.prediction import predict_distribution
+from shared.training.views import VIEWS
 from shared.training.weights import load_weights, read_passport
 
 

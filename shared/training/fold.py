@@ -28,8 +28,9 @@ from shared.training.data import CropDataset, InOrder, Shuffled, batches
 from shared.training.folders import CHECKPOINT, WEIGHTS
 from shared.training.network import Network
 from shared.training.options import TrainOptions
-from shared.training.prediction import PLAIN, predict_distribution
+from shared.training.prediction import predict_distribution
 from shared.training.schedules import Schedule
+from shared.training.views import PLAIN
 from shared.training.weights import Passport, save_weights
 
 _STEPS_BETWEEN_CHECKS = 10

@@ -1,44 +1,18 @@
 """A network's answer for many pictures: test-time views, averaged as distributions."""
 
 from collections.abc import Iterable
-from typing import NamedTuple
 
 import numpy as np
 import torch
 from accelerate import Accelerator
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from shared.specialist import Specialist
-from shared.training.choices import ViewsName
 from shared.training.data import Batch
-
-
-class View(NamedTuple):
-    """One way of looking at a picture; shifts are shares of its side, to the right and down."""
-
-    mirrored: bool = False
-    right: float = 0.0
-    down: float = 0.0
-
-    def of(self, pictures: Tensor) -> Tensor:
-        """The view of pictures (B, H, W, 3); what a shift uncovers repeats the edge."""
-        shown = pictures.flip(2) if self.mirrored else pictures
-        for axis, share in ((1, self.down), (2, self.right)):
-            side = shown.shape[axis]
-            places = (torch.arange(side, device=shown.device) - round(share * side)).clamp(0, side - 1)
-            shown = shown.index_select(axis, places) if share else shown
-        return shown
-
-
-PLAIN = (View(),)
-FLIP = (View(), View(mirrored=True))
-_SHIFTS = ((0.0, 0.0), (-0.04, 0.0), (0.04, 0.0), (0.0, -0.04), (0.0, 0.04))
-ALL = tuple(View(mirrored, right, down) for mirrored in (False, True) for right, down in _SHIFTS)
-
-VIEWS: dict[ViewsName, tuple[View, ...]] = {"plain": PLAIN, "flip": FLIP, "all": ALL}
+from shared.training.views import View
 
 
 @torch.inference_mode()

@@ -1,7 +1,7 @@
 """Trained networks as files that are safe to open: safetensors, with all that is needed to use them in the header."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import safetensors.torch
@@ -9,64 +9,16 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from shared.atomic import replacing
-from shared.crops import CropSet
 from shared.errors import UserError
-from shared.specialist import Specialist
 from shared.training.network import Network
-
-_HEADER = "face18"
-
-
-@dataclass(frozen=True)
-class Passport:
-    """What must be known of weights to use them as they were trained."""
-
-    specialist: str
-    classes: list[str]
-    window: dict[str, float]
-    backbone: str
-    outputs: int
-    size: int
-    recipe: str
-    """Id of the recipe of the crops they were trained on."""
-
-    @classmethod
-    def of(cls, specialist: Specialist, backbone: str, size: int, recipe: str) -> "Passport":
-        """What weights trained for this specialist must carry."""
-        return cls(
-            specialist=specialist.name,
-            classes=list(specialist.classes),
-            window=asdict(specialist.window),
-            backbone=backbone,
-            outputs=specialist.outputs,
-            size=size,
-            recipe=recipe,
-        )
-
-    def check(self, path: Path, specialist: Specialist, crops: CropSet) -> None:
-        """Raises `UserError` unless these weights are of this specialist as it is now, and for crops of this recipe."""
-        wanted = Passport.of(specialist, self.backbone, self.size, self.recipe)
-        for name, value in asdict(self).items():
-            if value != getattr(wanted, name):
-                raise UserError(
-                    f"{path} was trained with {name} {value}, this is {getattr(wanted, name)}: train it again"
-                )
-        self.check_recipe(path, crops.recipe, f"those in {crops.folder}")
-
-    def check_recipe(self, path: Path, recipe: str, crops: str) -> None:
-        """Raises `UserError` unless these weights were trained on crops of this recipe; `crops` says which have it."""
-        if recipe != self.recipe:
-            raise UserError(
-                f"{path} was trained on crops of recipe {self.recipe}, {crops} are of {recipe}: "
-                "make the crops with the version of face18 that trained the weights, or train again"
-            )
+from shared.training.passport import HEADER, Passport
 
 
 def save_weights(path: Path, tensors: dict[str, Tensor], passport: Passport) -> None:
     """Write a network's state, whole or not at all."""
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     # Not into the file at once: safetensors reports a full disk in its own way, and lets nobody else read the file.
-    content = safetensors.torch.save(contiguous, metadata={_HEADER: json.dumps(asdict(passport))})
+    content = safetensors.torch.save(contiguous, metadata={HEADER: json.dumps(asdict(passport))})
     with replacing(path) as temporary:
         temporary.write_bytes(content)
 
@@ -94,7 +46,7 @@ def read_passport(path: Path) -> Passport:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-        return Passport(**json.loads(metadata[_HEADER]))
+        return Passport(**json.loads(metadata[HEADER]))
     except (SafetensorError, OSError) as error:
         raise UserError(
             f"{path} is no whole safetensors file ({error}); remove {path.parent} and train this fold again"
