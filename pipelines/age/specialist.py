@@ -7,6 +7,7 @@ from pipelines.age.years import (
     age_loss,
     band_probabilities,
     censored_targets,
+    known_ages,
     mean_absolute_error,
     year_columns,
 )
@@ -27,5 +28,6 @@ AGE = Specialist(
     loss=age_loss,
     class_probabilities=band_probabilities,
     details=year_columns,
+    labels=known_ages,
     further_scores=mean_absolute_error,
 )

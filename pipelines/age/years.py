@@ -33,6 +33,12 @@ def censored_targets(table: pd.DataFrame, top_code: TopCode = "auto") -> NDArray
     return np.stack([ages, censored], axis=1)
 
 
+def known_ages(table: pd.DataFrame, top_code: TopCode = "auto") -> dict[str, NDArray[np.float32]]:
+    """`true_age` in years, and `top_coded`: 1 where that stands for "this or older", else 0."""
+    ages, censored = censored_targets(table, top_code).T
+    return {"true_age": ages, "top_coded": censored}
+
+
 def find_top_code(ages: NDArray[np.floating]) -> int | None:
     """The age at which labels are top-coded, told by the heap that they leave at the oldest; None without a heap."""
     oldest = ages.max()
