@@ -72,7 +72,7 @@ def measure(held_out: HeldOut, ways: Sequence[Way]) -> Measured:
     plain = learn([PLAIN], given, held_out.truth, held_out.persons)[PLAIN]
     answers = {way: plain.decide(given) for way in every}
     tempered = plain.tempered(given)
-    for inside, asked, deciders in _parts(held_out, given, every):
+    for inside, asked, deciders in parts(held_out, given, every):
         for way, decider in deciders.items():
             answers[way][inside] = decider.decide(asked)
         for task, table in deciders[PLAIN_WAYS[1]].tempered(asked).items():
@@ -80,7 +80,7 @@ def measure(held_out: HeldOut, ways: Sequence[Way]) -> Measured:
     return Measured(held_out, answers, tempered)
 
 
-def _parts(
+def parts(
     held_out: HeldOut, given: Probabilities, ways: Sequence[Way]
 ) -> Iterator[tuple[NDArray[np.bool_], Probabilities, dict[Way, Decider]]]:
     """Part by part: which pictures are in it (N,), what is said of them, and what was learnt on all others."""

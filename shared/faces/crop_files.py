@@ -47,11 +47,22 @@ def write_crop(out: Path, picture: str, pixels: np.ndarray) -> str:
     The name keeps the picture's own suffix, so that a.png and a.jpg do not collide.
     """
     file = f"{RECIPE.id}/{picture}.jpg"
-    quality = [cv2.IMWRITE_JPEG_QUALITY, RECIPE.jpeg_quality]
-    _, encoded = cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), quality)
     with replacing(out / file) as temporary:
-        temporary.write_bytes(encoded.tobytes())
+        temporary.write_bytes(_encode(pixels).tobytes())
     return file
+
+
+def as_stored(pixels: np.ndarray) -> np.ndarray:
+    """What is read back of a crop once it was written: the networks have only ever seen such."""
+    stored = cv2.imdecode(_encode(pixels), cv2.IMREAD_COLOR)
+    assert stored is not None, "what OpenCV encoded it decodes"
+    return cv2.cvtColor(stored, cv2.COLOR_BGR2RGB)
+
+
+def _encode(pixels: np.ndarray) -> np.ndarray:
+    """The bytes of a crop's file, uint8 (length,)."""
+    quality = [cv2.IMWRITE_JPEG_QUALITY, RECIPE.jpeg_quality]
+    return cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), quality)[1]
 
 
 def write_grey(out: Path, picture: str) -> str:

@@ -53,15 +53,22 @@ class Picture:
         return max(self.width, self.height) / max(self.pixels.shape[:2])
 
 
-def decode(data: bytes) -> Picture:
+def decode(data: bytes, enough: int = ENOUGH_SIDE) -> Picture:
     """Decode the bytes of a file in any format that Pillow reads; of several frames the first.
 
+    Pictures are halved as often as their longer side stays at least `enough` pixels long.
     Raises `UnusablePictureError`: empty file, not a picture, truncated, too large, broken.
     """
     if not data:
         raise UnusablePictureError("empty file")
     header = read_jpeg_header(data)
-    return _decode_jpeg(data, header) if header and header.plain else _decode_any(data)
+    return _decode_jpeg(data, header, enough) if header and header.plain else _decode_any(data, enough)
+
+
+def from_pixels(pixels: np.ndarray, enough: int = ENOUGH_SIDE) -> Picture:
+    """A picture that is decoded already, uint8 RGB (height, width, 3), halved as `decode` does."""
+    height, width = pixels.shape[:2]
+    return Picture(_shrink(pixels, enough), width, height)
 
 
 @dataclass(frozen=True)
@@ -100,12 +107,12 @@ def read_jpeg_header(data: bytes) -> JpegHeader | None:
     return None
 
 
-def _decode_jpeg(data: bytes, header: JpegHeader) -> Picture:
+def _decode_jpeg(data: bytes, header: JpegHeader, enough: int) -> Picture:
     if data.rfind(b"\xff\xd9") < header.end:  # OpenCV would fill the rest with grey and say nothing.
         raise UnusablePictureError("truncated")
     area, side = header.width * header.height, max(header.width, header.height)
     # A progressive JPEG is held in memory at full size whatever the size asked for.
-    reduction = 1 if header.progressive else max(r for r in _REDUCED if r == 1 or side >= r * ENOUGH_SIDE)
+    reduction = 1 if header.progressive else max(r for r in _REDUCED if r == 1 or side >= r * enough)
     if area > min(MOST_PIXELS * reduction**2, MOST_JPEG_PIXELS):
         _refuse_size(header.width, header.height)
     try:
@@ -116,10 +123,10 @@ def _decode_jpeg(data: bytes, header: JpegHeader) -> Picture:
         raise UnusablePictureError("broken JPEG data")
     turned = (pixels.shape[0] > pixels.shape[1]) != (header.height > header.width)  # By its EXIF orientation.
     width, height = (header.height, header.width) if turned else (header.width, header.height)
-    return Picture(_shrink(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)), width, height)
+    return Picture(_shrink(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), enough), width, height)
 
 
-def _decode_any(data: bytes) -> Picture:
+def _decode_any(data: bytes, enough: int) -> Picture:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Of odd metadata and of large pictures, which are looked at below.
@@ -133,7 +140,7 @@ def _decode_any(data: bytes) -> Picture:
         raise UnusablePictureError("too large") from error
     except (OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, ArithmeticError, struct.error) as error:
         raise UnusablePictureError("truncated" if "truncated" in str(error) else "broken") from error
-    return Picture(_shrink(pixels), pixels.shape[1], pixels.shape[0])
+    return from_pixels(pixels, enough)
 
 
 def _flatten(image: Image.Image) -> np.ndarray:
@@ -153,9 +160,9 @@ def _to_eight_bits(image: Image.Image) -> Image.Image:
     return Image.fromarray((values.clip(0, white) * (255 / white)).astype(np.uint8))
 
 
-def _shrink(pixels: np.ndarray) -> np.ndarray:
-    """Halve as often as `ENOUGH_SIDE` allows, as the JPEG decoder does."""
-    halvings = int(np.log2(max(1.0, max(pixels.shape[:2]) / ENOUGH_SIDE)))
+def _shrink(pixels: np.ndarray, enough: int) -> np.ndarray:
+    """Halve as often as `enough` allows, as the JPEG decoder does."""
+    halvings = int(np.log2(max(1.0, max(pixels.shape[:2]) / enough)))
     if not halvings:
         return pixels
     height, width = (max(1, length >> halvings) for length in pixels.shape[:2])

@@ -1,0 +1,214 @@
+"""Photographs to answers, with the networks of a bundle or of trained runs."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.answers.fusion import SPECIALISTS
+from shared.crops import Window
+from shared.errors import UserError
+from shared.faces.cascade import Detector
+from shared.faces.recipe import RECIPE
+from shared.faces.workers import choose_device
+from shared.predictor.contents import (
+    CARD,
+    DETECTOR_FILES,
+    MANIFEST,
+    MOST_MANIFEST,
+    MOST_WEIGHTS,
+    Contents,
+    onnx_name,
+    read_contents,
+)
+from shared.predictor.finding import FoundPhotograph, Image, Wanted, find
+from shared.predictor.networks import Member, Run, Trained
+from shared.predictor.outputs import gather, runs_below
+from shared.predictor.reading import Archive, Folder, Source
+from shared.predictor.results import Face, Photograph
+from shared.training.passport import Passport, passport_of
+
+Runtime = Literal["torch", "onnx"]
+
+CHUNK = 16
+"""Photographs that are held in memory at once."""
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """Answers for every face of any photograph.
+
+        predictor = Predictor.load("face18.zip")
+        for photograph in predictor(["group.jpg", "portrait.png"]):
+            for face in photograph.faces:
+                print(photograph.source, face.mask.name, face.gender.name, face.age)
+
+    May be called from several threads.
+    """
+
+    specialists: Mapping[str, Trained]
+    """By name: mask, gender, age. Where torch runs them, `specialists["age"].members[0].network` is the first network;
+    `.window.cut(crop, size)` gives what it sees of a crop."""
+    contents: Contents
+    """What was learnt for deciding, and where the bundle comes from."""
+    card: str
+    """The model card, Markdown; empty for trained runs that were not bundled."""
+    runtime: Runtime
+    device: str
+    """cpu or cuda."""
+    detector: Detector
+    """The nets that find faces."""
+    batch_size: int = field(default=64)
+
+    @classmethod
+    def load(
+        cls, path: str | Path, runtime: Runtime = "torch", device: str = "auto", batch_size: int = 64
+    ) -> "Predictor":
+        """Load a bundle (a zip file or a folder), or a folder that holds trained runs as mask/, gender/ and age/.
+
+        Nothing is unpickled or written. Runs that are not bundled take seconds longer: how to decide is then learnt
+        from their oof.csv. Raises `UserError` where there is nothing of that sort, it is broken, it wants crops of
+        another recipe, or the device or the runtime is not to be had.
+        """
+        source, contents = open_model(Path(path))
+        place = choose_device(device) if runtime == "torch" else "cpu"
+        specialists = {task: _trained(task, source, contents, runtime, place) for task in SPECIALISTS}
+        card = source.read(CARD, MOST_MANIFEST).decode(errors="replace") if source.holds(CARD) else ""
+        return cls(specialists, contents, card, runtime, place, _detector(source, runtime, place), batch_size)
+
+    def __call__(self, images: Image | Iterable[Image], wanted: Wanted = "all") -> list[Photograph]:
+        """Answers for photographs: paths, bytes of files, or upright pixels (uint8, RGB, (height, width, 3)).
+
+        One for each, in their order. What cannot be read is told in `problem`; no file makes this raise.
+        """
+        return list(self.stream(images, wanted))
+
+    def stream(self, images: Image | Iterable[Image], wanted: Wanted = "all") -> Iterator[Photograph]:
+        """The same one after another, with but a few photographs in memory."""
+        one = isinstance(images, str | Path | bytes | np.ndarray)
+        several: Iterator[Image] = iter([images] if one else images)  # type: ignore[arg-type, list-item]
+        while chunk := list(islice(several, CHUNK)):
+            yield from self.answer(self.find(chunk, wanted))
+
+    def find(self, images: Sequence[Image], wanted: Wanted = "all") -> list[FoundPhotograph]:
+        """The faces of photographs with their aligned crops, not yet answered for.
+
+        wanted="main" gives only the face that a portrait is of, at less cost.
+        """
+        return find(images, self.detector, wanted)
+
+    def answer(self, found: Sequence[FoundPhotograph]) -> list[Photograph]:
+        """Answers for faces that were found; those of all photographs go through the networks together."""
+        faces = [face for photograph in found for face in photograph.faces]
+        answers: Iterator[Face] = iter(())
+        if faces:
+            said = self.distributions([face.crop for face in faces])
+            answers = iter(self.contents.decisions.answer(faces, said))
+        return [
+            Photograph(
+                photograph.source,
+                photograph.width,
+                photograph.height,
+                tuple(islice(answers, len(photograph.faces))),
+                photograph.problem,
+            )
+            for photograph in found
+        ]
+
+    def distributions(self, crops: Sequence[NDArray[np.uint8]]) -> dict[str, NDArray[np.float64]]:
+        """What each specialist says of crops, uint8 RGB (256, 256, 3): probabilities of its outputs (N, K)."""
+        return {task: trained.distribution(crops, self.batch_size) for task, trained in self.specialists.items()}
+
+
+def open_model(path: Path) -> tuple[Source, Contents]:
+    """A bundle, or trained runs as if they were one; raises `UserError` where it is neither."""
+    if path.is_dir() and not (path / MANIFEST).exists():
+        gathered = gather(runs_below(path), path)
+        return gathered.source, gathered.contents
+    if not path.exists():
+        raise UserError(
+            f"{path} does not exist. --model names a bundle (python -m shared.bundle makes one) or a folder that holds "
+            "mask/, gender/ and age/ with trained runs; make demo leaves one at outputs/demo"
+        )
+    source: Source = Folder(path) if path.is_dir() else Archive(path)
+    return source, read_contents(source)
+
+
+def _detector(source: Source, runtime: Runtime, device: str) -> Detector:
+    if runtime == "torch":
+        from shared.faces.nets import load_detector
+
+        return load_detector(device)
+    from shared.predictor.onnx_networks import detector_of, open_session
+
+    sessions = [open_session(_read_onnx(source, name), f"{source.path}: {name}") for name in DETECTOR_FILES]
+    return detector_of(*sessions)
+
+
+def _trained(task: str, source: Source, contents: Contents, runtime: Runtime, device: str) -> Trained:
+    runs = [
+        Run(tuple(_member(task, source, name, runtime, device) for name in files.weights), files.views)
+        for files in contents.runs[task]
+    ]
+    return Trained(task, tuple(runs))
+
+
+def _member(task: str, source: Source, name: str, runtime: Runtime, device: str) -> Member:
+    """One network, checked to be of this specialist."""
+    label = f"{source.path}: {name}"
+    if runtime == "onnx":
+        return _onnx_member(task, source, onnx_name(name))
+    from shared.predictor.torch_networks import logits_of, open_network
+
+    content = source.read(name, MOST_WEIGHTS)
+    passport = passport_of(content, label)
+    window = check_passport(passport, task, label)
+    network = open_network(content, passport, label, device)
+    return Member(window, passport.size, logits_of(network, device), network)
+
+
+def check_passport(passport: Passport, task: str, label: str) -> Window:
+    """The window of a network. Raises `UserError` unless it is of the specialist, and one that face18 may have made."""
+    outputs = passport.outputs
+    sound = (
+        passport.specialist == task
+        and passport.classes == list(SPECIALISTS[task])
+        and isinstance(outputs, int)
+        and (60 < outputs <= 200 if task == "age" else outputs == len(SPECIALISTS[task]))
+        and isinstance(passport.size, int)
+        and 16 <= passport.size <= 1024
+        and passport.distribution == "softmax"
+    )
+    if not sound:
+        raise UserError(f"{label} is not the network of a {task} specialist that this version of face18 can use")
+    if passport.recipe != RECIPE.id:
+        raise UserError(
+            f"{label} was trained on crops of recipe {passport.recipe}, those that this version makes are of "
+            f"{RECIPE.id}: use the version of face18 that trained it, or train again"
+        )
+    try:
+        return Window(**passport.window)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{label} looks at no window of a crop ({error})") from error
+
+
+def _onnx_member(task: str, source: Source, name: str) -> Member:
+    from shared.predictor.onnx_networks import logits_of, open_session, passport_of
+
+    label = f"{source.path}: {name}"
+    session = open_session(_read_onnx(source, name), label)
+    passport = passport_of(session, label)
+    return Member(check_passport(passport, task, label), passport.size, logits_of(session))
+
+
+def _read_onnx(source: Source, name: str) -> bytes:
+    if not source.holds(name):
+        raise UserError(
+            f"--runtime onnx: {source.path} holds no {name}. Make a bundle with python -m shared.bundle --onnx, "
+            "or leave --runtime at torch"
+        )
+    return source.read(name, MOST_WEIGHTS)

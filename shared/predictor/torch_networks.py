@@ -1,0 +1,33 @@
+"""Networks that torch runs. Nothing else of the predictor imports torch."""
+
+from collections.abc import Callable
+
+import numpy as np
+import safetensors.torch
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+
+from shared.errors import UserError
+from shared.training.network import Network
+from shared.training.passport import Passport
+
+
+def open_network(content: bytes, passport: Passport, name: str, device: str) -> Network:
+    """The network of a safetensors file, in evaluation mode. Raises `UserError` where the tensors do not fit."""
+    network = Network(passport.backbone, passport.outputs, dropout=0.0, pretrained=False)
+    try:
+        network.load_state_dict(safetensors.torch.load(content))
+    except (RuntimeError, SafetensorError) as error:
+        raise UserError(f"{name} is broken, or does not fit its backbone {passport.backbone}: get it again") from error
+    return network.eval().requires_grad_(False).to(device)
+
+
+def logits_of(network: Network, device: str) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
+    """Pictures (B, size, size, 3) to logits (B, K), as arrays."""
+
+    @torch.inference_mode()
+    def logits(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return network(torch.from_numpy(pictures).to(device)).float().cpu().numpy()
+
+    return logits
