@@ -18,7 +18,7 @@ from shared.labels import CLASS_COUNT
 from shared.predictor.answering import Decisions
 from shared.predictor.intervals import AgeIntervals, Coverage
 from shared.predictor.reading import Source, check_name
-from shared.training.views import ViewsName
+from shared.training.choices import ViewsName
 
 FORMAT = 1
 """Of the manifest; raised when older versions of face18 would read it wrong."""

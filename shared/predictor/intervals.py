@@ -101,7 +101,7 @@ def _moves(labels: pd.DataFrame, years: Floats, persons: NDArray[np.int64]) -> t
 def _weighted_quantile(values: Floats, weights: Floats, level: float) -> float:
     order = values.argsort()
     reached = weights[order].cumsum() / weights.sum()
-    return float(values[order][min(np.searchsorted(reached, level - 1e-9), len(values) - 1)])
+    return float(values[order][min(int(np.searchsorted(reached, level - 1e-9)), len(values) - 1)])
 
 
 def _measure(held_out: HeldOut, persons: NDArray[np.int64]) -> Coverage | None:

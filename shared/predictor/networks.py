@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.crops import Window
-from shared.training.views import VIEWS, ViewsName
+from shared.training.choices import ViewsName
+from shared.training.views import VIEWS
 
 Floats = NDArray[np.float64]
 Pixels = NDArray[np.uint8]

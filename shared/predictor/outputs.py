@@ -19,8 +19,8 @@ from shared.predictor.answering import Decisions
 from shared.predictor.contents import Contents, RunFiles
 from shared.predictor.intervals import AgeIntervals, learn_intervals
 from shared.predictor.reading import Files
+from shared.training.choices import ViewsName
 from shared.training.folders import OOF, RUN, WEIGHTS, finished_folds
-from shared.training.views import ViewsName
 
 Runs = Mapping[str, Sequence[Path]]
 """The run folders of each specialist."""
