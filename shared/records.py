@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.errors import UserError
-from shared.peak_memory import peak_memory
+from shared.peak_memory import Memory, peak_memory
 from shared.provenance import provenance
 
 TABLE = "runs.csv"
@@ -47,6 +47,8 @@ class Record:
     """Of the crops."""
     fold: int | None = None
     seed: int | None = None
+    late: bool = False
+    """Written in the place of a process that was killed before it could: how much memory that held nobody knows."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,23 @@ def record(entry: Record, table: Path | None = None) -> None:
         print(f"warning: this run is not on record: {error}", file=sys.stderr)
 
 
+def is_recorded(entry: Record, table: Path | None = None) -> bool:
+    """Whether `table`, or the one beside `entry.run`, has a row with these scores of this run folder on this data."""
+    try:
+        lines = (table or table_of(entry.run)).read_text(encoding="utf-8").split("\n")
+    except (OSError, ValueError):
+        return False
+    wanted = {name: value for name, value in _told(entry).items() if name not in ("run", "seed", "options", "recipe")}
+    # Line by line, as in `shared.runs`: a line that was cut short must not swallow those below it.
+    for line in lines:
+        for values in csv.reader([line]):
+            row = dict(zip(COLUMNS, values, strict=False))
+            # A run folder lies beside the table, whatever path a command gave it.
+            if wanted.items() <= row.items() and Path(row["run"]).name == entry.run.absolute().name:
+                return True
+    return False
+
+
 def append(table: Path, entry: Record) -> str:
     """Append a row, and return its id. Raises `UserError` where the file cannot be written or is another table."""
     row = _row(entry)
@@ -127,26 +146,33 @@ def _start(table: Path) -> bytes:
 
 
 def _row(entry: Record) -> _Row:
-    origin, memory = provenance(), peak_memory()
+    origin, memory = provenance(), Memory(None, None) if entry.late else peak_memory()
     return _Row(
         id=secrets.token_hex(4),
         time=origin["time"],
-        kind=entry.kind,
-        task=entry.task,
-        run=str(entry.run),
-        fold=_text(entry.fold),
-        seed=_text(entry.seed),
-        scores=_json({name: _digits(score) for name, score in entry.scores.items()}),
         seconds=f"{entry.seconds:.1f}",
         memory_mib=_text(memory.process),
         gpu_memory_mib=_text(memory.gpu),
         commit=_text(origin["commit"]),
         dirty=_text(origin["dirty"]),
-        data=entry.data,
-        recipe=entry.recipe,
         command=_json(origin["command"]),
-        options=_json(entry.options),
+        **_told(entry),
     )
+
+
+def _told(entry: Record) -> dict[str, str]:
+    """The columns that the entry itself fills."""
+    return {
+        "kind": entry.kind,
+        "task": entry.task,
+        "run": str(entry.run),
+        "fold": _text(entry.fold),
+        "seed": _text(entry.seed),
+        "scores": _json({name: _digits(score) for name, score in entry.scores.items()}),
+        "data": entry.data,
+        "recipe": entry.recipe,
+        "options": _json(entry.options),
+    }
 
 
 def _text(value: object) -> str:

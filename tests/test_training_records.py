@@ -12,6 +12,7 @@ from tiny_crops import write_crops
 
 from pipelines.age.specialist import AGE
 from shared.manifest import load_training
+from shared.records import Record, record
 from shared.runs import read_runs
 from shared.training.options import TrainOptions
 from shared.training.run import train
@@ -26,10 +27,11 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-def test_each_fold_and_each_training_leave_a_row_and_finished_ones_no_second(tmp_path: Path) -> None:
+def quick_options(tmp_path: Path) -> TrainOptions:
+    """A training of some seconds, on 12 persons."""
     table = load_training(write_train(tmp_path / "data/train", people(12)))
     write_crops(table, tmp_path / "crops/train")
-    options = TrainOptions(
+    return TrainOptions(
         data=tmp_path / "data",
         crops=tmp_path / "crops",
         outputs=tmp_path / "outputs/age",
@@ -43,6 +45,16 @@ def test_each_fold_and_each_training_leave_a_row_and_finished_ones_no_second(tmp
         workers=0,
         seed=3,
     )
+
+
+def told(options: TrainOptions) -> list[tuple[str, str]]:
+    """Kind and fold of the rows so far."""
+    rows = read_runs(options.outputs.parent / "runs.csv")
+    return [*zip(rows["kind"], rows["fold"], strict=True)]
+
+
+def test_each_fold_and_each_training_leave_a_row_and_finished_ones_no_second(tmp_path: Path) -> None:
+    options = quick_options(tmp_path)
     train(AGE, replace(options, only_fold=1))
     train(AGE, options)
     train(AGE, options)
@@ -60,3 +72,25 @@ def test_each_fold_and_each_training_leave_a_row_and_finished_ones_no_second(tmp
     assert (last["data"], last["recipe"], last["seed"]) == (report["data"], report["recipe"], "3")
     assert last["options"]["backbone"] == "test_efficientnet"
     assert float(last["seconds"]) == pytest.approx(sum(report["seconds"].values()), abs=0.1)
+
+
+@pytest.mark.parametrize("lost", [("fold", 0), ("training", None)])
+def test_the_row_of_a_run_that_was_killed_just_before_it_is_added_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: tuple[str, int | None]
+) -> None:
+    options = quick_options(tmp_path)
+
+    def deadly(entry: Record) -> None:
+        if (entry.kind, entry.fold) == lost:
+            raise KeyboardInterrupt
+        record(entry)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("shared.training.run.record", deadly)
+        with pytest.raises(KeyboardInterrupt):
+            train(AGE, options)
+    for _ in range(2):
+        train(AGE, options)
+        assert sorted(told(options)) == [("fold", "0"), ("fold", "1"), ("training", "")]
+    late = read_runs(tmp_path / "outputs/runs.csv").set_index(["kind", "fold"])["memory_mib"]
+    assert [*late.index[late == ""]] == [(lost[0], "" if lost[1] is None else str(lost[1]))]

@@ -18,7 +18,7 @@ from shared.errors import UserError
 from shared.folds import assign_folds
 from shared.manifest import load_evaluation, load_training, split_folder, split_folders
 from shared.provenance import provenance
-from shared.records import Record, record
+from shared.records import Record, is_recorded, record
 from shared.scores.metrics import accuracy, macro_f1
 from shared.specialist import Specialist
 from shared.training.devices import accelerator_for
@@ -53,6 +53,9 @@ def train(specialist: Specialist, options: TrainOptions) -> None:
         _claim(run, identity, options.overwrite)
     accelerator.wait_for_everyone()
     already = finished_folds(run)
+    if accelerator.is_main_process:
+        for fold in already:
+            _record(specialist, options, identity, table, fold, late=True)
     for fold in range(options.folds) if options.only_fold is None else (options.only_fold,):
         if fold not in already:
             _train_fold(specialist, options, table, crops, fold, fold_folder(run, fold), accelerator)
@@ -66,8 +69,7 @@ def train(specialist: Specialist, options: TrainOptions) -> None:
         _collect(specialist, run, table)
         if eval_crops is not None:
             write_predictions(run / EVAL, answers)
-        if finished_folds(run) != already:
-            _record(specialist, options, identity, table)
+        _record(specialist, options, identity, table, late=finished_folds(run) == already)
 
 
 def labelled_crops(options: TrainOptions) -> tuple[pd.DataFrame, CropSet]:
@@ -188,26 +190,31 @@ def _record(
     identity: dict[str, Any],
     table: pd.DataFrame,
     fold: int | None = None,
+    late: bool = False,
 ) -> None:
-    """A row of runs.csv: of one fold, or of all that are trained so far."""
+    """A row of runs.csv: of one fold, or of all that are trained so far.
+
+    `late` is for what was trained before: there is a row already, but for the rare kill just before it was written.
+    """
     run = run_folder(options.outputs, specialist.name)
     folders = [*finished_folds(run).values()] if fold is None else [fold_folder(run, fold)]
     answers = pd.concat([read_held_out(folder / OOF, specialist.classes) for folder in folders])
     seconds = sum(pd.read_csv(folder / HISTORY)["seconds"].sum() for folder in folders)
-    record(
-        Record(
-            kind="training" if fold is None else "fold",
-            task=specialist.name,
-            run=run,
-            seconds=seconds,
-            scores=_scores(specialist, answers, table),
-            options=asdict(options),
-            data=identity["data"],
-            recipe=identity["recipe"],
-            fold=fold,
-            seed=options.seed,
-        )
+    entry = Record(
+        kind="training" if fold is None else "fold",
+        task=specialist.name,
+        run=run,
+        seconds=seconds,
+        scores=_scores(specialist, answers, table),
+        options=asdict(options),
+        data=identity["data"],
+        recipe=identity["recipe"],
+        fold=fold,
+        seed=options.seed,
+        late=late,
     )
+    if not (late and is_recorded(entry)):
+        record(entry)
 
 
 def _scores(specialist: Specialist, answers: pd.DataFrame, table: pd.DataFrame) -> dict[str, float]:
