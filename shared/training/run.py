@@ -156,7 +156,7 @@ def _train_fold(
     answers = _answer(specialist, [folder / WEIGHTS], crops.keep(held_out["picture"]), options, accelerator)
     if not accelerator.is_main_process:
         return
-    labels = pd.DataFrame(specialist.labels(table))[(table["fold"] == fold).to_numpy()].reset_index(drop=True)
+    labels = pd.DataFrame(specialist.labels(table), table.index)[table["fold"] == fold].reset_index(drop=True)
     known = held_out[["picture", "person", "fold"]].assign(truth=specialist.truth(held_out)).join(labels)
     with replacing(folder / HISTORY) as temporary:
         pd.DataFrame([asdict(epoch) for epoch in history]).to_csv(temporary, index=False)
