@@ -9,7 +9,7 @@ import pytest
 
 import combine
 from pipelines.age.train import AgeOptions
-from shared import crop_faces, manifest, runs
+from shared import bundle, crop_faces, manifest, predict, runs
 from shared.commands import parse
 from shared.training.ensemble import PredictOptions
 from shared.training.options import TrainOptions
@@ -24,6 +24,8 @@ OPTIONS: dict[str, Any] = {
     "shared/crop_faces.py": crop_faces.Options(),
     "shared.manifest": manifest.Options(),
     "shared.runs": runs.Options(),
+    "shared.predict": predict.Options(),
+    "shared.bundle": bundle.Options(),
     "pipelines.mask.train": TrainOptions(),
     "pipelines.gender.train": TrainOptions(),
     "pipelines.age.train": AgeOptions(),

@@ -181,6 +181,7 @@ def check_passport(passport: Passport, task: str, label: str) -> Window:
         and (60 < outputs <= 200 if task == "age" else outputs == len(SPECIALISTS[task]))
         and isinstance(passport.size, int)
         and 16 <= passport.size <= 1024
+        and isinstance(passport.backbone, str)
         and passport.distribution == "softmax"
     )
     if not sound:

@@ -1,0 +1,108 @@
+"""Intervals of age hold the age of four persons in five, also where the specialist is biased or too sure."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from synthetic_answers import held_out_answers
+
+from shared.answers.held_out import HeldOut
+from shared.predictor.intervals import AgeIntervals, learn_intervals, quantiles
+
+YEARS = np.arange(101)
+
+
+def told(held_out: HeldOut, ages: np.ndarray, top_code: int | None = None) -> HeldOut:
+    """Held-out answers whose file tells these true ages (N,), the oldest of them top-coded."""
+    coded = np.zeros(len(ages)) if top_code is None else (ages >= top_code).astype(float)
+    known = ages if top_code is None else np.minimum(ages, top_code)
+    age = held_out.answers["age"].assign(true_age=known, top_coded=coded)
+    return replace(held_out, answers={**held_out.answers, "age": age})
+
+
+def true_ages(held_out: HeldOut, off: float = 0.0, noise: float = 6.0, seed: int = 1) -> np.ndarray:
+    """One age for each person, that far from what is answered for the first picture."""
+    people = (
+        pd.Series(held_out.answers["age"]["age"].to_numpy()).groupby(held_out.persons.to_numpy()).transform("first")
+    )
+    numbers = np.unique(held_out.persons, return_inverse=True)[1]
+    drawn = np.random.default_rng(seed).normal(off, noise, numbers.max() + 1)
+    return (people.to_numpy() + drawn[numbers]).round().clip(0, 100)
+
+
+def held_out(persons: int = 300, sharpness: float = 1.0) -> HeldOut:
+    return held_out_answers(persons, doubt=0.2, sharpness=sharpness)
+
+
+def test_quantiles_of_a_year_that_is_sure_lie_within_half_a_year_of_it() -> None:
+    low, high = quantiles(np.eye(101)[[30]])
+    assert (low[0], high[0]) == (pytest.approx(29.6), pytest.approx(30.4))
+
+
+def test_quantiles_of_ten_equally_likely_years() -> None:
+    # 20 to 29: a tenth each, so that the first year ends at the one and the last begins at the other.
+    years = np.where((YEARS >= 20) & (YEARS < 30), 0.1, 0.0)[None]
+    low, high = quantiles(years)
+    assert (low[0], high[0]) == (pytest.approx(20.5), pytest.approx(28.5))
+
+
+def test_the_ends_move_outwards_and_stay_among_the_years() -> None:
+    low, high = AgeIntervals(below=5, above=80).ends(np.eye(101)[[30]])
+    assert (low[0], high[0]) == (pytest.approx(24.6), 100)
+
+
+@pytest.mark.parametrize(("off", "sharpness"), [(0.0, 1.0), (0.0, 6.0), (7.0, 1.0), (-7.0, 0.3)])
+def test_about_four_in_five_unseen_persons_are_within(off: float, sharpness: float) -> None:
+    answers = held_out(sharpness=sharpness)
+    learnt = learn_intervals(told(answers, true_ages(answers, off)), temperature=1.0)
+    others = held_out_answers(400, seed=9, doubt=0.2, sharpness=sharpness)
+    ages = true_ages(others, off, seed=10)
+    low, high = learnt.ends(others.answers["age"][[f"year_{year}" for year in YEARS]].to_numpy())
+    share = ((low <= ages) & (ages <= high)).mean()
+    assert 0.74 < share < 0.9
+    assert learnt.coverage is not None
+    assert learnt.coverage.share == pytest.approx(share, abs=0.08)
+    assert learnt.coverage.low < learnt.coverage.share < learnt.coverage.high
+    assert learnt.coverage.persons == 300
+
+
+def test_a_specialist_that_takes_people_for_younger_gets_its_upper_ends_moved() -> None:
+    answers = held_out()
+    learnt = learn_intervals(told(answers, true_ages(answers, off=10.0)), temperature=1.0)
+    assert learnt.above > 5
+    assert learnt.below < 0
+
+
+def test_a_top_coded_label_counts_as_held_where_the_interval_reaches_it() -> None:
+    answers = held_out()
+    ages = true_ages(answers)
+    learnt = learn_intervals(told(answers, ages, top_code=60), temperature=1.0)
+    assert learnt.top_code == 60
+    assert learnt.coverage is not None
+    persons = pd.Series(ages >= 60).groupby(answers.persons.to_numpy()).first()
+    assert learnt.coverage.top_coded == pytest.approx(persons.mean())
+    assert learnt.coverage.share > 0.74
+
+
+def test_persons_count_not_pictures() -> None:
+    answers = held_out(60)
+    ages = true_ages(answers)
+    # One person, far off, on as many pictures as all others together, must not widen everybody's interval.
+    first = (answers.persons == answers.persons.iloc[0]).to_numpy()
+    many = np.concatenate([np.arange(len(ages)), np.tile(np.flatnonzero(first), len(ages) // 7)])
+    ages[first] = 100
+    pictures = pd.Index([f"{number}.jpg" for number in range(len(many))], name="picture")
+    heavy = HeldOut(
+        {task: table.iloc[many].set_axis(pictures) for task, table in answers.answers.items()},
+        {task: truth[many] for task, truth in answers.truth.items()},
+        answers.persons.iloc[many].set_axis(pictures),
+        answers.folds.iloc[many].set_axis(pictures),
+    )
+    once = learn_intervals(told(answers, ages), temperature=1.0)
+    often = learn_intervals(told(heavy, ages[many]), temperature=1.0)
+    assert often.above == pytest.approx(once.above, abs=1e-6)
+
+
+def test_where_ages_are_not_told_the_quantiles_stay_as_they_are() -> None:
+    assert learn_intervals(held_out(12), temperature=1.0) == AgeIntervals()

@@ -1,0 +1,90 @@
+"""The one command: it has everything, starts at once, and says what it does not know."""
+
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+import face18
+
+ROOT = Path(__file__).parents[1]
+
+
+def run(*words: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, ROOT / "face18.py", *words], capture_output=True, text=True, check=False, cwd=ROOT
+    )
+
+
+def is_command(file: Path) -> bool:
+    return '\nif __name__ == "__main__":\n' in file.read_text(encoding="utf-8")
+
+
+def test_every_module_that_can_be_started_is_a_subcommand_and_the_other_way_round() -> None:
+    files = [*ROOT.glob("shared/*.py"), *ROOT.glob("pipelines/*/*.py"), ROOT / "combine.py"]
+    startable = {".".join(f.relative_to(ROOT).with_suffix("").parts) for f in files if is_command(f)}
+    assert {command.module for command in face18.available()} == startable
+
+
+def test_a_command_whose_module_is_not_there_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    ghost = face18.Command("ghost", "shared.ghost", "is not there")
+    monkeypatch.setattr(face18, "COMMANDS", (ghost, face18.Command("runs", "shared.runs", "is there")))
+    assert [command.words for command in face18.available()] == ["runs"]
+    assert "ghost" not in face18.usage()
+
+
+def test_no_command_hides_another() -> None:
+    for command in face18.COMMANDS:
+        if find_spec(command.module.split(".")[0]) and command in face18.available():
+            assert face18.find(command.words.split()) == command
+
+
+def test_help_lists_the_commands_and_loads_nothing_but_python_itself() -> None:
+    code = "import sys; before = set(sys.modules); import face18; sys.argv = ['face18', '--help']; face18.main(); "
+    code += "print(*sorted({name.split('.')[0] for name in set(sys.modules) - before}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    *listed, loaded = done.stdout.splitlines()
+    assert any(line.split()[:2] == ["train", "age"] for line in listed)
+    ours = {"face18", "shared", "pipelines"}
+    assert set(loaded.split()) - ours <= sys.stdlib_module_names
+
+
+def test_a_subcommand_takes_the_options_of_its_module_and_gives_its_exit_status(tmp_path: Path) -> None:
+    assert "face18 runs" in run("runs", "--help").stdout
+    done = run("runs", "--table", str(tmp_path / "gone.csv"))
+    assert done.returncode == 2
+    assert "gone.csv is missing" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["predcit", "a.jpg"], "did you mean predict?"),
+        (["trian", "age"], "did you mean train age"),
+        (["train"], "face18 train needs one of: mask, gender, age"),
+        (["train", "ages"], "face18 train needs one of: mask, gender, age"),
+        (["xyzzy"], "knows no command 'xyzzy'"),
+        (["--verbose"], "knows no command '--verbose'"),
+    ],
+)
+def test_an_unknown_command_is_refused_with_what_may_have_been_meant(
+    words: list[str], expected: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["face18", *words])
+    with pytest.raises(SystemExit) as stopped:
+        face18.main()
+    assert stopped.value.code == 2
+    assert expected in capsys.readouterr().err
+
+
+def test_processes_of_a_subcommand_find_their_way(tmp_path: Path) -> None:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    words = ["sample", "--people", "6", "--eval-people", "6", "--out", str(tmp_path / "data"), "--workers", "2"]
+    done = subprocess.run(
+        [sys.executable, ROOT / "face18.py", *words], capture_output=True, text=True, check=False, env=environment
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "data/train/train.csv").is_file()

@@ -1,0 +1,141 @@
+"""The same answers without torch: exported networks agree with PyTorch, and predicting imports nothing of it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from drawn_faces import bare, files, portraits
+from tiny_model import BACKBONE, SIZE, random_network, write_model
+
+from pipelines.gender.specialist import GENDER
+from shared.bundle import Options, main
+from shared.crops import Window
+from shared.errors import UserError
+from shared.faces.recipe import RECIPE
+from shared.predictor import Predictor
+from shared.predictor.export import TOLERANCE, check_member
+from shared.predictor.finding import find
+from shared.predictor.networks import Member
+from shared.predictor.onnx_networks import open_session, passport_of
+from shared.predictor.torch_networks import logits_of
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("model")
+    model = write_model(folder / "outputs")
+    main(Options(out=folder / "face18", model=model, onnx=True, crops=folder / "none"))
+    return folder / "face18"
+
+
+@pytest.fixture(scope="module")
+def crops() -> list[np.ndarray]:
+    return [
+        face.crop
+        for found in find([portrait.pixels for portrait in portraits()], wanted="main")
+        for face in found.faces
+    ]
+
+
+def test_every_exported_network_was_checked_and_its_difference_is_told_in_the_card(bundle: Path) -> None:
+    card = (bundle / "MODEL_CARD.md").read_text()
+    exported = sorted(path.relative_to(bundle).as_posix() for path in bundle.rglob("*.onnx"))
+    assert exported == [
+        *("age/0/fold0.onnx", "detector/onet.onnx", "detector/pnet.onnx", "detector/rnet.onnx"),
+        *("gender/0/fold0.onnx", "mask/0/fold0.onnx"),
+    ]
+    for name in exported:
+        told = card.split(f"{name}: largest difference from PyTorch ")[1].split()[0]
+        assert 0 <= float(told) <= TOLERANCE == 1e-4
+
+
+def test_logits_agree_for_any_number_of_pictures(bundle: Path, crops: list[np.ndarray]) -> None:
+    torch_, onnx_ = (Predictor.load(bundle, runtime=runtime, device="cpu") for runtime in ("torch", "onnx"))
+    for task in ("mask", "gender", "age"):
+        one, other = torch_.specialists[task].members[0], onnx_.specialists[task].members[0]
+        assert (one.window, one.size) == (other.window, other.size)
+        for count in (1, 2, 5, len(crops)):
+            pictures = one.look(crops[:count])
+            np.testing.assert_allclose(other.logits(pictures), one.logits(pictures), atol=1e-4)
+
+
+def test_the_detector_finds_the_same_faces(bundle: Path) -> None:
+    detector = Predictor.load(bundle, runtime="onnx").detector
+    pair = np.hstack([bare().pixels, bare().pixels[:, ::-1]])
+    pictures = [*(portrait.pixels for portrait in portraits()[:7]), pair, np.full((90, 40, 3), 127, np.uint8)]
+    for one, other in zip(find(pictures), find(pictures, detector), strict=True):
+        assert len(one.faces) == len(other.faces)
+        for face, same in zip(one.faces, other.faces, strict=True):
+            np.testing.assert_allclose(face.landmarks, same.landmarks, atol=0.02)
+            np.testing.assert_allclose(face.box, same.box, atol=0.02)
+
+
+def test_predicting_by_onnx_imports_no_torch_and_answers_the_same(bundle: Path, tmp_path: Path) -> None:
+    photograph = tmp_path / "portrait.jpg"
+    photograph.write_bytes(files()[0])
+    code = (
+        "import sys; from shared.commands import parse; from shared.predict import Options, main; "
+        "main(parse(Options(), sys.argv[1:])); "
+        "print(sorted({'torch', 'timm', 'torchvision', 'accelerate'} & set(sys.modules)), file=sys.stderr)"
+    )
+    words = [str(photograph), "--model", str(bundle), "--runtime", "onnx", "--json"]
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stderr.strip() == "[]"
+    (told,) = json.loads(done.stdout)
+    (expected,) = Predictor.load(bundle, device="cpu")(photograph)
+    (face,) = told["faces"]
+    assert face["class"] == expected.faces[0].class_number
+    assert face["class_probabilities"] == pytest.approx(expected.faces[0].class_probabilities, abs=2e-4)
+    assert face["age"]["years"] == pytest.approx(expected.faces[0].age.years, abs=0.11)
+
+
+def test_an_export_that_differs_from_pytorch_is_refused(bundle: Path, crops: list[np.ndarray]) -> None:
+    content = (bundle / "gender/0/fold0.onnx").read_bytes()
+    network = random_network(GENDER.outputs, 1)
+    member = Member(Window(), SIZE, logits_of(network, "cpu"), network)
+    with pytest.raises(UserError, match="ONNX differs from PyTorch by"):
+        check_member(content, member, crops, "gender")
+
+
+def test_an_onnx_file_carries_its_passport(bundle: Path) -> None:
+    session = open_session((bundle / "mask/0/fold0.onnx").read_bytes(), "mask")
+    passport = passport_of(session, "mask")
+    assert (passport.specialist, passport.backbone, passport.size) == ("mask", BACKBONE, SIZE)
+    assert passport.recipe == RECIPE.id
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "no ONNX file that can be run"),
+        (b"text", "no ONNX file that can be run"),
+        (None, "not an ONNX file of face18"),
+    ],
+)
+def test_a_foreign_onnx_file_is_refused(bundle: Path, tmp_path: Path, content: bytes | None, reason: str) -> None:
+    copy = tmp_path / "face18"
+    for path in bundle.rglob("*.*"):
+        (copy / path.relative_to(bundle)).parent.mkdir(parents=True, exist_ok=True)
+        (copy / path.relative_to(bundle)).write_bytes(path.read_bytes())
+    stranger = (bundle / "detector/rnet.onnx").read_bytes() if content is None else content
+    (copy / "mask/0/fold0.onnx").write_bytes(stranger)
+    with pytest.raises(UserError, match=reason):
+        Predictor.load(copy, runtime="onnx")
+
+
+def test_a_graph_that_reads_other_files_is_refused(bundle: Path, tmp_path: Path) -> None:
+    model = onnx.load(str(bundle / "mask/0/fold0.onnx"))
+    secret = tmp_path / "secret.bin"
+    secret.write_bytes(bytes(100_000_000 // 100))
+    tensor = next(tensor for tensor in model.graph.initializer if tensor.data_type == onnx.TensorProto.FLOAT)
+    tensor.ClearField("raw_data")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value=str(secret))
+    with pytest.raises(UserError, match="no ONNX file that can be run"):
+        open_session(model.SerializeToString(), "mask")
