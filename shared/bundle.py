@@ -127,10 +127,10 @@ def _some_crops(folder: Path) -> tuple[list[np.ndarray], str]:
     """Some crops of the crop stage, or of portraits drawn here, and a word on which."""
     for place in (folder / "train", folder / "eval", folder):
         if (place / INDEX).is_file():
-            crops = open_crops(place)
-            names = crops.index.index[crops.index["found"] != UNREADABLE]
+            stored = open_crops(place)
+            names = stored.index.index[stored.index["found"] != UNREADABLE]
             chosen = names[np.linspace(0, len(names) - 1, min(CHECKED, len(names))).astype(int)]
-            return [crops.read(name) for name in chosen], f"crops of {place}"
+            return [stored.read(name) for name in chosen], f"crops of {place}"
     from shared.portraits import draw_person
     from shared.predictor.finding import find
 

@@ -17,7 +17,7 @@ from shared.answers.predictions import read_predictions
 from shared.crops import open_crops
 from shared.errors import UserError
 from shared.labels import decode_class
-from shared.predictor import Photograph, Predictor
+from shared.predictor import Face, Photograph, Predictor
 from shared.training.ensemble import predict
 from shared.training.options import PredictOptions
 
@@ -40,6 +40,13 @@ def group(widths: tuple[int, ...], height: int = 512) -> np.ndarray:
         small = cv2.resize(portrait, (width, width * 4 // 3), interpolation=cv2.INTER_AREA)
         parts.append(np.pad(small, ((height - len(small), 0), (0, 0), (0, 0)), constant_values=128))
     return np.hstack(parts)
+
+
+def assert_alike(face: Face, other: Face) -> None:
+    """The same face; sums of floats depend on how many go through a network together."""
+    assert (face.box, face.landmarks, face.class_number) == (other.box, other.landmarks, other.class_number)
+    assert face.class_probabilities == pytest.approx(other.class_probabilities, abs=1e-5)
+    assert face.age.years == pytest.approx(other.age.years, abs=1e-3)
 
 
 def test_a_portrait_gets_what_the_three_predict_commands_and_combine_answer(
@@ -115,7 +122,8 @@ def test_asked_for_the_main_face_alone_it_gives_the_same_face(predictor: Predict
     pixels = group((190, 384))
     every, main = predictor([pixels])[0], predictor([pixels], wanted="main")[0]
     assert len(every.faces) == 2
-    assert main.faces == every.faces[:1]
+    (face,) = main.faces
+    assert_alike(face, every.faces[0])
 
 
 def test_a_portrait_has_no_face_besides_its_own(predictor: Predictor) -> None:
@@ -129,8 +137,9 @@ def test_path_bytes_and_pixels_get_the_same_answer(predictor: Predictor, tmp_pat
     path.write_bytes(data)
     answers = predictor([path, str(path), data, bare().pixels])
     assert [answer.source for answer in answers] == [str(path), str(path), "bytes", "pixels"]
-    assert all(answer.faces == answers[0].faces for answer in answers)
-    assert predictor(path) == answers[:1]
+    for answer in (*answers, *predictor(path)):
+        (face,) = answer.faces
+        assert_alike(face, answers[0].faces[0])
 
 
 def test_what_cannot_be_read_is_told_and_the_rest_answered(predictor: Predictor, tmp_path: Path) -> None:

@@ -44,7 +44,8 @@ class Decisions:
         means = years @ np.arange(years.shape[1])
         low, high = self.intervals.ends(temper(years, self.decider.temperatures["age"]) if self.years else years)
         ends = zip(means, np.minimum(low, means), np.maximum(high, means), strict=True)
-        return [Age(*map(float, three), self.intervals.top_code) for three in ends]
+        top_code = self.intervals.top_code
+        return [Age(float(mean), float(start), float(end), top_code) for mean, start, end in ends]
 
 
 def _face(found: FoundFace, number: int, said: Mapping[str, Floats], joint: Floats, age: Age) -> Face:

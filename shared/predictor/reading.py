@@ -21,7 +21,9 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*"
 class Source(Protocol):
     """Where the files of a bundle are."""
 
-    path: Path
+    @property
+    def path(self) -> Path:
+        """For messages."""
 
     def holds(self, name: str) -> bool:
         """Whether there is such a file."""
