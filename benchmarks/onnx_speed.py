@@ -89,7 +89,7 @@ def cold(model: Path, photograph: Path, starts: int) -> pd.DataFrame:
             if number:
                 costs[runtime].append(took)
     columns = {"s": ("seconds", 1.0), "CPU s": ("cpu", 1.0), "MB": ("memory", 1e-6)}
-    table = {
+    table: dict[str, dict[str, float]] = {
         runtime: {
             head: share * statistics.median(took[name] for took in costs[runtime])
             for head, (name, share) in columns.items()

@@ -25,6 +25,7 @@ from shared.atomic import replacing
 from shared.commands import run
 from shared.errors import UserError
 from shared.faces.picture_files import UnusablePictureError, decode
+from shared.faces.workers import keep_memory
 from shared.predictor import Photograph, Predictor
 from shared.predictor.drawing import draw
 from shared.predictor.finding import Wanted
@@ -92,6 +93,7 @@ class Options:
 
 def main(options: Options) -> None:
     """Photographs are read, answered for and told of one chunk after another."""
+    keep_memory()
     sources = list(find_photographs(options.photographs))
     targets = drawn_names(sources, options.draw)
     predictor = Predictor.load(options.model, options.runtime, options.device, options.batch_size)

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tomllib
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -27,6 +28,13 @@ def test_every_module_that_can_be_started_is_a_subcommand_and_the_other_way_roun
     files = [*ROOT.glob("shared/*.py"), *ROOT.glob("pipelines/*/*.py"), ROOT / "combine.py"]
     startable = {".".join(f.relative_to(ROOT).with_suffix("").parts) for f in files if is_command(f)}
     assert {command.module for command in face18.available()} == startable
+
+
+def test_installing_the_project_installs_the_command() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert project["project"]["scripts"] == {"face18": "face18:main"}
+    assert "face18" in project["tool"]["setuptools"]["py-modules"]
+    assert callable(face18.main)
 
 
 def test_a_command_whose_module_is_not_there_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
