@@ -21,7 +21,7 @@ from shared.decisions.persons import (
 from shared.decisions.settle import Settled
 from shared.faces.recipe import RECIPE
 from shared.labels import BANDS, CLASS_COUNT, GENDERS, MASKS
-from shared.predictor.intervals import Coverage
+from shared.predictor.intervals import AgeIntervals
 from shared.predictor.outputs import Gathered
 from shared.provenance import provenance
 
@@ -61,7 +61,7 @@ def write_card(gathered: Gathered, files: Mapping[str, int], remarks: Sequence[s
         "in Python, `Predictor.load(THIS)(images)`.\n",
         _data(gathered),
         _scores(held_out, settled) if held_out and settled else _unscored(),
-        _age(gathered.contents.decisions.intervals.coverage, gathered.contents.decisions.intervals.top_code),
+        _age(gathered.contents.decisions.intervals),
         LIMITS,
         USES,
         _made(gathered, files, remarks),
@@ -80,18 +80,17 @@ def _data(gathered: Gathered) -> str:
             for band in range(len(BANDS))
         ]
         lines.append(
-            f"Scored on {len(held_out.persons):,} pictures of {len(people):,} persons that were held out, each "
+            f"Scored on {len(held_out.persons):,} pictures of {len(people):,} persons, each answered for by networks "
+            f"that had not seen the person. Persons by gender and age band: {'; '.join(cells)}. Gender and age are what "
+            "annotators or the data's authors wrote down, not what was measured.\n"
         )
-        lines.append(
-            "by the fold that had not seen the person. Persons by gender and age band: " + "; ".join(cells) + "."
-        )
-        lines.append("Gender and age are what annotators or the data's authors wrote down, not what was measured.")
     for task, runs in gathered.described.items():
-        for described in runs:
-            options = described.get("options", {})
+        for described, files in zip(runs, gathered.contents.runs[task], strict=True):
+            told = described.get("options", {})
             lines.append(
-                f"- {task}: {options.get('backbone', 'unknown backbone')}, {options.get('size', '?')} pixels, "
-                f"{options.get('epochs', '?')} epochs, data fingerprint {described.get('data', 'unknown')}"
+                f"- {task}: {told.get('backbone', 'unknown backbone')}, {told.get('size', '?')} pixels, "
+                f"{told.get('epochs', '?')} epochs, {len(files.weights)} of {told.get('folds', '?')} folds, "
+                f"data fingerprint {described.get('data', 'unknown')}"
             )
     return "\n".join(lines) + "\n"
 
@@ -194,19 +193,20 @@ def _shares(
         yield str(share_interval(hits, persons[inside]))
 
 
-def _age(coverage: Coverage | None, top_code: int | None) -> str:
+def _age(intervals: AgeIntervals) -> str:
+    coverage, top_code = intervals.coverage, intervals.top_code
     lines = ["## Age in years\n"]
     if coverage is None:
         lines.append(
             "The 80 % intervals are the model's own; how often they hold was not measured (no ages in oof.csv)."
         )
     else:
-        bands = ", ".join(f"{band}: {share:.0%}" for band, share in coverage.by_band.items())
+        bands = ", ".join(f"{band}: {coverage.by_band[band]:.0%}" for band in BANDS if band in coverage.by_band)
         held = f"{coverage.share:.1%} [{coverage.low:.1%}, {coverage.high:.1%}] of {coverage.persons:,} persons"
         lines.append(
             f"The 80 % interval held the age of {held} it was not learnt on ({bands}); its mean width is "
-            f"{coverage.width:.1f} years. It is an interval for persons as they come: it holds less often for ages "
-            "that are rare among them."
+            f"{coverage.width:.1f} years. It is meant for persons as they come: ages that are rare among them are held "
+            f"less often. The mean of the distribution is off by {coverage.error:.1f} years in the mean."
         )
     if top_code is not None:
         share = f" ({coverage.top_coded:.0%} of the persons)" if coverage else ""

@@ -39,6 +39,8 @@ class Coverage:
     high: float
     width: float
     """Years, in the mean."""
+    error: float
+    """Years that the mean of the distribution is off, in the mean over pictures whose label is not top-coded."""
     persons: int
     top_coded: float
     """Share of persons whose label is top-coded."""
@@ -126,6 +128,7 @@ def _measure(held_out: HeldOut, persons: NDArray[np.int64]) -> Coverage | None:
         low=float(ends[0]),
         high=float(ends[1]),
         width=float((high - low).mean()),
+        error=float(np.abs(age["age"].to_numpy() - ages)[~censored].mean()) if not censored.all() else 0.0,
         persons=len(people),
         top_coded=float(people["coded"].mean()),
         by_band={str(band): float(share) for band, share in people.groupby("band")["covered"].mean().items()},

@@ -1,0 +1,67 @@
+"""How often the 80 % intervals of age hold the truth, on persons that nothing was learnt on, beside plain quantiles.
+
+    python benchmarks/age_intervals.py --outputs outputs --truth data/eval_solution.csv
+
+Takes trained runs, whose oof.csv must tell ages in years, as trainings write them, and the truth of their eval
+pictures: ImageID and age, and the person where one is seen more than once.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from shared.answers.predictions import read_predictions
+from shared.commands import run
+from shared.decisions.calibration import temper
+from shared.errors import UserError
+from shared.labels import BANDS, age_band
+from shared.predictor.card import share_interval
+from shared.predictor.intervals import AgeIntervals
+from shared.predictor.outputs import gather, runs_below
+
+
+@dataclass(frozen=True)
+class Options:
+    """Score intervals of age against the truth."""
+
+    outputs: Path = Path("outputs")
+    """A folder that holds mask/, gender/ and age/ with trained runs."""
+    truth: Path = Path("data/eval_solution.csv")
+    """ImageID, age, and person where one is seen more than once."""
+
+
+def main(options: Options) -> None:
+    decisions = gather(runs_below(options.outputs), options.outputs).contents.decisions
+    if decisions.intervals.coverage is None:
+        raise UserError(f"{options.outputs}/age/oof.csv does not tell ages in years: train the age specialist again")
+    answers = read_predictions(options.outputs / "age" / "eval.csv", BANDS)
+    truth = pd.read_csv(options.truth, dtype={"person": str}).set_index("ImageID").loc[answers.index]
+    years = answers[[name for name in answers if name.startswith("year_")]].to_numpy(np.float64)
+    years /= years.sum(axis=1, keepdims=True)
+    temperature = decisions.decider.temperatures["age"]
+    ways = {
+        "quantiles as they are": AgeIntervals().ends(years),
+        "quantiles, tempered": AgeIntervals().ends(temper(years, temperature)),
+        "moved as held-out persons ask": decisions.intervals.ends(temper(years, temperature)),
+    }
+    print(f"held out: {decisions.intervals.coverage}")
+    print(f"eval, {len(truth):,} pictures, aim 0.8:")
+    print(pd.DataFrame({name: scores(truth, *ends) for name, ends in ways.items()}).T.to_string())
+
+
+def scores(truth: pd.DataFrame, low: NDArray[np.float64], high: NDArray[np.float64]) -> dict[str, str]:
+    """Coverage with its 95 % interval over persons, width in years, and coverage by age band."""
+    ages = truth["age"].to_numpy()
+    held = (low <= ages) & (ages <= high)
+    persons = truth["person"] if "person" in truth else pd.Series(truth.index)
+    bands = np.array([age_band(age) for age in ages])
+    by_band = {f"held, {BANDS[band]}": f"{held[bands == band].mean():.3f}" for band in np.unique(bands)}
+    numbers = np.unique(persons.to_numpy().astype(str), return_inverse=True)[1]
+    return {"held": str(share_interval(held, numbers)), "width": f"{(high - low).mean():.1f}", **by_band}
+
+
+if __name__ == "__main__":
+    run(main, Options())
