@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from shared.answers.predictions import read_predictions
 from shared.commands import run
 from shared.decisions.calibration import temper
+from shared.decisions.chain import year_columns
 from shared.errors import UserError
 from shared.labels import BANDS, age_band
 from shared.predictor.card import share_interval
@@ -39,7 +40,7 @@ def main(options: Options) -> None:
         raise UserError(f"{options.outputs}/age/oof.csv does not tell ages in years: train the age specialist again")
     answers = read_predictions(options.outputs / "age" / "eval.csv", BANDS)
     truth = pd.read_csv(options.truth, dtype={"person": str}).set_index("ImageID").loc[answers.index]
-    years = answers[[name for name in answers if name.startswith("year_")]].to_numpy(np.float64)
+    years = answers[year_columns(answers)].to_numpy(np.float64)
     years /= years.sum(axis=1, keepdims=True)
     temperature = decisions.decider.temperatures["age"]
     ways = {
