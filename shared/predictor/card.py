@@ -81,8 +81,8 @@ def _data(gathered: Gathered) -> str:
         ]
         lines.append(
             f"Scored on {len(held_out.persons):,} pictures of {len(people):,} persons, each answered for by "
-            f"networks that had not seen the person. Persons by gender and age band: {'; '.join(cells)}. Gender and age are "
-            "what annotators or the data's authors wrote down, not what was measured.\n"
+            f"networks that had not seen the person. Persons by gender and age band: {'; '.join(cells)}. "
+            "Gender and age are what annotators or the data's authors wrote down, not what was measured.\n"
         )
     for task, runs in gathered.described.items():
         for described, files in zip(runs, gathered.contents.runs[task], strict=True):
