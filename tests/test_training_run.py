@@ -59,6 +59,7 @@ def options(tmp_path_factory: pytest.TempPathFactory) -> TrainOptions:
         lr=3e-3,
         device="cpu",
         workers=0,
+        drawn_masks=0,
     )
 
 
@@ -103,6 +104,7 @@ def test_folds_trained_one_by_one_are_joined(here: TrainOptions) -> None:
 
 
 def test_the_same_command_twice_gives_the_same_numbers(here: TrainOptions, tmp_path: Path) -> None:
+    here = replace(here, drawn_masks=0.5)
     other = replace(here, outputs=tmp_path / "again", workers=1)
     train(AGE, here)
     train(AGE, other)
@@ -122,7 +124,8 @@ def test_another_seed_gives_other_numbers_on_the_same_folds(here: TrainOptions, 
 def test_a_training_stopped_between_epochs_goes_on_to_the_same_result(
     here: TrainOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheduler: str
 ) -> None:
-    whole = replace(here, outputs=tmp_path / "whole", scheduler=scheduler)  # type: ignore[arg-type]
+    masks = 0.5 if scheduler == "plateau" else 0.0
+    whole = replace(here, outputs=tmp_path / "whole", scheduler=scheduler, drawn_masks=masks)  # type: ignore[arg-type]
     train(GENDER, whole)
 
     stopped = replace(whole, outputs=here.outputs)
@@ -236,6 +239,8 @@ def test_predict_without_a_trained_fold_says_what_trains_one(here: TrainOptions)
         ("--lr", {"lr": float("nan")}),
         ("--dropout", {"dropout": 1.0}),
         ("--ema", {"ema": 1.0}),
+        ("--drawn-masks", {"drawn_masks": 1.1}),
+        ("--extra-draws", {"extra_draws": -1}),
         ("--seed", {"seed": -1}),
     ],
 )

@@ -19,6 +19,7 @@ def write_crops(table: pd.DataFrame, out: Path, found: str = "detected") -> None
         out.mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(out / f"{number}.jpg"), (colour + 20 + noise).clip(0, 255).astype(np.uint8))
     index = pd.DataFrame({"picture": table["picture"], "file": [f"{number}.jpg" for number in range(len(table))]})
-    index = index.assign(fingerprint="f", recipe=RECIPE, found=found, faces=1, probability=1.0, width=384, height=512)
+    index = index.assign(recipe=RECIPE, found=found, faces=1, probability=1.0, width=384, height=512)
     index[BOX + LANDMARKS] = 1.0
+    index["fingerprint"] = index["picture"]
     index.assign(problem="").to_csv(out / INDEX, index=False)

@@ -26,10 +26,19 @@ _TOP_HEAP = 4.0
 
 
 def censored_targets(table: pd.DataFrame, top_code: TopCode = "auto") -> NDArray[np.float32]:
-    """(N, 2): the age in years, and 1 where it stands for "this or older", else 0."""
+    """(N, 2): the age in years, and 1 where it stands for "this or older", else 0.
+
+    Pictures of other sources than the base data (column `source`, if there is one) may be coded otherwise: a code that
+    is given is that of the base data, theirs is found by itself.
+    """
     ages = table["age"].to_numpy(np.float32)
-    limit = find_top_code(ages) if top_code == "auto" else top_code
-    censored = np.zeros_like(ages) if limit in (None, "none") else (ages >= float(limit)).astype(np.float32)
+    censored = np.zeros_like(ages)
+    sources = table["source"].to_numpy() if "source" in table else np.full(len(table), "")
+    for source in np.unique(sources):
+        here = sources == source
+        limit = find_top_code(ages[here]) if top_code == "auto" or (source and top_code != "none") else top_code
+        if limit not in (None, "none"):
+            censored[here] = ages[here] >= float(limit)
     return np.stack([ages, censored], axis=1)
 
 

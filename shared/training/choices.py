@@ -6,6 +6,8 @@ DEFAULT_BACKBONE = "tf_efficientnet_lite0"
 
 DeviceName = Literal["auto", "cpu", "cuda"]
 
+ExtraBalance = Literal["base", "own"]
+
 Precision = Literal["no", "fp16", "bf16"]
 
 Rgb = tuple[float, float, float]

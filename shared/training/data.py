@@ -18,12 +18,20 @@ Batch = tuple[Tensor, Tensor]
 """uint8 pictures (B, size, size, 3) and their targets (B, ...)."""
 
 
+AS_IT_IS = -1
+
+Dressing = Callable[[NDArray[np.uint8], int, int, int], NDArray[np.uint8]]
+"""A crop, its place in the dataset, the mask state to be drawn and a seed to the crop as it is shown."""
+
+
 class Draw(NamedTuple):
     """One picture to be read, and the seed of its augmentation."""
 
     place: int
     """Which of the dataset's pictures, from 0."""
     seed: int
+    state: int = AS_IT_IS
+    """The mask state to be drawn, an index into `labels.MASKS`; or as it is."""
 
 
 class CropDataset(Dataset[Batch]):
@@ -37,26 +45,39 @@ class CropDataset(Dataset[Batch]):
         window: Window,
         size: int,
         augmentation: Callable[..., dict[str, Any]] | None = None,
+        dressing: Dressing | None = None,
+        targets_by_state: NDArray[Any] | None = None,
     ):
+        """`targets` are (N, ...); those `by_state`, of pictures with a mask drawn on them, (mask states, N, ...)."""
         self._crops = crops
         self._pictures = pictures
         self._targets = torch.tensor(targets)
         self._window = window
         self._size = size
         self._augmentation = augmentation
+        self._dressing = dressing
+        self._by_state = None if targets_by_state is None else torch.tensor(targets_by_state)
 
     def __len__(self) -> int:
         return len(self._pictures)
 
     def __getitem__(self, draw: Draw) -> Batch:
-        picture = self._window.cut(self._crops.read(self._pictures[draw.place]), self._size)
+        crop = self._crops.read(self._pictures[draw.place])
+        if self._dressing is not None:
+            crop = self._dressing(crop, draw.place, draw.state, draw.seed)
+        picture = self._window.cut(crop, self._size)
         if self._augmentation is not None:
             # Seeded picture by picture: which worker draws it, and what it drew before, must not matter. One stream for
             # all steps: `set_random_seed` would give each the same numbers, and so noise only to mirrored pictures.
             streams = np.random.default_rng(draw.seed), random.Random(draw.seed)
             self._augmentation.set_random_state(*streams)  # type: ignore[attr-defined]
             picture = self._augmentation(image=picture)["image"]
-        return torch.from_numpy(picture), self._targets[draw.place]
+        return torch.from_numpy(picture), self._target(draw)
+
+    def _target(self, draw: Draw) -> Tensor:
+        if self._by_state is None or draw.state == AS_IT_IS:
+            return self._targets[draw.place]
+        return self._by_state[draw.state, draw.place]
 
 
 class InOrder(Sampler[Draw]):

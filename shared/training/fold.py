@@ -2,7 +2,6 @@
 
 import math
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from tqdm import tqdm
 
 from shared.crops import CropSet
 from shared.errors import UserError
+from shared.face_masks.shown import Shown
 from shared.folds import check_folds
 from shared.scores.metrics import macro_f1
 from shared.specialist import Specialist
@@ -29,6 +29,7 @@ from shared.training.folders import CHECKPOINT, WEIGHTS
 from shared.training.network import Network
 from shared.training.options import TrainOptions
 from shared.training.prediction import predict_distribution
+from shared.training.sampling import NONE, DrawnStates, Mixed, Wishes, by_state
 from shared.training.schedules import Schedule
 from shared.training.views import PLAIN
 from shared.training.weights import Passport, save_weights
@@ -75,21 +76,53 @@ class FoldTraining:
         self._prepare_network()
 
     def _prepare_data(self, table: pd.DataFrame, crops: CropSet, held_out: NDArray[np.bool_]) -> None:
-        targets = self._specialist.targets(table)
-
-        def dataset(rows: NDArray[np.bool_], augmentation: Callable[..., Any] | None) -> CropDataset:
-            pictures = table["picture"][rows].tolist()
-            window, size = self._specialist.window, self._options.size
-            return CropDataset(crops.keep(pictures), pictures, targets[rows], window, size, augmentation)
-
         options = self._options
-        train_set, held_out_set = dataset(~held_out, self._specialist.augmentation()), dataset(held_out, None)
-        classes = self._specialist.truth(table)[~held_out] if options.balance else None
-        self._order = Shuffled(len(train_set), self._seed, classes)
+        train_set, self._order = self._training_data(table, crops, ~held_out)
+        held_out_set, in_order = self._held_out_data(table, crops, held_out)
         self._train_loader, self._held_out_loader = self._accelerator.prepare(
             batches(train_set, self._order, options.batch_size, options.workers),
-            batches(held_out_set, InOrder(len(held_out_set)), options.batch_size, options.workers),
+            batches(held_out_set, in_order, options.batch_size, options.workers),
         )
+
+    def _held_out_data(
+        self, table: pd.DataFrame, crops: CropSet, rows: NDArray[np.bool_]
+    ) -> tuple[CropDataset, InOrder]:
+        """Pictures that choose the best epoch: as they are, but that bare faces alone cannot score masks."""
+        unseen = table[rows].reset_index(drop=True)
+        pictures, order = unseen["picture"].tolist(), InOrder(int(rows.sum()))
+        known, shown = crops.keep(pictures), None
+        classes = by_state(self._specialist.truth, unseen)
+        if self._options.drawn_masks and (table["mask"] == NONE).all() and (classes != classes[0]).any():
+            shown = Shown(unseen, known.index)
+            order = drawn = DrawnStates(shown.drawable)
+            self._truth = classes[drawn.states, np.arange(len(unseen))]
+        targets = self._specialist.targets(table)[rows]
+        window, size = self._specialist.window, self._options.size
+        return CropDataset(known, pictures, targets, window, size, dressing=shown), order
+
+    def _training_data(
+        self, table: pd.DataFrame, crops: CropSet, rows: NDArray[np.bool_]
+    ) -> tuple[CropDataset, Shuffled]:
+        """Pictures to learn from, and in which order; masks are drawn on them where that is asked for."""
+        options, specialist = self._options, self._specialist
+        seen = table[rows].reset_index(drop=True)
+        if "source" not in seen:
+            seen = seen.assign(source="")
+        pictures = seen["picture"].tolist()
+        known = crops.keep(pictures)
+        shown = Shown(seen, known.index)
+        order = Mixed(specialist, seen, shown.drawable, self._seed, Wishes.of(options))
+        train_set = CropDataset(
+            known,
+            pictures,
+            specialist.targets(table)[rows],
+            specialist.window,
+            options.size,
+            specialist.augmentation(),
+            shown if options.drawn_masks else None,
+            by_state(specialist.targets, table)[:, rows],
+        )
+        return train_set, order
 
     def _prepare_network(self) -> None:
         options = self._options

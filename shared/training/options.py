@@ -5,12 +5,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import tyro
+
 from shared.errors import UserError
-from shared.training.choices import DEFAULT_BACKBONE, DeviceName, Precision, Rgb, SchedulerName, ViewsName
+from shared.training.choices import DEFAULT_BACKBONE, DeviceName, ExtraBalance, Precision, Rgb, SchedulerName, ViewsName
 
 # Where the work is done and how fast, but not what comes out of it.
 _WITHOUT_EFFECT = (
     "data",
+    "extra",
     "crops",
     "outputs",
     "only_fold",
@@ -57,6 +60,15 @@ class TrainOptions:
     """Before the head, 0 to below 1."""
     balance: bool = False
     """Draw pictures so that every class of this specialist comes equally often."""
+    extra: tyro.conf.UseAppendAction[tuple[Path, ...]] = ()
+    """A further folder with train.csv and images/, learnt from and never held out; may be given again for more."""
+    extra_draws: float = 1.0
+    """How often an epoch shows a picture of the extra folders in the mean; every one of the base data comes once."""
+    extra_balance: ExtraBalance = "base"
+    """Draw extra persons so that gender, age band and mask are as frequent as in the base data; own: as they come."""
+    drawn_masks: float = 0.5
+    """Share of the masked pictures shown that are the bare one of that person with a mask drawn on it; where all are
+    bare, above 0 draws masks as often as the base data, or else the competition, has them. 0 draws none."""
     ema: float = 0.99
     """Decay of the moving average of the weights that is scored and kept, with warm-up; 0 switches it off."""
     views: ViewsName = "flip"
@@ -92,6 +104,8 @@ class TrainOptions:
             "--lr": (0 < self.lr < math.inf, "above 0", self.lr),
             "--weight-decay": (0 <= self.weight_decay < math.inf, "0 or more", self.weight_decay),
             "--dropout": (0 <= self.dropout < 1, "0 to below 1", self.dropout),
+            "--extra-draws": (0 <= self.extra_draws < math.inf, "0 or more", self.extra_draws),
+            "--drawn-masks": (0 <= self.drawn_masks <= 1, "0 to 1", self.drawn_masks),
             "--ema": (0 <= self.ema < 1, "0 to below 1", self.ema),
             "--workers": (self.workers >= 0, "0 or more", self.workers),
             "--seed": (0 <= self.seed < 2**32, "0 to 4294967295", self.seed),

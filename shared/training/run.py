@@ -23,6 +23,7 @@ from shared.scores.metrics import accuracy, macro_f1
 from shared.specialist import Specialist
 from shared.training.devices import accelerator_for
 from shared.training.ensemble import answer
+from shared.training.extra import summary, with_extra
 from shared.training.fold import FoldTraining
 from shared.training.folders import (
     CHECKPOINT,
@@ -45,10 +46,11 @@ def train(specialist: Specialist, options: TrainOptions) -> None:
     Raises `UserError` where data or crops are missing, or the outputs folder holds a run with other options.
     """
     run = run_folder(options.outputs, specialist.name)
-    table, crops = labelled_crops(options)
+    base, base_crops = labelled_crops(options)
     eval_crops = _eval_crops(options)
-    identity = {"options": options.identity(), "data": _fingerprint(table, crops), "recipe": crops.recipe}
     accelerator = accelerator_for(options.device, options.mixed_precision)
+    table, crops = with_extra(base, base_crops, options, accelerator)
+    identity = {"options": options.identity(), **_data_identity(table, crops)}
     if accelerator.is_main_process:
         _claim(run, identity, options.overwrite)
     accelerator.wait_for_everyone()
@@ -89,6 +91,12 @@ def _eval_crops(options: TrainOptions) -> CropSet | None:
         return None
     pictures = load_evaluation(split_folder(options.data, "eval"), options.skip_bad)["picture"]
     return open_crops(crop_folder(options.crops, options.data, "eval")).keep(pictures)
+
+
+def _data_identity(table: pd.DataFrame, crops: CropSet) -> dict[str, Any]:
+    """What run.json says of the data: its fingerprint, the recipe of its crops, and extra folders where there are."""
+    known = {"data": _fingerprint(table, crops), "recipe": crops.recipe}
+    return {**known, "extra": extra} if (extra := summary(table)) else known
 
 
 def _fingerprint(table: pd.DataFrame, crops: CropSet) -> str:

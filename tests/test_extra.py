@@ -1,0 +1,143 @@
+"""--extra: persons to learn from who are never held out."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from tiny_competition import people, write_train
+from tiny_crops import write_crops
+
+from pipelines.age.years import censored_targets
+from pipelines.gender.specialist import GENDER
+from pipelines.mask.specialist import MASK
+from shared.commands import parse
+from shared.crops import open_crops
+from shared.errors import UserError
+from shared.manifest import load_training
+from shared.records import TABLE
+from shared.runs import read_runs
+from shared.training.devices import accelerator_for
+from shared.training.extra import extra_crop_folder, with_extra
+from shared.training.options import TrainOptions
+from shared.training.run import labelled_crops, train
+
+
+def further_people(count: int, first: str = "x") -> list[dict[str, str]]:
+    return [row | {"id": first + row["id"], "path": first + row["path"]} for row in people(count)]
+
+
+@pytest.fixture(scope="module")
+def options(tmp_path_factory: pytest.TempPathFactory) -> TrainOptions:
+    """12 base persons of seven pictures, and 6 extra ones of one bare picture each; crops of both."""
+    folder = tmp_path_factory.mktemp("extra")
+    write_crops(load_training(write_train(folder / "data/train", people(12))), folder / "crops/train")
+    extra = write_train(folder / "more", further_people(6), ("normal",))
+    write_crops(load_training(extra), folder / "crops/more")
+    return TrainOptions(
+        data=folder / "data",
+        crops=folder / "crops",
+        extra=(extra,),
+        folds=3,
+        only_fold=0,
+        epochs=1,
+        size=32,
+        batch_size=8,
+        backbone="test_efficientnet",
+        pretrained=False,
+        device="cpu",
+        workers=0,
+    )
+
+
+def joined(options: TrainOptions) -> tuple[pd.DataFrame, Any]:
+    return with_extra(*labelled_crops(options), options, accelerator_for("cpu"))
+
+
+def test_extra_persons_are_in_no_fold_and_their_crops_are_read(options: TrainOptions) -> None:
+    table, crops = joined(options)
+    extra = table[table["source"] == "more"]
+    assert extra["picture"].tolist()[0].startswith("more/x000001")
+    assert set(extra["fold"]) == {-1}
+    assert len(table) == len(crops.index) == 12 * 7 + 6
+    own = open_crops(options.crops / "more")
+    first = extra["picture"].iloc[0]
+    assert (crops.read(first) == own.read(first.removeprefix("more/"))).all()
+
+
+def test_a_run_with_extra_persons_holds_out_base_persons_alone_and_says_what_it_used(
+    options: TrainOptions, tmp_path: Path
+) -> None:
+    here = replace(options, outputs=tmp_path / "run")
+    train(GENDER, here)
+    held_out = pd.read_csv(tmp_path / "run/oof.csv")
+    assert not held_out["person"].astype(str).str.startswith("x").any()
+    report = json.loads((tmp_path / "run/run.json").read_text())
+    assert report["extra"] == [{"folder": "more", "persons": 6, "pictures": 6}]
+    row = read_runs(tmp_path / TABLE).iloc[-1]
+    assert "more" in str(row["options"]["extra"])
+    with pytest.raises(UserError, match="the labels, pictures or folds changed"):
+        train(GENDER, replace(here, extra=()))
+
+
+def test_the_mask_specialist_learns_from_bare_faces_alone(options: TrainOptions, tmp_path: Path) -> None:
+    alone = replace(options, data=options.extra[0], crops=options.crops / "more", extra=(), outputs=tmp_path / "run")
+    train(MASK, alone)
+    history = pd.read_csv(tmp_path / "run/fold0/history.csv")
+    # Two held-out faces, each drawn in a state: no epoch is chosen by bare faces alone.
+    assert len(history) == 1
+    assert (tmp_path / "run/oof.csv").exists()
+
+
+def test_a_person_in_both_is_refused(options: TrainOptions, tmp_path: Path) -> None:
+    same = write_train(tmp_path / "same", people(2), ("normal",))
+    write_crops(load_training(same), options.crops / "same")
+    with pytest.raises(UserError, match=r"2 ids .*belong to persons known already.*000001"):
+        joined(replace(options, extra=(same,)))
+
+
+def test_a_person_in_both_under_two_ids_is_known_by_the_file(options: TrainOptions, tmp_path: Path) -> None:
+    twin = write_train(tmp_path / "twin", further_people(2, "y"), ("normal",))
+    write_crops(load_training(twin), options.crops / "twin")
+    index = pd.read_csv(options.crops / "twin/index.csv")
+    index.loc[0, "fingerprint"] = labelled_crops(options)[1].index["fingerprint"].iloc[6]
+    index.to_csv(options.crops / "twin/index.csv", index=False)
+    with pytest.raises(UserError, match=r"1 picture .*the same files.*y000001"):
+        joined(replace(options, extra=(twin,)))
+
+
+def test_folders_of_one_name_are_refused(options: TrainOptions) -> None:
+    with pytest.raises(UserError, match="rename the folder"):
+        joined(replace(options, extra=options.extra * 2))
+
+
+def test_crops_of_another_recipe_are_not_mixed_in(options: TrainOptions, tmp_path: Path) -> None:
+    other = write_train(tmp_path / "uncropped", further_people(2, "z"), ("normal",))
+    with pytest.raises(UserError, match="recipe-of-the-tests"):
+        joined(replace(options, extra=(other,)))
+
+
+def test_crops_lie_where_the_crop_command_puts_them(tmp_path: Path) -> None:
+    whole = tmp_path / "others"
+    split = write_train(whole / "train", people(1), ("normal",))
+    # python shared/crop_faces.py --data others --out crops/others makes crops/others/train.
+    assert extra_crop_folder(Path("crops"), whole) == Path("crops/others/train")
+    assert extra_crop_folder(Path("crops"), split) == Path("crops/others")
+
+
+def test_the_option_may_be_given_more_than_once() -> None:
+    options = parse(TrainOptions(), ["--extra", "one", "--extra", "two"])
+    assert options.extra == (Path("one"), Path("two"))
+
+
+def test_each_source_has_its_own_top_code() -> None:
+    heap = [60.0] * 30 + [float(age) for age in range(20, 60)]
+    spread = [float(age) for age in range(20, 80)]
+    table = pd.DataFrame({"age": heap + spread, "source": [""] * len(heap) + ["x"] * len(spread)})
+    for top_code in ("auto", 60):
+        censored = censored_targets(table, top_code)[:, 1]  # type: ignore[arg-type]
+        assert censored[: len(heap)].sum() == 30
+        assert censored[len(heap) :].sum() == 0
+    assert censored_targets(table, "none")[:, 1].sum() == 0
