@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from drawn_faces import files
@@ -18,7 +19,8 @@ from shared.bundle import Options, main
 from shared.errors import UserError
 from shared.faces.recipe import RECIPE
 from shared.predictor import Predictor
-from shared.predictor.contents import CARD, MANIFEST
+from shared.predictor.contents import CARD, MANIFEST, read_contents
+from shared.predictor.reading import Folder
 
 WEIGHTS = "mask/0/fold0.safetensors"
 
@@ -188,6 +190,31 @@ def test_a_bundle_of_a_later_format_or_another_recipe_says_so(content: dict[str,
     other = changed(content, lambda manifest: manifest["recipe"].update(id="deadbeef"))
     with pytest.raises(UserError, match="wants crops of recipe deadbeef"):
         Predictor.load(packed(tmp_path / "other.zip", other))
+
+
+ODD = (None, True, -1, 0, 1e308, float("inf"), float("nan"), "x", [], {}, [[]], {"a": 1}, 10**400, "../x", [None] * 18)
+
+
+def with_one_value_replaced(value: Any, random: np.random.Generator) -> Any:
+    """The same JSON, but for one of `ODD` somewhere in it."""
+    if isinstance(value, dict) and value and random.random() < 0.8:
+        key = list(value)[random.integers(len(value))]
+        return {**value, key: with_one_value_replaced(value[key], random)}
+    if isinstance(value, list) and value and random.random() < 0.7:
+        at = int(random.integers(len(value)))
+        return [*value[:at], with_one_value_replaced(value[at], random), *value[at + 1 :]]
+    return ODD[random.integers(len(ODD))]
+
+
+def test_whatever_stands_in_a_manifest_it_is_read_or_refused(content: dict[str, bytes], tmp_path: Path) -> None:
+    random, manifest, refused = np.random.default_rng(0), json.loads(content[MANIFEST]), 0
+    for _ in range(300):
+        (tmp_path / MANIFEST).write_text(json.dumps(with_one_value_replaced(manifest, random)))
+        try:
+            read_contents(Folder(tmp_path))
+        except UserError:
+            refused += 1
+    assert refused > 100
 
 
 class Bomb:

@@ -62,7 +62,7 @@ class Archive:
     def _opened(self) -> zipfile.ZipFile:
         try:
             archive = zipfile.ZipFile(self.path)
-        except (zipfile.BadZipFile, OSError, ValueError) as error:
+        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
             raise UserError(f"{self.path} is no bundle: it cannot be read as a zip archive ({error})") from error
         if len(archive.infolist()) > MOST_FILES:
             raise UserError(f"{self.path} is no bundle of face18: it holds more than {MOST_FILES:,} files")
