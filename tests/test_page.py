@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from drawn_faces import encode, portraits
+from drawn_faces import bare, encode, portraits
 from tiny_model import write_model
 
 from shared.predictor import Face, Predictor
@@ -23,6 +23,7 @@ ROOT = Path(__file__).parents[1]
 PATIENCE = 120
 BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 FLAGS = ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--window-size=1280,900")
+CAMERA = ("--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream")
 
 pytestmark = pytest.mark.skipif(not (BROWSER and DRIVER), reason="chromium and chromedriver are not installed")
 
@@ -56,12 +57,16 @@ def page(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """With a camera that sees a drawn face."""
     from selenium import webdriver
+
+    film = tmp_path_factory.mktemp("camera") / "film.mjpeg"
+    film.write_bytes(encode(bare().pixels, quality=95) * 3)
 
     options = webdriver.ChromeOptions()
     options.binary_location = BROWSER
-    for flag in FLAGS:
+    for flag in (*FLAGS, *CAMERA, f"--use-file-for-fake-video-capture={film}"):
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"performance": "ALL"})
     browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
@@ -111,9 +116,9 @@ def without_case(text: str) -> str:
 
 
 def test_the_answers_for_a_group_can_be_read_and_its_faces_chosen(opened: Any, model: Path, tmp_path: Path) -> None:
-    bare = [portrait.pixels for portrait in portraits() if portrait.kind == "normal"]
+    sitters = [portrait.pixels for portrait in portraits() if portrait.kind == "normal"]
     group = tmp_path / "group.png"
-    group.write_bytes(encode(np.concatenate(bare, axis=1), "PNG"))
+    group.write_bytes(encode(np.concatenate(sitters, axis=1), "PNG"))
     (known,) = Predictor.load(model, device="cpu")(group)
     faces = sorted(known.faces, key=lambda face: face.box[0])
     assert len(faces) == 2
@@ -125,7 +130,25 @@ def test_the_answers_for_a_group_can_be_read_and_its_faces_chosen(opened: Any, m
         expected = without_case(words_of(face))
         wait(opened, lambda expected=expected: without_case(told(opened)).startswith(expected))
         assert len(find(opened, "#answer img.heat")) == 3
-    assert find(opened, "#marked img")[0].get_property("naturalWidth") == 768
+    (picture,) = find(opened, "#marked img")
+    assert picture.get_property("naturalWidth") == 768
+    click_left_of_middle(opened, picture)
+    expected = without_case(words_of(faces[0]))
+    wait(opened, lambda: without_case(told(opened)).startswith(expected))
+
+
+def click_left_of_middle(browser: Any, element: Any) -> None:
+    from selenium.webdriver import ActionChains
+
+    ActionChains(browser).move_to_element_with_offset(element, -element.size["width"] // 4, 0).click().perform()
+
+
+def test_a_face_before_the_camera_is_answered(opened: Any) -> None:
+    find(opened, "#photograph button[aria-label='Capture from camera']")[0].click()
+    allow = "//*[@id='photograph']//button[contains(., 'Webcam')]"
+    wait(opened, lambda: opened.find_elements("xpath", allow))[0].click()
+    wait(opened, lambda: find(opened, "#photograph button[aria-label='capture photo']"))[0].click()
+    wait(opened, lambda: find(opened, "#answer .face"))
 
 
 @pytest.mark.parametrize(

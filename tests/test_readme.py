@@ -9,7 +9,7 @@ import pytest
 
 import combine
 from pipelines.age.train import AgeOptions
-from shared import bundle, crop_faces, manifest, predict, runs
+from shared import bundle, crop_faces, manifest, page, predict, runs, serve
 from shared.commands import parse
 from shared.training.ensemble import PredictOptions
 from shared.training.options import TrainOptions
@@ -26,6 +26,8 @@ OPTIONS: dict[str, Any] = {
     "shared.runs": runs.Options(),
     "shared.predict": predict.Options(),
     "shared.bundle": bundle.Options(),
+    "shared.page": page.Options(),
+    "shared.serve": serve.Options(),
     "pipelines.mask.train": TrainOptions(),
     "pipelines.gender.train": TrainOptions(),
     "pipelines.age.train": AgeOptions(),
