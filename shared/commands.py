@@ -12,15 +12,18 @@
     if __name__ == "__main__":
         run(main, Options())
 
-A field is a flag, the text below it its help, and `__post_init__` refuses values that make no sense.
+A field is a flag, the text below it its help, and `__post_init__` refuses values that make no sense. A field
+`config: Path | None` is the name of a file with options.
 """
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 import tyro
 
+from shared.configuration import config_of, flags_of
 from shared.errors import UserError
 
 Options = TypeVar("Options")
@@ -45,8 +48,22 @@ def run(main: Callable[[Options], None], defaults: Options, arguments: list[str]
 def parse(defaults: Options, arguments: list[str] | None = None) -> Options:
     """The options of a command line (`sys.argv` when None); unusable arguments exit with status 2, naming the flag.
 
-    Raises `UserError` where the dataclass itself refuses a value in its `__post_init__`.
+    Where they name a file by `--config`, that takes the place of the defaults (see `shared.configuration`).
+    Raises `UserError` where the dataclass itself refuses a value in its `__post_init__`, or the file is unusable.
     """
+    options = _read(defaults, arguments)
+    file = config_of(options)
+    return options if file is None else _read(_from_file(file, defaults), arguments)
+
+
+def _from_file(file: Path, defaults: Options) -> Options:
+    try:
+        return _read(defaults, flags_of(file, defaults))
+    except SystemExit as stopped:
+        raise UserError(f"--config {file}: a value is not of the kind that its option takes") from stopped
+
+
+def _read(defaults: Options, arguments: list[str] | None) -> Options:
     return tyro.cli(
         type(defaults),
         default=defaults,
