@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from shared import tracking
 from shared.answers.asked import Persons, check_pictures, read_asked
 from shared.answers.fusion import SPECIALISTS
 from shared.answers.held_out import HeldOut, join_held_out
@@ -30,6 +31,7 @@ from shared.records import Record, origin, record, table_of
 from shared.scores.figures import draw_confusion
 from shared.scores.metrics import Counts
 from shared.scores.tables import Report, score_answers
+from shared.tracking import Tracker
 
 OOF = "oof.csv"
 
@@ -76,6 +78,9 @@ class Options:
     figures: Path | None = None
     """A folder to draw confusion matrices in, as PNG."""
 
+    track: Tracker = "none"
+    """Send what lands in runs.csv to a local MLflow store too, mlflow.db beside it."""
+
     skip_bad: bool = False
     """Leave pictures of info.csv out of the submission that are faulty or that a specialist did not answer."""
 
@@ -96,6 +101,7 @@ class Options:
 def main(options: Options) -> None:
     """Everything is read and checked before anything is written: after an error the old submission is as it was."""
     started = time.perf_counter()
+    tracking.check(options.track)
     runs = {task: options.runs(task) for task in SPECIALISTS}
     asked = read_asked(options.data, runs, options.skip_bad, options.out.with_name("rejected.csv"))
     held_out, remark = find_held_out(options)
@@ -193,7 +199,7 @@ def keep_record(options: Options, reports: Sequence[Report], seconds: float) -> 
     folders = [folder for task in SPECIALISTS for folder in options.runs(task)]
     data, recipe = origin(folders)
     entry = Record("fusion", "together", options.out, seconds, scores, asdict(options), data, recipe)
-    record(entry, table_of(folders[0]))
+    record(entry, table_of(folders[0]), options.track)
 
 
 if __name__ == "__main__":

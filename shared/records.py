@@ -21,6 +21,7 @@ from typing import Any
 from shared.errors import UserError
 from shared.peak_memory import Memory, peak_memory
 from shared.provenance import provenance
+from shared.tracking import STORE, Tracker, send
 
 TABLE = "runs.csv"
 
@@ -93,13 +94,16 @@ def origin(runs: Iterable[Path]) -> tuple[str, str]:
     return " ".join(dict.fromkeys(data for data, _ in told)), " ".join(dict.fromkeys(recipe for _, recipe in told))
 
 
-def record(entry: Record, table: Path | None = None) -> None:
-    """Append a row to `table`, or to the one beside `entry.run`.
+def record(entry: Record, table: Path | None = None, tracker: Tracker = "none") -> None:
+    """Append a row to `table`, or to the one beside `entry.run`; send it to the tracker, whose store lies there too.
 
     Results of hours must not be lost for want of a row: a disk that refuses is told on stderr, and that is all.
     """
+    row, table = _row(entry), table or table_of(entry.run)
     try:
-        append(table or table_of(entry.run), entry)
+        _append(table, row)
+        if tracker != "none":
+            send(asdict(row), table.with_name(STORE))
     except UserError as error:
         print(f"warning: this run is not on record: {error}", file=sys.stderr)
 
@@ -124,6 +128,11 @@ def is_recorded(entry: Record, table: Path | None = None) -> bool:
 def append(table: Path, entry: Record) -> str:
     """Append a row, and return its id. Raises `UserError` where the file cannot be written or is another table."""
     row = _row(entry)
+    _append(table, row)
+    return row.id
+
+
+def _append(table: Path, row: _Row) -> None:
     try:
         table.parent.mkdir(parents=True, exist_ok=True)
         with table.open("a+b") as file, _locked(file.fileno()):
@@ -132,7 +141,6 @@ def append(table: Path, entry: Record) -> str:
             os.fsync(file.fileno())
     except OSError as error:
         raise UserError(f"{table} cannot be written ({error.strerror or error})") from error
-    return row.id
 
 
 def _start(table: Path) -> bytes:
