@@ -58,8 +58,8 @@ class Specialist:
     classes: tuple[str, ...]
     """The C classes, as they head the columns of the prediction files."""
     window: Window
-    augmentation: Callable[[], Any]
-    """Makes the albumentations transform for training pictures, uint8 RGB (size, size, 3)."""
+    augmentation: Callable[..., Any]
+    """Makes the albumentations transform for training pictures, uint8 RGB (size, size, 3); takes strengths by name."""
     outputs: int
     """K: how many logits the network gives."""
     truth: Callable[[pd.DataFrame], NDArray[np.int64]]
@@ -94,8 +94,7 @@ def classifier(
     name: str,
     classes: tuple[str, ...],
     window: Window,
-    augmentation: Callable[[], Any],
-    label_smoothing: float,
+    augmentation: Callable[..., Any],
 ) -> Specialist:
     """A specialist that learns the manifest's column `name` by cross-entropy."""
     column = partial(label, column=name)
@@ -107,5 +106,5 @@ def classifier(
         outputs=len(classes),
         truth=column,
         targets=column,
-        loss=partial(torch.nn.functional.cross_entropy, label_smoothing=label_smoothing),
+        loss=torch.nn.functional.cross_entropy,
     )

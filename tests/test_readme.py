@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import combine
-from pipelines.age.train import AgeOptions
+from pipelines.age.options import AgeOptions
 from shared import bundle, crop_faces, manifest, page, predict, runs, serve
 from shared.commands import parse
 from shared.training.ensemble import PredictOptions

@@ -75,9 +75,10 @@ def test_weights_are_only_used_by_their_own_specialist(weights: Path) -> None:
         read_passport(weights).check(weights, GENDER, crops_of("r1"))
 
 
-def test_weights_are_only_used_with_the_window_they_were_trained_on(weights: Path) -> None:
-    with pytest.raises(UserError, match="was trained with window"):
-        read_passport(weights).check(weights, replace(MASK, window=Window(side=0.5)), crops_of("r1"))
+def test_weights_are_used_with_the_window_they_were_trained_on(weights: Path) -> None:
+    today = replace(MASK, window=Window(side=0.5))
+    read_passport(weights).check(weights, today, crops_of("r1"))
+    assert read_passport(weights).window_of(today) == MASK.window
 
 
 def test_weights_are_only_used_on_crops_of_their_recipe(weights: Path) -> None:

@@ -5,6 +5,7 @@ from typing import Literal
 
 from shared.training.options import TrainOptions
 
+AgeLoss = Literal["years", "l1", "bands", "corn"]
 TopCode = int | Literal["auto", "none"]
 
 
@@ -12,5 +13,11 @@ TopCode = int | Literal["auto", "none"]
 class AgeOptions(TrainOptions):
     """Train the age specialist on aligned crops, fold by fold; writes oof.csv, eval.csv, weights and run.json."""
 
+    loss: AgeLoss = "years"
+    """What is learnt: a distribution over years, the age itself by L1, three bands by cross-entropy, or years in order
+    by CORN."""
     top_code: TopCode = "auto"
     """The label that stands for "this old or older"; auto finds it by the heap that it leaves, none knows of none."""
+
+
+DEFAULTS = AgeOptions()

@@ -6,10 +6,10 @@ from shared.training.options import PredictOptions
 
 def main(options: PredictOptions) -> None:
     # Not before the command line is understood: torch takes seconds to load.
-    from pipelines.age.specialist import AGE
+    from pipelines.age.heads import head_of
     from shared.training.ensemble import predict
 
-    predict(AGE, options)
+    predict(head_of(options.outputs), options)
 
 
 if __name__ == "__main__":

@@ -12,5 +12,4 @@ GENDER = classifier(
     # The whole crop: hair and neck say much where a mask hides the rest.
     window=Window(),
     augmentation=partial(augmentation, holes=0.3),
-    label_smoothing=0.05,
 )

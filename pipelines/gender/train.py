@@ -1,5 +1,6 @@
 """Train the gender specialist: `python -m pipelines.gender.train`."""
 
+from pipelines.gender.options import DEFAULTS
 from shared.commands import run
 from shared.training.options import TrainOptions
 
@@ -13,4 +14,4 @@ def main(options: TrainOptions) -> None:
 
 
 if __name__ == "__main__":
-    run(main, TrainOptions())
+    run(main, DEFAULTS)

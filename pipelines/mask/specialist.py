@@ -13,5 +13,4 @@ MASK = classifier(
     window=Window(side=0.72, centre_y=0.62),
     # Light and colour vary more than elsewhere, for masks come in every colour.
     augmentation=partial(augmentation, light=0.3, colour=0.25),
-    label_smoothing=0.05,
 )

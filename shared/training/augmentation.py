@@ -43,7 +43,7 @@ def augmentation(
             A.RandomBrightnessContrast(brightness_limit=light, contrast_limit=light, p=0.7),
             A.HueSaturationValue(hue_shift_limit=90 * colour, sat_shift_limit=255 * colour, val_shift_limit=0, p=0.3),
             A.GaussianBlur(sigma_limit=(0.3, 1.2), blur_limit=0, p=blur),
-            A.GaussNoise(std_range=(0.005, noise), p=0.3),
+            A.GaussNoise(std_range=(min(0.005, noise), noise), p=0.3),
             A.CoarseDropout(
                 num_holes_range=(1, 2), hole_height_range=(0.1, 0.25), hole_width_range=(0.1, 0.25), p=holes
             ),

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from accelerate import Accelerator
+from numpy.typing import NDArray
 
 from shared.answers.predictions import write_predictions
 from shared.crop_faces import make_crops
@@ -65,12 +66,13 @@ def answer(
     for path, passport in zip(weights, passports, strict=True):
         passport.check(path, specialist, crops)
     pictures = crops.index.index.tolist()
-    total = np.zeros((len(pictures), specialist.outputs))
+    parts: list[NDArray[np.float64]] = []
     for path, passport in zip(weights, passports, strict=True):
-        dataset = CropDataset(crops, pictures, np.zeros(len(pictures)), specialist.window, passport.size)
+        window = passport.window_of(specialist)
+        dataset = CropDataset(crops, pictures, np.zeros(len(pictures)), window, passport.size)
         loader = accelerator.prepare(batches(dataset, InOrder(len(dataset)), batch_size, workers))
         # `prepare` would make it ready for training, and load fsdp, sympy and their kin for that.
         network = load_weights(path).to(accelerator.device)
         label = f"{specialist.name} {path.parent.name}"
-        total += predict_distribution(specialist, network, loader, VIEWS[views], accelerator, label)
-    return pd.concat([pd.Series(pictures, name="picture"), specialist.columns(total / len(weights))], axis="columns")
+        parts.append(predict_distribution(specialist, network, loader, VIEWS[views], accelerator, label))
+    return pd.concat([pd.Series(pictures, name="picture"), specialist.columns(np.mean(parts, axis=0))], axis="columns")

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from shared.training.folders import CHECKPOINT, WEIGHTS
 from shared.training.network import Network
 from shared.training.options import TrainOptions
 from shared.training.prediction import predict_distribution
+from shared.training.regularisation import mixed
 from shared.training.sampling import NONE, DrawnStates, Mixed, Wishes, by_state
 from shared.training.schedules import Schedule
 from shared.training.views import PLAIN
@@ -48,6 +50,15 @@ class Epoch:
     seconds: float
 
 
+AfterEpoch = Callable[[int, Epoch], None]
+"""Told of every epoch of a fold once it is kept; what it raises stops the training there."""
+
+
+def go_on(fold: int, epoch: Epoch) -> None:
+    """For trainings that nobody watches."""
+    del fold, epoch
+
+
 class FoldTraining:
     """One network, trained on the pictures of the other folds and scored on those of its own."""
 
@@ -60,6 +71,7 @@ class FoldTraining:
         fold: int,
         folder: Path,
         accelerator: Accelerator,
+        after_epoch: AfterEpoch = go_on,
     ):
         """`table` is the manifest with a column `fold`. Raises `UserError` where a person is in two folds."""
         check_folds(table["person"], table["fold"])
@@ -67,7 +79,9 @@ class FoldTraining:
         self._specialist = specialist
         self._options = options
         self._seed = (options.seed * options.folds + fold) % 2**32
+        self._fold = fold
         self._folder = folder
+        self._after_epoch = after_epoch
         self._accelerator = accelerator
         self._truth = specialist.truth(table)[held_out]
         self._passport = Passport.of(specialist, options.backbone, options.size, crops.recipe)
@@ -164,6 +178,7 @@ class FoldTraining:
             while len(self._history) < self._options.epochs:
                 self._history.append(self._one_epoch(bar))
                 self._keep()
+                self._after_epoch(self._fold, self._history[-1])
         return self._history
 
     def _one_epoch(self, bar: "tqdm[Any]") -> Epoch:
@@ -194,9 +209,10 @@ class FoldTraining:
 
     def train_step(self, pictures: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Learn from one batch on `device`; gives its loss."""
+        seen, loss_of = mixed(pictures, self._specialist.loss, self._options.mixup)
         with self._accelerator.autocast():
-            logits = self._network(pictures)
-        loss = self._specialist.loss(logits.float(), targets)
+            logits = self._network(seen)
+        loss = loss_of(logits.float(), targets)
         self._accelerator.backward(loss)
         self._optimizer.step()
         self._optimizer.zero_grad()

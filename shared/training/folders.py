@@ -6,7 +6,10 @@ outputs/TASK/eval.csv       answers for the eval pictures, averaged over those f
 outputs/TASK/fold0/         weights.safetensors, history.csv, oof.csv; resume.pt while it is trained
 """
 
+import json
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from shared.manifest import split_folder
 
@@ -32,3 +35,10 @@ def finished_folds(run: Path) -> dict[int, Path]:
     """Fold number -> folder of the folds that are trained to the end; their oof.csv is written last."""
     folders = {int(folder.name.removeprefix("fold")): folder for folder in run.glob("fold[0-9]*") if folder.is_dir()}
     return {fold: folders[fold] for fold in sorted(folders) if (folders[fold] / OOF).exists()}
+
+
+def trained_with(run: Path, option: str) -> Any:
+    """What a run's run.json says of an option of its training; None where it says nothing."""
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        return json.loads((run / RUN).read_text(encoding="utf-8"))["options"][option]
+    return None

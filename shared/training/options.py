@@ -8,21 +8,13 @@ from typing import Any
 import tyro
 
 from shared.errors import UserError
+from shared.tracking import Tracker
 from shared.training.choices import DEFAULT_BACKBONE, DeviceName, ExtraBalance, Precision, Rgb, SchedulerName, ViewsName
 
 # Where the work is done and how fast, but not what comes out of it.
 _WITHOUT_EFFECT = (
-    "data",
-    "extra",
-    "crops",
-    "outputs",
-    "only_fold",
-    "device",
-    "workers",
-    "fixes",
-    "group_duplicates",
-    "skip_bad",
-    "overwrite",
+    *("data", "extra", "crops", "outputs", "config", "fixes", "group_duplicates", "skip_bad", "overwrite"),
+    *("only_fold", "answer_eval", "device", "workers", "track"),
 )
 
 
@@ -36,6 +28,8 @@ class TrainOptions:
     """What shared/crop_faces.py made of it."""
     outputs: Path | None = None
     """Where the results go; outputs/TASK when left out."""
+    config: Path | None = None
+    """A TOML file of options, such as a tuning leaves; the command line wins over it."""
     folds: int = 5
     """The persons are split into this many parts; each fold holds one of them out."""
     only_fold: int | None = None
@@ -58,6 +52,16 @@ class TrainOptions:
     """Start from ImageNet weights; --no-pretrained from random ones."""
     dropout: float = 0.2
     """Before the head, 0 to below 1."""
+    label_smoothing: float = 0.0
+    """Share of every label that is spread evenly over all outputs, 0 to below 1."""
+    mixup: float = 0.0
+    """Lay every training picture over another, in proportions drawn from Beta(MIXUP, MIXUP); 0 mixes nothing."""
+    window: tuple[float, float, float] | None = None
+    """The square of the crop that is looked at: side, centre x and y, as shares of the crop; else the specialist's."""
+    noise: float | None = None
+    """Largest standard deviation of noise on training pictures, as a share of the range; else the specialist's."""
+    holes: float | None = None
+    """How often holes are cut into training pictures, 0 to 1; else the specialist's."""
     balance: bool = False
     """Draw pictures so that every class of this specialist comes equally often."""
     extra: tyro.conf.UseAppendAction[tuple[Path, ...]] = ()
@@ -77,6 +81,8 @@ class TrainOptions:
     """RGB mean, 0 to 1, that pictures are normalised with; the backbone's own when left out."""
     std: Rgb | None = None
     """RGB standard deviation, 0 to 1, likewise."""
+    answer_eval: bool = True
+    """Answer for the eval pictures too, where the data has any."""
     mixed_precision: Precision = "no"
     """Half precision where the device is faster with it."""
     device: DeviceName = "auto"
@@ -89,6 +95,8 @@ class TrainOptions:
     """Label corrections (id, picture, field, value), such as shared/fixes/boostcamp.csv."""
     group_duplicates: Path | None = None
     """Keep persons under two ids in one fold: pairs of them (id, other), as shared.label_audit writes."""
+    track: Tracker = "none"
+    """Send what lands in runs.csv to a local MLflow store too, mlflow.db beside it."""
     skip_bad: bool = False
     """Leave rows of train.csv and info.csv out that cannot be used, and list them in rejected.csv."""
     overwrite: bool = False
@@ -106,6 +114,10 @@ class TrainOptions:
             "--dropout": (0 <= self.dropout < 1, "0 to below 1", self.dropout),
             "--extra-draws": (0 <= self.extra_draws < math.inf, "0 or more", self.extra_draws),
             "--drawn-masks": (0 <= self.drawn_masks <= 1, "0 to 1", self.drawn_masks),
+            "--label-smoothing": (0 <= self.label_smoothing < 1, "0 to below 1", self.label_smoothing),
+            "--mixup": (0 <= self.mixup < math.inf, "0 or more", self.mixup),
+            "--noise": (self.noise is None or 0 <= self.noise <= 1, "0 to 1", self.noise),
+            "--holes": (self.holes is None or 0 <= self.holes <= 1, "0 to 1", self.holes),
             "--ema": (0 <= self.ema < 1, "0 to below 1", self.ema),
             "--workers": (self.workers >= 0, "0 or more", self.workers),
             "--seed": (0 <= self.seed < 2**32, "0 to 4294967295", self.seed),

@@ -1,14 +1,14 @@
 """What travels in the header of trained weights. Imports neither torch nor anything heavy."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from shared.errors import UserError
 
 if TYPE_CHECKING:
-    from shared.crops import CropSet
+    from shared.crops import CropSet, Window
     from shared.specialist import Specialist
 
 HEADER = "face18"
@@ -48,14 +48,21 @@ class Passport:
         )
 
     def check(self, path: Path, specialist: "Specialist", crops: "CropSet") -> None:
-        """Raises `UserError` unless these weights are of this specialist as it is now, and for crops of this recipe."""
+        """Raises `UserError` unless these weights are of this specialist as it is now, and for crops of this recipe.
+
+        The window is that of the weights, see `window_of`: options may have changed it.
+        """
         wanted = Passport.of(specialist, self.backbone, self.size, self.recipe)
-        for name, value in asdict(self).items():
+        for name, value in asdict(replace(self, window=wanted.window)).items():
             if value != getattr(wanted, name):
                 raise UserError(
                     f"{path} was trained with {name} {value}, this is {getattr(wanted, name)}: train it again"
                 )
         self.check_recipe(path, crops.recipe, f"those in {crops.folder}")
+
+    def window_of(self, specialist: "Specialist") -> "Window":
+        """What of the crop these weights were trained on."""
+        return replace(specialist.window, **self.window)
 
     def check_recipe(self, path: Path, recipe: str, crops: str) -> None:
         """Raises `UserError` unless these weights were trained on crops of this recipe; `crops` says which have it."""

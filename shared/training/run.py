@@ -3,13 +3,14 @@
 import hashlib
 import json
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from accelerate import Accelerator
 
+from shared import tracking
 from shared.answers.predictions import read_held_out, write_predictions
 from shared.atomic import replacing, write_text
 from shared.competition.same_person import read_pairs
@@ -21,10 +22,11 @@ from shared.provenance import provenance
 from shared.records import Record, is_recorded, record
 from shared.scores.metrics import accuracy, macro_f1
 from shared.specialist import Specialist
+from shared.training.adjusted import adjusted
 from shared.training.devices import accelerator_for
 from shared.training.ensemble import answer
 from shared.training.extra import summary, with_extra
-from shared.training.fold import FoldTraining
+from shared.training.fold import AfterEpoch, FoldTraining, go_on
 from shared.training.folders import (
     CHECKPOINT,
     EVAL,
@@ -40,11 +42,24 @@ from shared.training.folders import (
 from shared.training.options import TrainOptions
 
 
-def train(specialist: Specialist, options: TrainOptions) -> None:
+@dataclass(frozen=True)
+class Purpose:
+    """What a training is for, where it is part of something larger."""
+
+    kind: str = "training"
+    """What its row in the table of runs is called."""
+    records: Path | None = None
+    """The table of runs; the one beside the outputs folder when None."""
+    after_epoch: AfterEpoch = go_on
+
+
+def train(specialist: Specialist, options: TrainOptions, purpose: Purpose = Purpose()) -> None:
     """Train the folds that are not trained yet, then answer for held-out and eval pictures.
 
     Raises `UserError` where data or crops are missing, or the outputs folder holds a run with other options.
     """
+    tracking.check(options.track)
+    specialist = adjusted(specialist, options)
     run = run_folder(options.outputs, specialist.name)
     base, base_crops = labelled_crops(options)
     eval_crops = _eval_crops(options)
@@ -57,12 +72,12 @@ def train(specialist: Specialist, options: TrainOptions) -> None:
     already = finished_folds(run)
     if accelerator.is_main_process:
         for fold in already:
-            _record(specialist, options, identity, table, fold, late=True)
+            _record(specialist, options, identity, table, purpose, fold, late=True)
     for fold in range(options.folds) if options.only_fold is None else (options.only_fold,):
         if fold not in already:
-            _train_fold(specialist, options, table, crops, fold, fold_folder(run, fold), accelerator)
+            _train_fold(specialist, options, table, crops, fold, run, accelerator, purpose.after_epoch)
             if accelerator.is_main_process:
-                _record(specialist, options, identity, table, fold)
+                _record(specialist, options, identity, table, purpose, fold)
             accelerator.wait_for_everyone()
     weights = [folder / WEIGHTS for folder in finished_folds(run).values()]
     if eval_crops is not None:
@@ -71,7 +86,7 @@ def train(specialist: Specialist, options: TrainOptions) -> None:
         _collect(specialist, run, table)
         if eval_crops is not None:
             write_predictions(run / EVAL, answers)
-        _record(specialist, options, identity, table, late=finished_folds(run) == already)
+        _record(specialist, options, identity, table, purpose, late=finished_folds(run) == already)
 
 
 def labelled_crops(options: TrainOptions) -> tuple[pd.DataFrame, CropSet]:
@@ -86,8 +101,8 @@ def labelled_crops(options: TrainOptions) -> tuple[pd.DataFrame, CropSet]:
 
 
 def _eval_crops(options: TrainOptions) -> CropSet | None:
-    """The crops of the eval pictures, if the data has any; asked for before hours are spent on training."""
-    if "eval" not in split_folders(options.data):
+    """The crops of the eval pictures, if there are any to answer; asked for before hours are spent on training."""
+    if not options.answer_eval or "eval" not in split_folders(options.data):
         return None
     pictures = load_evaluation(split_folder(options.data, "eval"), options.skip_bad)["picture"]
     return open_crops(crop_folder(options.crops, options.data, "eval")).keep(pictures)
@@ -154,11 +169,13 @@ def _train_fold(
     table: pd.DataFrame,
     crops: CropSet,
     fold: int,
-    folder: Path,
+    run: Path,
     accelerator: Accelerator,
+    after_epoch: AfterEpoch,
 ) -> None:
     """Train one fold, then let its best network answer for the pictures it has not seen."""
-    history = FoldTraining(specialist, options, table, crops, fold, folder, accelerator).run()
+    folder = fold_folder(run, fold)
+    history = FoldTraining(specialist, options, table, crops, fold, folder, accelerator, after_epoch).run()
     accelerator.wait_for_everyone()
     held_out = table[table["fold"] == fold].reset_index(drop=True)
     answers = _answer(specialist, [folder / WEIGHTS], crops.keep(held_out["picture"]), options, accelerator)
@@ -197,6 +214,7 @@ def _record(
     options: TrainOptions,
     identity: dict[str, Any],
     table: pd.DataFrame,
+    purpose: Purpose,
     fold: int | None = None,
     late: bool = False,
 ) -> None:
@@ -209,7 +227,7 @@ def _record(
     answers = pd.concat([read_held_out(folder / OOF, specialist.classes) for folder in folders])
     seconds = sum(pd.read_csv(folder / HISTORY)["seconds"].sum() for folder in folders)
     entry = Record(
-        kind="training" if fold is None else "fold",
+        kind=purpose.kind if fold is None else "fold",
         task=specialist.name,
         run=run,
         seconds=seconds,
@@ -221,8 +239,8 @@ def _record(
         seed=options.seed,
         late=late,
     )
-    if not (late and is_recorded(entry)):
-        record(entry)
+    if not (late and is_recorded(entry, purpose.records)):
+        record(entry, purpose.records, options.track)
 
 
 def _scores(specialist: Specialist, answers: pd.DataFrame, table: pd.DataFrame) -> dict[str, float]:

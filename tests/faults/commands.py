@@ -7,11 +7,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from pipelines.gender.options import DEFAULTS
 from pipelines.gender.specialist import GENDER
 from shared.answers.predictions import read_predictions
 from shared.training.options import TrainOptions
@@ -30,7 +31,8 @@ class Place:
 
     def options(self, run: Path) -> TrainOptions:
         """A training of some seconds."""
-        return TrainOptions(
+        return replace(
+            DEFAULTS,
             data=self.folder / "data",
             crops=self.folder / "crops",
             outputs=run,

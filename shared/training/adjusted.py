@@ -1,0 +1,32 @@
+"""A specialist as the options of its training change it."""
+
+from dataclasses import replace
+from functools import partial
+
+from shared.errors import UserError
+from shared.specialist import Specialist, softmax
+from shared.training.options import TrainOptions
+from shared.training.regularisation import smoothed
+
+
+def adjusted(specialist: Specialist, options: TrainOptions) -> Specialist:
+    """With the window, the strengths of the augmentation and the smoothed labels that the options ask for.
+
+    Raises `UserError` where the window reaches beyond the crop, or labels to smooth are not those of a softmax.
+    """
+    if options.label_smoothing and specialist.distribution is not softmax:
+        raise UserError(
+            f"--label-smoothing does not go with this head of the {specialist.name} specialist: set it to 0"
+        )
+    strengths = {"noise": options.noise, "holes": options.holes}
+    given = {name: value for name, value in strengths.items() if value is not None}
+    window = dict(zip(("side", "centre_x", "centre_y"), options.window or (), strict=False))
+    try:
+        return replace(
+            specialist,
+            window=replace(specialist.window, **window),
+            augmentation=partial(specialist.augmentation, **given) if given else specialist.augmentation,
+            loss=smoothed(specialist.loss, options.label_smoothing),
+        )
+    except ValueError as error:
+        raise UserError(f"--window: {error}") from None
