@@ -31,7 +31,7 @@ class Record:
     """What a row tells; time, commit and the like are added when it is written."""
 
     kind: str
-    """fold, training, fusion or trial."""
+    """fold, training, fusion, trial or score."""
     task: str
     """The specialist; "together" for a fusion."""
     run: Path

@@ -37,7 +37,7 @@ class Options:
     """In the leaderboard: this specialist alone, or "together" for fusions."""
 
     kind: str | None = None
-    """In the leaderboard: fold, training, fusion or trial alone; without it, all but folds."""
+    """In the leaderboard: fold, training, fusion, trial or score alone; without it, all but folds."""
 
     sort: str = "macro_f1"
     """In the leaderboard: the score that the best are told by, the largest first; one in years, the smallest."""

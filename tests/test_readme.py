@@ -11,6 +11,7 @@ import combine
 from pipelines.age.options import AgeOptions
 from shared import bundle, crop_faces, manifest, page, predict, runs, serve
 from shared.commands import parse
+from shared.experiments.options import AblateOptions, TuneOptions
 from shared.training.ensemble import PredictOptions
 from shared.training.options import TrainOptions
 
@@ -32,6 +33,8 @@ OPTIONS: dict[str, Any] = {
     "pipelines.gender.train": TrainOptions(),
     "pipelines.age.train": AgeOptions(),
     "pipelines.age.predict": PredictOptions(),
+    "pipelines.age.ablate": AblateOptions(AgeOptions()),
+    "pipelines.age.tune": TuneOptions(AgeOptions()),
     "combine.py": combine.Options(),
 }
 
@@ -41,11 +44,17 @@ def test_there_are_commands_to_check() -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_command_of_the_readme_exists_and_takes_its_options(command: str) -> None:
+def test_a_command_of_the_readme_exists_and_takes_its_options(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     _, *words = shlex.split(command.replace("\n", " "))
     program, *flags = words[1:] if words[0] == "-m" else words
     file = ROOT / (program if program.endswith(".py") else program.replace(".", "/") + ".py")
     assert file.is_file(), f"{file} is not there"
+    monkeypatch.chdir(tmp_path)
+    for config in [Path(word) for word in flags if word.endswith(".toml")]:
+        config.parent.mkdir(parents=True)
+        config.write_text("")
     if program in OPTIONS:
         parse(OPTIONS[program], flags)
 

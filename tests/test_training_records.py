@@ -80,7 +80,7 @@ def test_the_row_of_a_run_that_was_killed_just_before_it_is_added_by_the_next(
 ) -> None:
     options = quick_options(tmp_path)
 
-    def deadly(entry: Record) -> None:
+    def deadly(entry: Record, *_: object) -> None:
         if (entry.kind, entry.fold) == lost:
             raise KeyboardInterrupt
         record(entry)

@@ -1,0 +1,125 @@
+"""A single change to a baseline, as people write it: `backbone=resnet18 pretrained=false`.
+
+Every option of a training can be changed. Besides:
+
+    crop=whole, crop=centre   pictures without a detector: all of it, or the middle of it, squeezed into the square
+    average=3                 the networks of so many folds answer together; told on the eval pictures, see --truth
+    views=all                 how a trained network is asked, so it is not trained again
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, cast, get_args
+
+from shared.commands import parse
+from shared.configuration import as_flags
+from shared.errors import UserError
+from shared.experiments.plain_crops import Cut
+from shared.training.options import TrainOptions
+
+CropName = Literal["aligned", "whole", "centre"]
+
+WHOLE_WINDOW = (1.0, 0.5, 0.5)
+"""Side and centre: where there is no alignment, a specialist's own window shows nothing in particular."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """Options and their new values, as text."""
+
+    name: str
+    """As it was written."""
+    values: dict[str, str]
+
+    @classmethod
+    def of(cls, text: str) -> "Change":
+        """Raises `UserError` unless the text is OPTION=VALUE, or several of them with blanks between."""
+        values: dict[str, str] = {}
+        for word in text.split():
+            option, equals, value = word.partition("=")
+            if not (option and equals and value):
+                raise UserError(f"--change {text!r}: {word!r} is not OPTION=VALUE")
+            values[option.removeprefix("--").replace("-", "_")] = value
+        if not values:
+            raise UserError("--change is empty: write OPTION=VALUE")
+        return cls(text, values)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A training, and how its networks are asked."""
+
+    name: str
+    options: TrainOptions
+    """Of the training; `outputs` is still that of the whole experiment."""
+    views: str
+    """Test-time views of its answers."""
+    average: int | None = None
+    """The networks of so many folds answer together for the eval pictures; None: each for the persons it holds out."""
+    crop: Cut | None = None
+    """Crops that are made without a detector; None for the aligned ones."""
+
+    def same_as(self, other: "Variant") -> bool:
+        """Whether it is nothing but another name."""
+        mine, theirs = ((each.options.identity(), each.views, each.average, each.crop) for each in (self, other))
+        return mine == theirs
+
+
+def baseline(options: TrainOptions) -> Variant:
+    """What changes are measured against."""
+    return Variant("baseline", options, options.views)
+
+
+def varied(change: Change, start: Variant) -> Variant:
+    """The baseline with one change. Raises `UserError` where there is no such option, or no such value of it."""
+    values: dict[str, Any] = dict(change.values)
+    variant = replace(start, name=change.name)
+    if "views" in values:
+        # Parsed for its check alone: the training keeps the baseline's, so that it is the same training.
+        variant = replace(variant, views=_changed(start.options, {"views": values.pop("views")}, change).views)
+    if "average" in values:
+        variant = replace(variant, average=_average(values.pop("average"), start.options, change))
+    if (crop := values.pop("crop", "aligned")) != "aligned":
+        if crop not in get_args(Cut):
+            raise UserError(f"--change {change.name!r}: crop is one of {', '.join(get_args(CropName))}")
+        variant = replace(variant, crop=cast("Cut", crop))
+        values.setdefault("window", ",".join(map(str, WHOLE_WINDOW)))
+    return replace(variant, options=_changed(start.options, values, change)) if values else variant
+
+
+def _average(value: str, options: TrainOptions, change: Change) -> int:
+    if value not in map(str, range(1, options.folds + 1)):
+        raise UserError(f"--change {change.name!r}: average is 1 to {options.folds}, the number of folds")
+    return int(value)
+
+
+def _changed(options: TrainOptions, values: dict[str, str], change: Change) -> TrainOptions:
+    source = f"--change {change.name!r}"
+    for name in ("outputs", "folds", "only_fold", "data", "answer_eval"):
+        if name in values:
+            raise UserError(f"{source}: {name} is that of the whole experiment: give it as --{name.replace('_', '-')}")
+    flags = as_flags({name: _typed(value) for name, value in values.items()}, options, source)
+    try:
+        # Without its file of options, which would win over what the command line changed in the baseline.
+        return replace(parse(replace(options, config=None), flags), config=options.config)
+    except SystemExit as stopped:
+        raise UserError(f"{source}: the value is not of the kind that the option takes") from stopped
+
+
+def _typed(value: str) -> bool | str | list[str]:
+    if value in ("true", "false"):
+        return value == "true"
+    return value.split(",") if "," in value else value
+
+
+def folds_of(variant: Variant) -> tuple[int, ...]:
+    """The folds that have to be trained."""
+    options = variant.options
+    if variant.average is not None:
+        return tuple(range(variant.average))
+    return tuple(range(options.folds)) if options.only_fold is None else (options.only_fold,)
+
+
+def crops_of(variant: Variant, root: Path) -> Path:
+    """Where its crops are, or have to be made below the experiment's folder."""
+    return variant.options.crops if variant.crop is None else root / "crops" / variant.crop

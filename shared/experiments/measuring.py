@@ -1,0 +1,150 @@
+"""Train a variant where that is not done yet, and collect what its networks say of persons they have not seen."""
+
+import hashlib
+import json
+import re
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+import pandas as pd
+
+from shared.answers.predictions import read_held_out, read_predictions, write_predictions
+from shared.atomic import write_text
+from shared.competition.solution import read_solution
+from shared.crops import CropSet, open_crops
+from shared.errors import UserError
+from shared.experiments.changes import Variant, crops_of, folds_of
+from shared.experiments.comparing import Answered, scores_of
+from shared.experiments.plain_crops import plain_crops
+from shared.labels import decode_class
+from shared.manifest import load_training, split_folder
+from shared.records import Record, origin, record
+from shared.specialist import Specialist
+from shared.training.choices import ViewsName
+from shared.training.devices import accelerator_for
+from shared.training.ensemble import answer
+from shared.training.folders import HISTORY, OOF, WEIGHTS, crop_folder, fold_folder
+from shared.training.options import TrainOptions
+from shared.training.run import Purpose, labelled_crops, train
+
+SpecialistOf = Callable[[Any], Specialist]
+"""The specialist that options ask for."""
+
+
+@dataclass(frozen=True)
+class Laboratory:
+    """Where variants of one task are measured."""
+
+    specialist_of: SpecialistOf
+    root: Path
+    """A folder of runs, one for every training."""
+    records: Path
+    """The table of runs."""
+    truth: Path | None = None
+    """The true classes of the eval pictures."""
+
+    def measure(self, variant: Variant) -> Answered:
+        """What the variant says; nothing that is there already is trained or asked again.
+
+        Raises `UserError` where it cannot be trained as it is.
+        """
+        options = replace(variant.options, crops=crops_of(variant, self.root), answer_eval=False)
+        options = replace(options, outputs=_folder(variant, self.root))
+        if variant.crop is not None:
+            pictures = load_training(split_folder(options.data, "train"), options.fixes, options.skip_bad)
+            plain_crops(pictures, crop_folder(options.crops, options.data, "train"), variant.crop)
+        specialist = self.specialist_of(options)
+        for fold in folds_of(variant):
+            train(specialist, replace(options, only_fold=fold), Purpose(records=self.records))
+        before = _asked(options)
+        measure = self._on_eval if variant.average is not None else _on_held_out
+        answered = measure(specialist, options, variant)
+        if _asked(options) != before:
+            self._record(options, variant, answered)
+        return answered
+
+    def _record(self, options: TrainOptions, variant: Variant, answered: Answered) -> None:
+        """A row of what was asked anew; trainings leave theirs by themselves."""
+        told = {**asdict(options), "views": variant.views, "average": variant.average}
+        data, recipe = origin([_run(options)])
+        name, scores = answered.specialist.name, scores_of(answered)
+        entry = Record("score", name, _run(options), answered.seconds, scores, told, data, recipe, seed=options.seed)
+        record(entry, self.records, options.track)
+
+    def _on_eval(self, specialist: Specialist, options: TrainOptions, variant: Variant) -> Answered:
+        if self.truth is None:
+            raise UserError(
+                f"{variant.name}: networks that answer together have each seen persons that the others hold out; "
+                "to measure them on eval pictures name their true classes with --truth"
+            )
+        crops = open_crops(crop_folder(options.crops, options.data, "eval"))
+        run, folds = _run(options), folds_of(variant)
+        file = run / f"eval-{variant.views}-{len(folds)}.csv"
+        weights = [fold_folder(run, fold) / WEIGHTS for fold in folds]
+        seconds = _answer(specialist, weights, crops, variant, options, file)
+        labels = _labels_of(self.truth)
+        answers = read_predictions(file, specialist.classes)
+        known = pd.DataFrame({"person": labels["person"], "truth": specialist.truth(labels)})
+        return Answered(specialist, known.join(answers, how="inner"), labels, seconds)
+
+
+def _folder(variant: Variant, root: Path) -> Path:
+    """Told by what is trained alone: other names for it, folds, and ways to ask the same networks share a folder."""
+    options = variant.options.identity()
+    code = hashlib.sha256(json.dumps([options, variant.crop], sort_keys=True).encode()).hexdigest()[:8]
+    trained = " ".join(word for word in variant.name.split() if not word.startswith(("views=", "average=")))
+    name = re.sub(r"[^0-9a-zA-Z_.=,-]+", "-", trained or "baseline")[:60]
+    return next(root.glob(f"*-{code}"), root / f"{name}-{code}")
+
+
+def _asked(options: TrainOptions) -> set[Path]:
+    """The answers that there are besides those of its training."""
+    return {*_run(options).rglob("oof-*.csv"), *_run(options).glob("eval-*.csv")}
+
+
+def _run(options: TrainOptions) -> Path:
+    return cast("Path", options.outputs)
+
+
+def _on_held_out(specialist: Specialist, options: TrainOptions, variant: Variant) -> Answered:
+    table, crops = labelled_crops(options)
+    run, parts, seconds = _run(options), [], 0.0
+    for fold in folds_of(variant):
+        folder = fold_folder(run, fold)
+        part = read_held_out(folder / OOF, specialist.classes)
+        if variant.views == options.views:
+            seconds += pd.read_csv(folder / HISTORY)["seconds"].sum()
+        else:
+            file = folder / f"oof-{variant.views}.csv"
+            seconds += _answer(specialist, [folder / WEIGHTS], crops.keep(part.index), variant, options, file)
+            part = part[["person", "truth"]].join(read_predictions(file, specialist.classes))
+        parts.append(part)
+    return Answered(specialist, pd.concat(parts), table.set_index("picture"), seconds)
+
+
+def _answer(
+    specialist: Specialist, weights: list[Path], crops: CropSet, variant: Variant, options: TrainOptions, file: Path
+) -> float:
+    """Let networks answer into a file where it is missing; the seconds that it took, now or then."""
+    took = file.with_suffix(".json")
+    if not (file.exists() and took.exists()):
+        started = time.perf_counter()
+        accelerator = accelerator_for(options.device, options.mixed_precision)
+        views = cast("ViewsName", variant.views)
+        answers = answer(specialist, weights, crops, views, options.batch_size, options.workers, accelerator)
+        write_predictions(file, answers)
+        write_text(took, json.dumps({"seconds": round(time.perf_counter() - started, 1)}))
+    return float(json.loads(took.read_text(encoding="utf-8"))["seconds"])
+
+
+def _labels_of(truth: Path) -> pd.DataFrame:
+    """Mask, gender and age of the eval pictures, and who they show."""
+    solution = read_solution(truth)
+    missing = [column for column in ("person", "age") if column not in solution]
+    if missing:
+        raise UserError(f"{truth} has no column {missing[0]}: it is needed to score by person, and years")
+    attributes = pd.DataFrame([decode_class(number) for number in solution["truth"]], index=solution.index)
+    return attributes[["mask", "gender"]].assign(age=solution["age"], person=solution["person"])

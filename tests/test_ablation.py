@@ -1,0 +1,128 @@
+"""One change at a time, on a training of seconds."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+from tiny_training import FLAGS, write_data
+
+from pipelines.age.ablate import CHANGES
+from pipelines.age.heads import specialist
+from pipelines.age.options import AgeOptions
+from pipelines.gender.ablate import CHANGES as GENDER_CHANGES
+from pipelines.mask.ablate import CHANGES as MASK_CHANGES
+from shared.crops import open_crops
+from shared.experiments import measuring
+from shared.experiments.ablation import ablate
+from shared.experiments.changes import Change, baseline, varied
+from shared.experiments.options import AblateOptions, screening
+from shared.experiments.plain_crops import plain_crops
+from shared.runs import read_runs
+from shared.training.options import TrainOptions
+
+LIST = ("loss=bands", "crop=centre", "views=plain", "average=2", "backbone=no_such_net")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """The network is so small that threads would only wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> AblateOptions:
+    """An ablation that has been run."""
+    folder = tmp_path_factory.mktemp("ablation")
+    write_data(folder)
+    truth = pd.read_csv(folder / "data/eval_solution.csv")
+    truth.assign(person=truth["age"]).to_csv(folder / "data/eval_solution.csv", index=False)
+    train = AgeOptions(
+        data=folder / "data",
+        crops=folder / "crops",
+        outputs=folder / "outputs/age-ablation",
+        **FLAGS,  # type: ignore[arg-type]
+    )
+    options = AblateOptions(train, truth=folder / "data/eval_solution.csv")
+    ablate(specialist, LIST, options)
+    return options
+
+
+def root(options: AblateOptions) -> Path:
+    assert options.train.outputs is not None
+    return options.train.outputs
+
+
+def test_every_change_has_a_line_beside_the_baseline(measured: AblateOptions) -> None:
+    table = pd.read_csv(root(measured) / "ablation.csv").set_index("change")
+    assert [*table.index] == ["baseline", *LIST]
+    told = table.drop(["baseline", "backbone=no_such_net"])
+    assert (told["macro_f1_low"] <= told["macro_f1_difference"]).all()
+    assert (told["macro_f1_difference"] <= told["macro_f1_high"]).all()
+    held_out = told.drop("average=2")
+    expected = table.loc["baseline", "macro_f1"] + held_out["macro_f1_difference"]
+    assert held_out["macro_f1"].to_numpy() == pytest.approx(expected.to_numpy(), abs=1e-5)
+
+
+def test_a_change_that_cannot_be_trained_is_told_and_stops_no_other(measured: AblateOptions) -> None:
+    table = pd.read_csv(root(measured) / "ablation.csv").set_index("change")
+    assert "timm knows no such model" in table.loc["backbone=no_such_net", "remark"]
+
+
+def test_its_trainings_and_scores_are_on_record(measured: AblateOptions) -> None:
+    rows = read_runs(root(measured).parent / "runs.csv")
+    asked = [(row["views"], row["average"]) for row in rows[rows["kind"] == "score"]["options"]]
+    assert asked == [("plain", None), ("flip", 1), ("flip", 2)]
+    # Baseline (and its second fold for the average of two), bands, centre crop.
+    assert len(rows[rows["kind"] == "fold"]) == 4
+
+
+def test_what_was_measured_is_not_trained_or_asked_again(
+    measured: AblateOptions, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = (root(measured) / "ablation.csv").read_text().splitlines()
+    rows = len(read_runs(root(measured).parent / "runs.csv"))
+    monkeypatch.setattr("shared.training.run.FoldTraining", None)
+    monkeypatch.setattr(measuring, "answer", None)
+    ablate(specialist, LIST[:-1], measured)
+    assert (root(measured) / "ablation.csv").read_text().splitlines() == before[:-1]
+    assert len(read_runs(root(measured).parent / "runs.csv")) == rows
+    assert "| `loss=bands` |" in capsys.readouterr().out
+
+
+def test_the_table_is_drawn(measured: AblateOptions) -> None:
+    with Image.open(root(measured) / "ablation.png") as picture:
+        assert picture.width > 800
+
+
+def test_changes_of_the_command_line_take_the_place_of_the_list(measured: AblateOptions) -> None:
+    ablate(specialist, LIST, replace(measured, change=("loss=bands",)))
+    assert len(pd.read_csv(root(measured) / "ablation.csv")) == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "defaults"),
+    [(CHANGES, AgeOptions()), (GENDER_CHANGES, TrainOptions()), (MASK_CHANGES, TrainOptions())],
+)
+def test_the_lists_that_come_with_the_tasks_can_be_measured(changes: tuple[str, ...], defaults: TrainOptions) -> None:
+    start = baseline(screening(defaults))
+    assert len({varied(Change.of(text), start).name for text in changes}) == len(changes) > 25
+
+
+def test_the_middle_of_a_picture_is_that_of_the_competitions_baseline(tmp_path: Path) -> None:
+    picture = Image.new("RGB", (384, 512), (255, 0, 0))
+    picture.paste((0, 0, 255), (64, 96, 320, 416))
+    picture.save(tmp_path / "a.png")
+    table = pd.DataFrame({"picture": ["a"], "path": [str(tmp_path / "a.png")]})
+    centre = plain_crops(table, tmp_path / "centre", "centre").read("a")
+    assert centre.reshape(-1, 3).min(0)[2] > 200
+    whole = plain_crops(table, tmp_path / "whole", "whole").read("a")
+    assert whole[128, 10, 0] > 200
+    assert whole[128, 128, 2] > 200
+    assert open_crops(tmp_path / "centre").recipe != open_crops(tmp_path / "whole").recipe

@@ -1,0 +1,76 @@
+"""What a change says, and what comes of it."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pipelines.age.options import AgeOptions
+from shared.errors import UserError
+from shared.experiments.changes import Change, Variant, baseline, crops_of, folds_of, varied
+from shared.training.options import TrainOptions
+
+START = baseline(AgeOptions(only_fold=0))
+
+
+def after(text: str, start: Variant = START) -> Variant:
+    return varied(Change.of(text), start)
+
+
+def test_a_change_alters_its_options_and_no_other() -> None:
+    changed = after("loss=corn lr=0.002 balance=true window=0.8,0.5,0.5")
+    assert changed.options == replace(  # type: ignore[type-var]
+        START.options, loss="corn", lr=0.002, balance=True, window=(0.8, 0.5, 0.5)
+    )
+    assert after("pretrained=false").options.pretrained is False
+
+
+def test_a_file_of_options_does_not_win_over_what_the_command_line_changed(tmp_path: Path) -> None:
+    (tmp_path / "best.toml").write_text("lr = 0.5\n")
+    start = baseline(AgeOptions(config=tmp_path / "best.toml", lr=0.1))
+    assert after("dropout=0", start).options == replace(start.options, dropout=0.0)
+
+
+def test_how_networks_are_asked_changes_nothing_of_their_training() -> None:
+    changed = after("views=all")
+    assert changed.options == START.options
+    assert changed.views == "all"
+    assert not changed.same_as(START)
+
+
+def test_another_name_for_the_baseline_is_known_as_such() -> None:
+    assert after("views=flip").same_as(START)
+    assert after("dropout=0.2").same_as(START)
+
+
+def test_crops_without_a_detector_are_seen_whole(tmp_path: Path) -> None:
+    changed = after("crop=whole")
+    assert changed.options.window == (1.0, 0.5, 0.5)
+    assert crops_of(changed, tmp_path) == tmp_path / "crops/whole"
+    assert crops_of(START, tmp_path) == START.options.crops
+    assert after("crop=aligned").same_as(START)
+
+
+def test_networks_that_answer_together_are_of_the_first_folds() -> None:
+    assert folds_of(after("average=3")) == (0, 1, 2)
+    assert folds_of(START) == (0,)
+    assert folds_of(baseline(TrainOptions(folds=3))) == (0, 1, 2)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "--change is empty"),
+        ("lr", r"--change 'lr': 'lr' is not OPTION=VALUE"),
+        ("los=corn", r"--change 'los=corn': there is no option los; near it: loss"),
+        ("loss=best", "not of the kind"),
+        ("views=most", "not of the kind"),
+        ("crop=round", "crop is one of aligned, whole, centre"),
+        ("average=9", "average is 1 to 5"),
+        ("folds=3", r"folds is that of the whole experiment: give it as --folds"),
+        ("dropout=2", "--dropout must be"),
+    ],
+)
+def test_a_change_that_makes_no_sense_is_refused(text: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        after(text)

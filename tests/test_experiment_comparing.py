@@ -1,0 +1,75 @@
+"""Differences and their intervals, against scikit-learn on every draw."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import f1_score, mean_absolute_error
+
+from pipelines.age.specialist import AGE
+from pipelines.age.years import YEARS
+from shared.decisions.persons import draw_persons
+from shared.experiments.comparing import Answered, compared, scores_of
+from shared.labels import age_band
+
+PEOPLE, PICTURES = 14, 3
+
+
+def answered(seed: int, error: float) -> Answered:
+    """Ages of 14 persons, three pictures each, guessed with normal errors."""
+    people = np.random.default_rng(0)
+    ages = np.repeat(people.integers(18, 75, PEOPLE), PICTURES).astype(float)
+    names = [f"p{number // PICTURES}" for number in range(len(ages))]
+    pictures = pd.Index([f"{name}/{number}.jpg" for number, name in enumerate(names)], name="picture")
+    guesses = (ages + np.random.default_rng(seed).normal(0, error, len(ages))).clip(0, YEARS - 1).round().astype(int)
+    columns = AGE.columns(np.eye(YEARS)[guesses]).set_index(pictures)
+    known = pd.DataFrame({"person": names, "truth": [age_band(age) for age in ages]}, index=pictures)
+    return Answered(AGE, known.join(columns), pd.DataFrame({"age": ages}, index=pictures), 1.0)
+
+
+def test_scores_are_those_of_scikit_learn() -> None:
+    one = answered(1, 9)
+    chosen = one.answers[list(AGE.classes)].to_numpy().argmax(1)
+    scores = scores_of(one)
+    assert scores["macro_f1"] == pytest.approx(f1_score(one.answers["truth"], chosen, average="macro"))
+    assert scores["mae_years"] == pytest.approx(mean_absolute_error(one.labels["age"], one.answers["age"]))
+
+
+def test_intervals_are_quantiles_over_draws_of_whole_persons_that_both_sides_share() -> None:
+    before, after = answered(1, 9), answered(2, 6)
+    difference = compared(before, after)
+    persons = before.answers["person"].to_numpy()
+    names = np.unique(persons)
+    truth, ages = before.answers["truth"].to_numpy(), before.labels["age"].to_numpy()
+    gains: dict[str, list[float]] = {"macro_f1": [], "mae_years": []}
+    for weights in draw_persons(PEOPLE):
+        rows = np.concatenate(
+            [
+                np.flatnonzero(persons == name)
+                for name, times in zip(names, weights, strict=True)
+                for _ in range(int(times))
+            ]
+        )
+        f1, years = [], []
+        for each in (before, after):
+            chosen = each.answers[list(AGE.classes)].to_numpy().argmax(1)[rows]
+            f1.append(f1_score(truth[rows], chosen, labels=range(3), average="macro", zero_division=0))
+            years.append(mean_absolute_error(ages[rows], each.answers["age"].to_numpy()[rows]))
+        gains["macro_f1"].append(f1[1] - f1[0])
+        gains["mae_years"].append(years[1] - years[0])
+    for name, drawn in gains.items():
+        low, high = np.quantile(drawn, [0.025, 0.975])
+        assert difference.gains[name].low == pytest.approx(low, abs=1e-9)
+        assert difference.gains[name].high == pytest.approx(high, abs=1e-9)
+    assert difference.gains["mae_years"].value < 0
+
+
+def test_a_change_is_compared_on_the_pictures_that_both_answer() -> None:
+    before, after = answered(1, 9), answered(2, 6)
+    fewer = Answered(AGE, after.answers.iloc[::-1].iloc[: 9 * PICTURES], after.labels, 1.0)
+    assert compared(before, fewer).scores == pytest.approx(scores_of(fewer))
+
+
+def test_the_same_answers_differ_by_nothing() -> None:
+    one = answered(1, 9)
+    for gain in compared(one, one).gains.values():
+        assert tuple(gain) == (0, 0, 0)

@@ -1,0 +1,154 @@
+"""Options found by trial: a study that workers share, and what comes of it."""
+
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+import torch
+from optuna.trial import FixedTrial, TrialState
+from tiny_training import FLAGS, write_data
+
+from pipelines.age.options import DEFAULTS as AGE_DEFAULTS
+from pipelines.age.tune import space as age_space
+from pipelines.gender.options import DEFAULTS
+from pipelines.gender.specialist import GENDER
+from pipelines.gender.tune import space as gender_space
+from pipelines.mask.tune import space as mask_space
+from shared.commands import parse
+from shared.errors import UserError
+from shared.experiments.options import TuneOptions
+from shared.experiments.study import finished, open_study, running, sign
+from shared.experiments.tuning import summary, tune
+from shared.runs import read_runs
+from shared.training.options import TrainOptions
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """The network is so small that threads would only wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def space(trial: Any) -> dict[str, Any]:
+    return {"lr": trial.suggest_float("lr", 1e-4, 1e-2, log=True), "balance": trial.suggest_categorical("b", [True])}
+
+
+@pytest.fixture(scope="module")
+def options(tmp_path_factory: pytest.TempPathFactory) -> TuneOptions:
+    folder = tmp_path_factory.mktemp("tuning")
+    write_data(folder)
+    train = replace(DEFAULTS, data=folder / "data", crops=folder / "crops", **FLAGS)  # type: ignore[arg-type]
+    return TuneOptions(replace(train, epochs=2, outputs=folder / "outputs/gender-tuning"), trials=2)
+
+
+def study_of(options: TuneOptions) -> optuna.Study:
+    assert options.train.outputs is not None
+    return optuna.load_study(study_name="gender", storage=f"sqlite:///{options.train.outputs / 'study.db'}")
+
+
+def test_trials_are_on_record_and_the_best_options_train_by_their_file(options: TuneOptions) -> None:
+    tune(lambda _: GENDER, space, options)
+    assert options.train.outputs is not None
+    study = study_of(options)
+    rows = read_runs(options.train.outputs.parent / "runs.csv").query("kind == 'trial'")
+    assert sorted(row["options"]["lr"] for _, row in rows.iterrows()) == sorted(t.params["lr"] for t in study.trials)
+    best = options.train.outputs / "best.toml"
+    taken = parse(TrainOptions(), ["--config", str(best)])
+    assert taken.lr == study.best_params["lr"]
+    assert taken.balance is True
+    assert taken.label_smoothing == DEFAULTS.label_smoothing
+    assert (taken.epochs, taken.size) == (TrainOptions().epochs, TrainOptions().size)
+
+    # A second call adds what is missing, and no more.
+    tune(lambda _: GENDER, space, replace(options, trials=3))
+    tune(lambda _: GENDER, space, replace(options, trials=3))
+    assert len(finished(study_of(options))) == 3
+
+
+def test_other_trials_do_not_join_a_study(tmp_path: Path) -> None:
+    open_study(tmp_path / "study.db", "gender", {"size": 96}, prune=True)
+    with pytest.raises(UserError, match=r"study.db holds trials .*--size was 96, now 112"):
+        open_study(tmp_path / "study.db", "gender", {"size": 112}, prune=True)
+
+
+def test_a_file_that_is_no_study_is_named(tmp_path: Path) -> None:
+    (tmp_path / "study.db").write_text("no database, but long enough to be taken for something else")
+    with pytest.raises(UserError, match=r"study.db cannot be opened as a study"):
+        open_study(tmp_path / "study.db", "gender", {}, prune=True)
+
+
+def test_a_trial_that_falls_behind_is_given_up_and_its_folder_removed(
+    options: TuneOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = replace(options, train=replace(options.train, outputs=tmp_path / "outputs/t"), trials=1)
+    monkeypatch.setattr(optuna.Trial, "should_prune", lambda _: True)
+    tune(lambda _: GENDER, space, here)
+    trial = study_of(here).trials[0]
+    assert trial.state == TrialState.PRUNED
+    assert [*trial.intermediate_values] == [0]
+    row = read_runs(tmp_path / "outputs/runs.csv").iloc[-1]
+    assert (row["kind"], row["scores"]["pruned_after"]) == ("trial", 1)
+    assert not [*(tmp_path / "outputs/t").glob("trial-*")]
+    assert "given up after 1 epoch" in summary(study_of(here))
+
+
+def test_a_trial_that_is_interrupted_is_put_back_and_goes_on(
+    options: TuneOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = replace(options, train=replace(options.train, outputs=tmp_path / "outputs/t"), trials=1)
+
+    def interrupt(_: optuna.Trial) -> bool:
+        raise KeyboardInterrupt
+
+    prune = optuna.Trial.should_prune
+    monkeypatch.setattr(optuna.Trial, "should_prune", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        tune(lambda _: GENDER, space, here)
+    monkeypatch.setattr(optuna.Trial, "should_prune", prune)
+    assert [*(tmp_path / "outputs/t").glob("trial-*/fold0/resume.pt")]
+    tune(lambda _: GENDER, space, here)
+    stopped, again = study_of(here).trials
+    assert (stopped.state, again.state) == (TrialState.FAIL, TrialState.COMPLETE)
+    assert stopped.params == again.params
+    assert [*again.intermediate_values] == [1], "the first epoch was trained twice"
+
+
+def test_the_trial_of_a_killed_worker_is_put_back(tmp_path: Path) -> None:
+    study = open_study(tmp_path / "study.db", "gender", {}, prune=True)
+    trial = study.ask()
+    lr = trial.suggest_float("lr", 0.0, 1.0)
+    sign(trial, {})
+    gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
+    assert len(running(open_study(tmp_path / "study.db", "gender", {}, prune=True))) == 1, "its worker is alive"
+    worker = f"{trial.user_attrs['worker'].rpartition(' ')[0]} {gone.stdout.strip()}"
+    trial.set_user_attr("worker", worker)
+    again = open_study(tmp_path / "study.db", "gender", {}, prune=True)
+    assert not running(again)
+    assert again.ask().suggest_float("lr", 0.0, 1.0) == lr
+
+
+def test_the_study_is_one_sqlite_file(tmp_path: Path) -> None:
+    open_study(tmp_path / "study.db", "gender", {}, prune=True)
+    with sqlite3.connect(tmp_path / "study.db") as database:
+        assert database.execute("select study_name from studies").fetchall() == [("gender",)]
+    database.close()
+
+
+@pytest.mark.parametrize(
+    ("space_of", "defaults", "side"),
+    [(mask_space, DEFAULTS, 0.7), (gender_space, DEFAULTS, 1.0), (age_space, AGE_DEFAULTS, 0.8)],
+)
+def test_a_search_space_suggests_options_that_there_are(space_of: Any, defaults: TrainOptions, side: float) -> None:
+    numbers = {"lr": 1e-3, "weight_decay": 0.01, "dropout": 0.1, "label_smoothing": 0.1, "noise": 0.05, "holes": 0.1}
+    choices = {"mixup": 0.2, "balance": True, "ema": 0.99, "scheduler": "cosine"}
+    chosen = space_of(FixedTrial({"side": side, **numbers, **choices}))
+    assert replace(defaults, **chosen).window[0] == side  # type: ignore[index]
