@@ -96,6 +96,15 @@ def bootstrap_gain(truth: Ints, before: Ints, after: Ints, persons: Ints, classe
     return Interval(float(value.item()), *(float(end) for end in np.quantile(drawn, [0.025, 0.975])))
 
 
+def bootstrap_score(truth: Ints, answers: Ints, persons: Ints, classes: int) -> Interval:
+    """Macro F1 of answers (N,), with its interval over drawn persons."""
+    counts = count_by_person(truth, answers, persons, classes)
+    people = len(counts.support)
+    drawn = weighted_macro_f1(draw_persons(people), counts)
+    value = weighted_macro_f1(np.ones((1, people)), counts).item()
+    return Interval(float(value), *(float(end) for end in np.quantile(drawn, [0.025, 0.975])))
+
+
 def average_persons(answers: Answers, persons: pd.Series) -> dict[str, pd.DataFrame]:
     """Answers in which the numbers of gender and age are the mean over all pictures of a person.
 

@@ -1,0 +1,171 @@
+"""Three specialists beside one model: same data, folds, backbone and epochs, scored on persons never seen.
+
+    python benchmarks/against_single_model.py --data ../shared/data/faces --only-fold 0
+    python benchmarks/against_single_model.py --data ../shared/data/faces --only b d e
+
+a   the competition's own baseline: centre crop of 320 x 256 resized to 128 x 96, one model over 18 classes
+b   one model over 18 classes on our aligned crops
+c   one backbone with three heads on our aligned crops
+d   three specialists, the most probable class
+e   the same with temperatures, tuned age thresholds and class weights for macro F1, learnt on held-out persons
+
+Every part keeps what it trained and answered in its folder below --out, and is not run again. Options of a training
+(--epochs, --size, --backbone, --extra, ...) are those of all parts alike; what a task ships as its own stays its own.
+"""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from single_model_report import Line, report
+from single_models import PLAIN, SINGLE, THREE_HEADS
+
+from pipelines.age import options as age_options
+from pipelines.age.heads import specialist as age_specialist
+from pipelines.gender import options as gender_options
+from pipelines.gender.specialist import GENDER
+from pipelines.mask import options as mask_options
+from pipelines.mask.specialist import MASK
+from shared import crop_faces
+from shared.answers.fusion import SPECIALISTS, fuse, most_probable
+from shared.answers.held_out import join_held_out
+from shared.answers.predictions import read_predictions, write_predictions
+from shared.atomic import write_text
+from shared.commands import run
+from shared.crops import open_crops
+from shared.decisions.settle import settle
+from shared.errors import UserError
+from shared.experiments.plain_crops import plain_crops
+from shared.manifest import load_pictures, split_folders
+from shared.specialist import Specialist
+from shared.training.devices import accelerator_for
+from shared.training.ensemble import answer
+from shared.training.folders import EVAL, OOF, WEIGHTS, crop_folder, finished_folds
+from shared.training.options import TrainOptions
+from shared.training.run import train
+
+Part = Literal["a", "b", "c", "d", "e"]
+
+TOOK = "took.json"
+
+
+@dataclass(frozen=True)
+class Options:
+    """Train and score one model and three specialists side by side."""
+
+    train: TrainOptions = field(default_factory=lambda: TrainOptions(data=Path("../shared/data/faces"), epochs=6))
+    """Of all trainings alike."""
+    out: Path = Path("outputs/against_single_model")
+    """Where crops, runs and tables go."""
+    only: tuple[Part, ...] = ("a", "b", "c", "d", "e")
+    """These parts alone."""
+
+    def __post_init__(self) -> None:
+        if not self.only:
+            raise UserError("--only names no part")
+
+
+@dataclass(frozen=True)
+class Model:
+    """Something that is trained."""
+
+    specialist: Callable[[Any], Specialist]
+    defaults: TrainOptions
+    aligned: bool = True
+    """Whether it sees aligned crops, or the middle of the picture."""
+
+
+MODELS = {
+    "a": Model(lambda _: PLAIN, TrainOptions(views="plain"), aligned=False),
+    "b": Model(lambda _: SINGLE, TrainOptions(label_smoothing=gender_options.DEFAULTS.label_smoothing)),
+    "c": Model(lambda _: THREE_HEADS, TrainOptions()),
+    "mask": Model(lambda _: MASK, mask_options.DEFAULTS),
+    "gender": Model(lambda _: GENDER, gender_options.DEFAULTS),
+    "age": Model(age_specialist, age_options.DEFAULTS),
+}
+"""By the folder of their runs; a is asked for one view alone, as its authors do, the others as trainings are."""
+
+
+def main(options: Options) -> None:
+    data = options.train.data
+    truth = data / "eval_solution.csv"
+    if not truth.is_file():
+        raise UserError(f"{truth} is missing: this benchmark needs a data set whose eval truth is known (--data)")
+    make_crops(data, options.out)
+    lines = [line for part in options.only for line in [_line(part, options)]]
+    text = report(lines, truth)
+    write_text(options.out / "table.md", text + "\n")
+    print(f"\n{text}\n\nwrote {options.out / 'table.md'}")
+
+
+def make_crops(data: Path, out: Path) -> None:
+    """Aligned ones as users make them, and the middle of every picture."""
+    crop_faces.main(crop_faces.Options(data, out / "crops"))
+    for split, folder in split_folders(data).items():
+        plain_crops(load_pictures(folder), out / "centre" / split, "centre")
+
+
+def _line(part: Part, options: Options) -> Line:
+    """What a part answers for the eval pictures, and what that took."""
+    names = [part] if part in MODELS else list(SPECIALISTS)
+    took = {name: _run(name, MODELS[name], options) for name in names}
+    total = {key: sum(times[key] for times in took.values()) for key in ("training", "answering")}
+    shown = max(times["shown"] for times in took.values())
+    if part in MODELS:
+        answers = read_predictions(options.out / part / EVAL, PLAIN.classes)
+        decided = answers[list(PLAIN.classes)].to_numpy().argmax(axis=1)
+        ages = answers.get("age")
+    else:
+        asked = {name: read_predictions(options.out / name / EVAL, SPECIALISTS[name]) for name in names}
+        decided = most_probable(fuse(asked)) if part == "d" else _decided(asked, options.out)
+        answers = asked["age"]
+        ages = answers.get("age")
+    return Line(part, answers.index, decided, ages, total["training"], total["answering"], shown)
+
+
+def _decided(asked: dict[str, Any], out: Path) -> Any:
+    """By what was learnt on held-out persons; eval truth is not within reach."""
+    held_out = join_held_out({name: [out / name / OOF] for name in SPECIALISTS})
+    return settle(held_out, asked, "f1", "tuned", calibrate=True).decide(asked)
+
+
+def _run(name: str, model: Model, options: Options) -> dict[str, float]:
+    """Train a model and let it answer, unless that is done: seconds of both, and how many pictures it was shown."""
+    folder = options.out / name
+    crops = options.out / ("crops" if model.aligned else "centre")
+    chosen = replace(_merged(options.train, model.defaults), outputs=folder, crops=crops, answer_eval=False)
+    specialist = model.specialist(chosen)
+    train(specialist, chosen)
+    known = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    folds = finished_folds(folder)
+    shown = chosen.epochs * (chosen.folds - 1) * known["scores"]["held out"]["pictures"]
+    kept = folder / TOOK
+    if not (kept.exists() and json.loads(kept.read_text())["folds"] == len(folds)):
+        seconds = _answer(specialist, [path / WEIGHTS for path in folds.values()], chosen, folder / EVAL)
+        write_text(kept, json.dumps({"folds": len(folds), "answering": seconds}))
+    took = json.loads(kept.read_text(encoding="utf-8"))
+    return {"training": sum(known["seconds"].values()), "answering": took["answering"], "shown": shown}
+
+
+def _answer(specialist: Specialist, weights: Sequence[Path], options: TrainOptions, out: Path) -> float:
+    crops = open_crops(crop_folder(options.crops, options.data, "eval"))
+    accelerator = accelerator_for(options.device, options.mixed_precision)
+    started = time.perf_counter()
+    answers = answer(specialist, weights, crops, options.views, options.batch_size, options.workers, accelerator)
+    seconds = time.perf_counter() - started
+    write_predictions(out, answers)
+    return seconds
+
+
+def _merged(asked: TrainOptions, own: TrainOptions) -> TrainOptions:
+    """A model's own defaults with what the command line says otherwise than trainings by themselves."""
+    plain = TrainOptions()
+    told = {each.name: getattr(asked, each.name) for each in fields(TrainOptions)}
+    return replace(own, **{name: value for name, value in told.items() if value != getattr(plain, name)})
+
+
+if __name__ == "__main__":
+    run(main, Options())

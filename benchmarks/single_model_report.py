@@ -1,0 +1,105 @@
+"""The tables of `against_single_model.py`: scores with intervals over persons, by mask state, and (e) beside (b)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from shared.competition.solution import read_solution
+from shared.decisions.persons import bootstrap_gain, bootstrap_score, number_persons
+from shared.errors import UserError
+from shared.labels import CLASS_COUNT, MASKS, decode_class
+from shared.scores.metrics import accuracy, macro_f1
+
+TASKS = {"mask": 3, "gender": 2, "age": 3}
+"""Classes of each, in the order in which they make up one of the 18."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """What one part answers for N pictures, and what it took."""
+
+    part: str
+    pictures: pd.Index
+    decided: NDArray[np.int64]
+    """The class, 0-17, of each."""
+    ages: pd.Series | None
+    """In years, where it tells them."""
+    training: float
+    """Seconds."""
+    answering: float
+    """Seconds, from crops to answers, all folds and views."""
+    shown: float
+    """Pictures that were learnt from, epoch by epoch, in each of its trainings."""
+
+
+def report(lines: Sequence[Line], truth: Path) -> str:
+    """Markdown. Raises `UserError` where the truth does not tell persons and ages."""
+    solution = read_solution(truth)
+    for column in ("person", "age"):
+        if column not in solution:
+            raise UserError(f"{truth} has no column {column}: scores are told by person, and in years")
+    parts = [_scores(lines, solution), _by_mask(lines, solution), _gain(lines, solution)]
+    return "\n\n".join(filter(None, parts))
+
+
+def _scores(lines: Sequence[Line], solution: pd.DataFrame) -> str:
+    head = ["", "macro F1 of 18 [95 %]", "accuracy", *TASKS, "age off by, years"]
+    rows = [[*head, "training s", "pictures/s", "answering s", "pictures/s"]]
+    for line in lines:
+        known = solution.loc[line.pictures]
+        truth, persons = known["truth"].to_numpy(), number_persons(known["person"])
+        score = bootstrap_score(truth, line.decided, persons, CLASS_COUNT)
+        right, said = _attributes(truth), _attributes(line.decided)
+        tasks = [f"{macro_f1(right[:, n], said[:, n], count):.3f}" for n, count in enumerate(TASKS.values())]
+        speed = [f"{line.shown / line.training:.0f}", f"{line.answering:.0f}", f"{len(known) / line.answering:.0f}"]
+        interval = f"{score.value:.3f} [{score.low:.3f}, {score.high:.3f}]"
+        years = _years(line, known)
+        rows.append(
+            [line.part, interval, f"{accuracy(truth, line.decided):.3f}", *tasks, years, f"{line.training:.0f}", *speed]
+        )
+    return _markdown(rows)
+
+
+def _by_mask(lines: Sequence[Line], solution: pd.DataFrame) -> str:
+    """Of the six cells of gender and age band among pictures of each mask state, and ages."""
+    rows = [["gender and age band, by mask state", *(f"{state}{what}" for state in MASKS for what in ("", ", years"))]]
+    for line in lines:
+        known = solution.loc[line.pictures]
+        truth, cells = known["truth"].to_numpy(), []
+        for state in range(len(MASKS)):
+            here = truth // 6 == state
+            part = Line(**{**vars(line), "pictures": line.pictures[here]})
+            cells += [f"{macro_f1(truth[here] % 6, line.decided[here] % 6, 6):.3f}" if here.any() else "-"]
+            cells += [_years(part, known[here])]
+        rows.append([line.part, *cells])
+    return _markdown(rows)
+
+
+def _gain(lines: Sequence[Line], solution: pd.DataFrame) -> str:
+    by_part = {line.part: line for line in lines}
+    if not {"b", "e"} <= set(by_part):
+        return ""
+    known = solution.loc[by_part["b"].pictures]
+    after = pd.Series(by_part["e"].decided, by_part["e"].pictures).loc[known.index].to_numpy()
+    persons = number_persons(known["person"])
+    gain = bootstrap_gain(known["truth"].to_numpy(), by_part["b"].decided, after, persons, CLASS_COUNT)
+    return f"(e) - (b): {gain}, macro F1 of the 18 classes, 95 % interval over {persons.max() + 1:,} persons"
+
+
+def _years(line: Line, known: pd.DataFrame) -> str:
+    if line.ages is None or known.empty:
+        return "-"
+    return f"{(known['age'] - line.ages.loc[known.index]).abs().mean():.1f}"
+
+
+def _attributes(numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.array([decode_class(number) for number in numbers])
+
+
+def _markdown(rows: list[list[str]]) -> str:
+    rows.insert(1, ["---"] * len(rows[0]))
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)

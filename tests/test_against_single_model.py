@@ -1,0 +1,95 @@
+"""The benchmark that sets three specialists beside one model, on a training of seconds."""
+
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from tiny_training import FLAGS, write_data
+from torch.nn.functional import cross_entropy
+
+from pipelines.age.years import age_loss
+from shared.labels import decode_class
+from shared.training.options import TrainOptions
+
+sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
+
+import against_single_model as benchmark
+import single_models
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """The network is so small that threads would only wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def test_the_plain_baseline_sees_the_middle_in_its_own_proportions() -> None:
+    square = np.zeros((256, 256, 3), np.uint8)
+    square[:, 128:] = 200
+    seen = single_models.PLAIN.window.cut(square, 112)
+    assert seen.shape == (128, 96, 3)
+    assert (seen[:, 48:] == 200).all()
+
+
+def test_classes_are_those_of_the_competition() -> None:
+    table = pd.DataFrame({"mask": [0, 1, 2], "gender": [0, 1, 1], "age": [20, 30, 60]})
+    assert [tuple(decode_class(number)) for number in single_models.eighteen(table)] == [
+        (0, 0, 0),
+        (1, 1, 1),
+        (2, 1, 2),
+    ]
+
+
+def test_three_heads_learn_what_the_three_specialists_learn() -> None:
+    torch.manual_seed(0)
+    logits = torch.randn(4, single_models.THREE_HEADS.outputs)
+    table = pd.DataFrame({"mask": [0, 1, 2, 0], "gender": [0, 1, 1, 0], "age": [20, 30, 60, 44]})
+    targets = torch.tensor(single_models.heads_targets(table))
+    expected = cross_entropy(logits[:, :3], torch.tensor([0, 1, 2, 0]))
+    expected += cross_entropy(logits[:, 3:5], torch.tensor([0, 1, 1, 0])) + age_loss(logits[:, 5:], targets[:, 2:])
+    assert single_models.heads_loss(logits, targets).item() == pytest.approx(expected.item())
+    distribution = single_models.heads_distribution(logits).double().numpy()
+    answers = single_models.THREE_HEADS.columns(distribution)
+    assert answers[list(single_models.CLASSES)].sum(axis=1).to_numpy() == pytest.approx(np.ones(4), abs=1e-5)
+    assert answers["age"].between(0, 100).all()
+
+
+def test_options_of_the_command_line_win_over_what_a_task_ships() -> None:
+    own = TrainOptions(label_smoothing=0.05, lr=0.003)
+    assert benchmark._merged(TrainOptions(epochs=2), own) == replace(own, epochs=2)
+    assert benchmark._merged(TrainOptions(lr=0.1), own).lr == 0.1
+
+
+def test_all_parts_are_scored_side_by_side_and_nothing_is_done_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_data(tmp_path)
+    truth = pd.read_csv(tmp_path / "data/eval_solution.csv")
+    truth.assign(person=truth["age"]).to_csv(tmp_path / "data/eval_solution.csv", index=False)
+    out = tmp_path / "out"
+    out.mkdir()
+    for crops in ("crops", "centre"):
+        (out / crops).symlink_to(tmp_path / "crops")
+    monkeypatch.setattr(benchmark, "make_crops", lambda *_: None)
+    options = benchmark.Options(TrainOptions(data=tmp_path / "data", **FLAGS), out)  # type: ignore[arg-type]
+    benchmark.main(options)
+    table = (out / "table.md").read_text()
+    assert [line.split("|")[1].strip() for line in table.splitlines() if line.startswith("| ")].count("e") == 2
+    assert "(e) - (b): " in table
+
+    monkeypatch.setattr("shared.training.run.FoldTraining", None)
+    monkeypatch.setattr(benchmark, "answer", None)
+    benchmark.main(replace(options, only=("e", "a")))
+    assert "| e | " in capsys.readouterr().out
+    shorter = (out / "table.md").read_text()
+    assert [line for line in table.splitlines() if line.startswith(("| a |", "| e |"))][:1] == [
+        line for line in shorter.splitlines() if line.startswith("| a |")
+    ][:1]
