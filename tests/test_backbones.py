@@ -5,7 +5,13 @@ import torch
 from sklearn.datasets import load_sample_image
 
 from shared.errors import UserError
-from shared.training.backbones import DEFAULT_BACKBONE, _packaged_weights, create_backbone, load_in_order
+from shared.training.backbones import (
+    DEFAULT_BACKBONE,
+    WEIGHT_PACKAGES,
+    _packaged_weights,
+    create_backbone,
+    load_in_order,
+)
 from shared.training.network import Network
 
 DAISY, PALACE = 985, 698
@@ -19,18 +25,32 @@ def imagenet_model() -> torch.nn.Module:
     return model.eval()
 
 
-@pytest.mark.parametrize(("picture", "expected"), [("flower.jpg", DAISY), ("china.jpg", PALACE)])
-def test_the_packaged_weights_know_what_is_in_a_picture(
-    imagenet_model: torch.nn.Module, picture: str, expected: int
-) -> None:
+def seen(backbone: torch.nn.Module, name: str, picture: str) -> int:
+    """The class that a backbone with its ImageNet head gives a sample picture of scikit-learn."""
     pixels = load_sample_image(picture)
     side = min(pixels.shape[:2])
     top, left = (pixels.shape[0] - side) // 2, (pixels.shape[1] - side) // 2
     square = cv2.resize(pixels[top : top + side, left : left + side], (224, 224), interpolation=cv2.INTER_AREA)
-    network = Network(DEFAULT_BACKBONE, 1000, dropout=0.0, pretrained=False)
-    network.backbone = imagenet_model
+    network = Network(name, 1000, dropout=0.0, pretrained=False)
+    network.backbone = backbone
     with torch.inference_mode():
-        assert network.eval()(torch.from_numpy(square)[None]).argmax().item() == expected
+        return int(network.eval()(torch.from_numpy(square)[None]).argmax().item())
+
+
+@pytest.mark.parametrize(("picture", "expected"), [("flower.jpg", DAISY), ("china.jpg", PALACE)])
+def test_the_packaged_weights_know_what_is_in_a_picture(
+    imagenet_model: torch.nn.Module, picture: str, expected: int
+) -> None:
+    assert seen(imagenet_model, DEFAULT_BACKBONE, picture) == expected
+
+
+@pytest.mark.parametrize("name", ["tf_efficientnet_lite1", "tf_efficientnet_lite2"])
+def test_so_do_those_of_its_larger_kin_where_they_are_installed(name: str) -> None:
+    pytest.importorskip(WEIGHT_PACKAGES[name][0])
+    model = timm.create_model(name)
+    load_in_order(model, torch.load(_packaged_weights(name), weights_only=True), "package")
+    # Not the flower: its middle, cut out, is a honeycomb to the larger of them.
+    assert seen(model.eval(), name, "china.jpg") == PALACE
 
 
 def test_a_pretrained_backbone_carries_the_packaged_weights(imagenet_model: torch.nn.Module) -> None:
