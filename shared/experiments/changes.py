@@ -61,8 +61,12 @@ class Variant:
 
     def same_as(self, other: "Variant") -> bool:
         """Whether it is nothing but another name."""
-        mine, theirs = ((each.options.identity(), each.views, each.average, each.crop) for each in (self, other))
-        return mine == theirs
+        return self.trained == other.trained and (self.views, self.average) == (other.views, other.average)
+
+    @property
+    def trained(self) -> list[Any]:
+        """All that its networks depend on, as JSON knows it."""
+        return [self.options.identity(), [str(folder) for folder in self.options.extra], self.crop]
 
 
 def baseline(options: TrainOptions) -> Variant:

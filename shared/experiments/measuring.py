@@ -93,8 +93,7 @@ class Laboratory:
 
 def _folder(variant: Variant, root: Path) -> Path:
     """Told by what is trained alone: other names for it, folds, and ways to ask the same networks share a folder."""
-    options = variant.options.identity()
-    code = hashlib.sha256(json.dumps([options, variant.crop], sort_keys=True).encode()).hexdigest()[:8]
+    code = hashlib.sha256(json.dumps(variant.trained, sort_keys=True).encode()).hexdigest()[:8]
     trained = " ".join(word for word in variant.name.split() if not word.startswith(("views=", "average=")))
     name = re.sub(r"[^0-9a-zA-Z_.=,-]+", "-", trained or "baseline")[:60]
     return next(root.glob(f"*-{code}"), root / f"{name}-{code}")

@@ -13,6 +13,8 @@ USUAL = (
     "holes=0",
     "holes=0.6",
     "mixup=0.2",
+    "drawn_masks=0",
+    # More persons, where there are some: "extra=../shared/data/extra".
     # What holds the network back from learning them by heart.
     "dropout=0",
     "dropout=0.4",
