@@ -21,7 +21,7 @@ _NEAR = (0.0, 20.0)
 
 
 def cloth(surface: Surface, fit: Fit, make: Make, light: Light, edge: Plane, rng: np.random.Generator) -> Plane:
-    """RGB, 0-255 and beyond, (rows, columns, 3), of the mask wherever it may be seen; `edge` is the way to its edge."""
+    """RGB, 0-255, (3, rows, columns), of the mask wherever it may be seen; `edge` is the way to its edge."""
     top = fit.upper_edge(surface)
     height = max(min(fit.bottom, fit.cut) - fit.top, 8.0)
     share = (surface.down - top) * np.float32(1 / height)
@@ -30,16 +30,24 @@ def cloth(surface: Surface, fit: Fit, make: Make, light: Light, edge: Plane, rng
         shade += np.take(profile, lookup(share - surface.along(bent) if bent is not None else share, *_SHARES))
     shade += np.take(_edges(make), lookup(edge, *_NEAR))
     shade += _crumple(surface, make, light, rng)
-    colour = _dyed(surface, make, rng)
+    colour = _dyed(surface, make, light, rng)
     for around, down in make.valves:
-        colour = _valve(colour, shade, surface, make, around, top + np.float32(down * height))
+        disc = _valve(shade, surface, around, top + np.float32(down * height))
+        colour = colour + disc * (_planes(make.valve_colour * light.tint) - colour)
     shade *= light.shade
-    return _exposed(colour * light.tint * shade[..., None])
+    return _exposed(colour * shade)
 
 
 def _exposed(colour: Plane) -> Plane:
     """Highlights flatten out before they are white, as in a camera."""
-    return np.minimum(colour, np.minimum(0.5 * colour + _KNEE, np.float32(252)))
+    flat = colour * np.float32(0.5)
+    flat += _KNEE
+    return np.minimum(np.minimum(colour, flat, out=colour), np.float32(252), out=colour)
+
+
+def _planes(colour: Plane) -> Plane:
+    """A colour (3,) to be laid on planes: channels first, for numpy goes along the last axis."""
+    return colour.astype(np.float32)[:, None, None]
 
 
 def _across(reach: float, make: Make, light: Light) -> Plane:
@@ -98,22 +106,24 @@ def _crumple(surface: Surface, make: Make, light: Light, rng: np.random.Generato
     return lit
 
 
-def _dyed(surface: Surface, make: Make, rng: np.random.Generator) -> Plane:
-    """Its colours in even light, (rows, columns, 3)."""
-    base = make.colours[0]
+def _dyed(surface: Surface, make: Make, light: Light, rng: np.random.Generator) -> Plane:
+    """Its colours in the photograph's even light, (3, rows, columns); (3, 1, 1) without a print."""
+    base, first, second = (_planes(colour * light.tint) for colour in make.colours)
     if make.printed is None:
-        return np.broadcast_to(base, (*surface.around.shape, 3))
+        return base
     zoom = np.float32(1 / make.print_size)
     offset = rng.uniform(0, SIDE, 2).astype(np.float32)
     columns = surface.around * np.float32(surface.reach * zoom) + offset[0]
     rows = surface.down * zoom + offset[1]
-    share = cv2.remap(prints()[make.printed], columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
-    first, second = share[..., :1], share[..., 1:]
-    return (base + first * (make.colours[1] - base)) * (1 - second) + second * make.colours[2]
+    shares = cv2.remap(prints()[make.printed], columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
+    one, two = cv2.split(shares)
+    colour = base + one * (first - base)
+    colour += two * (second - colour)
+    return colour
 
 
-def _valve(colour: Plane, shade: Plane, surface: Surface, make: Make, around: float, row: Plane) -> Plane:
-    """A disc with a rim and slats; darkens `shade` in place."""
+def _valve(shade: Plane, surface: Surface, around: float, row: Plane) -> Plane:
+    """A disc with a rim and slats: where it is, 0-1; draws its light into `shade`."""
     across = (surface.around - np.float32(around)) * np.float32(0.9 * surface.reach)
     away = np.sqrt(across**2 + (surface.down - row) ** 2)
     disc = np.clip(np.float32(_VALVE) - away, 0, 1)
@@ -122,7 +132,7 @@ def _valve(colour: Plane, shade: Plane, surface: Surface, make: Make, around: fl
     lit -= np.float32(0.45) * np.exp(-((away - 8.5) ** 2)) - np.float32(0.2) * np.exp(-((away - 6.5) ** 2))
     shade += disc * lit
     shade -= np.float32(0.25) * np.exp(-((away - _VALVE - 1.5) ** 2) * 0.25) * (1 - disc)
-    return colour + disc[..., None] * (make.valve_colour.astype(np.float32) - colour)
+    return disc
 
 
 def _patch(tile: Plane, shape: tuple[int, ...], rng: np.random.Generator) -> Plane:

@@ -38,17 +38,20 @@ def _lay(crop: Plane, surface: Surface, fit: Fit, make: Make, light: Light, rng:
     edge = _edge(surface, fit)
     colour = cloth(surface, fit, make, light, edge, rng)
     if light.blur > 0.5:
-        colour = cv2.GaussianBlur(colour, (0, 0), light.blur)
-    colour = colour + noise(edge.shape, rng)[..., None] * np.float32(light.noise)
+        for plane in colour:
+            cv2.GaussianBlur(plane, (0, 0), light.blur, dst=plane)
+    colour += noise(edge.shape, rng) * np.float32(light.noise)
     cover = np.clip(edge * np.float32(1 / (0.8 + 1.6 * light.blur)) + 0.5, 0, 1)
     if rng.random() < 0.6:
         cover = _under_hair(cover, crop, surface, light)
     if make.clear:
         cover = _window(cover, surface, fit)
-    under = crop[surface.box]
-    shadow = _shadow(cover, light) * np.float32(rng.uniform(0.15, 0.5))
-    under = under * (1 - shadow)[..., None]
-    crop[surface.box] = np.clip(under + cover[..., None] * (colour - under), 0, 255)
+    under = np.stack(cv2.split(crop[surface.box])).astype(np.float32)
+    under *= 1 - _shadow(cover, light) * np.float32(rng.uniform(0.15, 0.5))
+    colour -= under
+    colour *= cover
+    colour += under
+    crop[surface.box] = cv2.merge(list(np.clip(colour, 0, 255, out=colour).astype(np.uint8)))
 
 
 def _edge(surface: Surface, fit: Fit) -> Plane:

@@ -42,6 +42,13 @@ def framed(crop: Plane, rng: np.random.Generator) -> Plane:
     return np.where(picture[..., None] == 1, crop, np.uint8(_NEUTRAL))
 
 
+def recompressed(crop: Plane, rng: np.random.Generator) -> Plane:
+    """A crop as JPEG keeps it, from poor to good."""
+    _, data = cv2.imencode(".jpg", crop, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(30, 92))])
+    kept = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    return crop if kept is None else kept
+
+
 def _one_of(artists: tuple[Artist, ...], crop: Plane, face: Face, rng: np.random.Generator) -> Plane:
     drawn = crop.copy()
     artists[int(rng.integers(len(artists)))](drawn, face, rng)

@@ -6,14 +6,14 @@ import pandas as pd
 from shared.crops import DETECTED, RETRIED
 from shared.face_masks.drawing import draw_mask
 from shared.face_masks.face import Face, face_of, places_in_crops
-from shared.face_masks.objects import beard, before, framed, glasses
+from shared.face_masks.objects import beard, before, framed, glasses, recompressed
 from shared.face_masks.surface import Plane
 from shared.face_masks.wearing import NONE
 from shared.labels import GENDERS
 
-GLASSES, BEARD, BEFORE_FACE, CLOSE_CUT = 0.06, 0.06, 0.16, 0.12
-"""How often a face gets glasses drawn on it, that of a man a beard, any something before it, or ends with its picture
-close by."""
+GLASSES, BEARD, BEFORE_FACE, PRESSED, CLOSE_CUT = 0.06, 0.06, 0.16, 0.2, 0.12
+"""How often a face gets glasses drawn on it, that of a man a beard, any something before it, or its crop is compressed
+once more, with what is drawn, or ends with its picture close by."""
 
 
 class Shown:
@@ -36,7 +36,8 @@ class Shown:
         rng = np.random.default_rng((seed, 18))
         bare = bool(self.drawable[place])
         face = face_of(self._places[place]) if bare else Face()
-        with_glasses, with_beard, hidden, close_cut = rng.random(4) < (GLASSES, BEARD, BEFORE_FACE, CLOSE_CUT)
+        often = (GLASSES, BEARD, BEFORE_FACE, PRESSED, CLOSE_CUT)
+        with_glasses, with_beard, hidden, pressed, close_cut = rng.random(5) < often
         if bare and with_beard and self._man[place]:
             crop = beard(crop, face, rng)
         if with_glasses:
@@ -45,4 +46,6 @@ class Shown:
             crop = draw_mask(crop, face, state, rng)
         if hidden:
             crop = before(crop, face, rng)
+        if pressed:
+            crop = recompressed(crop, rng)
         return framed(crop, rng) if close_cut else crop

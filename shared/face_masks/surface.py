@@ -28,6 +28,8 @@ Box = tuple[slice, slice]
 ANGLES = np.linspace(-2.4, 2.4, 1025, dtype=np.float32)
 """Radians at which functions of the angle are tabulated: a look in a table takes a tenth of the time of an exp."""
 
+_ARCSIN = np.arcsin(np.linspace(-1, 1, 4097)).astype(np.float32)
+
 _DEPTH = 0.85
 """Of the cylinder, in half widths."""
 
@@ -61,8 +63,11 @@ class Surface:
 
 def lookup(values: Plane, low: float, high: float, steps: int = len(ANGLES)) -> Plane:
     """Places in a table of so many steps from `low` to `high`; beyond it, its ends."""
-    scaled = (values - np.float32(low)) * np.float32((steps - 1) / (high - low)) + np.float32(0.5)
-    return np.clip(scaled, 0, steps - 1).astype(np.int32)
+    scale = (steps - 1) / (high - low)
+    scaled = values * np.float32(scale)
+    scaled += np.float32(0.5 - low * scale)
+    np.minimum(np.maximum(scaled, np.float32(0), out=scaled), np.float32(steps - 1), out=scaled)
+    return scaled.astype(np.int32)
 
 
 def surface_of(face: Face, top: float, bottom: float, slack: float, wide: float = 1.0) -> Surface:
@@ -78,28 +83,28 @@ def surface_of(face: Face, top: float, bottom: float, slack: float, wide: float 
     radius = np.sqrt(across**2 + along**2) + np.float32(1e-3)
     side = x - _ridge(face, y) + along
     sine = np.clip(side / radius, -1, 1)
-    around = np.arcsin(sine) - np.float32(math.atan2(_DEPTH * math.sin(face.yaw), math.cos(face.yaw)))
+    turn = np.float32(math.atan2(_DEPTH * math.sin(face.yaw), math.cos(face.yaw)))
+    around = np.take(_ARCSIN, lookup(sine, -1, 1, len(_ARCSIN))) - turn
     down = y + np.float32(math.tan(face.pitch) * 0.8) * half * (1 - np.cos(around))
     steep = np.sqrt(1 + np.gradient(radius[:, 0]) ** 2).astype(np.float32)[:, None]
     return Surface(box, around, down, (radius - np.abs(side)) / steep, reach)
 
 
-def _ridge(face: Face, y: Plane) -> Plane:
+def _ridge(face: Face, y: Plane | float) -> Plane:
     """The x of the middle in each row: the nose, and the mask over it, stand out and move further when one turns."""
     slope = (face.mouth[0] - face.middle_at(EYE_LINE)) / (face.mouth[1] - EYE_LINE)
     middle = face.middle_at(EYE_LINE) + np.float32(slope) * (y - EYE_LINE)
-    out = np.exp(-(((y - np.float32(face.nose[1])) / 38.0) ** 2))
-    return (middle + np.float32(0.5 * (face.nose[0] - face.middle_at(face.nose[1]))) * out).astype(np.float32)
+    out = np.exp(-(((y - np.float32(face.nose[1])) / np.float32(38.0)) ** 2))
+    return middle + np.float32(0.5 * (face.nose[0] - face.middle_at(face.nose[1]))) * out
 
 
 def place_of(face: Face, reach: float, bottom: float, around: float, down: float) -> tuple[float, float]:
     """The pixel of a point on the surface: the inverse of `Surface.around` and `Surface.down`."""
-    rows = np.array([[down]], np.float32)
     half = reach * float(np.interp((down - EYE_LINE) / (bottom - EYE_LINE), _TAPER_AT, _TAPER))
     depth = _DEPTH * half * (1 - math.cos(around))
     x = half * math.sin(around) * math.cos(face.yaw) - depth * math.sin(face.yaw)
     y = down - math.tan(face.pitch) * 0.8 * half * (1 - math.cos(around))
-    return float(_ridge(face, rows)[0, 0]) + x, y
+    return float(_ridge(face, down)) + x, y
 
 
 def _box(x: float, aside: float, top: float, bottom: float) -> Box:

@@ -1,0 +1,125 @@
+"""What further persons and drawn masks bring, alone and together, on persons never seen.
+
+    python benchmarks/more_data.py --data ../shared/data/faces --extra ../shared/data/extra
+
+Four trainings of each specialist: neither, masks drawn, extra persons, both (the mask specialist learns nothing from
+bare extra persons without masks). One fold of five, 112 px; the same number of pictures is shown in each, so that what
+is measured is what they see and not for how long. Stages already done are not run again, so a stopped run goes on.
+"""
+
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from shared.answers.fusion import SPECIALISTS
+from shared.answers.predictions import read_predictions
+from shared.commands import run
+from shared.competition.solution import read_solution
+from shared.errors import UserError
+from shared.labels import CLASS_COUNT
+from shared.scores.metrics import accuracy, macro_f1
+
+DIVISORS = {"mask": 6, "gender": 3, "age": 1}
+"""A class, 0-17, divided by this, modulo the number of the specialist's classes, is the specialist's."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """Train with and without further persons and drawn masks, and score on a data set whose eval truth is known."""
+
+    data: Path = Path("../shared/data/faces")
+    """A competition folder with eval_solution.csv in it."""
+    extra: Path = Path("../shared/data/extra")
+    """Further labelled persons."""
+    crops: Path | None = None
+    """Crops of both; made in --out where they are missing."""
+    out: Path = Path("outputs/more_data")
+    """Where crops and runs go."""
+    tasks: tuple[str, ...] = tuple(SPECIALISTS)
+    """Which specialists."""
+    ways: tuple[str, ...] = ("neither", "masks", "extra", "both")
+    """Which of the four."""
+    epochs: int = 6
+    """Passes over the base pictures without extra persons; with them fewer, so that as many pictures are shown."""
+    size: int = 112
+    """Pixels a side of what the networks see."""
+    share: float = 0.5
+    """--drawn-masks, where masks are drawn."""
+    extra_epochs: int = 3
+    """Passes with extra persons, each of about twice as many pictures."""
+
+
+def main(options: Options) -> None:
+    crops = options.crops or options.out / "crops"
+    _call("-m", "shared.crop_faces", "--data", options.data, "--out", crops)
+    for task in options.tasks:
+        for way in options.ways:
+            if (task, way) != ("mask", "extra"):
+                _call(*_training(options, crops, task, way))
+    truth = read_solution(options.data / "eval_solution.csv")
+    print("\n".join(_table(options, truth)))
+
+
+def _training(options: Options, crops: Path, task: str, way: str) -> list[object]:
+    with_extra = way in ("extra", "both")
+    command: list[object] = ["-m", f"pipelines.{task}.train", "--data", options.data, "--crops", crops]
+    command += ["--outputs", options.out / way / task, "--folds", 5, "--only-fold", 0, "--size", options.size]
+    command += ["--epochs", options.extra_epochs if with_extra else options.epochs]
+    command += ["--drawn-masks", options.share if way in ("masks", "both") else 0]
+    return [*command, "--extra", options.extra] if with_extra else command
+
+
+def _table(options: Options, truth: pd.DataFrame) -> list[str]:
+    lines = [f"{'':<10}{'mask F1':>10}{'gender':>10}{'band F1':>10}{'age MAE':>10}{'18 F1':>10}"]
+    for way in options.ways:
+        answers = {task: _answers(options, way, task) for task in SPECIALISTS}
+        cells = [_score(task, answers[task], truth) for task in SPECIALISTS]
+        age = answers["age"]
+        years = f"{(age['age'] - truth['age'].loc[age.index]).abs().mean():.2f}" if age is not None else ""
+        lines.append(f"{way:<10}" + "".join(f"{cell:>10}" for cell in (*cells, years, _together(answers, truth))))
+    return lines
+
+
+def _answers(options: Options, way: str, task: str) -> pd.DataFrame | None:
+    file = options.out / ("masks" if (task, way) == ("mask", "extra") else way) / task / "eval.csv"
+    return read_predictions(file, SPECIALISTS[task]) if file.exists() else None
+
+
+def _chosen(task: str, answers: pd.DataFrame) -> NDArray[np.int64]:
+    return answers[list(SPECIALISTS[task])].to_numpy().argmax(1)
+
+
+def _score(task: str, answers: pd.DataFrame | None, truth: pd.DataFrame) -> str:
+    """Macro F1 of mask and band, accuracy of gender."""
+    if answers is None:
+        return ""
+    count = len(SPECIALISTS[task])
+    right = truth["truth"].loc[answers.index].to_numpy() // DIVISORS[task] % count
+    chosen = _chosen(task, answers)
+    return f"{accuracy(right, chosen) if task == 'gender' else macro_f1(right, chosen, count):.3f}"
+
+
+def _together(answers: dict[str, pd.DataFrame | None], truth: pd.DataFrame) -> str:
+    """Macro F1 of the 18 classes, each specialist's most probable class taken."""
+    known = {task: table for task, table in answers.items() if table is not None}
+    if len(known) < len(answers):
+        return ""
+    pictures = known["mask"].index
+    chosen = sum(DIVISORS[task] * _chosen(task, table.loc[pictures]) for task, table in known.items())
+    return f"{macro_f1(truth['truth'].loc[pictures].to_numpy(), np.asarray(chosen), CLASS_COUNT):.3f}"
+
+
+def _call(*command: object) -> None:
+    words = [str(word) for word in command]
+    print("$ python", *words, flush=True)
+    if subprocess.run([sys.executable, *words]).returncode:
+        raise UserError("the command above failed; what was done before it is kept in its folder")
+
+
+if __name__ == "__main__":
+    run(main, Options())

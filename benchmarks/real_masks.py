@@ -1,0 +1,111 @@
+"""Do drawn masks teach real ones? The mask specialist, trained on bare faces alone, before photographs of real masks.
+
+    python benchmarks/real_masks.py --other ../shared/data/faces
+
+Half of the bare faces are trained on, with masks drawn on them; the others must be answered `none`, the photographs of
+masks worn right `worn`, and pictures whose masks another program drew (`--other`, with eval_solution.csv) as it says.
+Stages already done are not run again; `--run FOLDER` asks a specialist that was trained otherwise.
+"""
+
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from shared.answers.predictions import read_predictions
+from shared.commands import run
+from shared.competition.solution import read_solution
+from shared.crops import open_crops
+from shared.errors import UserError
+from shared.labels import MASKS
+from shared.scores.metrics import macro_f1
+
+WORN, NONE = MASKS.index("worn"), MASKS.index("none")
+
+
+@dataclass(frozen=True)
+class Options:
+    """Train the mask specialist on bare faces with drawn masks, and ask it about real ones."""
+
+    bare: Path = Path("../shared/data/extra")
+    """Labelled bare faces: train.csv and images/."""
+    worn: Path = Path("../shared/data/real_worn")
+    """Photographs of masks that are all worn right: info.csv and images/."""
+    other: Path | None = None
+    """A data set whose eval pictures are known (eval_solution.csv), with masks that another program drew."""
+    run: Path | None = None
+    """A mask specialist that is trained already; it may have seen some of --bare."""
+    out: Path = Path("outputs/real_masks")
+    """Where lists, crops, run and answers go."""
+    persons: int = 1500
+    """How many of the bare faces to train on."""
+    epochs: int = 6
+    """Passes over them."""
+    size: int = 112
+    """Pixels a side of what the network sees."""
+
+
+def main(options: Options) -> None:
+    trained = _split(options)
+    model = options.run or options.out / "mask"
+    if options.run is None:
+        _call("-m", "shared.crop_faces", "--data", trained, "--out", options.out / "crops/bare")
+        where = ("--data", trained, "--crops", options.out / "crops/bare", "--outputs", model)
+        effort = ("--folds", 10, "--only-fold", 0, "--epochs", options.epochs, "--size", options.size, "--balance")
+        _call("-m", "pipelines.mask.train", *where, *effort)
+    lines = [_line("real, worn right", _ask(options, model, "worn", options.worn), WORN)]
+    lines.append(_line("bare, not seen", _ask(options, model, "unseen", options.out / "unseen"), NONE))
+    if options.other is not None:
+        answers = _ask(options, model, "other", options.other)
+        truth = read_solution(options.other / "eval_solution.csv")["truth"].loc[answers.index].to_numpy() // 6
+        lines += [_line(f"other hand, {name}", answers[truth == state], state) for state, name in enumerate(MASKS)]
+        score = macro_f1(truth, answers.to_numpy().argmax(1), len(MASKS))
+        lines.append(f"{'other hand, macro F1':<24}{score:>31.3f}")
+    print(f"\n{'':<24}{'pictures':>9}{'right':>8}" + "".join(f"{name:>11}" for name in MASKS))
+    print("\n".join(lines))
+
+
+def _split(options: Options) -> Path:
+    """Write train.csv of the first persons in a random order, and info.csv of the others; gives the former's folder."""
+    table = pd.read_csv(options.bare / "train.csv", dtype=str)
+    order = np.random.default_rng(0).permutation(len(table))
+    trained, unseen = options.out / "bare", options.out / "unseen"
+    for folder in (trained, unseen):
+        folder.mkdir(parents=True, exist_ok=True)
+        if not (folder / "images").exists():
+            (folder / "images").symlink_to((options.bare / "images").resolve())
+    table.iloc[order[: options.persons]].to_csv(trained / "train.csv", index=False)
+    paths = table["path"].iloc[order[options.persons :]]
+    names = [f"{path}/{name}" for path in paths for name in ("normal.jpg",)]
+    pd.DataFrame({"ImageID": names, "ans": 0}).to_csv(unseen / "info.csv", index=False)
+    return trained
+
+
+def _ask(options: Options, model: Path, name: str, data: Path) -> pd.DataFrame:
+    """The specialist's probabilities for the eval pictures of a folder; says how their faces were found."""
+    out, crops = options.out / f"{name}.csv", options.out / "crops" / name
+    where = ("--data", data, "--crops", crops, "--outputs", model, "--out", out)
+    _call("-m", "pipelines.mask.predict", *where)
+    folder = crops if (crops / "index.csv").exists() else crops / "eval"
+    print(f"{name}:", open_crops(folder).index["found"].value_counts().to_dict())
+    return read_predictions(out, MASKS)[list(MASKS)]
+
+
+def _line(title: str, answers: pd.DataFrame, state: int) -> str:
+    given = np.bincount(answers.to_numpy().argmax(1), minlength=len(MASKS))
+    share = given[state] / given.sum()
+    return f"{title:<24}{given.sum():>9}{share:>8.3f}" + "".join(f"{count:>11}" for count in given)
+
+
+def _call(*command: object) -> None:
+    words = [str(word) for word in command]
+    print("$ python", *words, flush=True)
+    if subprocess.run([sys.executable, *words]).returncode:
+        raise UserError("the command above failed; what was done before it is kept in its folder")
+
+
+if __name__ == "__main__":
+    run(main, Options())
