@@ -3,11 +3,13 @@
 import csv
 import io
 import json
+import shutil
 import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
 from drawn_faces import bare, encode, files
 from tiny_model import write_model
@@ -51,6 +53,21 @@ def test_people_get_a_table(model: Path, album: Path, capsys: pytest.CaptureFixt
     ]
     rows = [line for line in told if line.lstrip()[:2] in ("1 ", "2 ")]
     assert len(rows) == 3
+
+
+def test_intervals_that_nobody_checked_are_told_of(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    blank = tmp_path / "blank.png"
+    blank.write_bytes(encode(np.full((90, 90, 3), 90, np.uint8), "PNG"))
+    main(answered(model, str(blank)))
+    assert capsys.readouterr().err == ""
+    unchecked = tmp_path / "outputs"
+    shutil.copytree(model, unchecked)
+    ages = pd.read_csv(unchecked / "age/oof.csv", dtype=str).drop(columns=["true_age", "top_coded"])
+    ages.to_csv(unchecked / "age/oof.csv", index=False)
+    main(answered(unchecked, str(blank)))
+    assert "tells no ages" in capsys.readouterr().err
 
 
 def test_programs_get_json(model: Path, album: Path, tmp_path: Path) -> None:

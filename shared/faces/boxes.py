@@ -25,7 +25,11 @@ def square(boxes: Floats) -> Floats:
 
 
 def best(boxes: Floats, scores: Floats, count: int) -> tuple[Floats, Floats]:
-    """The highest scores of each picture, in descending order, and their boxes; the first of equals first."""
+    """The highest scores of each picture, in descending order, and their boxes; the first of equals first.
+
+    No more of them than the picture with the most boxes has, but one: what follows takes their number squared.
+    """
+    count = min(count, max(1, int((scores > 0).sum(axis=1).max(initial=0))))
     order = (-scores).argsort(axis=1, kind="stable")[:, :count]
     return np.take_along_axis(boxes, order[:, :, None], axis=1), np.take_along_axis(scores, order, axis=1)
 
