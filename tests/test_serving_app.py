@@ -191,6 +191,17 @@ def test_who_waits_too_long_for_an_answer_is_told_so() -> None:
     talk(conversation, Limits(seconds=0.3), answers=stuck)
 
 
+def test_who_sends_too_slowly_is_told_so() -> None:
+    async def slowly() -> AsyncIterator[bytes]:
+        yield files()[0][:1000]
+        await asyncio.sleep(30)
+
+    async def conversation(client: Client) -> None:
+        assert "0.3 s" in await refused(client, 408, content=slowly())
+
+    talk(conversation, Limits(seconds=0.3))
+
+
 def test_a_failure_is_told_without_its_inner_life() -> None:
     def failing(_: Sequence[bytes]) -> list[dict[str, Any]]:
         raise RuntimeError("/secret/path")
