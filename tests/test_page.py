@@ -33,12 +33,37 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_model(tmp_path_factory.mktemp("model"))
 
 
+LISTENER = """
+import sys
+
+def heard(event, arguments):
+    if event in ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.sendto"):
+        whom = arguments[0] if event.startswith("socket.get") else arguments[-1]
+        with open({log!r}, "a") as file:
+            file.write(f"{{event}} {{whom}}\\n")
+
+sys.addaudithook(heard)
+"""
+"""Run at the start of a Python process: writes down whom it talks to."""
+
+
 @pytest.fixture(scope="module")
-def page(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def talks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with whom the page's process has talked to."""
+    folder = tmp_path_factory.mktemp("listener")
+    log = folder / "talks"
+    log.touch()
+    (folder / "sitecustomize.py").write_text(LISTENER.format(log=str(log)))
+    return log
+
+
+@pytest.fixture(scope="module")
+def page(model: Path, talks: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a page that is a process of its own, and ends when it is told to."""
     log, folder = tmp_path_factory.mktemp("page") / "log", tmp_path_factory.mktemp("temporary")
     command = [sys.executable, "-m", "shared.page", "--model", str(model), "--port", "0"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "TMPDIR": str(folder)}
+    python_path = os.pathsep.join([str(talks.parent), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "TMPDIR": str(folder), "PYTHONPATH": python_path}
     with log.open("wb") as file:
         server = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, cwd=ROOT, env=environment)
     try:
@@ -192,3 +217,12 @@ def test_the_browser_asks_nobody_but_this_machine(opened: Any, page: str) -> Non
     }
     assert any(url.startswith(page) for url in asked)
     assert not [url for url in asked if not url.startswith((page, "data:", "blob:"))]
+
+
+def test_the_page_asks_nobody_at_all(page: str, talks: Path) -> None:
+    """Last as well."""
+    assert page
+    assert not [line for line in talks.read_text().splitlines() if "127.0.0.1" not in line]
+    code = "import socket; socket.getaddrinfo('127.0.0.1', 80)"
+    subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": str(talks.parent)})
+    assert "socket.getaddrinfo 127.0.0.1" in talks.read_text(), "the listener is deaf"
