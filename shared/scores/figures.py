@@ -31,13 +31,20 @@ def draw_confusion(path: Path, title: str, scored: Scored) -> None:
     # Without pyplot: no window system is asked for, and nothing lives on after the call.
     figure = Figure(figsize=(side, side), dpi=DPI, layout="constrained")
     score = macro_f1(scored.truth, scored.predicted, count)
-    axes = figure.add_subplot(xlabel="predicted", ylabel="true")
+    axes = figure.add_subplot()
     axes.set_title(f"{title}\nmacro F1 {score:.3f}, {len(scored.truth):,} pictures", fontsize=11)
+    plot_confusion(axes, scored)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, bbox_inches="tight")
+
+
+def plot_confusion(axes: "Axes", scored: Scored) -> None:
+    """The matrix on a pair of axes: a row for each true class, a column for each predicted one."""
+    count = len(scored.classes)
+    axes.set(xlabel="predicted", ylabel="true")
     axes.set_xticks(range(count), scored.classes, rotation=90 if count > 3 else 0)
     axes.set_yticks(range(count), scored.classes)
     _fill(axes, scored.confusion)
-    with replacing(path) as temporary:
-        figure.savefig(temporary, bbox_inches="tight")
 
 
 def _fill(axes: "Axes", confusion: Counts) -> None:

@@ -1,0 +1,110 @@
+"""One page of a finished set of runs: how good, where not, and what was run.
+
+    python -m shared.report                                 outputs/{mask,gender,age} -> outputs/report.html
+    python -m shared.report --outputs outputs/demo
+
+Everything is of persons that the networks had not seen, decided as combine.py would decide (cross-fitted). The page
+holds pictures of faces: treat it like the data.
+"""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from shared.answers.asked import Persons
+from shared.answers.fusion import SPECIALISTS
+from shared.commands import run
+from shared.errors import UserError
+from shared.reports.finished_runs import Finished, read_finished
+from shared.wording import counted
+
+
+@dataclass(frozen=True)
+class Options:
+    """Draw up a page about a finished set of runs: one HTML file that opens without a network."""
+
+    outputs: Path = Path("outputs")
+    """Where the runs are: its folders mask, gender and age, and its runs.csv."""
+
+    out: Path | None = None
+    """The page to write; report.html in --outputs when left out."""
+
+    mask: tuple[Path, ...] = ()
+    """Run folders of the mask specialist instead of OUTPUTS/mask; several are averaged."""
+
+    gender: tuple[Path, ...] = ()
+    """Likewise of the gender specialist."""
+
+    age: tuple[Path, ...] = ()
+    """Likewise of the age specialist."""
+
+    data: Path | None = None
+    """The competition folder, for true ages; where the runs were trained on, when left out."""
+
+    crops: Path | None = None
+    """Its crops, for pictures of mistakes; those that the runs were trained on, when left out."""
+
+    fixes: tuple[Path, ...] | None = None
+    """The label corrections that the runs were trained with; as runs.csv tells, when left out."""
+
+    persons: Persons = "average"
+    """As in combine.py: average gender and age over a person's pictures where info.csv or folders tell persons."""
+
+    def __post_init__(self) -> None:
+        if self.page.suffix.lower() not in (".html", ".htm"):
+            raise UserError(f"--out {self.page}: the name must end in .html")
+
+    @property
+    def page(self) -> Path:
+        return self.out or self.outputs / "report.html"
+
+    def runs(self) -> dict[str, tuple[Path, ...]]:
+        """The run folders of each specialist."""
+        return {task: getattr(self, task) or (self.outputs / task,) for task in SPECIALISTS}
+
+
+def main(options: Options) -> None:
+    started = time.perf_counter()
+    finished = read_finished(options.runs(), options.data, options.crops, options.fixes, options.persons)
+    write(options.page, finished)
+    print(f"wrote {options.page} ({options.page.stat().st_size / 1e6:.1f} MB, {time.perf_counter() - started:.0f} s)")
+
+
+def write(path: Path, finished: Finished) -> None:
+    """Write the page. Raises `UserError` without matplotlib, or where the disk refuses."""
+    # Here, not above: --help need not wait for them.
+    from shared.reports import age_sections, run_sections, score_sections, trust_sections
+    from shared.reports.page import write_page
+
+    scores = score_sections.all_scores(finished)
+    held_out = finished.held_out
+    pictures, folds = len(held_out.persons), held_out.folds.nunique()
+    lead = (
+        f"{counted(pictures, 'picture')} of {counted(held_out.persons.nunique(), 'person')}, "
+        f"held out in {counted(folds, 'fold')}. {', '.join(map(str, _folders(finished)))}."
+    )
+    write_page(
+        path,
+        "face18: report",
+        lead,
+        [
+            score_sections.overview(finished, scores),
+            score_sections.confusion(scores),
+            score_sections.classes(scores),
+            score_sections.by_mask_state(finished, scores),
+            age_sections.age(finished),
+            age_sections.thresholds(finished),
+            trust_sections.reliability(finished),
+            trust_sections.mistakes(finished),
+            run_sections.learning_curves(finished),
+            run_sections.what_was_run(finished),
+        ],
+    )
+
+
+def _folders(finished: Finished) -> list[Path]:
+    return [folder for folders in finished.runs.values() for folder in folders]
+
+
+if __name__ == "__main__":
+    run(main, Options())

@@ -1,0 +1,170 @@
+"""A finished set of runs, and all that there is to tell of it: answers, decision, labels, crops, records."""
+
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from shared.answers.asked import EVAL, Asked, Persons, read_asked
+from shared.answers.fusion import SPECIALISTS
+from shared.answers.held_out import HeldOut, join_held_out
+from shared.crops import INDEX, CropSet, open_crops
+from shared.decisions.outcome import answer
+from shared.decisions.report import describe
+from shared.decisions.settle import Settled, settle
+from shared.errors import UserError
+from shared.labels import age_band
+from shared.manifest import load_training, split_folders
+from shared.records import TABLE
+from shared.runs import read_runs
+from shared.wording import first_of
+
+OOF, RUN = "oof.csv", "run.json"
+
+Folders = Mapping[str, Sequence[Path]]
+"""The run folders of each specialist; several are averaged."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """N pictures that all runs hold out, and what surrounds them."""
+
+    runs: Folders
+    settled: Settled
+    """How was decided, cross-fitted."""
+    remark: str
+    """How that came about, as combine.py tells it."""
+    labels: pd.DataFrame | None
+    """Indexed by the N pictures: kind, and age in years; None where train.csv is not at hand."""
+    crops: CropSet | None
+    records: pd.DataFrame | None
+    """The rows of runs.csv, all of them."""
+    about: Mapping[Path, Mapping[str, Any]]
+    """The content of run.json of each run folder that has one."""
+
+    @property
+    def held_out(self) -> HeldOut:
+        """As it was decided on: averaged over persons where combine.py would do that."""
+        return self.settled.measured.held_out
+
+
+def read_finished(
+    runs: Folders, data: Path | None, crops: Path | None, fixes: Sequence[Path] | None, persons: Persons
+) -> Finished:
+    """Read a set of runs, and decide as combine.py would.
+
+    Where `data`, `crops` or `fixes` is None, it is what the runs were trained with, as runs.csv tells. Raises
+    `UserError` where a run has no held-out answers, and where the labels are not those that it was trained on.
+    """
+    held_out = read_held_out_answers(runs)
+    records = read_records(runs)
+    data, crops, fixes = trained_on(records, runs, data, crops, fixes)
+    labels = read_labels(data, fixes, held_out)
+    settled, remark = _decide(runs, data, held_out, persons)
+    return Finished(runs, settled, remark, labels, find_crops(crops), records, _about(runs))
+
+
+def read_held_out_answers(runs: Folders) -> HeldOut:
+    """Raises `UserError` where a run has none, saying what makes them."""
+    for task, folders in runs.items():
+        for folder in folders:
+            if not (folder / OOF).is_file():
+                raise UserError(
+                    f"{folder / OOF} is missing: python -m pipelines.{task}.train makes it; "
+                    f"--outputs or --{task} FOLDER names runs elsewhere"
+                )
+    return join_held_out({task: [folder / OOF for folder in folders] for task, folders in runs.items()})
+
+
+def read_records(runs: Folders) -> pd.DataFrame | None:
+    """The runs.csv beside the first run that has one."""
+    for folder in (folder for folders in runs.values() for folder in folders):
+        with suppress(UserError):
+            return read_runs(folder.absolute().parent / TABLE)
+    return None
+
+
+def trained_on(
+    records: pd.DataFrame | None, runs: Folders, data: Path | None, crops: Path | None, fixes: Sequence[Path] | None
+) -> tuple[Path, Path, Sequence[Path]]:
+    """Data, crops and label fixes: those named or, where None, those of the latest training of `runs` on record."""
+    told: Mapping[str, Any] = {}
+    if records is not None:
+        folders = {folder.absolute() for folders in runs.values() for folder in folders}
+        mine = records[[Path(run).absolute() in folders for run in records["run"]]]
+        told = mine["options"].iloc[-1] if len(mine) else told
+    known = tuple(Path(file) for file in told.get("fixes") or ())
+    return (
+        data or Path(told.get("data") or "data"),
+        crops or Path(told.get("crops") or "crops"),
+        known if fixes is None else fixes,
+    )
+
+
+def read_labels(data: Path, fixes: Sequence[Path], held_out: HeldOut) -> pd.DataFrame | None:
+    """Kind and age of each held-out picture; None where `data` has no train.csv.
+
+    Raises `UserError` where the labels are not those of the held-out answers.
+    """
+    try:
+        folder = split_folders(data).get("train")
+    except UserError:
+        return None
+    if folder is None:
+        return None
+    table = load_training(folder, fixes).set_index("picture")
+    pictures = held_out.persons.index
+    absent = pictures.difference(table.index)
+    if len(absent):
+        raise UserError(f"{folder} has not {len(absent):,} of the pictures that were held out: {first_of(absent)}")
+    table = table.loc[pictures]
+    labels = {"mask": table["mask"], "gender": table["gender"], "age": table["age"].map(age_band)}
+    for task, label in labels.items():
+        differs = label.to_numpy() != held_out.truth[task]
+        if differs.any():
+            raise UserError(
+                f"{folder} and the held-out answers disagree about the {task} of {differs.sum():,} pictures "
+                f"({first_of(pictures[differs])}): give the --fixes that the runs were trained with"
+            )
+    return table[["kind", "age"]]
+
+
+def find_crops(folder: Path) -> CropSet | None:
+    """The crops of the training pictures, in `folder` or its train/; None where there are none."""
+    for place in (folder / "train", folder):
+        if (place / INDEX).is_file():
+            return open_crops(place)
+    return None
+
+
+def _decide(runs: Folders, data: Path, held_out: HeldOut, persons: Persons) -> tuple[Settled, str]:
+    asked = _asked(runs, data)
+    if asked is None:
+        settled = settle(held_out, held_out.answers, "auto", "auto", calibrate=True)
+        return settled, describe(settled)
+    outcome = answer(asked, held_out, persons=persons)
+    if outcome.settled is None:
+        raise AssertionError("held-out answers are given")
+    return outcome.settled, outcome.remark
+
+
+def _asked(runs: Folders, data: Path) -> Asked | None:
+    """What is to be answered, where all of it is at hand: it tells whether combine.py would average over persons."""
+    if not all((folder / EVAL).is_file() for folders in runs.values() for folder in folders):
+        return None
+    with suppress(UserError):
+        return read_asked(data, runs, skip_bad=False, rejected=Path("rejected.csv"))
+    return None
+
+
+def _about(runs: Folders) -> dict[Path, Mapping[str, Any]]:
+    found = {}
+    for folder in (folder for task in SPECIALISTS for folder in runs[task]):
+        # Predictions may come from elsewhere, without a run.json that could be read.
+        with suppress(OSError, ValueError):
+            found[folder] = json.loads((folder / RUN).read_text(encoding="utf-8"))
+    return found
