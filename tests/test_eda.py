@@ -1,0 +1,157 @@
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+from browser import browser, show
+from finished_runs import AGES
+from tiny_competition import people, write_eval, write_train
+from tiny_crops import write_crops
+
+from shared.eda import Options, draw, main
+from shared.errors import UserError
+from shared.manifest import load_training
+from shared.reports.oddities import find_oddities
+from shared.reports.picture_facts import CHANNELS, mean_and_std, measure_files
+
+SECTIONS = [
+    "At a glance",
+    "Labels",
+    "Picture sizes",
+    "Colour",
+    "Brightness and sharpness",
+    "Faces found",
+    "Oddities",
+]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Pictures of noise, none like another but for seven: broken, dark, bright, grey, blurred, long and copied."""
+    data = tmp_path_factory.mktemp("eda") / "data"
+    write_train(data / "train", people(12))
+    write_eval(data)
+    for number, path in enumerate(sorted(data.rglob("*.jpg"))):
+        cv2.imwrite(str(path), noise(number))
+    odd = {name: data / f"train/images/{people(12)[number]['path']}/normal.jpg" for number, name in enumerate(ODD)}
+    odd["broken"].write_bytes(odd["broken"].read_bytes()[:300])
+    cv2.imwrite(str(odd["dark"]), grey_noise(1) // 5)
+    cv2.imwrite(str(odd["bright"]), 255 - grey_noise(2) // 5)
+    cv2.imwrite(str(odd["flat"]), 120 + noise(3) // 40)
+    cv2.imwrite(str(odd["blurred"]), cv2.GaussianBlur(grey_noise(4), (0, 0), 4).astype(float) * 6 - 5 * 127)
+    cv2.imwrite(str(odd["long"]), np.hstack([noise(5)] * 3))
+    odd["copied"].write_bytes((odd["broken"].parent / "mask1.jpg").read_bytes())
+    return data
+
+
+ODD = ("broken", "dark", "bright", "flat", "blurred", "long", "copied")
+
+
+def noise(seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (64, 48, 3)).astype(np.uint8)
+
+
+def grey_noise(seed: int) -> np.ndarray:
+    return noise(seed)[:, :, :1].repeat(3, axis=2)
+
+
+@pytest.fixture(scope="module")
+def facts(data: Path) -> pd.DataFrame:
+    return measure_files(load_training(data / "train"), "train")
+
+
+@pytest.fixture(scope="module")
+def page(data: Path) -> Path:
+    crops = data.parent / "crops"
+    write_crops(load_training(data / "train"), crops / "train")
+    index = pd.read_csv(crops / "train/index.csv")
+    index.loc[index["picture"].str.contains("incorrect"), "found"] = "prior"
+    index.to_csv(crops / "train/index.csv", index=False)
+    out = data.parent / "eda.html"
+    main(Options(data, crops, out))
+    return out
+
+
+def test_the_page_opens_in_a_browser_with_all_sections_and_pictures_and_asks_for_nothing(page: Path) -> None:
+    with browser() as driver:
+        shown = show(driver, page)
+    assert shown.title == "face18: the data"
+    assert shown.sections == SECTIONS
+    assert shown.pictures > 8
+    assert shown.broken == []
+    assert shown.unnamed == 0
+    assert shown.console == []
+    assert shown.requests == [page.absolute().as_uri()]
+    assert shown.overflow <= 0
+
+
+def test_every_planted_oddity_is_told_and_no_other_of_that_kind(facts: pd.DataFrame) -> None:
+    folders = [row["path"] for row in people(12)]
+    wanted = {
+        "Cannot be read": "broken",
+        "Very dark": "dark",
+        "Very bright": "bright",
+        "Hardly any contrast": "flat",
+        "Odd sizes": "long",
+    }
+    found = {oddity.title: oddity.pictures for oddity in find_oddities(facts, None)}
+    for title, name in wanted.items():
+        assert list(found[title]) == [f"{folders[ODD.index(name)]}/normal.jpg"], title
+    # A flat and a dark picture has little detail as well.
+    assert f"{folders[ODD.index('blurred')]}/normal.jpg" in found["Blurred"]
+    assert set(found["Blurred"]) <= {
+        f"{folders[ODD.index(name)]}/normal.jpg" for name in ("blurred", "flat", "dark", "bright")
+    }
+    assert found["Cannot be read"] == {f"{folders[0]}/normal.jpg": "truncated"}
+    assert found["The same file twice"] == {f"{folders[ODD.index('copied')]}/normal.jpg": f"as {folders[0]}/mask1.jpg"}
+
+
+def test_mean_and_standard_deviation_are_those_of_all_pixels(tmp_path: Path) -> None:
+    rows = []
+    for number in range(3):
+        path = tmp_path / f"{number}.png"
+        cv2.imwrite(str(path), noise(number) // (number + 1))
+        rows.append((path.name, str(path)))
+    facts = measure_files(pd.DataFrame(rows, columns=["picture", "path"]), "three")
+    pixels = np.concatenate([cv2.imread(path)[:, :, ::-1].reshape(-1, 3) for _, path in rows]) / 255
+    mean, std = mean_and_std(facts)
+    np.testing.assert_allclose(mean, pixels.mean(axis=0))
+    np.testing.assert_allclose(std, pixels.std(axis=0))
+    assert list(CHANNELS) == ["red", "green", "blue"]
+
+
+def test_the_page_holds_what_can_be_pasted_and_counted(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert "<pre>--mean 0." in text
+    assert "Of the aligned crops, which networks see" in text
+    for gender in ("male", "female"):
+        for band, _ in zip(("&lt;30", "30-59", "&gt;=60"), AGES, strict=True):
+            assert f'<td class="text">{gender}, {band}</td><td>2</td><td>16.7%</td><td>14</td>' in text
+    # Twelve wrongly masked pictures without a face, and none of the others.
+    assert "incorrect</td><td>12</td><td>0</td><td>0</td><td>12</td><td>0</td><td>0.00%</td>" in text
+    assert "worn</td><td>60</td><td>60</td><td>0</td><td>0</td><td>0</td><td>100.00%</td>" in text
+
+
+def test_large_data_are_sampled_and_the_draw_is_the_same_again() -> None:
+    table = pd.DataFrame({"picture": [str(number) for number in range(1000)]})
+    drawn = draw(table, 50, seed=3)
+    assert len(drawn) == 50
+    assert drawn["picture"].astype(int).is_monotonic_increasing
+    pd.testing.assert_frame_equal(drawn, draw(table, 50, seed=3))
+    assert not drawn.equals(draw(table, 50, seed=4))
+    assert len(draw(table, 0, seed=0)) == len(draw(table, 5000, seed=0)) == 1000
+
+
+def test_a_page_without_crops_and_labels_tells_so(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "eda.html"
+    main(Options(data / "eval", tmp_path / "nowhere", out, sample=4))
+    text = out.read_text(encoding="utf-8")
+    assert "there are no crops yet" in text
+    assert "a random sample" in text
+    assert "<h2>Labels</h2>" not in text
+
+
+def test_a_negative_sample_names_its_flag() -> None:
+    with pytest.raises(UserError, match="--sample must be 0 or more"):
+        Options(sample=-1)
