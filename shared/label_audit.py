@@ -1,0 +1,145 @@
+"""Labels that are probably wrong, and persons who are there under two ids.
+
+    python -m shared.label_audit                        outputs/{mask,gender,age} -> outputs/audit/
+    python -m shared.label_audit --outputs outputs/demo
+
+    audit/suspects.csv     every label that held-out answers contradict, the surest first
+    audit/fixes.csv        those that the networks are sure of, in the form that --fixes takes
+    audit/duplicates.csv   persons under two ids, in the form that --group-duplicates takes
+    audit/audit.html       the contact sheet of both: look before you use them
+
+It knows only what was held out: train all folds to have all persons audited. The sheet holds pictures of faces.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from shared.answers.fusion import SPECIALISTS
+from shared.atomic import write_text
+from shared.audit.duplicates import find_duplicates
+from shared.audit.suspects import find_suspects, fixes_of
+from shared.commands import run
+from shared.competition.label_fixes import targets_of
+from shared.crops import open_crops
+from shared.errors import UserError
+from shared.manifest import load_training, split_folder
+from shared.reports.finished_runs import (
+    find_crops,
+    read_held_out_answers,
+    read_labels,
+    read_records,
+    trained_on,
+)
+from shared.wording import counted
+
+
+@dataclass(frozen=True)
+class Options:
+    """Find labels that held-out answers contradict, and persons under two ids."""
+
+    outputs: Path = Path("outputs")
+    """Where the runs are: its folders mask, gender and age, and its runs.csv."""
+
+    out: Path | None = None
+    """The folder to write to; audit in --outputs when left out."""
+
+    mask: tuple[Path, ...] = ()
+    """Run folders of the mask specialist instead of OUTPUTS/mask; several are averaged."""
+
+    gender: tuple[Path, ...] = ()
+    """Likewise of the gender specialist."""
+
+    age: tuple[Path, ...] = ()
+    """Likewise of the age specialist."""
+
+    data: Path | None = None
+    """The competition folder; where the runs were trained on, when left out."""
+
+    crops: Path | None = None
+    """Its crops; those that the runs were trained on, when left out."""
+
+    fixes: tuple[Path, ...] | None = None
+    """The label corrections that the runs were trained with; as runs.csv tells, when left out. What they correct is not
+    corrected again."""
+
+    sure: float = 0.9
+    """Suspects go into fixes.csv from this probability on, 0.5 to 1."""
+
+    alike: float = 0.13
+    """Unmasked faces are taken for one picture when at most this share of their hashes' bits differs, 0 to 0.4."""
+
+    def __post_init__(self) -> None:
+        for flag, value, low, high in (("--sure", self.sure, 0.5, 1.0), ("--alike", self.alike, 0.0, 0.4)):
+            if not low <= value <= high:
+                raise UserError(f"{flag} must be {low:g} to {high:g}, not {value:g}")
+
+    @property
+    def folder(self) -> Path:
+        return self.out or self.outputs / "audit"
+
+    def runs(self) -> dict[str, tuple[Path, ...]]:
+        """The run folders of each specialist."""
+        return {task: getattr(self, task) or (self.outputs / task,) for task in SPECIALISTS}
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What was found."""
+
+    suspects: pd.DataFrame
+    """As `audit.suspects.find_suspects` gives them."""
+    fixes: pd.DataFrame
+    """id, picture, field, value."""
+    pairs: pd.DataFrame
+    """As `audit.duplicates.find_duplicates` gives them."""
+
+
+def main(options: Options) -> None:
+    from shared.audit.sheet import write_sheet  # Here, not above: --help need not wait for it.
+
+    runs = options.runs()
+    held_out = read_held_out_answers(runs)
+    data, crop_folder, fixes = trained_on(read_records(runs), runs, options.data, options.crops, options.fixes)
+    table = load_training(split_folder(data, "train"), fixes)
+    crops = find_crops(crop_folder) or open_crops(crop_folder / "train")
+    labels = read_labels(data, fixes, held_out)
+    if labels is None:
+        raise AssertionError("the table was read from there")
+    suspects = find_suspects(held_out, labels)
+    found = Audit(
+        suspects=suspects,
+        fixes=_new(fixes_of(suspects, options.sure), targets_of(fixes)),
+        pairs=find_duplicates(table, crops, options.alike),
+    )
+    write_tables(options.folder, found)
+    write_sheet(options.folder / "audit.html", table, crops, found.suspects, found.fixes, found.pairs)
+    print(_summary(options, found, held_out.persons.nunique(), table["person"].nunique()))
+
+
+def _new(fixes: pd.DataFrame, known: set[str]) -> pd.DataFrame:
+    """Without what was corrected already: two corrections of one label are refused by --fixes."""
+    targets = [" ".join(filter(None, row)) for row in zip(fixes["id"], fixes["picture"], fixes["field"], strict=True)]
+    return fixes[[target not in known for target in targets]]
+
+
+def write_tables(folder: Path, found: Audit) -> None:
+    """suspects.csv, fixes.csv and duplicates.csv, whole or not at all."""
+    tables = {"suspects": found.suspects, "fixes": found.fixes, "duplicates": found.pairs}
+    for name, table in tables.items():
+        write_text(folder / f"{name}.csv", table.to_csv(index=False, float_format="%.4f", lineterminator="\n"))
+
+
+def _summary(options: Options, found: Audit, audited: int, persons: int) -> str:
+    lines = [f"labels of {audited:,} of {persons:,} persons audited (those that were held out)"]
+    for field, count in found.suspects["field"].value_counts().items():
+        lines.append(f"  {field}: {counted(int(count), 'suspect')}")
+    lines.append(f"{counted(len(found.fixes), 'correction')} sure enough for fixes.csv (--sure {options.sure:g})")
+    lines.append(f"{counted(len(found.pairs), 'pair')} of ids that may be one person")
+    lines.append(f"look at {options.folder / 'audit.html'} before you use them")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    run(main, Options())

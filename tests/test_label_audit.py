@@ -1,0 +1,191 @@
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+from browser import browser, show
+from finished_runs import drawn, write_finished
+from scipy.fft import dctn
+
+from shared.answers.held_out import HeldOut
+from shared.audit.lookalikes import FACE, distances, face_hash, look_alikes, mirrored
+from shared.audit.suspects import SWAP, find_suspects, fixes_of
+from shared.competition.same_person import read_pairs
+from shared.errors import UserError
+from shared.folds import assign_folds
+from shared.label_audit import Options, main
+from shared.labels import GENDERS, INCORRECT, NORMAL
+from shared.manifest import load_training
+
+WRONG_GENDER, WRONG_AGE, SWAPPED = ("00004", "00009"), ("00012",), ("00006", "00015")
+COPIED, COPY = "00020", "00021"
+
+
+@pytest.fixture(scope="module")
+def outputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """30 persons with wrong labels among them, and one whose pictures are those of another, darker and shifted."""
+    folder = tmp_path_factory.mktemp("audit")
+    held_out = _swapped(drawn(30, doubt=0.05))
+    persons = pd.Series(held_out.truth["gender"], held_out.persons.to_numpy())
+    gender = {person: GENDERS[1 - persons[person].iloc[0]] for person in WRONG_GENDER}
+    bands = pd.Series(held_out.truth["age"], held_out.persons.to_numpy())
+    age = {person: "65" if bands[person].iloc[0] == 0 else "20" for person in WRONG_AGE}
+    outputs = write_finished(folder, held_out, {"gender": gender, "age": age})
+    _copy_face(folder / "crops/train", f"{COPIED}/normal.jpg", f"{COPY}/normal.jpg")
+    return outputs
+
+
+def _swapped(held_out: HeldOut) -> HeldOut:
+    """What was answered to `normal` of some persons is now said of `incorrect_mask`, and the other way round."""
+    mask = held_out.answers["mask"].copy()
+    for person in SWAPPED:
+        pair = [f"{person}/{NORMAL}.jpg", f"{person}/{INCORRECT}.jpg"]
+        mask.loc[pair] = mask.loc[pair[::-1]].to_numpy()
+    return replace(held_out, answers={**held_out.answers, "mask": mask})
+
+
+def _copy_face(crops: Path, picture: str, copy: str) -> None:
+    files = pd.read_csv(crops / "index.csv", index_col="picture")["file"]
+    pixels = _blotches(3)
+    cv2.imwrite(str(crops / files[picture]), pixels)
+    changed = cv2.warpAffine(pixels, np.float32([[1, 0, 2], [0, 1, -1]]), (256, 256), borderMode=cv2.BORDER_REPLICATE)
+    cv2.imwrite(str(crops / files[copy]), (0.8 * changed).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 60])
+
+
+def _blotches(seed: int) -> np.ndarray:
+    """A crop with something to see at every scale, uint8 (256, 256, 3)."""
+    random = np.random.default_rng(seed)
+    layers = [
+        cv2.resize(random.normal(size=(side, side, 3)) * 256 / side, (256, 256), interpolation=cv2.INTER_CUBIC)
+        for side in (4, 8, 16, 32, 64)
+    ]
+    return np.clip(128 + 1.2 * sum(layers), 0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def audited(outputs: Path) -> Path:
+    """The folder with what the command found."""
+    main(Options(outputs=outputs))
+    return outputs / "audit"
+
+
+def test_planted_label_errors_are_all_found_and_no_other_is_corrected(audited: Path) -> None:
+    fixes = pd.read_csv(audited / "fixes.csv", dtype=str, keep_default_na=False)
+    by_field = {field: set(part["id"]) for field, part in fixes.groupby("field")}
+    assert by_field == {"gender": set(WRONG_GENDER), "age": set(WRONG_AGE), "mask": set(SWAPPED)}
+    swaps = fixes[fixes["field"] == "mask"].set_index(["id", "picture"])["value"]
+    for person in SWAPPED:
+        assert swaps[person, NORMAL] == "incorrect"
+        assert swaps[person, INCORRECT] == "none"
+
+
+def test_the_fixes_load_and_put_the_labels_right(audited: Path, outputs: Path) -> None:
+    folder = outputs.parent / "data/train"
+    before, after = load_training(folder), load_training(folder, [audited / "fixes.csv"])
+    held_out = drawn(30, doubt=0.05)
+    truth = pd.Series(held_out.truth["gender"], held_out.persons.index).loc[before["picture"]].to_numpy()
+    assert (before["gender"] != truth).sum() == 7 * len(WRONG_GENDER)
+    assert (after["gender"] == truth).all()
+    assert (after["mask"] != before["mask"]).sum() == 2 * len(SWAPPED)
+
+
+def test_what_was_corrected_before_is_not_corrected_again(outputs: Path, audited: Path, tmp_path: Path) -> None:
+    known = tmp_path / "known.csv"
+    # As trained with: the truth of the runs has to agree with it.
+    known.write_text(f"id,picture,field,value\n{WRONG_AGE[0]},,age,{_label(outputs, WRONG_AGE[0]):g}\n")
+    main(Options(outputs=outputs, out=tmp_path, fixes=(known,)))
+    again = pd.read_csv(tmp_path / "fixes.csv", dtype=str)
+    assert "age" not in set(again["field"])
+    assert len(again) == len(pd.read_csv(audited / "fixes.csv")) - 1
+    load_training(outputs.parent / "data/train", [known, tmp_path / "fixes.csv"])
+
+
+def _label(outputs: Path, person: str) -> float:
+    table = load_training(outputs.parent / "data/train")
+    return float(table["age"][table["person"] == person].iloc[0])
+
+
+def test_a_person_under_two_ids_is_found_and_kept_in_one_fold(audited: Path, outputs: Path) -> None:
+    pairs = read_pairs(audited / "duplicates.csv")
+    assert pairs == [(COPIED, COPY)]
+    table = load_training(outputs.parent / "data/train")
+    folds = assign_folds(table, 5, together=pairs)
+    assert folds[COPIED] == folds[COPY]
+
+
+def test_the_contact_sheet_opens_in_a_browser_with_all_faces(audited: Path) -> None:
+    with browser() as driver:
+        shown = show(driver, audited / "audit.html")
+    assert shown.title == "face18: label audit"
+    assert len(shown.sections) == 6
+    assert shown.pictures >= 2 * (len(WRONG_GENDER) + len(WRONG_AGE) + len(SWAPPED) + 1)
+    assert (shown.broken, shown.console, shown.overflow) == ([], [], 0)
+    assert shown.requests == [(audited / "audit.html").absolute().as_uri()]
+
+
+def test_among_many_persons_of_doubtful_answers_most_planted_errors_come_first() -> None:
+    held_out = drawn(300, doubt=0.4, seed=1)
+    persons = held_out.persons.drop_duplicates().to_numpy()
+    wrong = set(np.random.default_rng(0).choice(persons, 12, replace=False))
+    flipped = held_out.persons.isin(wrong).to_numpy()
+    gender = np.where(flipped, 1 - held_out.truth["gender"], held_out.truth["gender"])
+    planted = replace(held_out, truth={**held_out.truth, "gender": gender})
+    suspects = find_suspects(planted, _labels(held_out))
+    found = suspects.loc[suspects["field"] == "gender", "id"].tolist()
+    assert len(wrong & set(found)) >= 10
+    assert len(wrong & set(found[:10])) >= 9
+
+
+def _labels(held_out: HeldOut) -> pd.DataFrame:
+    pictures = held_out.persons.index
+    kinds = [picture.rpartition("/")[2].removesuffix(".jpg") for picture in pictures]
+    return pd.DataFrame({"kind": kinds, "age": np.array([20, 40, 65])[held_out.truth["age"]]}, index=pictures)
+
+
+def test_right_labels_are_not_suspected() -> None:
+    held_out = drawn(60, doubt=0.01)
+    assert find_suspects(held_out, _labels(held_out)).empty
+
+
+def test_a_single_wrong_mask_label_is_no_swap() -> None:
+    held_out = drawn(30, doubt=0.05)
+    picture = held_out.persons.index.get_loc("00007/mask2.jpg")
+    mask = held_out.truth["mask"].copy()
+    mask[picture] = 2
+    suspects = find_suspects(replace(held_out, truth={**held_out.truth, "mask": mask}), _labels(held_out))
+    assert suspects[["field", "id", "picture", "given", "suggested"]].to_numpy().tolist() == [
+        ["mask", "00007", "mask2", "none", "worn"]
+    ]
+    fixes = fixes_of(suspects, sure=0.5)
+    assert fixes.to_numpy().tolist() == [["00007", "mask2", "mask", "worn"]]
+    assert fixes_of(suspects, sure=1.0).empty
+    assert SWAP not in set(suspects["field"])
+
+
+def test_the_hash_is_made_of_the_lowest_frequencies_of_scipy() -> None:
+    crop = _blotches(0)
+    grey = cv2.cvtColor(crop[FACE], cv2.COLOR_RGB2GRAY)
+    small = cv2.resize(grey, (64, 64), interpolation=cv2.INTER_AREA).astype(float)
+    lowest = dctn(small, norm="ortho")[:16, :16].ravel()[1:]
+    expected = np.where(lowest > np.median(lowest), 1, -1)
+    assert (face_hash(crop) == expected).mean() > 0.99  # Single precision, where a value is next to the median.
+
+
+def test_copies_are_near_others_are_not_and_mirror_images_are_told() -> None:
+    crops = [_blotches(seed) for seed in range(20)]
+    hashes = np.stack([face_hash(crop) for crop in [*crops, crops[4][:, ::-1]]])
+    others = distances(hashes[:20], hashes[:20])[np.triu_indices(20, k=1)]
+    assert others.min() > 0.3
+    darker = face_hash((0.7 * crops[2]).astype(np.uint8))
+    assert distances(hashes[2:3], darker[None])[0, 0] < 0.05
+    found = look_alikes(hashes, 0.1)
+    assert [(pair.one, pair.other, pair.mirrored) for pair in found] == [(4, 20, True)]
+    assert distances(mirrored(hashes[4:5]), hashes[20:])[0, 0] < 0.1
+
+
+@pytest.mark.parametrize(("flag", "change"), [("--sure", {"sure": 0.3}), ("--alike", {"alike": 0.7})])
+def test_a_value_out_of_range_names_its_flag(flag: str, change: dict[str, float]) -> None:
+    with pytest.raises(UserError, match=flag):
+        Options(**change)  # type: ignore[arg-type]
