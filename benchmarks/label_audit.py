@@ -1,0 +1,192 @@
+"""How many planted label errors and copied persons the label audit finds.
+
+    python benchmarks/label_audit.py --people 100 --planted 5
+    python benchmarks/label_audit.py --data FOLDER --people 200 --planted 10
+
+Flips the gender of some persons, makes others 30 years older or younger, exchanges the picture without a mask with
+that of a mask worn wrongly, and enters some again under a second id: cut, lit and compressed anew, one of them
+mirrored. Then specialists learn from these wrong labels, five folds by person, and the audit looks at what they say.
+The specialists are stand-ins, logistic regressions on frozen ImageNet features: weaker than trained ones, but made in
+a minute.
+docs/reports.md has the results.
+"""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from samples import draw, labelled
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from tqdm import tqdm
+
+from shared import label_audit
+from shared.answers.fusion import SPECIALISTS
+from shared.answers.predictions import write_predictions
+from shared.audit.suspects import SWAP
+from shared.commands import run
+from shared.crops import CropSet
+from shared.errors import UserError
+from shared.folds import assign_folds
+from shared.labels import GENDERS, INCORRECT, NORMAL, age_band
+from shared.training.backbones import DEFAULT_BACKBONE, create_backbone
+
+FOLDS = 5
+SIDE = 112
+"""Pixels of what the frozen network sees."""
+
+KINDS = ("gender", "age", SWAP)
+
+
+@dataclass(frozen=True)
+class Options:
+    """Plant label errors and copied persons, and count those that the audit finds."""
+
+    data: Path | None = None
+    """A competition folder to plant in; sample portraits are drawn when left out."""
+    people: int = 100
+    """So many persons; of --data, the first ones."""
+    planted: int = 5
+    """Persons for each kind of error, and for copies."""
+    seed: int = 0
+    """Of who is chosen."""
+    out: Path = Path("outputs/planted")
+    """A folder to work in; it must not be there yet."""
+
+    def __post_init__(self) -> None:
+        if self.people < 4 * self.planted:
+            raise UserError(f"--people {self.people} must be at least four times --planted {self.planted}")
+        if self.out.exists():
+            raise UserError(f"--out {self.out} is there already: remove it, or name another folder")
+
+
+@dataclass(frozen=True)
+class Planted:
+    """Ids of persons."""
+
+    wrong: dict[str, set[str]]
+    """By kind of error."""
+    copies: set[tuple[str, str]]
+    """The original and its copy."""
+
+
+def main(options: Options) -> None:
+    source = options.data or draw(options.out / "drawn", options.people)
+    data = options.out / "data"
+    planted = plant(source / "train", data / "train", options)
+    table, crops = labelled(data, options.out / "crops")
+    write_stand_ins(options.out, table, features(table["picture"].tolist(), crops))
+    label_audit.main(label_audit.Options(options.out, data=data, crops=options.out / "crops", fixes=()))
+    print(f"\n{scores(options.out / 'audit', planted)}")
+
+
+def plant(source: Path, target: Path, options: Options) -> Planted:
+    """Copy a split folder with errors and copies in it."""
+    random = np.random.default_rng(options.seed)
+    table = pd.read_csv(source / "train.csv", dtype=str).head(options.people)
+    for path in table["path"]:
+        shutil.copytree(source / "images" / path, target / "images" / path)
+    groups = random.permutation(table.index)[: 4 * options.planted].reshape(4, -1)
+    for row in groups[0]:
+        table.loc[row, "gender"] = GENDERS[1 - GENDERS.index(table.loc[row, "gender"].lower())]
+    for row in groups[1]:
+        age = float(table.loc[row, "age"])
+        table.loc[row, "age"] = f"{age + 30 if age < 45 else age - 30:g}"
+    for row in groups[2]:
+        exchange(target / "images" / table.loc[row, "path"])
+    again = table.loc[groups[3]].assign(id=[f"copy{place}" for place in range(options.planted)])
+    for place, (path, copy) in enumerate(zip(again["path"], again["id"], strict=True)):
+        copy_person(target / "images" / path, target / "images" / copy, place == 0, random)
+    pd.concat([table, again.assign(path=again["id"])]).to_csv(target / "train.csv", index=False)
+    wrong = {kind: set(table.loc[rows, "id"]) for kind, rows in zip(KINDS, groups, strict=False)}
+    wrong["mask"] = set()  # Of single pictures: none was planted, so whatever is suspected is right as it is.
+    return Planted(wrong, set(zip(table.loc[groups[3], "id"], again["id"], strict=True)))
+
+
+def exchange(folder: Path) -> None:
+    """The picture without a mask and that of a mask worn wrongly change their names."""
+    bare, wrong = (next(folder.glob(f"{kind}.*")) for kind in (NORMAL, INCORRECT))
+    aside = folder / "aside"
+    bare.rename(aside)
+    wrong.rename(folder / f"{NORMAL}{wrong.suffix}")
+    aside.rename(folder / f"{INCORRECT}{bare.suffix}")
+
+
+def copy_person(source: Path, target: Path, mirrored: bool, random: np.random.Generator) -> None:
+    """Cut up to 8 % off each side, change the light by a fifth, compress at a JPEG quality of 60 to 92."""
+    target.mkdir()
+    for file in source.iterdir():
+        pixels = cv2.imdecode(np.frombuffer(file.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
+        if pixels is None:
+            raise UserError(f"{file} cannot be read: errors are planted in sound pictures only")
+        height, width = pixels.shape[:2]
+        top, bottom, left, right = random.uniform(0, 0.08, 4) * (height, height, width, width)
+        cut = pixels[int(top) : height - int(bottom), int(left) : width - int(right)]
+        lit = np.clip(cut * random.uniform(0.8, 1.2) + random.uniform(-15, 15), 0, 255).astype(np.uint8)
+        quality = [cv2.IMWRITE_JPEG_QUALITY, int(random.integers(60, 93))]
+        cv2.imwrite(str(target / f"{file.stem}.jpg"), lit[:, ::-1] if mirrored else lit, quality)
+
+
+def features(pictures: Sequence[str], crops: CropSet) -> NDArray[np.float32]:
+    """What a frozen network sees in crops, (N, F)."""
+    network = create_backbone(DEFAULT_BACKBONE, 0, 0.0, pretrained=True).eval()
+    found = []
+    with torch.inference_mode():
+        for start in tqdm(range(0, len(pictures), 32), "features", unit="batch"):
+            small = [cv2.resize(crops.read(picture), (SIDE, SIDE)) for picture in pictures[start : start + 32]]
+            seen = torch.from_numpy(np.stack(small)).permute(0, 3, 1, 2).float() / 127.5 - 1
+            maps = network.forward_features(seen)  # type: ignore[operator]
+            found.append(torch.cat([maps.mean((2, 3)), maps.amax((2, 3))], dim=1).numpy())
+    return np.concatenate(found)
+
+
+def write_stand_ins(out: Path, table: pd.DataFrame, seen: NDArray[np.float32]) -> None:
+    """oof.csv of three specialists that learnt from the wrong labels, each person held out."""
+    folds = table["person"].map(assign_folds(table, FOLDS)).to_numpy()
+    labels = {"mask": table["mask"], "gender": table["gender"], "age": table["age"].map(age_band)}
+    for task, classes in SPECIALISTS.items():
+        truth = labels[task].to_numpy()
+        answers = pd.DataFrame(0.0, index=table.index, columns=list(classes))
+        for fold in range(FOLDS):
+            out_of = folds == fold
+            model = make_pipeline(StandardScaler(), LogisticRegression(C=0.003, max_iter=300))
+            answers.loc[out_of, list(classes)] = model.fit(seen[~out_of], truth[~out_of]).predict_proba(seen[out_of])
+            if task == "age":
+                years = make_pipeline(StandardScaler(), Ridge(3000)).fit(seen[~out_of], table["age"][~out_of])
+                answers.loc[out_of, "age"] = years.predict(seen[out_of]).clip(0, 100)
+        known = table[["picture", "person"]].assign(fold=folds, truth=truth)
+        write_predictions(out / task / "oof.csv", pd.concat([known, answers], axis="columns"))
+
+
+def scores(audit: Path, planted: Planted) -> str:
+    """A line for each kind of error: planted, suspected, found among suspects and among corrections."""
+    suspects, fixes, pairs = (
+        pd.read_csv(audit / f"{name}.csv", dtype=str, keep_default_na=False)
+        for name in ("suspects", "fixes", "duplicates")
+    )
+    lines = [
+        f"{'':<12}{'planted':>9}{'suspects':>10}{'right':>7}{'recall':>8}{'precision':>11}{'fixes':>7}{'right':>7}"
+    ]
+    for kind, wrong in planted.wrong.items():
+        found = set(suspects["id"][suspects["field"] == kind])
+        mended = found & set(fixes["id"][fixes["field"] == kind.partition(" ")[0]])
+        lines.append(_line(kind, wrong, found) + f"{len(mended):>7}{len(mended & wrong):>7}")
+    lines.append(_line("two ids", planted.copies, set(zip(pairs["id"], pairs["other"], strict=True))))
+    return "\n".join(lines)
+
+
+def _line(name: str, wrong: set[str] | set[tuple[str, str]], found: set[str] | set[tuple[str, str]]) -> str:
+    right = len(wrong & found)
+    recall, precision = right / max(len(wrong), 1), right / max(len(found), 1)
+    return f"{name:<12}{len(wrong):>9}{len(found):>10}{right:>7}{recall:>8.2f}{precision:>11.2f}"
+
+
+if __name__ == "__main__":
+    run(main, Options())
