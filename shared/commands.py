@@ -16,8 +16,11 @@ A field is a flag, the text below it its help, and `__post_init__` refuses value
 `config: Path | None` is the name of a file with options.
 """
 
+import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -38,7 +41,8 @@ def run(main: Callable[[Options], None], defaults: Options, arguments: list[str]
     Exit status: 0; 2 for a `UserError` or unusable arguments; 130 after Ctrl-C.
     """
     try:
-        main(parse(defaults, arguments))
+        with _no_finaliser_swallows_ctrl_c():
+            main(parse(defaults, arguments))
     except UserError as error:
         sys.exit(_report(f"error: {error}", EXIT_USER_ERROR))
     except KeyboardInterrupt:
@@ -71,6 +75,25 @@ def _read(defaults: Options, arguments: list[str] | None) -> Options:
         description=type(defaults).__doc__,
         config=(tyro.conf.OmitArgPrefixes,),
     )
+
+
+@contextmanager
+def _no_finaliser_swallows_ctrl_c() -> Iterator[None]:
+    """An exception within `__del__` is told and forgotten: were it that of Ctrl-C, the command would go on."""
+
+    def hook(unraisable: "sys.UnraisableHookArgs") -> None:
+        if isinstance(unraisable.exc_value, KeyboardInterrupt):
+            # A little later, when this finaliser is through, and so that it wakes whatever waits by then.
+            main_thread = threading.main_thread().ident or 0
+            threading.Timer(0.05, signal.pthread_kill, (main_thread, signal.SIGINT)).start()
+        else:
+            before(unraisable)
+
+    before, sys.unraisablehook = sys.unraisablehook, hook
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
 
 
 def _report(message: str, status: int) -> int:

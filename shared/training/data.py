@@ -4,7 +4,6 @@ import random
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -13,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from shared.crops import CropSet
 from shared.specialist import Window
+from shared.training.readers import reader_context, settle_in
 
 Batch = tuple[Tensor, Tensor]
 """uint8 pictures (B, size, size, 3) and their targets (B, ...)."""
@@ -130,13 +130,8 @@ def batches(dataset: CropDataset, sampler: Sampler[Draw], batch_size: int, worke
         drop_last=isinstance(sampler, Shuffled) and len(dataset) > batch_size,
         pin_memory=torch.cuda.is_available(),
         persistent_workers=workers > 0,
-        worker_init_fn=_one_thread if workers else None,
+        worker_init_fn=settle_in if workers else None,
+        multiprocessing_context=reader_context() if workers else None,
         # Else the loader draws from torch's own stream, as often as it has workers, and dropout would feel it.
         generator=torch.Generator(),
     )
-
-
-def _one_thread(worker: int) -> None:
-    """The cores belong to the training; a reader that spreads over them slows it down."""
-    del worker
-    cv2.setNumThreads(0)
