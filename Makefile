@@ -42,8 +42,10 @@ demo: $(INSTALLED)  ## draw sample portraits, crop, train three specialists, fus
 test: $(INSTALLED)  ## the test suite
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
-soak: $(INSTALLED)  ## the faults of tests/faults, twenty kills of each command: about twenty minutes
-	FACE18_KILLS=20 $(BIN)/python -m pytest tests/faults
+MINUTES ?= 60
+
+soak: $(INSTALLED)  ## faults of all kinds in a loop, counted: an hour, or make soak MINUTES=5
+	OMP_NUM_THREADS=1 PYTHONPATH=tests $(BIN)/python tests/faults/soak.py --minutes $(MINUTES)
 
 lint: $(INSTALLED)  ## ruff and mypy
 	$(BIN)/ruff check .

@@ -1,8 +1,14 @@
 import os
+import signal
+import threading
 from pathlib import Path
 
 # The networks of the tests are so small that threads would only wait for each other, here and in every process started.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# A shell that starts the tests in the background has them ignore Ctrl-C, and with them every process that they start.
+if threading.current_thread() is threading.main_thread():
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import pytest
 from hypothesis import settings

@@ -53,6 +53,27 @@ def write_portraits(folder: Path, copies: int = 1) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["picture", "path"])
 
 
+def turned(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """What a camera stores that marks the picture with this EXIF orientation; from the standard's table (CIPA DC-008).
+
+    The mark says which sides of the scene row 0 and column 0 show: 1 top-left, 2 top-right, 3 bottom-right,
+    4 bottom-left, 5 left-top, 6 right-top, 7 right-bottom, 8 left-bottom.
+    """
+    rows, columns = {
+        1: ("top", "left"),
+        2: ("top", "right"),
+        3: ("bottom", "right"),
+        4: ("bottom", "left"),
+        5: ("left", "top"),
+        6: ("right", "top"),
+        7: ("right", "bottom"),
+        8: ("left", "bottom"),
+    }[orientation]
+    stored = pixels if rows in ("top", "bottom") else pixels.transpose(1, 0, 2)
+    stored = stored[::-1] if rows in ("bottom", "right") else stored
+    return np.ascontiguousarray(stored[:, ::-1] if columns in ("bottom", "right") else stored)
+
+
 def png_header(width: int, height: int) -> bytes:
     """The beginning of a PNG that claims to be of this size, RGB."""
     header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)

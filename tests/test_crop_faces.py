@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from drawn_faces import encode, files
+from drawn_faces import bare, encode, files, turned
+from PIL import Image
 
 from shared.commands import parse
 from shared.crop_faces import Options, main, make_crops
@@ -51,6 +52,19 @@ def test_both_halves_are_cropped_and_everything_is_told(data: Path, capsys: pyte
     main(Options(data, out, device="cpu"))
     assert "14 crops of recipe" in (again := capsys.readouterr().out)
     assert again.count("all up to date") == 2
+
+
+def test_crops_of_turned_pictures_are_upright(tmp_path: Path) -> None:
+    rows = []
+    for orientation in range(1, 9):
+        exif, path = Image.Exif(), tmp_path / f"{orientation}.jpg"
+        exif[0x0112] = orientation
+        path.write_bytes(encode(turned(bare().pixels, orientation), exif=exif))
+        rows.append((path.name, str(path)))
+    crops = make_crops(pd.DataFrame(rows, columns=["picture", "path"]), tmp_path / "crops", device="cpu")
+    upright = crops.read("1.jpg").astype(float)
+    for name, _ in rows[1:]:
+        assert np.abs(crops.read(name) - upright).mean() < 3, name
 
 
 def test_one_half_alone_goes_into_the_folder_itself(data: Path) -> None:

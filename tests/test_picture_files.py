@@ -4,7 +4,7 @@ import io
 import cv2
 import numpy as np
 import pytest
-from drawn_faces import bare, broken_files, encode, files
+from drawn_faces import bare, broken_files, encode, files, turned
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -18,27 +18,6 @@ def difference(one: np.ndarray, other: np.ndarray) -> float:
     """Mean difference in grey levels."""
     assert one.shape == other.shape
     return float(np.abs(one.astype(float) - other).mean())
-
-
-def turned(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """What a camera stores that marks the picture with this EXIF orientation; from the standard's table (CIPA DC-008).
-
-    The mark says which sides of the scene row 0 and column 0 show: 1 top-left, 2 top-right, 3 bottom-right,
-    4 bottom-left, 5 left-top, 6 right-top, 7 right-bottom, 8 left-bottom.
-    """
-    rows, columns = {
-        1: ("top", "left"),
-        2: ("top", "right"),
-        3: ("bottom", "right"),
-        4: ("bottom", "left"),
-        5: ("left", "top"),
-        6: ("right", "top"),
-        7: ("right", "bottom"),
-        8: ("left", "bottom"),
-    }[orientation]
-    stored = pixels if rows in ("top", "bottom") else pixels.transpose(1, 0, 2)
-    stored = stored[::-1] if rows in ("bottom", "right") else stored
-    return np.ascontiguousarray(stored[:, ::-1] if columns in ("bottom", "right") else stored)
 
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "TIFF"])
@@ -181,10 +160,3 @@ def test_whatever_the_bytes_there_is_a_picture_or_a_reason(data: st.DataObject) 
         picture = decode(bytes(content))
         assert picture.pixels.dtype == np.uint8
         assert picture.pixels.ndim == 3
-
-
-def test_random_bytes_are_no_picture() -> None:
-    rng = np.random.default_rng(0)
-    for _ in range(200):
-        with pytest.raises(UnusablePictureError):
-            decode(rng.choice([b"", b"\xff\xd8\xff\xe0", b"\x89PNG\r\n\x1a\n", b"GIF89a"]) + rng.bytes(300))

@@ -198,7 +198,7 @@ def _answer(
 def _collect(specialist: Specialist, run: Path, table: pd.DataFrame) -> None:
     """Join the folds' held-out answers, add their scores to run.json, and print them."""
     folds = finished_folds(run)
-    parts = {fold: read_held_out(folder / OOF, specialist.classes) for fold, folder in folds.items()}
+    parts = {fold: _read_answers(specialist, folder, table, fold) for fold, folder in folds.items()}
     write_predictions(run / OOF, pd.concat(parts.values()))
     scores = {f"fold{fold}": _scores(specialist, part, table) for fold, part in parts.items()}
     scores["held out"] = _scores(specialist, pd.concat(parts.values()), table)
@@ -207,6 +207,17 @@ def _collect(specialist: Specialist, run: Path, table: pd.DataFrame) -> None:
     write_text(run / RUN, _json({**known, "scores": scores, "seconds": seconds}))
     print(pd.DataFrame(scores).T.to_string(float_format="{:.3f}".format))
     print(f"{specialist.name}: {len(folds)} of {known['options']['folds']} folds trained, results in {run}")
+
+
+def _read_answers(specialist: Specialist, folder: Path, table: pd.DataFrame, fold: int) -> pd.DataFrame:
+    """What a fold answered; raises `UserError` where that is not about the pictures that it held out."""
+    answers = read_held_out(folder / OOF, specialist.classes)
+    if set(answers.index) != set(table["picture"][table["fold"] == fold]):
+        raise UserError(
+            f"{folder / OOF} does not answer for the pictures that fold {fold} held out: remove {folder} and train "
+            "this fold again"
+        )
+    return answers
 
 
 def _record(
@@ -223,9 +234,9 @@ def _record(
     `late` is for what was trained before: there is a row already, but for the rare kill just before it was written.
     """
     run = run_folder(options.outputs, specialist.name)
-    folders = [*finished_folds(run).values()] if fold is None else [fold_folder(run, fold)]
-    answers = pd.concat([read_held_out(folder / OOF, specialist.classes) for folder in folders])
-    seconds = sum(pd.read_csv(folder / HISTORY)["seconds"].sum() for folder in folders)
+    folds = finished_folds(run) if fold is None else {fold: fold_folder(run, fold)}
+    answers = pd.concat([_read_answers(specialist, folder, table, number) for number, folder in folds.items()])
+    seconds = sum(pd.read_csv(folder / HISTORY)["seconds"].sum() for folder in folds.values())
     entry = Record(
         kind=purpose.kind if fold is None else "fold",
         task=specialist.name,

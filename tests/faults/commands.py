@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
+from numpy.random import Generator
 
 from pipelines.gender.options import DEFAULTS
 from pipelines.gender.specialist import GENDER
@@ -19,8 +19,9 @@ from shared.training.options import TrainOptions
 from shared.training.weights import load_weights
 
 ROOT = Path(__file__).parents[2]
-KILLS = int(os.environ.get("FACE18_KILLS", "2"))
-"""How often each command is killed; `make soak` asks for twenty."""
+
+SENTENCE = "The same command goes on"
+"""What Ctrl-C is answered with."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,11 @@ class Place:
     """A folder with data/, crops/ and runs/, and the commands that work there."""
 
     folder: Path
+
+    @property
+    def portraits(self) -> Path:
+        """Pictures for the crop stage, where they were added."""
+        return self.folder / "portraits"
 
     def options(self, run: Path) -> TrainOptions:
         """A training of some seconds."""
@@ -51,8 +57,16 @@ class Place:
         flags = f"--folds 2 --epochs {epochs} --size 32 --batch-size 8 --backbone test_efficientnet --no-pretrained"
         return [*self._specialist("train", workers), "--outputs", str(run), *flags.split()]
 
-    def predict(self, run: Path, out: Path) -> list[str]:
-        return [*self._specialist("predict", 0), "--outputs", str(run), "--out", str(out), "--batch-size", "8"]
+    def crop(self, out: Path, workers: int = 1, pictures: Path | None = None) -> list[str]:
+        """The crop stage on `portraits`, in chunks of two, so that there is something between its start and its end."""
+        code = (
+            "from shared import crop_faces as c; from shared.commands import run; c.CHUNK = 2; run(c.main, c.Options())"
+        )
+        places = ["--data", str(pictures or self.portraits), "--out", str(out)]
+        return ["-c", code, *places, "--device", "cpu", "--workers", str(workers)]
+
+    def predict(self, run: Path, out: Path, workers: int = 0) -> list[str]:
+        return [*self._specialist("predict", workers), "--outputs", str(run), "--out", str(out), "--batch-size", "8"]
 
     def _specialist(self, command: str, workers: int) -> list[str]:
         places = ["--data", str(self.folder / "data"), "--crops", str(self.folder / "crops")]
@@ -89,6 +103,14 @@ def wait_for(condition: Callable[[], bool], process: "subprocess.Popen[str]") ->
         time.sleep(0.01)
 
 
+def at_work(process: "subprocess.Popen[str]") -> bool:
+    """Whether the command line is understood and torch is being loaded."""
+    try:
+        return "libtorch" in Path(f"/proc/{process.pid}/maps").read_text()
+    except OSError:
+        return False
+
+
 def members(session: int) -> list[int]:
     """The living processes of a session."""
     found = []
@@ -103,11 +125,14 @@ def members(session: int) -> list[int]:
 
 
 def kill_at_random(
-    arguments: Sequence[str], started: Callable[[], bool], seconds: float, random: np.random.Generator
+    arguments: Sequence[str],
+    started: Callable[["subprocess.Popen[str]"], bool],
+    seconds: float,
+    random: Generator,
 ) -> bool:
     """Start the command and kill -9 all of it within `seconds` after it has `started`; whether it was still running."""
     process = start(arguments)
-    wait_for(started, process)
+    wait_for(lambda: started(process), process)
     time.sleep(random.uniform(0, seconds))
     killed = process.poll() is None
     if killed:
@@ -115,6 +140,33 @@ def kill_at_random(
     _, errors = process.communicate()
     assert killed or process.returncode == 0, errors
     return killed
+
+
+def interrupt_at_random(arguments: Sequence[str], seconds: float, random: Generator) -> bool:
+    """Start the command and press Ctrl-C within `seconds` after it got to work; whether it was still running.
+
+    It has to end with the sentence that says how to go on, and all its processes with it.
+    """
+    process = start(arguments)
+    wait_for(lambda: at_work(process), process)
+    time.sleep(random.uniform(0, seconds))
+    return interrupt(process)
+
+
+def interrupt(process: "subprocess.Popen[str]") -> bool:
+    """Ctrl-C, as a terminal gives it to everybody; whether it came before the end."""
+    running = process.poll() is None
+    if running:
+        os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=300)
+    assert "Traceback" not in errors, errors
+    assert process.returncode in ((0, 130) if running else (0,)), errors
+    assert process.returncode == 0 or SENTENCE in errors, errors
+    deadline = time.monotonic() + 60
+    while left := members(process.pid):
+        assert time.monotonic() < deadline, f"still there: {left}"
+        time.sleep(0.1)
+    return process.returncode == 130
 
 
 def files_of(run: Path) -> dict[str, bytes]:

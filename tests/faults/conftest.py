@@ -1,20 +1,16 @@
 """One tiny competition with crops for all faults, and the runs that nothing disturbed to compare with."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import pandas as pd
+import numpy as np
 import pytest
 import torch
 from commands import Place
-from tiny_competition import people, write_eval, write_train
-from tiny_crops import write_crops
-from tiny_runs import write_runs
+from scenes import build
 
 from pipelines.gender.specialist import GENDER
-from shared.crops import INDEX
-from shared.faces.recipe import RECIPE
-from shared.manifest import load_evaluation, load_training
 from shared.training.run import train
 
 
@@ -27,34 +23,26 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-def write_current_crops(pictures: pd.DataFrame, like: pd.DataFrame, out: Path) -> None:
-    """Crops coloured after the labels of `like`, which the crop stage takes for its own and up to date."""
-    write_crops(like.head(len(pictures)).assign(picture=pictures["picture"].to_numpy()), out)
-    sources = [Path(path) for path in pictures["path"]]
-    index = pd.read_csv(out / INDEX, dtype={"picture": str}).assign(
-        recipe=RECIPE.id,
-        size=[source.stat().st_size for source in sources],
-        mtime_ns=[source.stat().st_mtime_ns for source in sources],
-    )
-    index.to_csv(out / INDEX, index=False)
-
-
 @pytest.fixture(scope="session")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     """12 persons and 9 pictures to answer, their crops, and the runs of three specialists."""
-    folder = tmp_path_factory.mktemp("faults")
-    write_train(folder / "data/train", people(12))
-    write_eval(folder / "data")
-    labelled = load_training(folder / "data/train")
-    write_current_crops(labelled, labelled, folder / "crops/train")
-    write_current_crops(load_evaluation(folder / "data/eval"), labelled, folder / "crops/eval")
-    write_runs(folder / "data", folder / "runs")
-    return Place(folder)
+    return build(tmp_path_factory.mktemp("faults"))
 
 
 @pytest.fixture(scope="session")
-def undisturbed(place: Place) -> Path:
-    """The run folder of a training that nothing disturbed."""
-    run = place.folder / "undisturbed"
+def timed_training(place: Place) -> tuple[Path, float]:
+    """The run folder of a training that nothing disturbed, and the seconds that it took."""
+    run, started = place.folder / "undisturbed", time.monotonic()
     train(GENDER, place.options(run))
-    return run
+    return run, time.monotonic() - started
+
+
+@pytest.fixture
+def undisturbed(timed_training: tuple[Path, float]) -> Path:
+    """The run folder of a training that nothing disturbed."""
+    return timed_training[0]
+
+
+@pytest.fixture
+def random() -> np.random.Generator:
+    return np.random.default_rng(0)

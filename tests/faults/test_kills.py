@@ -1,97 +1,46 @@
-"""kill -9 at any moment: the next run finishes, and its result is that of a run that nobody disturbed."""
+"""kill -9 at any moment: the next run finishes, and its result is that of a run that nobody disturbed.
 
-import os
+Here in copies of this process, which cost no start; `make soak` kills the commands themselves.
+"""
+
 import shutil
-import signal
-from collections.abc import Callable
+import time
 from pathlib import Path
 
 import numpy as np
-import pytest
-from commands import KILLS, Place, files_of, finish, kill_at_random, read_everything
+import pandas as pd
+from commands import Place, files_of, read_everything
+from forks import fork, killed_after, killed_at_write, was_killed
 
+import combine
 from pipelines.gender.specialist import GENDER
+from shared.crop_faces import update_crops
+from shared.crops import INDEX, open_crops
+from shared.training.ensemble import predict
+from shared.training.options import PredictOptions
 from shared.training.run import train
 
-SEED = int(os.environ.get("FACE18_SEED", "0"))
+KILLS = 6
+"""At random moments, of each command."""
 
-STRIDE = 1 if KILLS >= 20 else 9
-"""Every write of a training, or some of them."""
-
-
-@pytest.fixture
-def random() -> np.random.Generator:
-    return np.random.default_rng(SEED)
+STRIDE = 9
+"""Of the writes of a training every so many-th is tried."""
 
 
 def test_a_training_killed_again_and_again_ends_as_if_nothing_had_been(
-    place: Place, undisturbed: Path, tmp_path: Path, random: np.random.Generator
+    place: Place, timed_training: tuple[Path, float], tmp_path: Path, random: np.random.Generator
 ) -> None:
+    undisturbed, seconds = timed_training
     run, kills = tmp_path / "run", 0
     while kills < KILLS:
-        killed = kill_at_random(place.train(run), (run / "run.json").exists, 2.0, random)
+        killed = killed_after(random.uniform(0, seconds), lambda: train(GENDER, place.options(run)))
         kills += killed
         read_everything(run)
         if not killed:
             assert files_of(run) == files_of(undisturbed)
             shutil.rmtree(run)
-    finish(place.train(run))
+    assert not was_killed(fork(lambda: train(GENDER, place.options(run))))
     assert files_of(run) == files_of(undisturbed)
-
-
-def test_a_prediction_killed_again_and_again_ends_as_if_nothing_had_been(
-    place: Place, undisturbed: Path, tmp_path: Path, random: np.random.Generator
-) -> None:
-    out, kills = tmp_path / "eval.csv", 0
-    while kills < KILLS:
-        kills += kill_at_random(place.predict(undisturbed, out), lambda: True, 6.0, random)
-    finish(place.predict(undisturbed, out))
-    assert out.read_bytes() == (undisturbed / "eval.csv").read_bytes()
-
-
-def test_a_fusion_killed_again_and_again_leaves_the_old_submission_or_the_new(
-    place: Place, tmp_path: Path, random: np.random.Generator
-) -> None:
-    whole, out, kills = tmp_path / "whole.csv", tmp_path / "submission.csv", 0
-    finish(place.combine(whole))
-    out.write_text("the old one")
-    while kills < KILLS:
-        kills += kill_at_random(place.combine(out), lambda: True, 1.5, random)
-        assert out.read_bytes() in (b"the old one", whole.read_bytes())
-    finish(place.combine(out))
-    assert out.read_bytes() == whole.read_bytes()
-
-
-def killed_at_write(number: int, work: Callable[[], None]) -> bool:
-    """Do the work in a copy of this process that is killed just before it renames or removes a file for the n-th time.
-
-    Whether it was; False when it had ended before.
-    """
-    child = os.fork()
-    if child:
-        status = os.waitpid(child, 0)[1]
-        assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0
-        return os.WIFSIGNALED(status)
-    calls = 0
-
-    def deadly(method: Callable[..., object]) -> Callable[..., object]:
-        def wrapper(self: Path, *args: object, **options: object) -> object:
-            nonlocal calls
-            calls += 1
-            if calls == number:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return method(self, *args, **options)
-
-        return wrapper
-
-    status = 1
-    try:
-        for name in ("replace", "unlink", "rename", "write_text", "write_bytes"):
-            setattr(Path, name, deadly(getattr(Path, name)))
-        work()
-        status = 0
-    finally:
-        os._exit(status)
 
 
 def test_a_training_killed_at_each_of_its_writes_ends_as_if_nothing_had_been(
@@ -101,9 +50,60 @@ def test_a_training_killed_at_each_of_its_writes_ends_as_if_nothing_had_been(
     while killed_at_write(number, lambda: train(GENDER, place.options(run))):
         read_everything(run)
         # In a process of its own too, as it would be: each looks once for what others left behind.
-        assert not killed_at_write(0, lambda: train(GENDER, place.options(run)))
+        assert not was_killed(fork(lambda: train(GENDER, place.options(run))))
         assert files_of(run) == files_of(undisturbed), f"killed at write {number}"
         shutil.rmtree(run)
         number += STRIDE
     assert files_of(run) == files_of(undisturbed)
     assert number > 20
+
+
+def test_a_prediction_killed_again_and_again_ends_as_if_nothing_had_been(
+    place: Place, undisturbed: Path, tmp_path: Path, random: np.random.Generator
+) -> None:
+    out, started = tmp_path / "eval.csv", time.monotonic()
+    options = PredictOptions(place.folder / "data", place.folder / "crops", undisturbed, out, device="cpu", workers=0)
+    # In a process of its own, as all that follow: each looks once for what others left behind.
+    assert not was_killed(fork(lambda: predict(GENDER, options)))
+    whole, seconds, kills = out.read_bytes(), time.monotonic() - started, 0
+    while kills < KILLS:
+        out.unlink(missing_ok=True)
+        killed = killed_after(random.uniform(0, seconds), lambda: predict(GENDER, options))
+        kills += killed
+        assert out.exists() or killed
+        assert not out.exists() or out.read_bytes() == whole
+    assert not was_killed(fork(lambda: predict(GENDER, options)))
+    assert out.read_bytes() == whole == (undisturbed / "eval.csv").read_bytes()
+    assert not [*tmp_path.glob(".*")]
+
+
+def test_a_fusion_killed_at_each_of_its_writes_leaves_the_old_submission_or_the_new(
+    place: Place, tmp_path: Path
+) -> None:
+    runs, out, number = place.folder / "runs", tmp_path / "submission.csv", 1
+    options = combine.Options(out, place.folder / "data", (runs / "mask",), (runs / "gender",), (runs / "age",))
+    combine.main(options)
+    whole = out.read_bytes()
+    out.write_text("the old one")
+    while killed_at_write(number, lambda: combine.main(options)):
+        assert out.read_bytes() in (b"the old one", whole)
+        number += 1
+    assert out.read_bytes() == whole
+    assert number > 1
+
+
+def test_crops_killed_at_each_of_their_writes_end_as_if_nothing_had_been(place: Place, tmp_path: Path) -> None:
+    images = sorted((place.folder / "data/eval/images").glob("*.jpg"))[:2]
+    pictures = pd.DataFrame({"picture": ["a.jpg", "b.jpg"], "path": [str(image) for image in images]})
+
+    def crop(out: Path) -> None:
+        update_crops(pictures, out, workers=1, device="cpu", progress=False)
+
+    crop(tmp_path / "whole")
+    number = 1
+    while killed_at_write(number, lambda: crop(tmp_path / "out")):
+        if (tmp_path / "out" / INDEX).exists():
+            open_crops(tmp_path / "out").read("a.jpg")
+        number += 1
+    assert number > 2
+    assert open_crops(tmp_path / "out").index.equals(open_crops(tmp_path / "whole").index)
