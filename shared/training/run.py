@@ -72,6 +72,8 @@ def train(specialist: Specialist, options: TrainOptions, purpose: Purpose = Purp
     already = finished_folds(run)
     if accelerator.is_main_process:
         for fold in already:
+            # Left by a kill between the answers, which are written last, and the end.
+            (fold_folder(run, fold) / CHECKPOINT).unlink(missing_ok=True)
             _record(specialist, options, identity, table, purpose, fold, late=True)
     for fold in range(options.folds) if options.only_fold is None else (options.only_fold,):
         if fold not in already:

@@ -160,7 +160,7 @@ def interrupt(process: "subprocess.Popen[str]") -> bool:
         os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=300)
     assert "Traceback" not in errors, errors
-    assert process.returncode in ((0, 130) if running else (0,)), errors
+    assert process.returncode in ((0, 130) if running else (0,)), (process.returncode, errors)
     assert process.returncode == 0 or SENTENCE in errors, errors
     deadline = time.monotonic() + 60
     while left := members(process.pid):
