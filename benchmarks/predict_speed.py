@@ -3,9 +3,10 @@
     python benchmarks/predict_speed.py --counts 1 1000 --views plain flip
     python benchmarks/predict_speed.py --counts 100 400 1600        how cost grows
 
-Each stage is a process of its own, started cold, as a user starts it: crop, three specialists, fusion. The rate that a
-stage settles at is told by the difference between the counts, which the start does not enter. Networks have random
-weights, for speed does not depend on them. Sample portraits, every one as often as it takes.
+Each stage is a process of its own, started cold, as a user starts it: crop, three specialists, fusion; and, beside
+them all, one process with a `Predictor`, which does everything in memory. The rate that a stage settles at is told by
+the difference between the counts, which the start does not enter. Networks have random weights, for speed does not
+depend on them. Sample portraits, every one as often as it takes.
 """
 
 import json
@@ -28,7 +29,7 @@ from shared.faces.recipe import RECIPE
 from shared.specialist import Specialist
 from shared.training.backbones import DEFAULT_BACKBONE
 from shared.training.choices import ViewsName
-from shared.training.folders import OOF, WEIGHTS, fold_folder
+from shared.training.folders import OOF, RUN, WEIGHTS, fold_folder
 from shared.training.network import Network
 from shared.training.weights import Passport, save_weights
 
@@ -46,6 +47,16 @@ for file in sorted(Path(sys.argv[1]).glob("*.jpg")):
         predictor.predict(picture.convert("RGB"))
 """
 """Picture by picture, as that package's README shows."""
+
+PREDICTOR = """
+import sys
+from pathlib import Path
+from shared.predictor import Predictor
+predictor = Predictor.load(sys.argv[1], device="cpu")
+for photograph in predictor.stream(sorted(Path(sys.argv[2]).glob("*.jpg")), wanted="main"):
+    assert not photograph.problem
+"""
+"""The same answers in one process: the face that the portrait is of, three networks, the class."""
 
 
 @dataclass(frozen=True)
@@ -116,10 +127,17 @@ def random_weights(specialist: Specialist, outputs: Path, size: int) -> None:
     (fold / OOF).touch()
 
 
+def ask_for(views: ViewsName, folder: Path) -> None:
+    """A `Predictor` averages the views that the runs were trained to."""
+    for specialist in SPECIALISTS:
+        (folder / specialist.name / RUN).write_text(json.dumps({"options": {"views": views}}))
+
+
 def measure(options: Options, views: ViewsName, count: int, portraits: pd.DataFrame, folder: Path) -> dict[str, Cost]:
     """The cost of each stage for so many pictures."""
     place = folder / f"{count}-{views}"
     samples.repeated(portraits, count, place)
+    ask_for(views, folder)
     costs = {}
     for name, command in stages(options, views, folder, place).items():
         costs[name] = cost([sys.executable, *command])
@@ -128,6 +146,7 @@ def measure(options: Options, views: ViewsName, count: int, portraits: pd.DataFr
         sum(part.cpu for part in costs.values()),
         max(part.megabytes for part in costs.values()),
     )
+    costs["Predictor"] = cost([sys.executable, "-c", PREDICTOR, folder, place / "images"])
     return costs
 
 
