@@ -9,6 +9,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -18,7 +19,7 @@ from shared.competition.label_fixes import apply_fixes
 from shared.competition.rejected import REJECTED, settle
 from shared.competition.summary import summarise_evaluation, summarise_training
 from shared.competition.text_rows import Row, read_rows
-from shared.competition.train_rows import pictures_of, read_persons
+from shared.competition.train_rows import COLUMNS, Person, pictures_of, read_persons
 from shared.errors import UserError
 from shared.folds import assign_folds
 from shared.labels import mask_of
@@ -80,24 +81,31 @@ def load_training(
     """The labelled pictures of a split folder, in the order of train.csv and then of `labels.PICTURE_KINDS`.
 
     Columns: picture (its posix path below images/), person (the id), path (absolute file), kind (what the file is
-    called, one of `PICTURE_KINDS`), mask, gender (indices as in `labels`), age (years, 0-120). `fixes` are files
-    of label corrections (see `shared.competition.label_fixes`); they change mask, never kind.
+    called, one of `PICTURE_KINDS`), mask, gender (indices as in `labels`), age (years, 0-120), then whatever else
+    train.csv says of a person, as text: labels of one's own. `fixes` are files of label corrections (see
+    `shared.competition.label_fixes`); they change mask, never kind.
 
     Raises `UserError` listing the first faults; with `skip_bad` those rows and pictures are left out and written
     to `rejected`. Where two rows claim one id or one path, the first keeps it.
     """
     source, images = folder / "train.csv", _images(folder)
-    rows, faults = read_rows(source, ("id", "gender", "age", "path"))
-    records = []
-    for person in read_persons(rows, faults):
-        for kind, name in pictures_of(images, person, faults):
-            picture = f"{person.path}/{name}"
-            file = f"{images}{os.sep}{picture}"
-            records.append((picture, person.id, file, kind, mask_of(kind), person.gender, person.age))
+    rows, faults = read_rows(source, COLUMNS)
+    records = [
+        _labelled(images, person, kind, name)
+        for person in read_persons(rows, faults)
+        for kind, name in pictures_of(images, person, faults)
+    ]
     settle(source, faults, skip_bad, rejected)
     _refuse_empty(source, len(records))
-    table = pd.DataFrame(records, columns=["picture", "person", "path", "kind", "mask", "gender", "age"])
-    return apply_fixes(table, fixes)
+    return apply_fixes(pd.DataFrame(records), fixes)
+
+
+def _labelled(images: Path, person: Person, kind: str, name: str) -> dict[str, Any]:
+    """A row of the training table; columns of train.csv that are called like one of the table's own give way to it."""
+    picture = f"{person.path}/{name}"
+    names = {"picture": picture, "person": person.id, "path": f"{images}{os.sep}{picture}", "kind": kind}
+    own = {**names, "mask": mask_of(kind), "gender": person.gender, "age": person.age}
+    return own | {column: text for column, text in person.further.items() if column not in own}
 
 
 def load_evaluation(folder: Path, skip_bad: bool = False, rejected: Path = REJECTED) -> pd.DataFrame:
@@ -149,7 +157,7 @@ def _images(folder: Path) -> Path:
 
 def _refuse_empty(source: Path, count: int) -> None:
     if not count:
-        raise UserError(f"{source}: no row is left to work with")
+        raise UserError(f"{source}: no row is left to work with; what was left out is in rejected.csv")
 
 
 def main(options: Options) -> None:

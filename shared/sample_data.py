@@ -9,14 +9,18 @@
     <out>/eval_solution.csv        ImageID, ans, person, mask, gender, age
     <out>/sample.json              the options it was drawn with
 
+With --glasses 0.5 half of the persons wear glasses, whatever their age, and train.csv and eval_solution.csv say who in
+a column `glasses`: a label of one's own, to try a further specialist on (docs/fourth_specialist.md).
+
 The same options draw the same pictures on one machine, whatever the number of workers; a killed run is completed by the
 same command. The tables come last: where they are, the sample is whole.
 """
 
 import hashlib
+import itertools
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +39,9 @@ from shared.portraits.casting import CELLS, cast
 
 TRAIN, EVAL = 0, 1
 """As numbers, for seeds."""
+GLASSES = 2**31
+"""For a seed that no person has."""
+YES_NO = ("no", "yes")
 TOP_CODE = 60
 RACE = "Drawn"
 JPEG_QUALITY = 88
@@ -56,6 +63,10 @@ class Options:
     "The same seed draws the same pictures."
     top_coded: bool = False
     "Write ages above 60 as 60 in train.csv, as the competition does; eval_solution.csv keeps the drawn age."
+    glasses: float | None = None
+    "Share of persons with glasses, told in a column; when left out some wear them, and no table says who."
+    renew: bool = False
+    "Where other options or another version drew the folder: keep that beside it under another name, and draw anew."
     workers: int = 0
     "Processes that draw; 0: one a core."
 
@@ -65,6 +76,8 @@ class Options:
                 raise UserError(f"{flag} {count}: at least {len(CELLS)}, one for every gender and age band")
         if self.seed < 0:
             raise UserError(f"--seed {self.seed}: must not be negative")
+        if self.glasses is not None and not 0 <= self.glasses <= 1:
+            raise UserError(f"--glasses {self.glasses}: must be a share, from 0 to 1")
         if self.workers < 0:
             raise UserError(f"--workers {self.workers}: must be 0 (one a core) or more")
 
@@ -80,6 +93,8 @@ class Sitting:
     seed: tuple[int, int, int]
     files: dict[str, Path]
     """By picture kind."""
+    glasses: bool | None = None
+    """By lot where None."""
 
     @property
     def gender(self) -> str:
@@ -113,7 +128,7 @@ def plan_training(options: Options) -> list[Sitting]:
         folder = options.out / "train" / "images" / f"{person}_{labels.GENDERS[female]}_{RACE}_{written}"
         files = {kind: folder / f"{kind}.jpg" for kind in labels.PICTURE_KINDS}
         sittings.append(Sitting(person, female, age, (options.seed, TRAIN, index), files))
-    return sittings
+    return _with_glasses(options, TRAIN, sittings)
 
 
 def plan_evaluation(options: Options) -> list[Sitting]:
@@ -124,7 +139,16 @@ def plan_evaluation(options: Options) -> list[Sitting]:
         folder = options.out / "eval" / "images"
         files = {kind: folder / f"{_opaque(options.seed, person, kind)}.jpg" for kind in labels.PICTURE_KINDS}
         sittings.append(Sitting(person, female, age, (options.seed, EVAL, index), files))
-    return sittings
+    return _with_glasses(options, EVAL, sittings)
+
+
+def _with_glasses(options: Options, split: int, sittings: list[Sitting]) -> list[Sitting]:
+    """Hand glasses to the asked share of the persons, whoever they are."""
+    if options.glasses is None:
+        return sittings
+    wearers = np.arange(len(sittings)) < round(options.glasses * len(sittings))
+    dealt = np.random.default_rng((options.seed, split, GLASSES)).permutation(wearers)
+    return [replace(sitting, glasses=bool(worn)) for sitting, worn in zip(sittings, dealt, strict=True)]
 
 
 def _opaque(*parts: object) -> str:
@@ -136,25 +160,42 @@ def _claim(options: Options) -> None:
     """Mark the folder as a sample of these options; refuse one that is something else."""
     stamp = options.out / "sample.json"
     wanted = {"drawing": DRAWING, **asdict(options)}
-    del wanted["out"], wanted["workers"]
+    for without_effect in ("out", "renew", "workers"):
+        del wanted[without_effect]
     if stamp.exists():
-        _check_stamp(stamp, wanted)
-        return
+        found = _read_stamp(stamp)
+        if found == wanted:
+            return
+        if not options.renew:
+            raise UserError(
+                f"{options.out} was drawn with other options, or by another version ({stamp.name}: "
+                f"{json.dumps(found)}): --renew keeps it under another name and draws anew, --out draws elsewhere"
+            )
+        _put_aside(options.out)
     if options.out.is_file() or (options.out.is_dir() and any(options.out.iterdir())):
         raise UserError(f"{options.out} is there and is no sample of this command: name another folder with --out")
     atomic.write_text(stamp, json.dumps(wanted, indent=2) + "\n")
 
 
-def _check_stamp(stamp: Path, wanted: dict[str, Any]) -> None:
+def _read_stamp(stamp: Path) -> dict[str, Any]:
+    """The options that a sample was drawn with."""
     try:
-        found = json.loads(stamp.read_text())
-    except (OSError, ValueError) as error:
+        # Samples drawn before there was a choice of glasses say nothing of them.
+        return {"glasses": None, **json.loads(stamp.read_text())}
+    except (OSError, ValueError, TypeError) as error:
         raise UserError(f"{stamp} cannot be read ({error}): delete {stamp.parent} or name another with --out") from None
-    if found != wanted:
-        raise UserError(
-            f"{stamp.parent} was drawn with other options, or by another version ({stamp.name}: {json.dumps(found)}): "
-            "delete it, or name another folder with --out"
-        )
+
+
+def _put_aside(folder: Path) -> None:
+    """Rename a sample; nothing is deleted, for people keep notes and labels of their own beside the pictures."""
+    folder = folder.resolve()
+    taken = {path.name for path in folder.parent.iterdir()}
+    aside = next(name for number in itertools.count(1) if (name := f"{folder.name}.old{number}") not in taken)
+    try:
+        folder.rename(folder.parent / aside)
+    except OSError as error:
+        raise UserError(f"{folder} cannot be renamed to {aside} ({error.strerror}): move it away yourself") from error
+    print(f"{folder} was drawn by another version or with other options: it is now {folder.parent / aside}")
 
 
 def _draw_all(sittings: list[Sitting], workers: int) -> None:
@@ -168,7 +209,7 @@ def _draw_all(sittings: list[Sitting], workers: int) -> None:
 def _draw(sitting: Sitting) -> int:
     """Draw and write one person's pictures; returns how many."""
     cv2.setNumThreads(1)  # One process a core already.
-    portraits = draw_person(sitting.age, sitting.female, np.random.SeedSequence(sitting.seed))
+    portraits = draw_person(sitting.age, sitting.female, np.random.SeedSequence(sitting.seed), sitting.glasses)
     return sum(_write(sitting.files[portrait.kind], portrait) for portrait in portraits)
 
 
@@ -198,8 +239,17 @@ def _train_table(sittings: Iterable[Sitting]) -> pd.DataFrame:
     rows = []
     for sitting in sittings:
         path = sitting.files[labels.NORMAL].parent.name
-        rows.append((sitting.person, sitting.gender, RACE, path.rpartition("_")[2], path))
-    return pd.DataFrame(rows, columns=["id", "gender", "race", "age", "path"])
+        rows.append((sitting.person, sitting.gender, RACE, path.rpartition("_")[2], path, *_glasses(sitting)))
+    return _table(rows, ["id", "gender", "race", "age", "path"])
+
+
+def _glasses(sitting: Sitting) -> tuple[str, ...]:
+    """A last value of the sitter's rows, where there is anything to say."""
+    return () if sitting.glasses is None else (YES_NO[sitting.glasses],)
+
+
+def _table(rows: list[tuple[Any, ...]], columns: list[str]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=[*columns, "glasses"][: len(rows[0])])
 
 
 def _solution(sittings: Iterable[Sitting]) -> pd.DataFrame:
@@ -209,8 +259,8 @@ def _solution(sittings: Iterable[Sitting]) -> pd.DataFrame:
         for kind, file in sitting.files.items():
             mask = labels.mask_of(kind)
             answer = labels.encode_class(mask, int(sitting.female), labels.age_band(sitting.age))
-            rows.append((file.name, answer, sitting.person, mask, sitting.gender, sitting.age))
-    table = pd.DataFrame(rows, columns=["ImageID", "ans", "person", "mask", "gender", "age"])
+            rows.append((file.name, answer, sitting.person, mask, sitting.gender, sitting.age, *_glasses(sitting)))
+    table = _table(rows, ["ImageID", "ans", "person", "mask", "gender", "age"])
     return table.sort_values("ImageID", ignore_index=True)
 
 

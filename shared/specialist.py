@@ -13,9 +13,15 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
+from pandas.api.types import is_numeric_dtype
 from torch import Tensor
 
 from shared.crops import Window
+from shared.errors import UserError
+from shared.wording import counted
+
+OWN_LABELS = ("mask", "gender", "age")
+"""What the manifest knows of every picture; other labels are columns of train.csv."""
 
 
 def softmax(logits: Tensor) -> Tensor:
@@ -76,6 +82,8 @@ class Specialist:
     """Further columns for the prediction files, (N,) each."""
     labels: Callable[[pd.DataFrame], dict[str, NDArray[Any]]] = no_labels
     """What is known of each row of the manifest besides its class, (N,) each: further columns of the held-out file."""
+    own_labels: tuple[str, ...] = ()
+    """Columns of train.csv that it learns from, beside the manifest's own mask, gender and age."""
     further_scores: Callable[[pd.DataFrame, pd.DataFrame], dict[str, float]] = no_scores
     """What else measures it, from its columns and the manifest, both indexed by picture."""
 
@@ -84,10 +92,34 @@ class Specialist:
         probabilities = pd.DataFrame(self.class_probabilities(distribution), columns=list(self.classes))
         return pd.concat([probabilities, pd.DataFrame(self.details(distribution))], axis="columns")
 
+    def check(self, table: pd.DataFrame) -> None:
+        """Raises `UserError` where the manifest has no label to learn from, or one that is no class."""
+        missing = [column for column in self.own_labels if column not in table]
+        if missing:
+            raise UserError(
+                f"train.csv lacks the column {', '.join(missing)}, which the {self.name} specialist learns: "
+                "add it, with a value for every person"
+            )
+        self.truth(table)
 
-def label(table: pd.DataFrame, column: str) -> NDArray[np.int64]:
-    """A column of class indices of the manifest, (N,)."""
-    return table[column].to_numpy(np.int64)
+
+def label(table: pd.DataFrame, column: str, classes: tuple[str, ...]) -> NDArray[np.int64]:
+    """The classes of a column of the manifest, (N,): indices as they are, names in whatever case by their place.
+
+    Raises `UserError` where a name is none of `classes`.
+    """
+    if is_numeric_dtype(table[column]):
+        return table[column].to_numpy(np.int64)
+    places = {name.casefold(): place for place, name in enumerate(classes)}
+    found = np.array([places.get(name.casefold(), -1) for name in table[column]], np.int64)
+    unknown = table[found < 0].drop_duplicates("person")
+    if len(unknown):
+        person, name = unknown.iloc[0][["person", column]]
+        raise UserError(
+            f"train.csv: {column} {name!r} of person {person} is none of {', '.join(classes)} "
+            f"({counted(len(unknown), 'such person')}): correct it"
+        )
+    return found
 
 
 def classifier(
@@ -96,8 +128,11 @@ def classifier(
     window: Window,
     augmentation: Callable[..., Any],
 ) -> Specialist:
-    """A specialist that learns the manifest's column `name` by cross-entropy."""
-    column = partial(label, column=name)
+    """A specialist that learns the manifest's column `name` by cross-entropy.
+
+    Where the manifest has no such column of its own, train.csv must: with the name of a class for every person.
+    """
+    column = partial(label, column=name, classes=classes)
     return Specialist(
         name=name,
         classes=classes,
@@ -107,4 +142,5 @@ def classifier(
         truth=column,
         targets=column,
         loss=torch.nn.functional.cross_entropy,
+        own_labels=() if name in OWN_LABELS else (name,),
     )

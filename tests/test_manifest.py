@@ -36,13 +36,25 @@ def read_csv(path: Path) -> list[list[str]]:
 
 def test_every_picture_is_a_row_in_the_order_of_the_table_and_then_of_kinds(competition: Path) -> None:
     table = load_training(competition / "train")
-    assert list(table.columns) == ["picture", "person", "path", "kind", "mask", "gender", "age"]
+    assert list(table.columns) == ["picture", "person", "path", "kind", "mask", "gender", "age", "race"]
     assert table["person"].tolist() == [row["id"] for row in people(12) for _ in PICTURE_KINDS]
     assert table["kind"].tolist() == list(PICTURE_KINDS) * 12
     assert table["mask"].tolist() == [0, 0, 0, 0, 0, 1, 2] * 12
     first = table.iloc[0]
     assert (first["picture"], first["gender"], first["age"]) == ("000001_male_Asian_20/mask1.jpg", 0, 20.0)
     assert all(Path(path).is_absolute() and Path(path).is_file() for path in table["path"])
+
+
+def test_further_columns_come_through_as_text_but_never_in_the_place_of_our_own(tmp_path: Path) -> None:
+    folder = write_train(tmp_path, people(2), ["normal"])
+    rows = [
+        row | {"glasses": worn, "mask": "all", "": "x"} for row, worn in zip(people(2), ("yes", "007"), strict=True)
+    ]
+    write_csv(folder / "train.csv", list(rows[0]), rows)
+    table = load_training(folder)
+    assert list(table.columns) == ["picture", "person", "path", "kind", "mask", "gender", "age", "race", "glasses"]
+    assert table["glasses"].tolist() == ["yes", "007"]
+    assert table["mask"].tolist() == [2, 2]
 
 
 def test_ids_are_text_whatever_they_look_like(tmp_path: Path) -> None:

@@ -38,6 +38,17 @@ def test_the_same_seed_draws_the_same_person_and_another_seed_another(young: lis
         assert np.abs(portrait.pixels.astype(int) - different.pixels).mean() > 5
 
 
+def test_glasses_are_drawn_around_the_eyes_of_whom_they_are_asked_for() -> None:
+    bare, worn = (next(draw_person(24, True, np.random.SeedSequence(0), glasses)) for glasses in (False, True))
+    reach, height = eye_distance(bare), bare.landmarks[:2, 1].mean()
+    change = np.abs(bare.pixels.astype(int) - worn.pixels).max(axis=2)
+    rows, columns = np.nonzero(change > 20)
+    assert len(rows) > 200
+    assert abs(rows - height).max() < 0.5 * reach
+    assert abs(columns - bare.landmarks[:2, 0].mean()).max() < 1.5 * reach
+    assert change[: int(height - 0.5 * reach)].max() <= 10, "hair and forehead stay as they are"
+
+
 def test_pictures_are_neither_dark_nor_blown_out(young: list[Portrait]) -> None:
     for portrait in young:
         assert 40 < portrait.pixels.mean() < 220

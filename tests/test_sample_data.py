@@ -184,6 +184,58 @@ def test_other_options_for_the_same_folder_are_refused(drawn: Options) -> None:
         main(replace(drawn, top_coded=True))
 
 
+@pytest.mark.usefixtures("undrawn")
+def test_a_sample_of_another_version_is_kept_beside_the_new_one_with_all_that_was_in_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = Options(people=6, eval_people=6, out=tmp_path / "sample")
+    main(options)
+    stamp = options.out / "sample.json"
+    for number in (1, 2):
+        stamp.write_text(json.dumps(json.loads(stamp.read_text()) | {"drawing": -number}))
+        (options.out / "notes.txt").write_text(f"mine {number}")
+        with pytest.raises(UserError, match=r"another version.*--renew"):
+            main(options)
+        main(replace(options, renew=True))
+        aside = tmp_path / f"sample.old{number}"
+        assert str(aside) in capsys.readouterr().out
+        assert (aside / "notes.txt").read_text() == f"mine {number}"
+        assert len(list(aside.rglob("*.jpg"))) == len(list(options.out.rglob("*.jpg"))) == 84
+        assert not (options.out / "notes.txt").exists()
+
+
+def test_renew_leaves_a_sample_of_this_version_and_foreign_folders_alone(
+    drawn: Options, undrawn: list[Sitting], tmp_path: Path
+) -> None:
+    main(replace(drawn, renew=True))
+    assert not undrawn
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(UserError, match="no sample of this command"):
+        main(Options(out=tmp_path, renew=True))
+
+
+def test_a_sample_from_before_glasses_could_be_asked_for_is_still_whole(drawn: Options, undrawn: list[Sitting]) -> None:
+    stamp = drawn.out / "sample.json"
+    now = stamp.read_text()
+    stamp.write_text(json.dumps({key: value for key, value in json.loads(now).items() if key != "glasses"}))
+    main(drawn)
+    stamp.write_text(now)
+    assert not undrawn
+
+
+def test_asked_for_glasses_are_worn_by_that_share_and_told_in_both_tables(
+    tmp_path: Path, undrawn: list[Sitting]
+) -> None:
+    options = Options(people=20, eval_people=10, out=tmp_path / "sample", glasses=0.4)
+    main(options)
+    told = read(options.out / "train" / "train.csv").set_index("id")["glasses"]
+    truth = read(options.out / "eval_solution.csv").groupby("person")["glasses"].unique()
+    assert list(told).count("yes") == 8
+    assert sorted(value for values in truth for value in values) == ["no"] * 6 + ["yes"] * 4
+    for sitting in undrawn:
+        assert sitting.glasses == ({**told, **truth.str[0]}[sitting.person] == "yes")
+
+
 def test_a_folder_with_other_files_is_refused_and_stays_as_it_was(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(UserError, match=r"no sample of this command.*--out"):
@@ -217,9 +269,10 @@ def test_without_eval_people_there_is_no_eval_folder(tmp_path: Path, undrawn: li
         ("--eval-people -1", {"eval_people": -1}),
         ("--seed -1", {"seed": -1}),
         ("--workers -1", {"workers": -1}),
+        ("--glasses 1.5", {"glasses": 1.5}),
     ],
 )
-def test_options_that_cannot_be_name_their_flag(flag: str, options: dict[str, int]) -> None:
+def test_options_that_cannot_be_name_their_flag(flag: str, options: dict[str, float]) -> None:
     with pytest.raises(UserError, match=flag):
         Options(**options)  # type: ignore[arg-type]
 

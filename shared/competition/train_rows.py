@@ -16,6 +16,8 @@ OTHER_PICTURES = (".bmp", ".gif", ".heic", ".tif", ".tiff", ".webp")
 """Not read, but not passed over in silence either: that could lose a person's picture unnoticed."""
 
 
+COLUMNS = ("id", "gender", "age", "path")
+"""What every train.csv has."""
 KNOWN = f"{', '.join(PICTURE_KINDS)} as jpg, jpeg or png"
 
 
@@ -32,6 +34,8 @@ class Person:
     """Years, 0-120."""
     path: str
     """Folder below images/, in posix form."""
+    further: dict[str, str]
+    """What train.csv says besides, as text by column."""
 
 
 def read_persons(rows: Sequence[Row], faults: list[Fault]) -> list[Person]:
@@ -57,7 +61,9 @@ def _read_person(row: Row) -> Person:
         raise ValueError("the id is blank")
     if not path:
         raise ValueError(f"path {row.text['path']!r} names no folder below images/")
-    return Person(row.number, row.text["id"], read_gender(row.text["gender"]), read_age(row.text["age"]), path)
+    gender, age = read_gender(row.text["gender"]), read_age(row.text["age"])
+    further = {name: text for name, text in row.text.items() if name and name not in COLUMNS}
+    return Person(row.number, row.text["id"], gender, age, path, further)
 
 
 def pictures_of(images: Path, person: Person, faults: list[Fault]) -> list[tuple[str, str]]:

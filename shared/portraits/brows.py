@@ -38,9 +38,10 @@ def _brow_colour(person: Person) -> Colour:
     return red, green, blue
 
 
-def glasses_layer(rng: np.random.Generator, person: Person, head: Head) -> Layer | None:
-    """Thin frames, likelier with age; None for those who wear none."""
-    if rng.random() > 0.12 + 0.38 * ramp(person.looks, 35.0, 65.0):
+def glasses_layer(rng: np.random.Generator, person: Person, head: Head, worn: bool | None = None) -> Layer | None:
+    """Thin frames, or None for those who wear none; unless it is said whether they are `worn`, likelier with age."""
+    drawn_by_lot = rng.random() <= 0.12 + 0.38 * ramp(person.looks, 35.0, 65.0)
+    if not (drawn_by_lot if worn is None else worn):
         return None
     m = head.measures
     wide, tall, corner = jitter(rng, 0.345, 0.015), jitter(rng, 0.235, 0.02), float(rng.uniform(2.2, 4.0))

@@ -56,20 +56,22 @@ class _Sitter:
     wall: Plane
 
 
-def draw_person(age: int, female: bool, seed: np.random.SeedSequence) -> Iterator[Portrait]:
+def draw_person(
+    age: int, female: bool, seed: np.random.SeedSequence, glasses: bool | None = None
+) -> Iterator[Portrait]:
     """The seven pictures of a person drawn by lot from the seed, in the order of `labels.PICTURE_KINDS`.
 
-    `age` in years, 18-75. The same arguments draw the same pixels on one machine.
+    `age` in years, 18-75; `glasses` are by lot too where None. The same arguments draw the same pixels on one machine.
     """
     person_seed, *picture_seeds = seed.spawn(1 + len(labels.PICTURE_KINDS))
     rng = np.random.default_rng(person_seed)
-    sitter = _sit(rng, sample_person(rng, female, age))
+    sitter = _sit(rng, sample_person(rng, female, age), glasses)
     makes = rng.permutation(list(MAKES))
     for index, (kind, picture_seed) in enumerate(zip(labels.PICTURE_KINDS, picture_seeds, strict=True)):
         yield _portrait(np.random.default_rng(picture_seed), sitter, kind, str(makes[index % len(makes)]))
 
 
-def _sit(rng: np.random.Generator, person: Person) -> _Sitter:
+def _sit(rng: np.random.Generator, person: Person, glasses: bool | None) -> _Sitter:
     """Draw all that stays, from the back to the front."""
     head = build_head(sample_measures(rng, person))
     style = sample_style(rng, person)
@@ -85,7 +87,7 @@ def _sit(rng: np.random.Generator, person: Person) -> _Sitter:
     draw_eyes(rng, person, head, bare)
     draw_brows(rng, person, head, bare)
     wall = build_wall(rng, PICTURE_HEIGHT + STEP_ASIDE, PICTURE_WIDTH + STEP_ASIDE)
-    return _Sitter(head, bare, hair, glasses_layer(rng, person, head), wall)
+    return _Sitter(head, bare, hair, glasses_layer(rng, person, head, glasses), wall)
 
 
 def _portrait(rng: np.random.Generator, sitter: _Sitter, kind: str, make: str) -> Portrait:

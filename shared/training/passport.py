@@ -56,7 +56,8 @@ class Passport:
         for name, value in asdict(replace(self, window=wanted.window)).items():
             if value != getattr(wanted, name):
                 raise UserError(
-                    f"{path} was trained with {name} {value}, this is {getattr(wanted, name)}: train it again"
+                    f"{path} was trained with {name} {value}, this is {getattr(wanted, name)}: "
+                    "train it again, elsewhere (--outputs) or over it (--overwrite)"
                 )
         self.check_recipe(path, crops.recipe, f"those in {crops.folder}")
 

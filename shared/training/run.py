@@ -65,7 +65,8 @@ def train(specialist: Specialist, options: TrainOptions, purpose: Purpose = Purp
     eval_crops = _eval_crops(options)
     accelerator = accelerator_for(options.device, options.mixed_precision)
     table, crops = with_extra(base, base_crops, options, accelerator)
-    identity = {"options": options.identity(), **_data_identity(table, crops)}
+    specialist.check(table)
+    identity = {"options": options.identity(), **_data_identity(specialist, table, crops)}
     if accelerator.is_main_process:
         _claim(run, identity, options.overwrite)
     accelerator.wait_for_everyone()
@@ -110,15 +111,15 @@ def _eval_crops(options: TrainOptions) -> CropSet | None:
     return open_crops(crop_folder(options.crops, options.data, "eval")).keep(pictures)
 
 
-def _data_identity(table: pd.DataFrame, crops: CropSet) -> dict[str, Any]:
+def _data_identity(specialist: Specialist, table: pd.DataFrame, crops: CropSet) -> dict[str, Any]:
     """What run.json says of the data: its fingerprint, the recipe of its crops, and extra folders where there are."""
-    known = {"data": _fingerprint(table, crops), "recipe": crops.recipe}
+    known = {"data": _fingerprint(specialist, table, crops), "recipe": crops.recipe}
     return {**known, "extra": extra} if (extra := summary(table)) else known
 
 
-def _fingerprint(table: pd.DataFrame, crops: CropSet) -> str:
+def _fingerprint(specialist: Specialist, table: pd.DataFrame, crops: CropSet) -> str:
     """Changes with any label, any fold and any source picture, but not with where they lie."""
-    known = table[["picture", "person", "mask", "gender", "age", "fold"]].to_csv(index=False)
+    known = table[["picture", "person", "mask", "gender", "age", "fold", *specialist.own_labels]].to_csv(index=False)
     return hashlib.sha256((known + crops.index["fingerprint"].to_csv()).encode()).hexdigest()[:16]
 
 
@@ -162,7 +163,9 @@ def _discard(run: Path) -> None:
         for name in (OOF, EVAL, RUN):
             (run / name).unlink(missing_ok=True)
     except OSError as error:
-        raise UserError(f"--overwrite: {run} cannot be emptied ({error.strerror})") from error
+        raise UserError(
+            f"--overwrite: {run} cannot be emptied ({error.strerror}): name another folder with --outputs"
+        ) from error
 
 
 def _train_fold(
