@@ -1,0 +1,97 @@
+"""For whom does it go wrong? Error rates by gender, age band and mask state, on persons that the networks never saw.
+
+    python examples/errors_by_group.py --outputs outputs/demo
+
+Reads the three oof.csv and nothing else. Intervals are of 95 % and count persons, not pictures: seven pictures of one
+face are no seven witnesses. docs/privacy.md says what to make of the figures.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from shared.answers.fusion import SPECIALISTS
+from shared.answers.predictions import read_held_out
+from shared.commands import run
+from shared.errors import UserError
+
+Z = 1.96
+"""For 95 %."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """Print how often each specialist is wrong, group by group."""
+
+    outputs: Path = Path("outputs")
+    """The folder that holds mask/, gender/ and age/."""
+    csv: Path | None = None
+    """Write the table to this file too."""
+
+
+def main(options: Options) -> None:
+    table = errors(pd.DataFrame([measure(name, part) for name, part in groups(wrong(options.outputs))]))
+    print(table.to_string(index=False))
+    print("Share of pictures that are answered wrongly, in percent; together: any of the three is wrong.")
+    if options.csv:
+        table.to_csv(options.csv, index=False)
+
+
+def wrong(outputs: Path) -> pd.DataFrame:
+    """Of each picture held out in all three runs: person, what it shows, and which answers are wrong.
+
+    Answers are the most probable classes, as each specialist gives them.
+    """
+    parts, person = [], None
+    for task, classes in SPECIALISTS.items():
+        answers = read_held_out(outputs / task / "oof.csv", classes)
+        predicted = answers[list(classes)].to_numpy().argmax(axis=1)
+        shown = np.array(classes, dtype=object)[answers["truth"]]
+        parts.append(pd.DataFrame({f"{task} shown": shown, task: predicted != answers["truth"]}, answers.index))
+        person = answers["person"]
+    table = pd.concat(parts, axis="columns", join="inner").assign(person=person)
+    if table.empty:
+        raise UserError(f"no picture is held out in all three runs of {outputs}: train the same folds of each")
+    return table.assign(together=table[list(SPECIALISTS)].any(axis="columns"))
+
+
+def groups(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Everybody, then by what is shown, then by all three at once."""
+    yield "all", table
+    for task, classes in SPECIALISTS.items():
+        for name in classes:
+            yield f"{task} {name}", table[table[f"{task} shown"] == name]
+    for gender, band, mask in product(SPECIALISTS["gender"], SPECIALISTS["age"], SPECIALISTS["mask"]):
+        chosen = (table["gender shown"] == gender) & (table["age shown"] == band) & (table["mask shown"] == mask)
+        yield f"{gender}, {band}, mask {mask}", table[chosen]
+
+
+def measure(name: str, group: pd.DataFrame) -> dict[str, object]:
+    row: dict[str, object] = {"group": name, "persons": group["person"].nunique(), "pictures": len(group)}
+    for task in (*SPECIALISTS, "together"):
+        row[task] = with_interval(group[task].to_numpy(), group["person"].nunique())
+    return row
+
+
+def with_interval(errors: NDArray[np.bool_], persons: int) -> str:
+    """For example "4.2 (1.9-7.0)": Wilson's interval, with a person as one trial; a dash where there is no picture."""
+    if not len(errors):
+        return "-"
+    share, z2 = errors.mean(), Z**2 / persons
+    middle = (share + z2 / 2) / (1 + z2)
+    reach = np.sqrt(share * (1 - share) * z2 + z2**2 / 4) / (1 + z2)
+    return f"{100 * share:.1f} ({100 * max(middle - reach, 0):.1f}-{100 * (middle + reach):.1f})"
+
+
+def errors(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with headings for people."""
+    return table.rename(columns={"mask": "mask wrong", "gender": "gender wrong", "age": "band wrong"})
+
+
+if __name__ == "__main__":
+    run(main, Options())

@@ -1,0 +1,53 @@
+"""Train a specialist on other backbones and compare them, in Python instead of on the command line.
+
+    python examples/other_backbone.py --data data/sample --crops outputs/demo/crops \
+        --backbones tf_efficientnet_lite0 test_efficientnet --no-pretrained
+
+Any timm model will do. Pretrained weights of others than the default are fetched from the hub once; without a network
+take --no-pretrained. Each backbone gets a folder of its own below --outputs, so a stopped comparison goes on.
+"""
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pipelines.mask.specialist import MASK
+from shared.commands import run
+from shared.training.options import TrainOptions
+from shared.training.run import train
+
+
+@dataclass(frozen=True)
+class Options:
+    """Compare backbones for the mask specialist, on one fold."""
+
+    data: Path = Path("data")
+    """The competition folder."""
+    crops: Path = Path("crops")
+    """What shared/crop_faces.py made of it."""
+    outputs: Path = Path("outputs/backbones")
+    """Where the runs go."""
+    backbones: tuple[str, ...] = (TrainOptions.backbone,)
+    """timm model names."""
+    pretrained: bool = True
+    """Start from ImageNet weights."""
+    epochs: int = 4
+    """Passes over the training pictures."""
+    size: int = 96
+    """Pixels a side of what the network sees."""
+
+
+def main(options: Options) -> None:
+    common = TrainOptions(options.data, options.crops, only_fold=0, epochs=options.epochs, size=options.size)
+    common = replace(common, pretrained=options.pretrained, workers=0)
+    scores = {}
+    for backbone in options.backbones:
+        folder = options.outputs / backbone
+        train(MASK, replace(common, backbone=backbone, outputs=folder))
+        scores[backbone] = json.loads((folder / "run.json").read_text(encoding="utf-8"))["scores"]["fold0"]["macro_f1"]
+    for backbone, score in sorted(scores.items(), key=lambda item: -item[1]):
+        print(f"{backbone:30} macro F1 {score:.3f}")
+
+
+if __name__ == "__main__":
+    run(main, Options())

@@ -1,0 +1,105 @@
+"""Bring your own: a CSV and a folder of photographs become the layout that all commands read. See docs/own_data.md.
+
+    python examples/own_folder.py --table people.csv --images photographs --questions unlabelled --out data
+
+people.csv has the columns file (below --images), gender and age; person, where somebody is in several photographs; mask
+(worn, incorrect, none), else nobody wears one; and any labels of your own. Files are copied, never moved or changed.
+"""
+
+import csv
+import shutil
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+from shared.commands import run
+from shared.competition.text_rows import Row, read_rows
+from shared.errors import UserError
+from shared.labels import INCORRECT, NORMAL, WORN
+
+KINDS = {"worn": WORN, "incorrect": (INCORRECT,), "none": (NORMAL,)}
+"""The places that the layout has for a person's pictures, by mask state."""
+SUFFIXES = (".jpg", ".jpeg", ".png")
+
+
+@dataclass(frozen=True)
+class Options:
+    """Lay a CSV and a folder of photographs out for training, and a folder of others to be answered."""
+
+    table: Path = Path("people.csv")
+    """Columns: file, gender, age; person, mask and your own labels where there are any."""
+    images: Path = Path("photographs")
+    """The folder that the table's files lie in."""
+    questions: Path | None = None
+    """A folder of photographs to be answered."""
+    out: Path = Path("data")
+    """The folder to make."""
+
+
+def main(options: Options) -> None:
+    """Raises `UserError` where the folder is there already, or a row of the table cannot be used."""
+    for split in ("train", "eval"):
+        if (options.out / split).exists():
+            raise UserError(f"{options.out / split} is there already: name another folder with --out")
+    train(options)
+    if options.questions:
+        ask(options.questions, options.out / "eval")
+
+
+def train(options: Options) -> None:
+    rows, faults = read_rows(options.table, ("file", "gender", "age"))
+    if faults:
+        raise UserError(f"{options.table}, row {faults[0].row}: {faults[0].reason}")
+    persons: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        persons[row.text.get("person") or row.text["file"]].append(row)
+    own = [name for name in rows[0].text if name and name not in ("file", "person", "mask", "gender", "age")]
+    table, left_out = [], 0
+    for number, (person, pictures) in enumerate(persons.items(), start=1):
+        path = f"{number:06d}"
+        left_out += copy_pictures(options, pictures, options.out / "train" / "images" / path)
+        first = pictures[0].text
+        table.append([person, first["gender"], first["age"], path, *(first[name] for name in own)])
+    write_csv(options.out / "train" / "train.csv", ["id", "gender", "age", "path", *own], table)
+    print(f"{options.out}: {len(persons)} persons, {len(rows) - left_out} pictures")
+    if left_out:
+        print(f"{left_out} pictures left out: a person has room for five masks worn, one incorrect and one without")
+
+
+def copy_pictures(options: Options, pictures: list[Row], folder: Path) -> int:
+    """Copy a person's pictures to the places of the layout; how many found none."""
+    free = {mask: list(kinds) for mask, kinds in KINDS.items()}
+    left_out = 0
+    for row in pictures:
+        mask, file = row.text.get("mask", "").lower() or "none", options.images / row.text["file"]
+        if mask not in free:
+            raise UserError(f"{options.table}, row {row.number}: mask {mask!r} is none of {', '.join(KINDS)}")
+        if not file.is_file() or file.suffix.lower() not in SUFFIXES:
+            raise UserError(f"{options.table}, row {row.number}: {file} is not there, or is no {', '.join(SUFFIXES)}")
+        if not free[mask]:
+            left_out += 1
+            continue
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(file, folder / f"{free[mask].pop(0)}{file.suffix.lower()}")
+    return left_out
+
+
+def ask(questions: Path, folder: Path) -> None:
+    files = sorted(file for file in questions.rglob("*") if file.suffix.lower() in SUFFIXES)
+    if not files:
+        raise UserError(f"--questions {questions} holds no picture ({', '.join(SUFFIXES)})")
+    names = [file.relative_to(questions) for file in files]
+    for file, name in zip(files, names, strict=True):
+        (folder / "images" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(file, folder / "images" / name)
+    write_csv(folder / "info.csv", ["ImageID"], [[name.as_posix()] for name in names])
+    print(f"{folder}: {len(files)} pictures to be answered")
+
+
+def write_csv(path: Path, header: list[str], rows: list[list[str]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([header, *rows])
+
+
+if __name__ == "__main__":
+    run(main, Options())

@@ -1,0 +1,120 @@
+"""The pictures of docs/tour.md, from what `make demo` leaves: drawn faces, so they may be shown to anybody.
+
+    python examples/tour_pictures.py --data data/sample --outputs outputs/demo --out docs/pictures
+
+Also an example of reading what the commands write: crops with their index, prediction files, the truth of a sample.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from PIL import Image
+
+from pipelines.age.specialist import AGE
+from pipelines.gender.specialist import GENDER
+from pipelines.mask.specialist import MASK
+from shared.atomic import replacing
+from shared.commands import run
+from shared.crops import open_crops
+from shared.labels import NORMAL, age_band
+from shared.manifest import load_training
+
+HEIGHT = 180
+"""Of portraits in a row, pixels."""
+CROP = 128
+GAP = 6
+
+
+@dataclass(frozen=True)
+class Options:
+    """Draw the pictures of the tour."""
+
+    data: Path = Path("data/sample")
+    """The drawn sample."""
+    outputs: Path = Path("outputs/demo")
+    """What make demo left: mask, gender, age, figures."""
+    crops: Path = Path("outputs/demo/crops")
+    """The crops that it made."""
+    out: Path = Path("docs/pictures")
+    """The folder to fill."""
+
+
+def main(options: Options) -> None:
+    table = load_training(options.data / "train")
+    crops = open_crops(options.crops / "train")
+    save(options.out / "persons.jpg", [row_of([read(path, HEIGHT) for path in one_of_each_cell(table)])])
+    person = table["person"].iloc[0]
+    seven = table[table["person"] == person]["path"]
+    save(options.out / "seven.jpg", [row_of([read(path, HEIGHT) for path in seven])])
+    some = crops.index.index[:: len(crops.index) // 16 + 1][:16]
+    shown = [shrink(crops.read(picture), CROP) for picture in some]
+    save(options.out / "crops.jpg", [row_of(shown[:8]), row_of(shown[8:16])])
+    face = crops.read(table[table["person"] == person]["picture"].iloc[-1])
+    seen = [specialist.window.cut(face, HEIGHT) for specialist in (MASK, GENDER, AGE)]
+    save(options.out / "windows.jpg", [row_of([shrink(face, HEIGHT), *seen])])
+    draw_ages(options)
+    small_copy(options.outputs / "figures" / "truth-together.png", options.out / "classes.png")
+    for file in sorted(options.out.iterdir()):
+        print(f"{file}  {file.stat().st_size / 1000:.0f} kB")
+
+
+def one_of_each_cell(table: pd.DataFrame) -> list[str]:
+    """A bare face of every gender and age band that there is, in that order."""
+    bare = table[table["kind"] == NORMAL].assign(band=table["age"].map(age_band))
+    return bare.groupby(["gender", "band"])["path"].first().tolist()
+
+
+def read(path: str, height: int) -> np.ndarray:
+    with Image.open(path) as picture:
+        return np.asarray(picture.convert("RGB").resize((picture.width * height // picture.height, height)))
+
+
+def shrink(pixels: np.ndarray, side: int) -> np.ndarray:
+    return np.asarray(Image.fromarray(pixels).resize((side, side)))
+
+
+def row_of(pictures: list[np.ndarray]) -> np.ndarray:
+    """Pictures of one height side by side, a white gap between them."""
+    gap = np.full((len(pictures[0]), GAP, 3), 255, np.uint8)
+    parts = [part for picture in pictures for part in (picture, gap)]
+    return np.hstack(parts[:-1])
+
+
+def save(path: Path, rows: list[np.ndarray]) -> None:
+    """Rows below one another, as a JPEG."""
+    width = max(row.shape[1] for row in rows)
+    padded = [np.pad(row, ((0, GAP), (0, width - row.shape[1]), (0, 0)), constant_values=255) for row in rows]
+    with replacing(path) as temporary:
+        Image.fromarray(np.vstack(padded)[:-GAP]).save(temporary, quality=82, optimize=True)
+
+
+def draw_ages(options: Options) -> None:
+    """True age and answered age of the eval pictures."""
+    answers = pd.read_csv(options.outputs / "age" / "eval.csv", index_col="picture")["age"]
+    truth = pd.read_csv(options.data / "eval_solution.csv", index_col="ImageID")["age"].loc[answers.index]
+    figure = Figure(figsize=(4.2, 4.2), dpi=100, layout="constrained")
+    axes = figure.add_subplot(xlabel="true age", ylabel="answered age", xlim=(15, 80), ylim=(15, 80), aspect="equal")
+    axes.set_title(f"mean error {(answers - truth).abs().mean():.1f} years, {len(answers):,} pictures", fontsize=10)
+    axes.plot([15, 80], [15, 80], color="lightgrey")
+    axes.scatter(truth, answers, s=12, alpha=0.5)
+    for edge in (30, 60):
+        axes.axvline(edge, color="lightgrey", linewidth=0.7)
+        axes.axhline(edge, color="lightgrey", linewidth=0.7)
+    with replacing(options.out / "ages.png") as temporary:
+        figure.savefig(temporary)
+    small_copy(options.out / "ages.png", options.out / "ages.png")
+
+
+def small_copy(source: Path, target: Path) -> None:
+    """A figure with 64 colours, which are enough for it, and a third of the bytes."""
+    with Image.open(source) as picture:
+        small = picture.convert("RGB").quantize(64)
+    with replacing(target) as temporary:
+        small.save(temporary, optimize=True)
+
+
+if __name__ == "__main__":
+    run(main, Options())
