@@ -128,7 +128,10 @@ def find_held_out(options: Options) -> tuple[HeldOut | None, str]:
         return join_held_out(files), ""
     for flag, value in (("--decide f1", options.decide), ("--thresholds tuned", options.thresholds)):
         if flag.endswith(f" {value}"):
-            raise UserError(f"{flag} is learnt on held-out persons, and {missing[0]} is missing")
+            raise UserError(
+                f"{flag} is learnt on held-out persons, and {missing[0]} is missing: training writes it. "
+                f"Name a run that has it, or leave {flag} out"
+            )
     return None, f"No held-out score: {missing[0]} is missing. Decided by argmax, 30/60, probabilities as they are."
 
 

@@ -85,7 +85,7 @@ def update_crops(pictures: pd.DataFrame, out: Path, workers: int, device: str, p
     """As `make_crops`, and says what there was to do."""
     started = time.perf_counter()
     if pictures.empty:
-        raise UserError(f"no pictures to crop into {out}")
+        raise UserError(f"no pictures to crop into {out}: the table of --data names none")
     cache = open_cache(out)
     good = still_good(cache.known_rows(), pictures, out)
     todo = pictures[~pictures["picture"].isin(good.index)]

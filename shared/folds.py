@@ -50,7 +50,9 @@ def check_folds(persons: pd.Series, folds: pd.Series) -> None:
     pairs = pd.DataFrame({"person": persons.to_numpy(), "fold": folds.to_numpy()}).drop_duplicates()
     torn = pairs["person"][pairs["person"].duplicated()].unique()
     if len(torn):
-        raise UserError(f"{counted(len(torn), 'person')} in two folds, not unseen when held out: {first_of(torn)}")
+        raise UserError(
+            f"{counted(len(torn), 'person')} in two folds, not unseen when held out: {first_of(torn)}. Train again"
+        )
 
 
 def _cells(table: pd.DataFrame) -> pd.Series:
@@ -59,5 +61,8 @@ def _cells(table: pd.DataFrame) -> pd.Series:
     cells = cells.drop_duplicates().sort_values("person").set_index("person")
     torn = cells.index[cells.index.duplicated()].unique()
     if len(torn):
-        raise UserError(f"{counted(len(torn), 'person')} of two genders or age bands: {first_of(torn)}")
+        raise UserError(
+            f"{counted(len(torn), 'person')} of two genders or age bands: {first_of(torn)}. "
+            "Correct train.csv, or the files of --fixes"
+        )
     return cells["cell"]

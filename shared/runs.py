@@ -82,7 +82,7 @@ def read_runs(path: Path) -> pd.DataFrame:
         raise UserError(f"{path} is no table of runs: {error}") from error
     rows = [row for line in lines if (row := _read_row(line)) is not None]
     if not rows:
-        raise UserError(f"{path} tells of no run")
+        raise UserError(f"{path} tells of no run: training and combine.py add rows to it")
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
@@ -104,7 +104,7 @@ def find(table: pd.DataFrame, name: str) -> pd.Series:
     """
     named = table[table["id"].str.startswith(name)]
     if len(named) > 1:
-        raise UserError(f"{name} is the start of {counted(len(named), 'id')}: {first_of(named['id'])}")
+        raise UserError(f"{name} is the start of {counted(len(named), 'id')}: {first_of(named['id'])}. Give more of it")
     if named.empty:
         wanted = Path(name).absolute()
         named = table[[Path(folder).absolute() == wanted for folder in table["run"]]].tail(1)

@@ -50,7 +50,9 @@ def read_asked(data: Path, runs: Mapping[str, Sequence[Path]], skip_bad: bool, r
         answers[task] = average_runs([*tables.values()])
     answered = common([info.index, *(table.index for table in answers.values())])
     if answered.empty:
-        raise UserError(f"no picture of {split}/info.csv is answered by all runs")
+        raise UserError(
+            f"no picture of {split}/info.csv is answered by all runs: predict with the --data that is given here"
+        )
     persons = info.loc[answered, "person"] if "person" in info else None
     return Asked({task: table.loc[answered] for task, table in answers.items()}, persons)
 
@@ -68,7 +70,10 @@ def _folders(pictures: pd.Index) -> pd.Series:
     folders = [str(PurePosixPath(picture).parent) for picture in pictures]
     bare = pictures[[folder == "." for folder in folders]]
     if len(bare):
-        raise UserError(f"--persons folder: {counted(len(bare), 'picture')} in no folder of a person: {first_of(bare)}")
+        raise UserError(
+            f"--persons folder: {counted(len(bare), 'picture')} in no folder of a person: {first_of(bare)}. "
+            "--persons average goes by a column `person` of info.csv, --persons ignore by each picture alone"
+        )
     return pd.Series(folders, pictures)
 
 
@@ -85,7 +90,10 @@ def check_pictures(file: Path, pictures: pd.Index, other: Path, asked: pd.Index,
     """Raises `UserError` where `file` has pictures that `other` has not, or, unless `skip_bad`, lacks some of it."""
     surplus, lacking = pictures.difference(asked, sort=False), asked.difference(pictures, sort=False)
     if len(surplus):
-        raise UserError(f"{file} has {counted(len(surplus), 'picture')} that {other} has not: {first_of(surplus)}")
+        raise UserError(
+            f"{file} has {counted(len(surplus), 'picture')} that {other} has not: {first_of(surplus)}. "
+            "Both must be of the same --data"
+        )
     if len(lacking) and not skip_bad:
         raise UserError(
             f"{file} lacks {counted(len(lacking), 'picture')} of {other}: {first_of(lacking)}. "

@@ -45,7 +45,10 @@ def join_held_out(files: Mapping[str, Sequence[Path]]) -> HeldOut:
             _check_agreement(runs[0], tables[task][0], file, table, ("truth",))
     pictures = common([table.index for _, table in named])
     if pictures.empty:
-        raise UserError(f"no picture is held out in all of {', '.join(str(file) for file, _ in named)}")
+        raise UserError(
+            f"no picture is held out in all of {', '.join(str(file) for file, _ in named)}: "
+            "train the same folds of every specialist (--only-fold), or all of them"
+        )
     known = named[0][1].loc[pictures]
     return HeldOut(
         answers={

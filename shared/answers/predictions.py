@@ -79,7 +79,7 @@ def read_held_out(path: Path, classes: Sequence[str]) -> pd.DataFrame:
 def _read(path: Path) -> pd.DataFrame:
     """Text stays text: a person `000020` keeps its zeros and a picture called `NA` its name."""
     if not path.is_file():
-        raise UserError(f"{path} is missing")
+        raise UserError(f"{path} is missing: training and predicting write such files")
     try:
         with warnings.catch_warnings():
             # Rows longer than the header: pandas would drop what is too much.
@@ -93,9 +93,9 @@ def _read(path: Path) -> pd.DataFrame:
                 low_memory=False,
             )
     except (OSError, ValueError, pd.errors.ParserWarning) as error:
-        raise UserError(f"{path} is not a prediction file: {error}") from error
+        raise UserError(f"{path} is not a prediction file: {error}. Make it again") from error
     if table.empty:
-        raise UserError(f"{path} holds no predictions")
+        raise UserError(f"{path} holds no predictions. Make it again")
     _require_columns(path, table, ("picture",))
     return table.set_index("picture")
 
@@ -103,7 +103,9 @@ def _read(path: Path) -> pd.DataFrame:
 def _require_columns(path: Path, table: pd.DataFrame, columns: Sequence[str]) -> None:
     missing = [column for column in columns if column not in table]
     if missing:
-        raise UserError(f"{path} lacks the columns {', '.join(missing)}; it has {first_of(table.columns)}")
+        raise UserError(
+            f"{path} lacks the columns {', '.join(missing)}; it has {first_of(table.columns)}. Make it again"
+        )
 
 
 def _numbers(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:

@@ -82,7 +82,7 @@ def _read_fixes(file: Path) -> list[_Fix]:
         except ValueError as error:
             faults.append(Fault(row.number, row.text["id"], str(error)))
     if faults:
-        raise UserError(f"{file} has label fixes that cannot be made:\n{describe(faults)}")
+        raise UserError(f"{file} has label fixes that cannot be made:\n{describe(faults)}\nCorrect them there.")
     return fixes
 
 

@@ -26,7 +26,10 @@ def read_solution(path: Path) -> pd.DataFrame:
         except ValueError as error:
             faults.append(Fault(row.number, row.text["ImageID"], str(error)))
     if faults:
-        raise UserError(f"{path} has {counted(len(faults), 'row')} that cannot be scored against:\n{describe(faults)}")
+        raise UserError(
+            f"{path} has {counted(len(faults), 'row')} that cannot be scored against:\n{describe(faults)}\n"
+            "Correct them, or leave --truth out."
+        )
     return pd.DataFrame.from_dict(records, orient="index").astype({"truth": int}).rename_axis("picture")
 
 

@@ -48,14 +48,14 @@ def _records(path: Path) -> list[list[str]]:
     try:
         return list(reader)
     except csv.Error as error:
-        raise UserError(f"{path} is not a CSV: line {reader.line_num}: {error}") from error
+        raise UserError(f"{path} is not a CSV: line {reader.line_num}: {error}: {SAVE_AS_CSV}") from error
 
 
 def _text(path: Path) -> str:
     try:
         data = path.read_bytes()
     except FileNotFoundError:
-        raise UserError(f"{path} is missing") from None
+        raise UserError(f"{path} is missing: no such file is there") from None
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from error
     try:
@@ -71,7 +71,7 @@ def _text(path: Path) -> str:
 def _check_header(path: Path, header: list[str], columns: Sequence[str]) -> None:
     twice = [name for name in columns if header.count(name) > 1]
     if twice:
-        raise UserError(f"{path} has the column {', '.join(twice)} more than once")
+        raise UserError(f"{path} has the column {', '.join(twice)} more than once: keep one of them")
     missing = [name for name in columns if name not in header]
     if not missing:
         return

@@ -49,7 +49,10 @@ def settle(held_out: HeldOut, asked: Answers, decide: Decide, thresholds: Thresh
     """
     years = bool(year_columns(asked["age"])) and year_columns(asked["age"]) == year_columns(held_out.answers["age"])
     if thresholds == "tuned" and not years:
-        raise UserError("--thresholds tuned needs year_0, year_1, ... in every oof.csv and eval.csv of the age runs")
+        raise UserError(
+            "--thresholds tuned needs year_0, year_1, ... in every oof.csv and eval.csv of the age runs: "
+            "take runs of one version, or --thresholds fixed"
+        )
     known = held_out if years else replace(held_out, answers=without_years(held_out.answers))
     left_open = allowed_ways(decide, thresholds, calibrate, years)
     measured = measure(known, allowed_ways("auto", "auto", calibrate, years))
