@@ -1,16 +1,17 @@
 """Three specialists beside one model: same data, folds, backbone and epochs, scored on persons never seen.
 
     python benchmarks/against_single_model.py --data ../shared/data/faces --only-fold 0
-    python benchmarks/against_single_model.py --data ../shared/data/faces --only b d e
+    python benchmarks/against_single_model.py --data ../shared/data/faces --extra ../shared/data/extra --only b b+ d e
 
 a   the competition's own baseline: centre crop of 320 x 256 resized to 128 x 96, one model over 18 classes
 b   one model over 18 classes on our aligned crops
+b+  the same, given the persons of --extra too, as d and e are
 c   one backbone with three heads on our aligned crops
 d   three specialists, the most probable class
 e   the same with temperatures, tuned age thresholds and class weights for macro F1, learnt on held-out persons
 
 Every part keeps what it trained and answered in its folder below --out, and is not run again. Options of a training
-(--epochs, --size, --backbone, --extra, ...) are those of all parts alike; what a task ships as its own stays its own.
+(--epochs, --size, --backbone, ...) are those of all parts alike; what a task ships as its own stays its own.
 """
 
 import json
@@ -47,7 +48,7 @@ from shared.training.folders import EVAL, OOF, WEIGHTS, crop_folder, finished_fo
 from shared.training.options import TrainOptions
 from shared.training.run import train
 
-Part = Literal["a", "b", "c", "d", "e"]
+Part = Literal["a", "b", "b+", "c", "d", "e"]
 
 TOOK = "took.json"
 
@@ -66,6 +67,8 @@ class Options:
     def __post_init__(self) -> None:
         if not self.only:
             raise UserError("--only names no part")
+        if "b+" in self.only and not self.train.extra:
+            raise UserError("--only b+ is b with further persons: name their folder with --extra")
 
 
 @dataclass(frozen=True)
@@ -76,17 +79,22 @@ class Model:
     defaults: TrainOptions
     aligned: bool = True
     """Whether it sees aligned crops, or the middle of the picture."""
+    extra: bool = False
+    """Whether it learns from the persons of --extra."""
 
+
+_SINGLE_OPTIONS = TrainOptions(label_smoothing=gender_options.DEFAULTS.label_smoothing)
 
 MODELS = {
-    "a": Model(lambda _: PLAIN, TrainOptions(views="plain"), aligned=False),
-    "b": Model(lambda _: SINGLE, TrainOptions(label_smoothing=gender_options.DEFAULTS.label_smoothing)),
+    "a": Model(lambda _: PLAIN, TrainOptions(views="plain", drawn_masks=0.0), aligned=False),
+    "b": Model(lambda _: SINGLE, _SINGLE_OPTIONS),
+    "b+": Model(lambda _: SINGLE, _SINGLE_OPTIONS, extra=True),
     "c": Model(lambda _: THREE_HEADS, TrainOptions()),
-    "mask": Model(lambda _: MASK, mask_options.DEFAULTS),
-    "gender": Model(lambda _: GENDER, gender_options.DEFAULTS),
-    "age": Model(age_specialist, age_options.DEFAULTS),
+    "mask": Model(lambda _: MASK, mask_options.DEFAULTS, extra=True),
+    "gender": Model(lambda _: GENDER, gender_options.DEFAULTS, extra=True),
+    "age": Model(age_specialist, age_options.DEFAULTS, extra=True),
 }
-"""By the folder of their runs; a is asked for one view alone, as its authors do, the others as trainings are."""
+"""By the folder of their runs; a is shown pictures as they are and asked for one view, as its authors do."""
 
 
 def main(options: Options) -> None:
@@ -137,11 +145,13 @@ def _run(name: str, model: Model, options: Options) -> dict[str, float]:
     folder = options.out / name
     crops = options.out / ("crops" if model.aligned else "centre")
     chosen = replace(_merged(options.train, model.defaults), outputs=folder, crops=crops, answer_eval=False)
+    chosen = chosen if model.extra else replace(chosen, extra=())
     specialist = model.specialist(chosen)
     train(specialist, chosen)
     known = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     folds = finished_folds(folder)
-    shown = chosen.epochs * (chosen.folds - 1) * known["scores"]["held out"]["pictures"]
+    further = sum(part["pictures"] for part in known.get("extra", ())) * chosen.extra_draws
+    shown = chosen.epochs * ((chosen.folds - 1) * known["scores"]["held out"]["pictures"] + len(folds) * further)
     kept = folder / TOOK
     if not (kept.exists() and json.loads(kept.read_text())["folds"] == len(folds)):
         seconds = _answer(specialist, [path / WEIGHTS for path in folds.values()], chosen, folder / EVAL)

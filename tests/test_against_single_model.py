@@ -13,6 +13,7 @@ from tiny_training import FLAGS, write_data
 from torch.nn.functional import cross_entropy
 
 from pipelines.age.years import age_loss
+from shared.errors import UserError
 from shared.labels import decode_class
 from shared.training.options import TrainOptions
 
@@ -66,6 +67,12 @@ def test_options_of_the_command_line_win_over_what_a_task_ships() -> None:
     own = TrainOptions(label_smoothing=0.05, lr=0.003)
     assert benchmark._merged(TrainOptions(epochs=2), own) == replace(own, epochs=2)
     assert benchmark._merged(TrainOptions(lr=0.1), own).lr == 0.1
+
+
+def test_further_persons_are_for_those_parts_that_say_so() -> None:
+    assert {name for name, model in benchmark.MODELS.items() if model.extra} == {"b+", "mask", "gender", "age"}
+    with pytest.raises(UserError, match=r"--only b\+ .*--extra"):
+        benchmark.Options(only=("b", "b+"))
 
 
 def test_all_parts_are_scored_side_by_side_and_nothing_is_done_twice(

@@ -149,6 +149,7 @@ def tune(specialist_of: SpecialistOf, space: Space, options: TuneOptions) -> Non
         **options.train.identity(),
         "only_fold": options.train.only_fold,
         "data": str(options.train.data.absolute()),
+        "extra": [str(folder.absolute()) for folder in options.train.extra],
     }
     study = open_study(root / "study.db", name, base, options.prune)
     _Worker(specialist_of, space, options, name, root, deadline).work(study)
