@@ -48,7 +48,7 @@ class Options:
     """Passes over the base pictures without extra persons; with them fewer, so that as many pictures are shown."""
     size: int = 112
     """Pixels a side of what the networks see."""
-    share: float = 0.5
+    share: float = 0.3
     """--drawn-masks, where masks are drawn."""
     extra_epochs: int = 3
     """Passes with extra persons, each of about twice as many pictures."""

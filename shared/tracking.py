@@ -11,6 +11,7 @@ import json
 import logging
 import math
 import os
+import sqlite3
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -39,6 +40,7 @@ def send(row: Mapping[str, str], store: Path) -> None:
     Raises `UserError` where MLflow is not installed or its store refuses.
     """
     check("mlflow")
+    _refuse_unusable(store)
     try:
         # Whatever it warns of is for its developers, and on the first call it tells of every table it makes.
         with warnings.catch_warnings(), _quiet():
@@ -48,13 +50,22 @@ def send(row: Mapping[str, str], store: Path) -> None:
         raise UserError(f"{store} refuses a run ({type(error).__name__}: {error})") from error
 
 
+def _refuse_unusable(store: Path) -> None:
+    """MLflow would try for minutes to open what is no database."""
+    try:
+        store.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.closing(sqlite3.connect(store)) as database:
+            database.execute("PRAGMA schema_version").fetchone()
+    except (OSError, sqlite3.Error) as error:
+        raise UserError(f"{store} refuses a run ({error}): move it away, a new one is begun") from error
+
+
 def _send(row: Mapping[str, str], store: Path) -> None:
     # Before the import, which reads them.
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = os.environ["DO_NOT_TRACK"] = "true"
     from mlflow.entities import Metric, Param, RunTag
     from mlflow.tracking import MlflowClient
 
-    store.parent.mkdir(parents=True, exist_ok=True)
     client = MlflowClient(f"sqlite:///{store.absolute()}")
     run = client.create_run(_experiment(client, row["task"], store), run_name=f"{row['id']} {Path(row['run']).name}")
     now = run.info.start_time

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 LINES = 10
 """So many lines of a list are shown; the others are counted."""
 
-WIDTH = 200
-"""Characters shown of a line: a broken table may hold a value of any length."""
+WIDTH = 600
+"""Characters shown of a line, room for two paths: a broken table may hold a value of any length."""
 
 NAMES = 3
 """So many names are shown."""

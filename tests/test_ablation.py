@@ -36,6 +36,14 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def few_draws() -> Iterator[None]:
+    """The intervals have a test of their own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("shared.experiments.comparing.DRAWS", 20)
+        yield
+
+
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory: pytest.TempPathFactory) -> AblateOptions:
     """An ablation that has been run."""

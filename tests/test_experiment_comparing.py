@@ -34,14 +34,19 @@ def test_scores_are_those_of_scikit_learn() -> None:
     assert scores["mae_years"] == pytest.approx(mean_absolute_error(one.labels["age"], one.answers["age"]))
 
 
-def test_intervals_are_quantiles_over_draws_of_whole_persons_that_both_sides_share() -> None:
+def test_intervals_are_quantiles_over_draws_of_whole_persons_that_both_sides_share(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    few = draw_persons(PEOPLE, draws=120)
+    for module in ("shared.decisions.persons", "shared.experiments.comparing"):
+        monkeypatch.setattr(f"{module}.draw_persons", lambda *_: few)
     before, after = answered(1, 9), answered(2, 6)
     difference = compared(before, after)
     persons = before.answers["person"].to_numpy()
     names = np.unique(persons)
     truth, ages = before.answers["truth"].to_numpy(), before.labels["age"].to_numpy()
     gains: dict[str, list[float]] = {"macro_f1": [], "mae_years": []}
-    for weights in draw_persons(PEOPLE):
+    for weights in few:
         rows = np.concatenate(
             [
                 np.flatnonzero(persons == name)

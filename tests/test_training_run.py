@@ -209,7 +209,7 @@ def test_persons_under_two_ids_are_held_out_together(here: TrainOptions, tmp_pat
     file.write_text(f"id,other\n{one},{other}\n")
     together, _ = labelled_crops(replace(here, group_duplicates=file))
     assert set(together["fold"][together["person"].isin([one, other])]) == {folds[min(one, other)]}
-    assert training_run._fingerprint(together, crops) != training_run._fingerprint(alone, crops)
+    assert training_run._fingerprint(GENDER, together, crops) != training_run._fingerprint(GENDER, alone, crops)
 
 
 def test_predict_gives_the_same_answers_as_training_did(

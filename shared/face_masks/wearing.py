@@ -85,12 +85,14 @@ def _between(rng: np.random.Generator, low: float, high: float) -> float:
 def _right(face: Face, rng: np.random.Generator) -> Fit:
     """Nose, mouth and chin covered."""
     nose = face.nose[1] - EYE_LINE
-    top = EYE_LINE + nose * _between(rng, 0.10, 0.66)
-    reach = _between(rng, 0.92, 1.36)
+    top = EYE_LINE + nose * _between(rng, 0.06, 0.74)
+    reach = _between(rng, 0.92, 1.45)
+    straight = rng.random() < 0.4
     return Fit(
         way="",
         top=top,
-        flank=_between(rng, 0.02, 0.62) * nose,
+        # Stiff ones run straight across the nose, soft ones follow it down.
+        flank=(_between(rng, -0.1, 0.15) if straight else _between(rng, 0.1, 0.6)) * nose,
         peak=_between(rng, 0.25, 0.6),
         rise=_between(rng, -2, 9),
         bottom=face.chin + _between(rng, 1, 15),
@@ -99,7 +101,7 @@ def _right(face: Face, rng: np.random.Generator) -> Fit:
         upper_reach=reach,
         lower_reach=reach * _between(rng, 0.82, 1.12),
         tilt=float(rng.normal(0, 2.5)),
-        slack=_between(rng, -2, 5),
+        slack=_between(rng, -2, 8),
     )
 
 
@@ -109,7 +111,7 @@ def _nose_out(face: Face, rng: np.random.Generator) -> Fit:
     reach = _between(rng, 0.92, 1.36)
     return Fit(
         way="",
-        top=nose + _between(rng, 0.05, 0.52) * (mouth - nose),
+        top=nose + _between(rng, 0.2, 0.56) * (mouth - nose),
         flank=_between(rng, -6, 7),
         peak=_between(rng, 0.3, 0.7),
         rise=_between(rng, -2, 22),

@@ -70,7 +70,7 @@ class TrainOptions:
     """How often an epoch shows a picture of the extra folders in the mean; every one of the base data comes once."""
     extra_balance: ExtraBalance = "base"
     """Draw extra persons so that gender, age band and mask are as frequent as in the base data; own: as they come."""
-    drawn_masks: float = 0.5
+    drawn_masks: float = 0.3
     """Share of the masked pictures shown that are the bare one of that person with a mask drawn on it; where all are
     bare, above 0 draws masks as often as the base data, or else the competition, has them. 0 draws none."""
     ema: float = 0.99

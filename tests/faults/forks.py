@@ -1,71 +1,78 @@
-"""Work in a copy of this process, which costs no start: to be killed, or to crash without harm."""
+"""Work in a process that costs no start: to be killed, or to crash without harm.
+
+Each is forked from a server that has imported everything and done nothing: torch refuses to train in a copy of a
+process that has itself trained on some devices, and locks that other threads held would stay locked.
+"""
 
 import os
 import signal
-import time
-import traceback
-import warnings
 from collections.abc import Callable
+from multiprocessing import get_context
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
+from typing import ParamSpec
+
+import torch
+
+Given = ParamSpec("Given")
 
 WRITES = ("replace", "unlink", "rename", "write_text", "write_bytes")
 """Of `Path`: whatever changes a folder goes through one of these."""
 
-
-def fork(work: Callable[[], None]) -> int:
-    """Start the work in a copy of this process; its process id."""
-    with warnings.catch_warnings():
-        # Of threads that might hold a lock: those here, of pytest and torch, wait for work.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        child = os.fork()
-    if child:
-        return child
-    status = 1
-    try:
-        work()
-        status = 0
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        os._exit(status)
+_CONTEXT = get_context("forkserver")
+_CONTEXT.set_forkserver_preload(
+    ["albumentations", "combine", "shared.crop_faces", "shared.training.ensemble", "shared.training.run"]
+)
 
 
-def was_killed(child: int) -> bool:
-    """Wait for the copy's end, which must be a good one or that of kill -9; whether it was killed."""
-    status = os.waitpid(child, 0)[1]
-    assert status == 0 or (os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL), status
-    return status != 0
+def fork(work: Callable[Given, object], *given: Given.args, **named: Given.kwargs) -> ForkServerProcess:
+    """Start the work, a function of a module, in a process of its own."""
+    child = _CONTEXT.Process(target=_work, args=(torch.get_num_threads(), work, given, named))
+    child.start()
+    return child
 
 
-def killed_after(seconds: float, work: Callable[[], None]) -> bool:
-    """Do the work in a copy of this process that is killed after so many seconds; whether it was before its end."""
-    child = fork(work)
-    time.sleep(seconds)
-    # Nobody has waited for it, so the number is still its own where it has ended.
-    os.kill(child, signal.SIGKILL)
+def _work(threads: int, work: Callable[..., object], given: tuple[object, ...], named: dict[str, object]) -> None:
+    torch.set_num_threads(threads)
+    work(*given, **named)
+
+
+def was_killed(child: ForkServerProcess) -> bool:
+    """Wait for its end, which must be a good one or that of kill -9; whether it was killed."""
+    child.join()
+    assert child.exitcode in (0, -signal.SIGKILL), child.exitcode
+    return child.exitcode != 0
+
+
+def killed_after(seconds: float, work: Callable[Given, object], *given: Given.args, **named: Given.kwargs) -> bool:
+    """Do the work in a process that is killed after so many seconds; whether it was before its end."""
+    child = fork(work, *given, **named)
+    child.join(seconds)
+    child.kill()
     return was_killed(child)
 
 
-def killed_at_write(number: int, work: Callable[[], None]) -> bool:
-    """Do the work in a copy of this process that is killed just before it renames or removes a file for the n-th time.
+def killed_at_write(number: int, work: Callable[Given, object], *given: Given.args, **named: Given.kwargs) -> bool:
+    """Do the work in a process that is killed just before it renames or removes a file for the n-th time.
 
     Whether it was; False when it had ended before.
     """
+    return was_killed(fork(_deadly, number, work, given, named))
+
+
+def _deadly(number: int, work: Callable[..., object], given: tuple[object, ...], named: dict[str, object]) -> None:
     calls = 0
 
     def deadly(method: Callable[..., object]) -> Callable[..., object]:
-        def wrapper(self: Path, *args: object, **options: object) -> object:
+        def wrapper(self: Path, *arguments: object, **options: object) -> object:
             nonlocal calls
             calls += 1
             if calls == number:
                 os.kill(os.getpid(), signal.SIGKILL)
-            return method(self, *args, **options)
+            return method(self, *arguments, **options)
 
         return wrapper
 
-    def deadly_work() -> None:
-        for name in WRITES:
-            setattr(Path, name, deadly(getattr(Path, name)))
-        work()
-
-    return was_killed(fork(deadly_work))
+    for name in WRITES:
+        setattr(Path, name, deadly(getattr(Path, name)))
+    work(*given, **named)

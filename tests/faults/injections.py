@@ -132,9 +132,9 @@ def kill_train_at_a_write(ground: Ground, folder: Path, random: Generator) -> in
     run, kills = folder / "run", 0
     for _ in range(random.integers(1, 4)):
         number = int(random.integers(1, WRITES))
-        kills += killed_at_write(number, lambda: train(GENDER, ground.place.options(run)))
+        kills += killed_at_write(number, train, GENDER, ground.place.options(run))
         read_everything(run)
-    assert not was_killed(fork(lambda: train(GENDER, ground.place.options(run))))
+    assert not was_killed(fork(train, GENDER, ground.place.options(run)))
     _same_training(ground, run)
     return kills
 
@@ -144,9 +144,9 @@ def kill_train_at_a_moment(ground: Ground, folder: Path, random: Generator) -> i
     run, kills = folder / "run", 0
     for _ in range(random.integers(1, 4)):
         seconds = random.uniform(0, ground.seconds["train"])
-        kills += killed_after(seconds, lambda: train(GENDER, ground.place.options(run)))
+        kills += killed_after(seconds, train, GENDER, ground.place.options(run))
         read_everything(run)
-    assert not was_killed(fork(lambda: train(GENDER, ground.place.options(run))))
+    assert not was_killed(fork(train, GENDER, ground.place.options(run)))
     _same_training(ground, run)
     return kills
 
@@ -315,7 +315,7 @@ def cut_file(ground: Ground, folder: Path, random: Generator) -> int:
 def spoil_pictures(ground: Ground, folder: Path, random: Generator) -> int:
     del ground, folder
     for spoil in PICTURES.values():
-        assert not was_killed(fork(lambda spoil=spoil: try_pictures(spoil, BATCH, random) and None))
+        assert not was_killed(fork(try_pictures, spoil, BATCH, random))
         random.random()
     return BATCH * len(PICTURES)
 

@@ -1,6 +1,6 @@
 """kill -9 at any moment: the next run finishes, and its result is that of a run that nobody disturbed.
 
-Here in copies of this process, which cost no start; `make soak` kills the commands themselves.
+Here in processes that cost no start; `make soak` kills the commands themselves.
 """
 
 import shutil
@@ -33,13 +33,13 @@ def test_a_training_killed_again_and_again_ends_as_if_nothing_had_been(
     undisturbed, seconds = timed_training
     run, kills = tmp_path / "run", 0
     while kills < KILLS:
-        killed = killed_after(random.uniform(0, seconds), lambda: train(GENDER, place.options(run)))
+        killed = killed_after(random.uniform(0, seconds), train, GENDER, place.options(run))
         kills += killed
         read_everything(run)
         if not killed:
             assert files_of(run) == files_of(undisturbed)
             shutil.rmtree(run)
-    assert not was_killed(fork(lambda: train(GENDER, place.options(run))))
+    assert not was_killed(fork(train, GENDER, place.options(run)))
     assert files_of(run) == files_of(undisturbed)
 
 
@@ -47,10 +47,10 @@ def test_a_training_killed_at_each_of_its_writes_ends_as_if_nothing_had_been(
     place: Place, undisturbed: Path, tmp_path: Path
 ) -> None:
     run, number = tmp_path / "run", 1
-    while killed_at_write(number, lambda: train(GENDER, place.options(run))):
+    while killed_at_write(number, train, GENDER, place.options(run)):
         read_everything(run)
         # In a process of its own too, as it would be: each looks once for what others left behind.
-        assert not was_killed(fork(lambda: train(GENDER, place.options(run))))
+        assert not was_killed(fork(train, GENDER, place.options(run)))
         assert files_of(run) == files_of(undisturbed), f"killed at write {number}"
         shutil.rmtree(run)
         number += STRIDE
@@ -61,18 +61,19 @@ def test_a_training_killed_at_each_of_its_writes_ends_as_if_nothing_had_been(
 def test_a_prediction_killed_again_and_again_ends_as_if_nothing_had_been(
     place: Place, undisturbed: Path, tmp_path: Path, random: np.random.Generator
 ) -> None:
-    out, started = tmp_path / "eval.csv", time.monotonic()
+    out = tmp_path / "eval.csv"
     options = PredictOptions(place.folder / "data", place.folder / "crops", undisturbed, out, device="cpu", workers=0)
     # In a process of its own, as all that follow: each looks once for what others left behind.
-    assert not was_killed(fork(lambda: predict(GENDER, options)))
+    child, started = fork(predict, GENDER, options), time.monotonic()
+    assert not was_killed(child)
     whole, seconds, kills = out.read_bytes(), time.monotonic() - started, 0
     while kills < KILLS:
         out.unlink(missing_ok=True)
-        killed = killed_after(random.uniform(0, seconds), lambda: predict(GENDER, options))
+        killed = killed_after(random.uniform(0, seconds), predict, GENDER, options)
         kills += killed
         assert out.exists() or killed
         assert not out.exists() or out.read_bytes() == whole
-    assert not was_killed(fork(lambda: predict(GENDER, options)))
+    assert not was_killed(fork(predict, GENDER, options))
     assert out.read_bytes() == whole == (undisturbed / "eval.csv").read_bytes()
     assert not [*tmp_path.glob(".*")]
 
@@ -85,7 +86,7 @@ def test_a_fusion_killed_at_each_of_its_writes_leaves_the_old_submission_or_the_
     combine.main(options)
     whole = out.read_bytes()
     out.write_text("the old one")
-    while killed_at_write(number, lambda: combine.main(options)):
+    while killed_at_write(number, combine.main, options):
         assert out.read_bytes() in (b"the old one", whole)
         number += 1
     assert out.read_bytes() == whole
@@ -96,14 +97,15 @@ def test_crops_killed_at_each_of_their_writes_end_as_if_nothing_had_been(place: 
     images = sorted((place.folder / "data/eval/images").glob("*.jpg"))[:2]
     pictures = pd.DataFrame({"picture": ["a.jpg", "b.jpg"], "path": [str(image) for image in images]})
 
-    def crop(out: Path) -> None:
-        update_crops(pictures, out, workers=1, device="cpu", progress=False)
-
-    crop(tmp_path / "whole")
+    _crop(pictures, tmp_path / "whole")
     number = 1
-    while killed_at_write(number, lambda: crop(tmp_path / "out")):
+    while killed_at_write(number, _crop, pictures, tmp_path / "out"):
         if (tmp_path / "out" / INDEX).exists():
             open_crops(tmp_path / "out").read("a.jpg")
         number += 1
     assert number > 2
     assert open_crops(tmp_path / "out").index.equals(open_crops(tmp_path / "whole").index)
+
+
+def _crop(pictures: pd.DataFrame, out: Path) -> None:
+    update_crops(pictures, out, workers=1, device="cpu", progress=False)

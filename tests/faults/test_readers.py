@@ -42,16 +42,12 @@ def test_spoilt_tables_give_rows_or_a_user_error(place: Place, tmp_path: Path, r
     assert 0 < refused < 300
 
 
-def _with_little_memory(work: Callable[[], object], more: int) -> None:
-    """Do the work in a copy of this process that may have so many bytes more than now, of address space."""
-
-    def limited() -> None:
-        pages = int(Path("/proc/self/statm").read_text().split()[0])
-        most = pages * resource.getpagesize() + more
-        resource.setrlimit(resource.RLIMIT_AS, (most, most))
-        work()
-
-    assert not was_killed(fork(limited))
+def _with_little_memory(more: int, work: Callable[[bytes], object], data: bytes) -> None:
+    """Do the work in a process that may have so many bytes more than it begins with, of address space."""
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    most = pages * resource.getpagesize() + more
+    resource.setrlimit(resource.RLIMIT_AS, (most, most))
+    work(data)
 
 
 def _refused(data: bytes) -> None:
@@ -64,4 +60,5 @@ def test_a_picture_of_12000_by_12000_pixels_is_read_or_refused_in_little_memory(
     levels = np.zeros((12000, 12000), np.uint8)
     data = encode(levels, "PNG" if form == "PNG" else "JPEG", progressive=form == "progressive")
     # The whole picture would take 144 MB in grey, 432 in colour.
-    _with_little_memory(lambda: decode(data) if form == "JPEG" else _refused(data), 100 * MIB)
+    work = decode if form == "JPEG" else _refused
+    assert not was_killed(fork(_with_little_memory, 100 * MIB, work, data))
