@@ -44,6 +44,7 @@ from shared.manifest import load_pictures, split_folders
 from shared.specialist import Specialist
 from shared.training.devices import accelerator_for
 from shared.training.ensemble import answer
+from shared.training.extra_stage import PARTS
 from shared.training.folders import EVAL, OOF, WEIGHTS, crop_folder, finished_folds
 from shared.training.options import TrainOptions
 from shared.training.run import train
@@ -63,6 +64,8 @@ class Options:
     """Where crops, runs and tables go."""
     only: tuple[Part, ...] = ("a", "b", "c", "d", "e")
     """These parts alone."""
+    base_epochs: int | None = None
+    """Passes of the parts that see the base data alone, which has fewer pictures than with --extra; else --epochs."""
 
     def __post_init__(self) -> None:
         if not self.only:
@@ -145,13 +148,17 @@ def _run(name: str, model: Model, options: Options) -> dict[str, float]:
     folder = options.out / name
     crops = options.out / ("crops" if model.aligned else "centre")
     chosen = replace(_merged(options.train, model.defaults), outputs=folder, crops=crops, answer_eval=False)
-    chosen = chosen if model.extra else replace(chosen, extra=())
+    if not model.extra:
+        chosen = replace(chosen, extra=(), extra_epochs=0, epochs=options.base_epochs or chosen.epochs)
     specialist = model.specialist(chosen)
     train(specialist, chosen)
     known = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     folds = finished_folds(folder)
-    further = sum(part["pictures"] for part in known.get("extra", ())) * chosen.extra_draws
-    shown = chosen.epochs * ((chosen.folds - 1) * known["scores"]["held out"]["pictures"] + len(folds) * further)
+    further = sum(part["pictures"] for part in known.get("extra", ()))
+    shown = chosen.epochs * (
+        (chosen.folds - 1) * known["scores"]["held out"]["pictures"] + len(folds) * further * chosen.extra_draws
+    )
+    shown += chosen.extra_epochs * further * (PARTS - 1) / PARTS
     kept = folder / TOOK
     if not (kept.exists() and json.loads(kept.read_text())["folds"] == len(folds)):
         seconds = _answer(specialist, [path / WEIGHTS for path in folds.values()], chosen, folder / EVAL)

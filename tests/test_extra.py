@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import torch
 from tiny_competition import people, write_train
 from tiny_crops import write_crops
 
@@ -21,8 +22,10 @@ from shared.records import TABLE
 from shared.runs import read_runs
 from shared.training.devices import accelerator_for
 from shared.training.extra import extra_crop_folder, with_extra
+from shared.training.fold import FoldTraining
 from shared.training.options import TrainOptions
 from shared.training.run import labelled_crops, train
+from shared.training.weights import load_weights
 
 
 def further_people(count: int, first: str = "x") -> list[dict[str, str]]:
@@ -141,3 +144,45 @@ def test_each_source_has_its_own_top_code() -> None:
         assert censored[: len(heap)].sum() == 30
         assert censored[len(heap) :].sum() == 0
     assert censored_targets(table, "none")[:, 1].sum() == 0
+
+
+def test_folds_start_from_what_the_extra_persons_taught(
+    options: TrainOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[str, set[str], Path | None]] = []
+
+    class Watched(FoldTraining):
+        def __init__(self, *given: Any, **named: Any):
+            table, folder, *rest = given[2], given[5], *given[7:]
+            seen.append((folder.name, set(table["person"].str[0]), rest[1] if len(rest) > 1 else None))
+            super().__init__(*given, **named)
+
+    monkeypatch.setattr("shared.training.run.FoldTraining", Watched)
+    monkeypatch.setattr("shared.training.extra_stage.FoldTraining", Watched)
+    here = replace(options, outputs=tmp_path / "run", extra_epochs=2)
+    weights = tmp_path / "run/extra/weights.safetensors"
+    train(GENDER, here)
+    assert seen == [("extra", {"x"}, None), ("fold0", {"0", "x"}, weights)]
+    assert len(pd.read_csv(tmp_path / "run/extra/history.csv")) == 2
+    assert not (tmp_path / "run/extra/resume.pt").exists()
+    known = weights.read_bytes()
+    train(GENDER, replace(here, only_fold=1))
+    assert seen[2:] == [("fold1", {"0", "x"}, weights)]
+    assert weights.read_bytes() == known
+    assert set(json.loads((tmp_path / "run/run.json").read_text())["seconds"]) == {"fold0", "fold1", "extra"}
+
+
+def test_a_fold_begins_with_the_weights_it_is_given(options: TrainOptions, tmp_path: Path) -> None:
+    train(GENDER, replace(options, outputs=tmp_path / "run"))
+    start = tmp_path / "run/fold0/weights.safetensors"
+    table, crops = labelled_crops(options)
+    accelerator = accelerator_for("cpu")
+    training = FoldTraining(GENDER, options, table, crops, 0, tmp_path / "fold", accelerator, start=start)
+    begun = training._bare.state_dict()
+    for name, tensor in load_weights(start).state_dict().items():
+        assert torch.equal(begun[name], tensor), name
+
+
+def test_passes_over_nobody_are_refused(options: TrainOptions) -> None:
+    with pytest.raises(UserError, match="--extra-epochs must be 0 or more, and needs --extra"):
+        replace(options, extra=(), extra_epochs=1)

@@ -43,7 +43,8 @@ def test_a_mask_that_is_worn_covers_nose_and_mouth_but_not_the_eyes() -> None:
     # Masks in the colour of this skin do not show.
     assert np.mean([at(cover, FACE.nose) for cover in covers]) > 0.85
     assert np.mean([at(cover, FACE.mouth) for cover in covers]) > 0.85
-    assert not any(at(cover, eye) for cover in covers for eye in EYES)
+    # But for the rare one that is worn very high.
+    assert np.mean([at(cover, eye) for cover in covers for eye in EYES]) < 0.02
 
 
 def test_a_mask_that_is_worn_wrongly_leaves_the_nose_or_the_mouth_free() -> None:

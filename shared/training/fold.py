@@ -34,7 +34,7 @@ from shared.training.regularisation import mixed
 from shared.training.sampling import NONE, DrawnStates, Mixed, Wishes, by_state
 from shared.training.schedules import Schedule
 from shared.training.views import PLAIN
-from shared.training.weights import Passport, save_weights
+from shared.training.weights import Passport, load_weights, save_weights
 
 _STEPS_BETWEEN_CHECKS = 10
 
@@ -72,8 +72,12 @@ class FoldTraining:
         folder: Path,
         accelerator: Accelerator,
         after_epoch: AfterEpoch = go_on,
+        start: Path | None = None,
     ):
-        """`table` is the manifest with a column `fold`. Raises `UserError` where a person is in two folds."""
+        """`table` is the manifest with a column `fold`; `start` is a weights file to begin with, not the backbone's.
+
+        Raises `UserError` where a person is in two folds.
+        """
         check_folds(table["person"], table["fold"])
         held_out = (table["fold"] == fold).to_numpy()
         self._specialist = specialist
@@ -87,7 +91,7 @@ class FoldTraining:
         self._passport = Passport.of(specialist, options.backbone, options.size, crops.recipe)
         self._history: list[Epoch] = []
         self._prepare_data(table, crops, held_out)
-        self._prepare_network()
+        self._prepare_network(start)
 
     def _prepare_data(self, table: pd.DataFrame, crops: CropSet, held_out: NDArray[np.bool_]) -> None:
         options = self._options
@@ -138,12 +142,15 @@ class FoldTraining:
         )
         return train_set, order
 
-    def _prepare_network(self) -> None:
+    def _prepare_network(self, start: Path | None) -> None:
         options = self._options
         set_seed(self._seed)
+        pretrained = options.pretrained and start is None
         bare = Network(
-            options.backbone, self._specialist.outputs, options.dropout, options.pretrained, options.mean, options.std
+            options.backbone, self._specialist.outputs, options.dropout, pretrained, options.mean, options.std
         )
+        if start is not None:
+            bare.load_state_dict(load_weights(start).state_dict())
         groups = timm.optim.param_groups_weight_decay(bare, options.weight_decay)
         optimizer = torch.optim.AdamW(groups, lr=options.lr)
         self._schedule = Schedule(options.scheduler, optimizer, options.epochs, len(self._train_loader), options.lr)

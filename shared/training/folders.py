@@ -3,6 +3,7 @@
 outputs/TASK/run.json       what was run, on what, and how it scored
 outputs/TASK/oof.csv        held-out answers of the folds trained so far
 outputs/TASK/eval.csv       answers for the eval pictures, averaged over those folds
+outputs/TASK/extra/         weights.safetensors and history.csv of --extra-epochs, from which the folds start
 outputs/TASK/fold0/         weights.safetensors, history.csv, oof.csv; resume.pt while it is trained
 """
 
@@ -29,6 +30,10 @@ def run_folder(outputs: Path | None, specialist: str) -> Path:
 
 def fold_folder(run: Path, fold: int) -> Path:
     return run / f"fold{fold}"
+
+
+def extra_stage_folder(run: Path) -> Path:
+    return run / "extra"
 
 
 def finished_folds(run: Path) -> dict[int, Path]:

@@ -68,6 +68,8 @@ class TrainOptions:
     """A further folder with train.csv and images/, learnt from and never held out; may be given again for more."""
     extra_draws: float = 1.0
     """How often an epoch shows a picture of the extra folders in the mean; every one of the base data comes once."""
+    extra_epochs: int = 0
+    """Passes over the extra persons alone before the first fold; every fold starts from what they taught."""
     extra_balance: ExtraBalance = "base"
     """Draw extra persons so that gender, age band and mask are as frequent as in the base data; own: as they come."""
     drawn_masks: float = 0.3
@@ -112,6 +114,11 @@ class TrainOptions:
             "--lr": (0 < self.lr < math.inf, "above 0", self.lr),
             "--weight-decay": (0 <= self.weight_decay < math.inf, "0 or more", self.weight_decay),
             "--dropout": (0 <= self.dropout < 1, "0 to below 1", self.dropout),
+            "--extra-epochs": (
+                self.extra_epochs == 0 or (self.extra_epochs > 0 and bool(self.extra)),
+                "0 or more, and needs --extra FOLDER",
+                self.extra_epochs,
+            ),
             "--extra-draws": (0 <= self.extra_draws < math.inf, "0 or more", self.extra_draws),
             "--drawn-masks": (0 <= self.drawn_masks <= 1, "0 to 1", self.drawn_masks),
             "--label-smoothing": (0 <= self.label_smoothing < 1, "0 to below 1", self.label_smoothing),

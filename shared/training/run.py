@@ -26,6 +26,7 @@ from shared.training.adjusted import adjusted
 from shared.training.devices import accelerator_for
 from shared.training.ensemble import answer
 from shared.training.extra import summary, with_extra
+from shared.training.extra_stage import learn_extra
 from shared.training.fold import AfterEpoch, FoldTraining, go_on
 from shared.training.folders import (
     CHECKPOINT,
@@ -35,6 +36,7 @@ from shared.training.folders import (
     RUN,
     WEIGHTS,
     crop_folder,
+    extra_stage_folder,
     finished_folds,
     fold_folder,
     run_folder,
@@ -76,12 +78,14 @@ def train(specialist: Specialist, options: TrainOptions, purpose: Purpose = Purp
             # Left by a kill between the answers, which are written last, and the end.
             (fold_folder(run, fold) / CHECKPOINT).unlink(missing_ok=True)
             _record(specialist, options, identity, table, purpose, fold, late=True)
-    for fold in range(options.folds) if options.only_fold is None else (options.only_fold,):
-        if fold not in already:
-            _train_fold(specialist, options, table, crops, fold, run, accelerator, purpose.after_epoch)
-            if accelerator.is_main_process:
-                _record(specialist, options, identity, table, purpose, fold)
-            accelerator.wait_for_everyone()
+    wanted = range(options.folds) if options.only_fold is None else (options.only_fold,)
+    missing = [fold for fold in wanted if fold not in already]
+    start = learn_extra(specialist, options, table, crops, run, accelerator) if missing else None
+    for fold in missing:
+        _train_fold(specialist, options, table, crops, fold, run, accelerator, purpose.after_epoch, start)
+        if accelerator.is_main_process:
+            _record(specialist, options, identity, table, purpose, fold)
+        accelerator.wait_for_everyone()
     weights = [folder / WEIGHTS for folder in finished_folds(run).values()]
     if eval_crops is not None:
         answers = _answer(specialist, weights, eval_crops, options, accelerator)
@@ -160,6 +164,8 @@ def _discard(run: Path) -> None:
     try:
         for folder in run.glob("fold[0-9]*"):
             shutil.rmtree(folder)
+        if extra_stage_folder(run).exists():
+            shutil.rmtree(extra_stage_folder(run))
         for name in (OOF, EVAL, RUN):
             (run / name).unlink(missing_ok=True)
     except OSError as error:
@@ -177,10 +183,11 @@ def _train_fold(
     run: Path,
     accelerator: Accelerator,
     after_epoch: AfterEpoch,
+    start: Path | None,
 ) -> None:
     """Train one fold, then let its best network answer for the pictures it has not seen."""
     folder = fold_folder(run, fold)
-    history = FoldTraining(specialist, options, table, crops, fold, folder, accelerator, after_epoch).run()
+    history = FoldTraining(specialist, options, table, crops, fold, folder, accelerator, after_epoch, start).run()
     accelerator.wait_for_everyone()
     held_out = table[table["fold"] == fold].reset_index(drop=True)
     answers = _answer(specialist, [folder / WEIGHTS], crops.keep(held_out["picture"]), options, accelerator)
@@ -207,7 +214,9 @@ def _collect(specialist: Specialist, run: Path, table: pd.DataFrame) -> None:
     write_predictions(run / OOF, pd.concat(parts.values()))
     scores = {f"fold{fold}": _scores(specialist, part, table) for fold, part in parts.items()}
     scores["held out"] = _scores(specialist, pd.concat(parts.values()), table)
-    seconds = {f"fold{fold}": pd.read_csv(folder / HISTORY)["seconds"].sum() for fold, folder in folds.items()}
+    seconds = {f"fold{fold}": _seconds(folder) for fold, folder in folds.items()}
+    if (extra_stage_folder(run) / HISTORY).exists():
+        seconds["extra"] = _seconds(extra_stage_folder(run))
     known = _read_run(run)
     write_text(run / RUN, _json({**known, "scores": scores, "seconds": seconds}))
     print(pd.DataFrame(scores).T.to_string(float_format="{:.3f}".format))
@@ -241,7 +250,7 @@ def _record(
     run = run_folder(options.outputs, specialist.name)
     folds = finished_folds(run) if fold is None else {fold: fold_folder(run, fold)}
     answers = pd.concat([_read_answers(specialist, folder, table, number) for number, folder in folds.items()])
-    seconds = sum(pd.read_csv(folder / HISTORY)["seconds"].sum() for folder in folds.values())
+    seconds = sum(_seconds(folder) for folder in folds.values())
     entry = Record(
         kind=purpose.kind if fold is None else "fold",
         task=specialist.name,
@@ -268,6 +277,10 @@ def _scores(specialist: Specialist, answers: pd.DataFrame, table: pd.DataFrame) 
         "accuracy": accuracy(answers["truth"], predicted),
         **specialist.further_scores(answers, labels),
     }
+
+
+def _seconds(folder: Path) -> float:
+    return float(pd.read_csv(folder / HISTORY)["seconds"].sum())
 
 
 def _json(content: dict[str, Any]) -> str:

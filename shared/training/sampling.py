@@ -73,12 +73,15 @@ class Mixed(Shuffled):
         self._how = how
         self._bare = _bare_picture_of(table, drawable)
         base = (table["source"] == "").to_numpy()
+        only_extra = not base.any()
+        # Without base data the extra persons take its place.
+        base = base | only_extra
         self._base, self._extra = np.flatnonzero(base), np.flatnonzero(~base)
         self._cell = (table["gender"] * len(BANDS) + table["age"].map(age_band)).to_numpy(np.int64)
         self._further = round(how.extra_draws * len(self._extra))
         super().__init__(len(self._base) + self._further, seed)
         classes = by_state(specialist.truth, table)
-        if how.drawn_masks == 0 and self._further and (classes != classes[0]).any():
+        if how.drawn_masks == 0 and (self._further or only_extra) and (classes != classes[0]).any():
             raise UserError(
                 f"--extra has mostly bare faces, and without masks drawn on them the {specialist.name} specialist "
                 "would see too many: set --drawn-masks above 0, or leave --extra out"
