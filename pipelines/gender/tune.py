@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from pipelines.gender.options import DEFAULTS
 from shared.commands import run
 from shared.experiments.options import TuneOptions, screening
+from shared.experiments.usual import usual_space
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -15,16 +16,8 @@ def space(trial: "Trial") -> dict[str, Any]:
     side = trial.suggest_float("side", 0.7, 1.0)
     return {
         "window": (side, 0.5, 0.5),
-        "lr": trial.suggest_float("lr", 3e-4, 4e-3, log=True),
-        "weight_decay": trial.suggest_float("weight_decay", 1e-3, 0.2, log=True),
-        "dropout": trial.suggest_float("dropout", 0.0, 0.6),
         "label_smoothing": trial.suggest_float("label_smoothing", 0.0, 0.2),
-        "mixup": trial.suggest_categorical("mixup", [0.0, 0.1, 0.2, 0.4]),
-        "noise": trial.suggest_float("noise", 0.01, 0.15),
-        "holes": trial.suggest_float("holes", 0.0, 0.8),
-        "balance": trial.suggest_categorical("balance", [False, True]),
-        "ema": trial.suggest_categorical("ema", [0.0, 0.98, 0.99, 0.995]),
-        "scheduler": trial.suggest_categorical("scheduler", ["one-cycle", "cosine"]),
+        **usual_space(trial),
     }
 
 

@@ -1,4 +1,9 @@
-"""The changes that are worth a try whatever is learnt; a task puts its own before them."""
+"""What is worth a try whatever is learnt: a list of changes, and a space to search; a task adds its own to both."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from optuna import Trial
 
 USUAL = (
     # What is shown: all of the picture or its middle, without a detector; the crop at other sizes.
@@ -41,3 +46,18 @@ USUAL = (
     "average=5",
 )
 """Each against the baseline, which is the task's own defaults."""
+
+
+def usual_space(trial: "Trial") -> dict[str, Any]:
+    """How fast the network learns, and what holds it back from learning persons by heart."""
+    return {
+        "lr": trial.suggest_float("lr", 3e-4, 4e-3, log=True),
+        "weight_decay": trial.suggest_float("weight_decay", 1e-3, 0.2, log=True),
+        "dropout": trial.suggest_float("dropout", 0.0, 0.6),
+        "mixup": trial.suggest_categorical("mixup", [0.0, 0.1, 0.2, 0.4]),
+        "noise": trial.suggest_float("noise", 0.01, 0.15),
+        "holes": trial.suggest_float("holes", 0.0, 0.8),
+        "balance": trial.suggest_categorical("balance", [False, True]),
+        "ema": trial.suggest_categorical("ema", [0.0, 0.98, 0.99, 0.995]),
+        "scheduler": trial.suggest_categorical("scheduler", ["one-cycle", "cosine"]),
+    }
