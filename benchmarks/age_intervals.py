@@ -19,9 +19,9 @@ from shared.decisions.calibration import temper
 from shared.decisions.chain import year_columns
 from shared.errors import UserError
 from shared.labels import BANDS, age_band
-from shared.predictor.card import share_interval
 from shared.predictor.intervals import AgeIntervals
 from shared.predictor.outputs import gather, runs_below
+from shared.scores.intervals import mean_interval, told
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,11 @@ def scores(truth: pd.DataFrame, low: NDArray[np.float64], high: NDArray[np.float
     bands = np.array([age_band(age) for age in ages])
     by_band = {f"held, {BANDS[band]}": f"{held[bands == band].mean():.3f}" for band in np.unique(bands)}
     numbers = np.unique(persons.to_numpy().astype(str), return_inverse=True)[1]
-    return {"held": str(share_interval(held, numbers)), "width": f"{(high - low).mean():.1f}", **by_band}
+    return {
+        "held": told(mean_interval(held.astype(np.float64), numbers)),
+        "width": f"{(high - low).mean():.1f}",
+        **by_band,
+    }
 
 
 if __name__ == "__main__":

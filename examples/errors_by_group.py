@@ -13,15 +13,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from shared.answers.fusion import SPECIALISTS
 from shared.answers.predictions import read_held_out
 from shared.commands import run
 from shared.errors import UserError
-
-Z = 1.96
-"""For 95 %."""
+from shared.scores.intervals import share_interval
 
 
 @dataclass(frozen=True)
@@ -74,18 +72,16 @@ def groups(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 def measure(name: str, group: pd.DataFrame) -> dict[str, object]:
     row: dict[str, object] = {"group": name, "persons": group["person"].nunique(), "pictures": len(group)}
     for task in (*SPECIALISTS, "together"):
-        row[task] = with_interval(group[task].to_numpy(), group["person"].nunique())
+        row[task] = with_interval(group[task].to_numpy(), group["person"].to_numpy())
     return row
 
 
-def with_interval(errors: NDArray[np.bool_], persons: int) -> str:
-    """For example "4.2 (1.9-7.0)": Wilson's interval, with a person as one trial; a dash where there is no picture."""
+def with_interval(errors: NDArray[np.bool_], persons: ArrayLike) -> str:
+    """In percent, for example "4.2 (1.9-7.0)"; a dash where there is no picture."""
     if not len(errors):
         return "-"
-    share, z2 = errors.mean(), Z**2 / persons
-    middle = (share + z2 / 2) / (1 + z2)
-    reach = np.sqrt(share * (1 - share) * z2 + z2**2 / 4) / (1 + z2)
-    return f"{100 * share:.1f} ({100 * max(middle - reach, 0):.1f}-{100 * (middle + reach):.1f})"
+    share, low, high = (100 * part for part in share_interval(errors, persons))
+    return f"{share:.1f} ({low:.1f}-{high:.1f})"
 
 
 def errors(table: pd.DataFrame) -> pd.DataFrame:

@@ -89,10 +89,16 @@ def test_the_card_tells_scores_by_group_limits_and_use(content: dict[str, bytes]
         "80 % interval",
     ):
         assert words in card
-    # Every score comes with an interval: 0.xxx [0.xxx, 0.xxx].
+    # Every score comes with an interval, 0.xxx [0.xxx, 0.xxx], and that of a share has a width.
     row = next(line for line in card.splitlines() if line.startswith("| gender |"))
-    value, low, high = (float(number.strip("[],")) for number in row.split("|")[2].split())
-    assert low <= value <= high
+    for cell in row.split("|")[2:4]:
+        value, low, high = (float(number.strip("[],")) for number in cell.split())
+        assert low <= value <= high
+    for row in card.splitlines():
+        if row.startswith(("| worn |", "| male", "| female")):
+            for cell in row.split("|")[3:7]:
+                _, low, high = (float(number.strip("[],")) for number in cell.split())
+                assert high - low > 0.05
 
 
 def test_several_runs_of_a_specialist_are_averaged(model: Path, tmp_path: Path) -> None:

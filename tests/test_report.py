@@ -9,14 +9,14 @@ from sklearn.calibration import calibration_curve
 from sklearn.metrics import f1_score, precision_recall_fscore_support
 
 from shared.answers.held_out import join_held_out
-from shared.decisions.persons import number_persons
+from shared.decisions.persons import bootstrap_score, number_persons
 from shared.errors import UserError
 from shared.report import Options, main
 from shared.reports import age_sections, trust_sections
 from shared.reports.finished_runs import Finished, read_finished
-from shared.reports.intervals import macro_f1_interval, mean_interval
 from shared.reports.score_sections import all_scores, classes, years_off
 from shared.reports.trust_sections import reliability_bins, worst_mistakes
+from shared.scores.intervals import mean_interval, share_interval
 
 SECTIONS = [
     "Scores",
@@ -97,13 +97,26 @@ def test_intervals_are_around_the_score_of_scikit_learn(finished: Finished) -> N
     persons = number_persons(finished.held_out.persons)
     for scored in all_scores(finished):
         count = len(scored.classes)
-        interval = macro_f1_interval(scored.truth, scored.predicted, persons, count)
+        interval = bootstrap_score(scored.truth, scored.predicted, persons, count)
         expected = f1_score(scored.truth, scored.predicted, labels=range(count), average="macro", zero_division=0)
         assert interval.value == pytest.approx(expected)
         assert interval.low <= interval.value <= interval.high
     off = mean_interval(np.array([1.0, 3.0, 5.0]), np.array([0, 0, 1]))
     assert off.value == pytest.approx(3)
     assert (off.low, off.high) == (2, 5)  # Whoever is drawn: the mean of two pictures, of one, or of both persons.
+
+
+def test_a_share_of_few_persons_has_a_wide_interval_even_where_all_are_right() -> None:
+    # Wilson's bounds by hand: with z = 1.96, all of n right gives n / (n + z^2) as the lower end.
+    one = share_interval(np.ones(7, bool), np.zeros(7, int))
+    assert one == pytest.approx((1, 1 / (1 + 1.96**2), 1))
+    twenty = share_interval(np.ones(40, bool), np.repeat(np.arange(20), 2))
+    assert twenty == pytest.approx((1, 20 / (20 + 1.96**2), 1))
+    half = share_interval(np.arange(20) % 2 == 0, [f"person {number}" for number in range(20)])
+    assert half.low + half.high == pytest.approx(1)
+    # Newcombe, "Two-sided confidence intervals for the single proportion", 1998, table I: 81 of 263.
+    known = share_interval(np.arange(263) < 81, np.arange(263))
+    assert known == pytest.approx((81 / 263, 0.2553, 0.3662), abs=5e-5)
 
 
 def test_reliability_is_that_of_scikit_learn() -> None:

@@ -3,7 +3,6 @@
 page.py            the parts of a page: sections, cards, tables, figures, tiles of faces; style.css is how they look
 charts.py          matplotlib figures and crops as pictures inside the page
 finished_runs.py   what `shared/report.py` tells of: held-out answers, how they were decided, labels, crops, records
-intervals.py       scores with their intervals over persons
 *_sections.py      one subject of a page each
 picture_facts.py   what `shared/eda.py` measures of a picture file
 """

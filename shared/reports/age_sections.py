@@ -12,9 +12,9 @@ from shared.decisions.thresholds import FIXED, Thresholds, band_masses, threshol
 from shared.labels import BAND_EDGES, BANDS, MASKS
 from shared.reports.charts import COLOURS, SOFT, plot
 from shared.reports.finished_runs import Finished
-from shared.reports.intervals import mean_interval, told
 from shared.reports.page import Section, figure, figures, paragraph, table
 from shared.reports.score_sections import true_ages, years_off
+from shared.scores.intervals import mean_interval, told
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from shared.answers.fusion import SPECIALISTS
-from shared.decisions.persons import number_persons
+from shared.decisions.persons import bootstrap_score, number_persons
 from shared.labels import CLASS_COUNT, MASKS
 from shared.reports.charts import chart
 from shared.reports.finished_runs import Finished
-from shared.reports.intervals import macro_f1_interval, mean_interval, told
 from shared.reports.page import Section, beside, cards, figure, figures, heading, paragraph, plain_text, table
 from shared.scores.figures import plot_confusion
+from shared.scores.intervals import mean_interval, share_interval, told
 from shared.scores.metrics import class_scores
 from shared.scores.tables import Scored, score_answers
 
@@ -31,8 +31,8 @@ def overview(finished: Finished, scores: list[Scored]) -> Section:
     persons = number_persons(finished.held_out.persons)
     rows, values = [], []
     for scored in reversed(scores):
-        f1 = macro_f1_interval(scored.truth, scored.predicted, persons, len(scored.classes))
-        right = mean_interval(scored.truth == scored.predicted, persons)
+        f1 = bootstrap_score(scored.truth, scored.predicted, persons, len(scored.classes))
+        right = share_interval(scored.truth == scored.predicted, persons)
         rows.append((TITLES[scored.name], str(len(scored.classes)), told(f1), told(right)))
         values.append((f"{TITLES[scored.name]}, macro F1", f"{f1.value:.3f}", f"{f1.low:.3f} to {f1.high:.3f}"))
     error = years_off(finished)
@@ -46,7 +46,8 @@ def overview(finished: Finished, scores: list[Scored]) -> Section:
             table(("", "classes", "macro F1 [95 %]", "accuracy [95 %]"), rows),
             paragraph(
                 "All figures are of persons that the answering network had not seen, decided by what was learnt on "
-                "other persons still. Intervals are 95 %, by bootstrap over persons.",
+                "other persons still. Intervals are 95 %, over persons: of accuracy Wilson's, with a person as one "
+                "trial, else by bootstrap.",
                 "soft",
             ),
             heading("How it was decided"),
@@ -118,7 +119,7 @@ def by_mask_state(finished: Finished, scores: list[Scored]) -> Section:
         persons = number_persons(held_out.persons[inside])
         cells = [name, f"{inside.sum():,}"]
         for scored in scores:
-            cells.append(told(mean_interval((scored.truth == scored.predicted)[inside], persons)))
+            cells.append(told(share_interval((scored.truth == scored.predicted)[inside], persons)))
         cells.append("" if error is None else told(mean_interval(np.abs(error[inside]), persons), 1))
         rows.append(cells)
     head = ("mask", "pictures", *(f"{TITLES[task].lower()} right" for task in (*SPECIALISTS, "together")), "years off")

@@ -1,1 +1,1 @@
-"""Scores as numbers (`metrics.py`), text (`tables.py`) and pictures (`figures.py`)."""
+"""Scores: numbers (`metrics.py`), their uncertainty (`intervals.py`), text (`tables.py`), pictures (`figures.py`)."""
