@@ -16,6 +16,8 @@ A field is a flag, the text below it its help, and `__post_init__` refuses value
 `config: Path | None` is the name of a file with options.
 """
 
+import os
+import select
 import signal
 import sys
 import threading
@@ -31,18 +33,28 @@ from shared.errors import UserError
 
 Options = TypeVar("Options")
 
+STDOUT = 1
+"""Its file descriptor."""
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
+EXIT_NOBODY_READS = 141
+"""As a shell tells of a program that was ended by SIGPIPE."""
 
 
 def run(main: Callable[[Options], None], defaults: Options, arguments: list[str] | None = None) -> None:
     """Parse the command line into the dataclass of `defaults`, call `main` with it, and exit.
 
-    Exit status: 0; 2 for a `UserError` or unusable arguments; 130 after Ctrl-C.
+    Exit status: 0; 2 for a `UserError` or unusable arguments; 130 after Ctrl-C; 141 where the reader of standard output
+    has gone (`| head`).
     """
     try:
         with _no_finaliser_swallows_ctrl_c():
             main(parse(defaults, arguments))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        if _somebody_reads():
+            raise
+        sys.exit(EXIT_NOBODY_READS)
     except UserError as error:
         sys.exit(_report(f"error: {error}", EXIT_USER_ERROR))
     except KeyboardInterrupt:
@@ -94,6 +106,16 @@ def _no_finaliser_swallows_ctrl_c() -> Iterator[None]:
         yield
     finally:
         sys.unraisablehook = before
+
+
+def _somebody_reads() -> bool:
+    """Whether a pipe behind standard output has a reader; where not, what is left to print goes nowhere."""
+    watch = select.poll()
+    watch.register(STDOUT, 0)
+    if not any(event & select.POLLERR for _, event in watch.poll(0)):
+        return True
+    os.dup2(os.open(os.devnull, os.O_WRONLY), STDOUT)  # Or Python would tell of it when it ends.
+    return False
 
 
 def _report(message: str, status: int) -> int:

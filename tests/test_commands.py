@@ -4,12 +4,14 @@ import os
 import shlex
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from shared.answers.predictions import read_predictions
+from shared.commands import run
 from shared.labels import BANDS
 
 ROOT = Path(__file__).parents[1]
@@ -76,3 +78,34 @@ def test_a_wrong_value_names_its_flag(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, *words], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "--scheduler" in done.stderr
+
+
+@pytest.mark.parametrize("lines", [1, 100_000], ids=["few lines", "many"])
+def test_a_reader_that_has_gone_is_no_fault(lines: int, tmp_path: Path) -> None:
+    script = tmp_path / "talk.py"
+    script.write_text(
+        "from dataclasses import dataclass\n"
+        "from shared.commands import run\n"
+        "@dataclass(frozen=True)\n"
+        "class Options:\n"
+        "    lines: int = 1\n"
+        "run(lambda options: print(*range(options.lines), sep='\\n'), Options())\n"
+    )
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, script, "--lines", str(lines)]
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_a_broken_pipe_elsewhere_is_told() -> None:
+    @dataclass(frozen=True)
+    class Options:
+        """None."""
+
+    def main(_: Options) -> None:
+        raise BrokenPipeError("a worker has gone")
+
+    with pytest.raises(BrokenPipeError, match="a worker"):
+        run(main, Options(), [])
