@@ -5,6 +5,7 @@ import io
 import json
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -18,6 +19,7 @@ from shared.commands import parse
 from shared.errors import UserError
 from shared.predict import Options, drawn_names, find_photographs, main
 from shared.predictor import Predictor
+from shared.predictor.telling import as_csv, as_json, as_table
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +55,15 @@ def test_people_get_a_table(model: Path, album: Path, capsys: pytest.CaptureFixt
     ]
     rows = [line for line in told if line.lstrip()[:2] in ("1 ", "2 ")]
     assert len(rows) == 3
+
+
+def test_a_face_at_the_edge_begins_at_0_and_not_at_minus_0(model: Path) -> None:
+    (photograph,) = Predictor.load(model, device="cpu")(bare().pixels)
+    face = replace(photograph.faces[0], box=(-0.04, -0.3, 100.0, 120.0))
+    edge = [replace(photograph, faces=(face,))]
+    assert list(as_table(edge))[-1].split()[1:5] == ["0", "0", "100", "120"]
+    assert list(as_csv(edge))[-1].startswith("pixels,1,0.0,-0.3,100.0,120.0,")
+    assert '"box": [0.0, -0.3, 100.0, 120.0]' in next(as_json(edge))
 
 
 def test_intervals_that_nobody_checked_are_told_of(

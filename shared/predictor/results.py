@@ -13,6 +13,11 @@ Point = tuple[float, float]
 """x and y in pixels of the upright full-size photograph; (0, 0) is the centre of its first pixel."""
 
 
+def tenths(value: float) -> float:
+    """Rounded; never -0.0, which a box that begins a hair beyond the edge would show."""
+    return round(value, 1) + 0.0
+
+
 @dataclass(frozen=True)
 class Choice:
     """One of some classes, and the probability of each."""
@@ -53,7 +58,7 @@ class Age:
         return f"{self.years:.0f} ({self.low:.0f}-{f'{self.top_code}+' if self.open_above else f'{self.high:.0f}'})"
 
     def to_dict(self) -> dict[str, Any]:
-        years = {"years": round(self.years, 1), "low": round(self.low, 1), "high": round(self.high, 1)}
+        years = {"years": tenths(self.years), "low": tenths(self.low), "high": tenths(self.high)}
         return {**years, "open_above": self.open_above}
 
 
@@ -87,9 +92,9 @@ class Face:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as JSON knows them."""
         return {
-            "box": [round(value, 1) for value in self.box],
+            "box": [*map(tenths, self.box)],
             "probability": round(self.probability, DIGITS),
-            "landmarks": [[round(value, 1) for value in point] for point in self.landmarks],
+            "landmarks": [[*map(tenths, point)] for point in self.landmarks],
             "mask": self.mask.to_dict(),
             "gender": self.gender.to_dict(),
             "age": self.age.to_dict(),

@@ -6,7 +6,8 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 
 from shared.labels import BANDS, CLASS_COUNT, GENDERS, MASKS
-from shared.predictor.results import DIGITS, Choice, Face, Photograph
+from shared.predictor.results import DIGITS, Choice, Face, Photograph, tenths
+from shared.wording import counted
 
 COLUMNS = (
     *("photograph", "face", "x0", "y0", "x1", "y1", "face_probability"),
@@ -29,7 +30,7 @@ def as_table(photographs: Iterable[Photograph]) -> Iterator[str]:
             yield f"{photograph.source}: {photograph.problem}"
             continue
         count = len(photograph.faces)
-        found = "no face found" if not count else "1 face" if count == 1 else f"{count} faces"
+        found = counted(count, "face") if count else "no face found"
         yield f"{photograph.source}: {photograph.width} x {photograph.height}, {found}"
         if count:
             yield _line(_HEAD)
@@ -38,7 +39,7 @@ def as_table(photographs: Iterable[Photograph]) -> Iterator[str]:
 
 
 def _cells(number: int, face: Face) -> Sequence[str]:
-    box = " ".join(f"{value:.0f}" for value in face.box)
+    box = " ".join(str(round(value)) for value in face.box)
     choices = [_chosen(choice) for choice in (face.mask, face.gender)]
     return (str(number), box, *choices, str(face.age), _chosen(face.band), f"{face.class_number} ({face.class_name})")
 
@@ -73,7 +74,7 @@ def as_csv(photographs: Iterable[Photograph]) -> Iterator[str]:
 
 
 def _numbers(face: Face) -> Iterator[object]:
-    yield from (round(value, 1) for value in face.box)
+    yield from map(tenths, face.box)
     yield round(face.probability, DIGITS)
     yield from _choice(face.mask)
     yield from _choice(face.gender)
