@@ -16,8 +16,9 @@ from shared.answers.fusion import SPECIALISTS as CLASSES
 from shared.answers.predictions import read_predictions
 from shared.crops import open_crops
 from shared.errors import UserError
+from shared.faces.cascade import Faces
 from shared.labels import decode_class
-from shared.predictor import Face, Photograph, Predictor
+from shared.predictor import Face, Photograph, Predictor, finding
 from shared.training.ensemble import predict
 from shared.training.options import PredictOptions
 
@@ -116,6 +117,25 @@ def test_small_faces_of_a_large_photograph_are_found_though_portraits_are_decode
     columns = sorted(int(((face.box[0] + face.box[2]) / 2 - 400) // 140) for face in photograph.faces)
     assert columns == list(range(8))
     assert all(40 < face.box[2] - face.box[0] < 110 for face in photograph.faces)
+
+
+def test_a_doubtful_face_is_believed_where_it_is_about_as_large_as_the_main_one(
+    predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pixels = np.pad(bare().pixels, ((0, 0), (0, 1200), (0, 0)), constant_values=128)
+    main = predictor.find([pixels], "main")[0].faces[0]
+    wide = main.box[2] - main.box[0]
+
+    def place(left: float, size: float) -> tuple[np.ndarray, np.ndarray]:
+        box = np.array([left, 100, left + size * wide, 100 + size * wide])
+        return box, box[:2] + size * wide * np.array([[0.3, 0.4], [0.7, 0.4], [0.5, 0.6], [0.35, 0.8], [0.65, 0.8]])
+
+    seen = [(600, 1.0, 0.75), (900, 0.3, 0.75), (1200, 0.3, 0.95), (1400, 1.0, 0.75)]
+    boxes, landmarks = zip(*(place(left, size) for left, size, _ in seen), strict=True)
+    faces = Faces(np.stack(boxes), np.array([probability for *_, probability in seen]), np.stack(landmarks))
+    monkeypatch.setattr(finding, "detect", lambda *_: [faces])
+    others = predictor.find([pixels])[0].faces[1:]
+    assert [round(face.box[0]) for face in others] == [600, 1200, 1400]
 
 
 def test_asked_for_the_main_face_alone_it_gives_the_same_face(predictor: Predictor) -> None:

@@ -38,6 +38,10 @@ MOST_FACES = 200
 SURE = 0.9
 """Probability from which a face besides the main one is believed: a mask's pattern looks like a face now and then."""
 
+LIKELY, ALIKE = 0.7, 0.6
+"""Also believed, from this probability on, is one that has at least this share of the main face's width: who stands
+beside others is about as large as they. `benchmarks/group_faces.py` counts what both rules find."""
+
 SAME = 0.3
 """Boxes that share so much of the smaller one are of one face, where one of them is the main face."""
 
@@ -121,15 +125,17 @@ def _enlarged(image: Image, picture: Picture) -> Picture:
 def _others(picture: Picture, main: Sequence[FoundFace], detector: Detector | None) -> list[FoundFace]:
     """The faces besides the main one, from left to right."""
     side = min(max(picture.pixels.shape[:2]), ENOUGH_FOR_GROUPS)
-    search = Search(max(side, 256), SMALLEST, 0.6, 0.7, SURE, 2 * MOST_FACES, MOST_FACES)
+    search = Search(max(side, 256), SMALLEST, 0.6, 0.7, LIKELY, 2 * MOST_FACES, MOST_FACES)
     faces = detect([picture.pixels], search, detector, PER_LEVEL)[0]
     others = []
     for place in np.argsort(faces.boxes[:, 0]):
         box, landmarks = (full_size(places[place], picture.scale) for places in (faces.boxes, faces.landmarks))
+        width, probability = box[2] - box[0], float(faces.probabilities[place])
         known = any(_overlap(box, face.box) > SAME for face in main)
-        apart = np.hypot(*(landmarks[1] - landmarks[0])) >= EYES_APART * (box[2] - box[0])
-        if apart and not known:
-            others.append(_cut(picture, box, float(faces.probabilities[place]), landmarks))
+        alike = any(width >= ALIKE * (face.box[2] - face.box[0]) for face in main)
+        apart = np.hypot(*(landmarks[1] - landmarks[0])) >= EYES_APART * width
+        if apart and not known and (alike or probability >= SURE):
+            others.append(_cut(picture, box, probability, landmarks))
     return others
 
 

@@ -1,0 +1,70 @@
+"""How many faces of groups are found, and how often a portrait is given a second one.
+
+    python benchmarks/group_faces.py --portraits data/sample/eval/images --every 3
+
+Groups are four portraits each, pasted into one picture, so a group has four faces. A second face in a portrait is
+written down for you to look at: somebody may really be there.
+"""
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from machine import describe
+from numpy.typing import NDArray
+from PIL import Image
+from tqdm import tqdm
+
+from shared.commands import run
+from shared.faces.nets import load_detector
+from shared.predictor.finding import find
+
+SIZE = (300, 400)
+"""Width and height that a portrait is pasted with."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """Count faces in portraits and in groups pasted from them."""
+
+    portraits: Path = Path("data/sample/eval/images")
+    """A folder of photographs of one person each."""
+    every: int = 1
+    """Of the sorted names each so-manieth is taken."""
+    first: int = 0
+    """Beginning with this one."""
+
+
+def main(options: Options) -> None:
+    print(describe())
+    detector = load_detector("cpu")
+    files = sorted(file for file in options.portraits.rglob("*") if file.is_file())[options.first :: options.every]
+    second = 0
+    for file in tqdm(files, unit=" portraits"):
+        others = find([file], detector)[0].faces[1:]
+        second += bool(others)
+        for face in others:
+            print(f"{file}: second face {face.box.round().tolist()}, {face.probability:.2f}")
+    print(f"{len(files):,} portraits: {second} with a second face")
+    groups = list(paste(files))
+    found = [min(4, len(find([group], detector)[0].faces)) for group in tqdm(groups, unit=" groups")]
+    print(f"{len(groups):,} groups of four: {sum(found)} of {4 * len(groups)} faces found")
+
+
+def paste(files: Sequence[Path]) -> Iterator[NDArray[np.uint8]]:
+    """Groups of four, in two rows."""
+    mixed = random.Random(0).sample(files, len(files))
+    for at in range(0, len(mixed) - 3, 4):
+        first, second, third, fourth = (_read(file) for file in mixed[at : at + 4])
+        yield np.vstack([np.hstack([first, second]), np.hstack([third, fourth])])
+
+
+def _read(file: Path) -> NDArray[np.uint8]:
+    with Image.open(file) as picture:
+        return np.asarray(picture.convert("RGB").resize(SIZE))
+
+
+if __name__ == "__main__":
+    run(main, Options())
