@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from browser import browser, show
+from drawn_blotches import blotches
 from finished_runs import drawn, write_finished
 from scipy.fft import dctn
 
@@ -48,20 +49,10 @@ def _swapped(held_out: HeldOut) -> HeldOut:
 
 def _copy_face(crops: Path, picture: str, copy: str) -> None:
     files = pd.read_csv(crops / "index.csv", index_col="picture")["file"]
-    pixels = _blotches(3)
+    pixels = blotches(3)
     cv2.imwrite(str(crops / files[picture]), pixels)
     changed = cv2.warpAffine(pixels, np.float32([[1, 0, 2], [0, 1, -1]]), (256, 256), borderMode=cv2.BORDER_REPLICATE)
     cv2.imwrite(str(crops / files[copy]), (0.8 * changed).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 60])
-
-
-def _blotches(seed: int) -> np.ndarray:
-    """A crop with something to see at every scale, uint8 (256, 256, 3)."""
-    random = np.random.default_rng(seed)
-    layers = [
-        cv2.resize(random.normal(size=(side, side, 3)) * 256 / side, (256, 256), interpolation=cv2.INTER_CUBIC)
-        for side in (4, 8, 16, 32, 64)
-    ]
-    return np.clip(128 + 1.2 * sum(layers), 0, 255).astype(np.uint8)
 
 
 @pytest.fixture(scope="module")
@@ -165,7 +156,7 @@ def test_a_single_wrong_mask_label_is_no_swap() -> None:
 
 
 def test_the_hash_is_made_of_the_lowest_frequencies_of_scipy() -> None:
-    crop = _blotches(0)
+    crop = blotches(0)
     grey = cv2.cvtColor(crop[FACE], cv2.COLOR_RGB2GRAY)
     small = cv2.resize(grey, (64, 64), interpolation=cv2.INTER_AREA).astype(float)
     lowest = dctn(small, norm="ortho")[:16, :16].ravel()[1:]
@@ -174,7 +165,7 @@ def test_the_hash_is_made_of_the_lowest_frequencies_of_scipy() -> None:
 
 
 def test_copies_are_near_others_are_not_and_mirror_images_are_told() -> None:
-    crops = [_blotches(seed) for seed in range(20)]
+    crops = [blotches(seed) for seed in range(20)]
     hashes = np.stack([face_hash(crop) for crop in [*crops, crops[4][:, ::-1]]])
     others = distances(hashes[:20], hashes[:20])[np.triu_indices(20, k=1)]
     assert others.min() > 0.3

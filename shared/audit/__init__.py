@@ -2,6 +2,7 @@
 
 suspects.py     labels that held-out answers contradict, by person and by picture (cleanlab)
 lookalikes.py   a perceptual hash of aligned faces
+hashes.py       those hashes, kept beside the crops
 duplicates.py   persons under two ids
 sheet.py        the page on which people look at both
 """

@@ -6,11 +6,10 @@ unmasked picture shows no face, or whom the pictures do not show unmasked, are c
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
-from shared.audit.lookalikes import face_hash, look_alikes
-from shared.crops import DETECTED, RETRIED, CropSet
-from shared.labels import MASKS
+from shared.audit.hashes import face_hashes, unmasked_faces
+from shared.audit.lookalikes import look_alikes
+from shared.crops import CropSet
 
 SAME_FILE, LOOK_ALIKE, MIRRORED = "same file", "look alike", "look alike, mirrored"
 
@@ -53,12 +52,8 @@ def _same_files(table: pd.DataFrame, crops: CropSet) -> list[Found]:
 
 
 def _alike(table: pd.DataFrame, crops: CropSet, limit: float) -> list[Found]:
-    found = crops.index["found"].reindex(table["picture"]).isin((DETECTED, RETRIED)).to_numpy()
-    bare = table[(table["mask"] == MASKS.index("none")).to_numpy() & found]
-    if len(bare) < 2:
-        return []
-    read = tqdm(bare["picture"], "unmasked faces", unit=" pictures", leave=False, disable=None)
-    hashes = np.stack([face_hash(crops.read(picture)) for picture in read])
+    bare = unmasked_faces(table, crops)
+    hashes = face_hashes(crops, bare["picture"].tolist())
     persons = bare[["person", "picture"]].to_dict("records")
     rows: list[Found] = []
     for pair in look_alikes(hashes, limit):

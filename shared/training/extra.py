@@ -14,6 +14,7 @@ from shared.faces.recipe import RECIPE
 from shared.manifest import TABLES, load_training, split_folder
 from shared.training.folders import crop_folder
 from shared.training.options import TrainOptions
+from shared.training.twins import faces_that_may_be_held_out, find_twins, tell
 from shared.wording import counted, first_of
 
 NEVER_HELD_OUT = -1
@@ -26,17 +27,24 @@ def with_extra(
     """The manifest and its crops joined with those of every `--extra` folder; crops that are missing are made.
 
     The table gains a column `source`: "" for the base data, else the folder's name, which is also put before the names
-    of its pictures. Raises `UserError` where a person is in two of the folders, or crops are of another recipe.
+    of its pictures. Persons whose photograph the base data has too are left out, and told on stderr. Raises `UserError`
+    where a person is in two of the folders, or crops are of another recipe.
     """
-    tables, indices = [table.assign(source="")], [crops.index]
+    tables, sets = [table.assign(source="")], [crops]
     for name, folder in _named(options).items():
         with accelerator.main_process_first():
-            further, index = _read(name, folder, options, crops)
-        for known, known_index in zip(tables, indices, strict=True):
-            _refuse_shared_persons(folder, further, index, known, known_index)
+            further, own = _read(folder, options, crops.recipe)
+            held_out = faces_that_may_be_held_out(table, crops, options)
+            twins = find_twins(further, own, held_out)
+        for known, known_crops in zip(tables, sets, strict=True):
+            _refuse_shared_persons(folder, further, own, known, known_crops)
+        if accelerator.is_main_process:
+            tell(folder, twins)
+        further = further[~further["person"].isin(twins)].reset_index(drop=True)
+        further, own = _joinable(name, further, own.keep(further["picture"]), crops.folder)
         tables.append(further)
-        indices.append(index)
-    return pd.concat(tables, ignore_index=True), replace(crops, index=pd.concat(indices))
+        sets.append(own)
+    return pd.concat(tables, ignore_index=True), replace(crops, index=pd.concat([each.index for each in sets]))
 
 
 def summary(table: pd.DataFrame) -> list[dict[str, object]]:
@@ -69,22 +77,27 @@ def _name(folder: Path) -> str:
     return whole.parent.name if whole.name in TABLES else whole.name
 
 
-def _read(name: str, folder: Path, options: TrainOptions, base: CropSet) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Table and index of one extra folder, its files named from that of the base crops; unreadable ones left out."""
+def _read(folder: Path, options: TrainOptions, recipe: str) -> tuple[pd.DataFrame, CropSet]:
+    """Table and crops of one extra folder; unreadable pictures left out."""
     table = load_training(split_folder(folder, "train"), skip_bad=options.skip_bad)
-    crops = _crops_of(table, extra_crop_folder(options.crops, folder), base.recipe)
-    if crops.recipe != base.recipe:
+    crops = _crops_of(table, extra_crop_folder(options.crops, folder), recipe)
+    if crops.recipe != recipe:
         raise UserError(
-            f"--extra {folder}: the crops in {crops.folder} are of recipe {crops.recipe}, those of --data of "
-            f"{base.recipe}. "
+            f"--extra {folder}: the crops in {crops.folder} are of recipe {crops.recipe}, those of --data of {recipe}. "
             "Make both with this version of face18: python shared/crop_faces.py"
         )
     readable = (crops.index["found"] != UNREADABLE).to_numpy()
-    way = os.path.relpath(crops.folder, base.folder)
-    index = crops.index[readable].assign(file=[f"{way}/{file}" for file in crops.index["file"][readable]])
+    table = table[readable].reset_index(drop=True)
+    return table, crops.keep(table["picture"])
+
+
+def _joinable(name: str, table: pd.DataFrame, crops: CropSet, base: Path) -> tuple[pd.DataFrame, CropSet]:
+    """The same under names that tell the source, with files named from the folder of the base crops."""
+    way = os.path.relpath(crops.folder, base)
+    index = crops.index.assign(file=[f"{way}/{file}" for file in crops.index["file"]])
     index.index = pd.Index([f"{name}/{picture}" for picture in index.index], name=index.index.name)
-    kept = table[readable].reset_index(drop=True)
-    return kept.assign(picture=index.index.to_numpy(), fold=NEVER_HELD_OUT, source=name), index
+    table = table.assign(picture=index.index.to_numpy(), fold=NEVER_HELD_OUT, source=name)
+    return table, replace(crops, index=index)
 
 
 def _crops_of(table: pd.DataFrame, folder: Path, recipe: str) -> CropSet:
@@ -102,7 +115,7 @@ def _crops_of(table: pd.DataFrame, folder: Path, recipe: str) -> CropSet:
 
 
 def _refuse_shared_persons(
-    folder: Path, table: pd.DataFrame, index: pd.DataFrame, known: pd.DataFrame, known_index: pd.DataFrame
+    folder: Path, table: pd.DataFrame, crops: CropSet, known: pd.DataFrame, known_crops: CropSet
 ) -> None:
     """One seen in training must not be held out: neither under one id, nor by one file under two."""
     ids = table["person"][table["person"].isin(known["person"])].unique()
@@ -111,7 +124,7 @@ def _refuse_shared_persons(
             f"--extra {folder}: {counted(len(ids), 'id')} of its train.csv belong to persons known already "
             f"({first_of(ids)}). Leave out whoever is in both, and rename the ids of others"
         )
-    twins = index.index[index["fingerprint"].isin(known_index["fingerprint"]).to_numpy()]
+    twins = crops.index.index[crops.index["fingerprint"].isin(known_crops.index["fingerprint"]).to_numpy()]
     if len(twins):
         raise UserError(
             f"--extra {folder}: {counted(len(twins), 'picture')} of it are the same files as pictures known already "
