@@ -7,6 +7,11 @@ writes an answer for every picture, in the order of info.csv. Where the runs' oo
 learnt on persons that were held out, and told how good such answers are on others of them. See `shared.decisions`.
 """
 
+if __name__ == "__main__":
+    from shared.interrupts import end_at_once_while_loading
+
+    end_at_once_while_loading()
+
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass

@@ -14,6 +14,8 @@ import runpy
 import sys
 from typing import NamedTuple
 
+from shared.interrupts import end_at_once_while_loading
+
 
 class Command(NamedTuple):
     """A subcommand, and the module that it starts."""
@@ -73,6 +75,7 @@ def main() -> None:
     count = len(command.words.split())
     # As the module itself would see it; its own --help then names this command.
     sys.argv = [f"face18 {command.words}", *words[count:]]
+    end_at_once_while_loading()
     runpy.run_module(command.module, run_name="__main__")
 
 

@@ -1,0 +1,7 @@
+import sys
+
+if sys.argv[:1] == ["-m"]:
+    # Python is about to start one of our commands (python -m shared.predict), and has loaded nothing else so far.
+    from shared.interrupts import end_at_once_while_loading
+
+    end_at_once_while_loading()

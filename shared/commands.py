@@ -18,16 +18,14 @@ A field is a flag, the text below it its help, and `__post_init__` refuses value
 
 import os
 import select
-import signal
 import sys
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
 import tyro
 
+from shared import interrupts
 from shared.configuration import config_of, flags_of
 from shared.errors import UserError
 
@@ -36,7 +34,6 @@ Options = TypeVar("Options")
 STDOUT = 1
 """Its file descriptor."""
 EXIT_USER_ERROR = 2
-EXIT_INTERRUPTED = 130
 EXIT_NOBODY_READS = 141
 """As a shell tells of a program that was ended by SIGPIPE."""
 
@@ -47,18 +44,20 @@ def run(main: Callable[[Options], None], defaults: Options, arguments: list[str]
     Exit status: 0; 2 for a `UserError` or unusable arguments; 130 after Ctrl-C; 141 where the reader of standard output
     has gone (`| head`).
     """
-    try:
-        with _no_finaliser_swallows_ctrl_c():
-            main(parse(defaults, arguments))
+
+    def work() -> None:
+        main(parse(defaults, arguments))
         sys.stdout.flush()
+
+    try:
+        interrupts.hear(work, command=main.__module__ == "__main__")
     except BrokenPipeError:
         if _somebody_reads():
             raise
         sys.exit(EXIT_NOBODY_READS)
     except UserError as error:
-        sys.exit(_report(f"error: {error}", EXIT_USER_ERROR))
-    except KeyboardInterrupt:
-        sys.exit(_report("stopped. The same command goes on where this one left off.", EXIT_INTERRUPTED))
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(EXIT_USER_ERROR)
 
 
 def parse(defaults: Options, arguments: list[str] | None = None) -> Options:
@@ -89,25 +88,6 @@ def _read(defaults: Options, arguments: list[str] | None) -> Options:
     )
 
 
-@contextmanager
-def _no_finaliser_swallows_ctrl_c() -> Iterator[None]:
-    """An exception within `__del__` is told and forgotten: were it that of Ctrl-C, the command would go on."""
-
-    def hook(unraisable: "sys.UnraisableHookArgs") -> None:
-        if isinstance(unraisable.exc_value, KeyboardInterrupt):
-            # A little later, when this finaliser is through, and so that it wakes whatever waits by then.
-            main_thread = threading.main_thread().ident or 0
-            threading.Timer(0.05, signal.pthread_kill, (main_thread, signal.SIGINT)).start()
-        else:
-            before(unraisable)
-
-    before, sys.unraisablehook = sys.unraisablehook, hook
-    try:
-        yield
-    finally:
-        sys.unraisablehook = before
-
-
 def _somebody_reads() -> bool:
     """Whether a pipe behind standard output has a reader; where not, what is left to print goes nowhere."""
     watch = select.poll()
@@ -116,8 +96,3 @@ def _somebody_reads() -> bool:
         return True
     os.dup2(os.open(os.devnull, os.O_WRONLY), STDOUT)  # Or Python would tell of it when it ends.
     return False
-
-
-def _report(message: str, status: int) -> int:
-    print(message, file=sys.stderr)
-    return status

@@ -6,6 +6,11 @@ Done once: a second run looks only at new and changed pictures, and one that was
 command. `shared/crops.py` reads what it writes; `shared/faces/` does the work.
 """
 
+if __name__ == "__main__":
+    from shared.interrupts import end_at_once_while_loading
+
+    end_at_once_while_loading()
+
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -16,6 +16,11 @@ The same options draw the same pictures on one machine, whatever the number of w
 same command. The tables come last: where they are, the sample is whole.
 """
 
+if __name__ == "__main__":
+    from shared.interrupts import end_at_once_while_loading
+
+    end_at_once_while_loading()
+
 import hashlib
 import itertools
 import json

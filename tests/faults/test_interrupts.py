@@ -6,8 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from commands import ROOT, Place, at_work, interrupt, members, read_everything, start, wait_for
+import pytest
+from commands import ROOT, Place, at_work, interrupt, loading, members, read_everything, start, wait_for
 
+from shared.interrupts import STOPPED
 from shared.training.checkpoint import load_checkpoint
 
 MANY = 10_000
@@ -39,6 +41,54 @@ def test_ctrl_c_while_torch_is_loaded_says_how_to_go_on(place: Place, undisturbe
     assert interrupt(process)
 
 
+@pytest.mark.parametrize("module", ["pipelines.gender.predict", "combine.py", "shared/crop_faces.py", "shared.predict"])
+def test_ctrl_c_while_a_command_is_loaded_says_how_to_go_on(module: str) -> None:
+    process = start([module, "--help"] if module.endswith(".py") else ["-m", module, "--help"])
+    wait_for(lambda: loading(process), process)
+    assert interrupt(process)
+
+
+BREAKING = """
+import atexit, ctypes, signal
+from dataclasses import dataclass
+from shared.commands import run
+
+@dataclass(frozen=True)
+class Options:
+    "Of this test."
+
+class Torn:
+    def __del__(self):
+        ctypes.string_at(0)
+
+def main(options):
+    {body}
+
+run(main, Options(), [])
+{after}
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "after", "status"),
+    [
+        ("signal.raise_signal(signal.SIGINT)", "", 130),
+        # As C++ may do where Python code that it calls is interrupted.
+        ("try: signal.raise_signal(signal.SIGINT)\n    except KeyboardInterrupt: raise ImportError", "", 130),
+        ("import builtins; builtins.torn = Torn(); signal.raise_signal(signal.SIGINT)", "", 130),
+        ("atexit.register(signal.raise_signal, signal.SIGINT); signal.raise_signal(signal.SIGINT)", "", 130),
+        ("pass", "signal.raise_signal(signal.SIGINT)", 0),
+        ("atexit.register(signal.raise_signal, signal.SIGINT)", "", 0),
+    ],
+    ids=["plain", "another exception", "a crash at the end", "twice", "after the end", "at the very end"],
+)
+def test_whatever_becomes_of_ctrl_c_the_exit_status_tells(body: str, after: str, status: int) -> None:
+    code = BREAKING.format(body=body, after=after)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == status, done.stderr
+    assert done.stderr == (f"{STOPPED}\n" if status else "")
+
+
 def test_ctrl_c_within_a_finaliser_is_not_lost() -> None:
     code = """
 import signal, time
@@ -62,4 +112,4 @@ run(main, Options(), [])
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (130, "")
-    assert done.stderr == "stopped. The same command goes on where this one left off.\n"
+    assert done.stderr == f"{STOPPED}\n"
