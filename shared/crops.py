@@ -151,7 +151,7 @@ def read_index(file: Path) -> pd.DataFrame:
         table = pd.read_csv(file, dtype=COLUMN_TYPES, keep_default_na=False, na_values=missing)
         rows = table.set_index("picture")
         broken = rows.empty or rows.index.has_duplicates or not set(rows["found"]) <= set(FOUND)
-    except (ValueError, KeyError) as error:
+    except (KeyError, OverflowError, TypeError, ValueError) as error:
         raise UserError(f"{file} is no index of crops ({error}): remove it. {_way_out(file.parent)}") from error
     if broken:
         raise UserError(

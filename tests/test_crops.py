@@ -61,7 +61,15 @@ def test_no_crops_and_unfinished_ones_are_told_apart(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "a,b\n1,2\n", "picture,file,recipe,found\nx,f,r,somehow\n", "picture,found\nx\0y"]
+    "text",
+    [
+        "",
+        "a,b\n1,2\n",
+        "picture,file,recipe,found\nx,f,r,somehow\n",
+        "picture,found\nx\0y",
+        # Beyond what 64 bits hold with a sign.
+        "picture,file,recipe,found,mtime_ns\nx,f,r,detected,17954876156796350298\n",
+    ],
 )
 def test_what_is_no_index_is_refused(folder: Path, text: str) -> None:
     (folder / INDEX).write_text(text)

@@ -26,7 +26,7 @@ from shared.specialist import Specialist
 from shared.training.choices import ViewsName
 from shared.training.devices import accelerator_for
 from shared.training.ensemble import answer
-from shared.training.folders import HISTORY, OOF, WEIGHTS, crop_folder, fold_folder
+from shared.training.folders import OOF, WEIGHTS, crop_folder, fold_folder, read_history
 from shared.training.options import TrainOptions
 from shared.training.run import Purpose, labelled_crops, train
 
@@ -115,7 +115,7 @@ def _on_held_out(specialist: Specialist, options: TrainOptions, variant: Variant
         folder = fold_folder(run, fold)
         part = read_held_out(folder / OOF, specialist.classes)
         if variant.views == options.views:
-            seconds += pd.read_csv(folder / HISTORY)["seconds"].sum()
+            seconds += read_history(folder)["seconds"].sum()
         else:
             file = folder / f"oof-{variant.views}.csv"
             seconds += _answer(specialist, [folder / WEIGHTS], crops.keep(part.index), variant, options, file)

@@ -7,15 +7,22 @@ outputs/TASK/extra/         weights.safetensors and history.csv of --extra-epoch
 outputs/TASK/fold0/         weights.safetensors, history.csv, oof.csv; resume.pt while it is trained
 """
 
+import io
 import json
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
+from shared.errors import UserError
 from shared.manifest import split_folder
 
 RUN, OOF, EVAL = "run.json", "oof.csv", "eval.csv"
 WEIGHTS, HISTORY, CHECKPOINT = "weights.safetensors", "history.csv", "resume.pt"
+
+EPOCH = ("epoch", "loss", "macro_f1", "lr", "seconds")
+"""Columns of history.csv."""
 
 
 def crop_folder(crops: Path, data: Path, split: str) -> Path:
@@ -40,6 +47,24 @@ def finished_folds(run: Path) -> dict[int, Path]:
     """Fold number -> folder of the folds that are trained to the end; their oof.csv is written last."""
     folders = {int(folder.name.removeprefix("fold")): folder for folder in run.glob("fold[0-9]*") if folder.is_dir()}
     return {fold: folders[fold] for fold in sorted(folders) if (folders[fold] / OOF).exists()}
+
+
+def read_history(folder: Path, option: str = "epochs") -> pd.DataFrame:
+    """What the epochs of a finished fold brought, as many as the `option` says: epoch, loss, macro_f1, lr, seconds.
+
+    Raises `UserError` where its history.csv is not whole.
+    """
+    file = folder / HISTORY
+    try:
+        text = file.read_text(encoding="utf-8")
+        history = pd.read_csv(io.StringIO(text), dtype=dict.fromkeys(EPOCH[1:], float))
+        whole = text.endswith("\n") and tuple(history.columns) == EPOCH
+        whole = whole and len(history) == (trained_with(folder.parent, option) or len(history))
+    except (OSError, OverflowError, TypeError, ValueError):
+        whole = False
+    if not whole:
+        raise UserError(f"{file} is not whole: remove {folder} and train this fold again")
+    return history
 
 
 def trained_with(run: Path, option: str) -> Any:
