@@ -23,9 +23,10 @@ from pipelines.mask.tune import space as mask_space
 from shared.commands import parse
 from shared.errors import UserError
 from shared.experiments.options import TuneOptions
-from shared.experiments.study import finished, open_study, running, sign
+from shared.experiments.study import ask, finished, open_study, put_back, running, sign
 from shared.experiments.tuning import summary, tune
 from shared.runs import read_runs
+from shared.training.fold import FoldTraining
 from shared.training.options import TrainOptions
 
 
@@ -106,6 +107,15 @@ def test_a_trial_that_is_interrupted_is_put_back_and_goes_on(
 ) -> None:
     here = replace(options, train=replace(options.train, outputs=tmp_path / "outputs/t"), trials=1)
 
+    trained, train_epoch = 0, FoldTraining.train_epoch
+
+    def count(training: FoldTraining, bar: Any) -> float:
+        nonlocal trained
+        trained += 1
+        return train_epoch(training, bar)
+
+    monkeypatch.setattr(FoldTraining, "train_epoch", count)
+
     def interrupt(_: optuna.Trial) -> bool:
         raise KeyboardInterrupt
 
@@ -119,7 +129,8 @@ def test_a_trial_that_is_interrupted_is_put_back_and_goes_on(
     stopped, again = study_of(here).trials
     assert (stopped.state, again.state) == (TrialState.FAIL, TrialState.COMPLETE)
     assert stopped.params == again.params
-    assert [*again.intermediate_values] == [1], "the first epoch was trained twice"
+    assert [*again.intermediate_values] == [0, 1]
+    assert trained == 2, "the first epoch was trained twice"
 
 
 def test_the_trial_of_a_killed_worker_is_put_back(tmp_path: Path) -> None:
@@ -134,6 +145,31 @@ def test_the_trial_of_a_killed_worker_is_put_back(tmp_path: Path) -> None:
     again = open_study(tmp_path / "study.db", "gender", {}, prune=True)
     assert not running(again)
     assert again.ask().suggest_float("lr", 0.0, 1.0) == lr
+
+
+def test_a_worker_killed_at_any_moment_changes_no_proposal(tmp_path: Path) -> None:
+    undisturbed = open_study(tmp_path / "undisturbed.db", "gender", {}, prune=True)
+    wanted = []
+    for number in range(4):
+        trial = ask(undisturbed, seed=3)
+        wanted.append(trial.suggest_float("lr", 0.0, 1.0))
+        sign(trial, {})
+        undisturbed.tell(trial, number)
+    assert len(set(wanted)) == 4
+    study, found = open_study(tmp_path / "study.db", "gender", {}, prune=True), []
+    for number in range(4):
+        for kill in ("as soon as it was asked for", "before all was proposed", "at work"):
+            trial = ask(study, seed=3)
+            if kill != "as soon as it was asked for":
+                assert trial.suggest_float("lr", 0.0, 1.0) == wanted[number]
+            if kill == "at work":
+                sign(trial, {})
+            put_back(study, trial)
+        trial = ask(study, seed=3)
+        found.append(trial.suggest_float("lr", 0.0, 1.0))
+        sign(trial, {})
+        study.tell(trial, number)
+    assert found == wanted
 
 
 def test_the_study_is_one_sqlite_file(tmp_path: Path) -> None:

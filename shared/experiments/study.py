@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from shared.errors import UserError
 
 if TYPE_CHECKING:
@@ -73,16 +75,44 @@ def finished(study: "Study") -> "list[FrozenTrial]":
     return sorted(done, key=lambda trial: (trial.state.name == "PRUNED", -(trial.value or 0.0)))
 
 
+def ask(study: "Study", seed: int) -> "Trial":
+    """A trial that was put back, or else a new one.
+
+    What is proposed depends on the seed, on how many proposals there were, and on their scores alone: so a search that
+    was stopped, however often, goes on to the same trials.
+    """
+    from optuna.samplers import TPESampler
+
+    trial = study.ask()
+    trial.set_user_attr(WORKER, _myself())
+    proposals = sum(_is_proposal(other) for other in study.get_trials(deepcopy=False)[: trial.number])
+    study.sampler = TPESampler(seed=int(np.random.SeedSequence((seed, proposals)).generate_state(1)[0]))
+    return trial
+
+
+def _is_proposal(trial: "FrozenTrial") -> bool:
+    """Whether it is not one that was put back, and its worker was not killed before all of it was proposed."""
+    at_work = trial.state.name == "RUNNING" and WORKER in trial.user_attrs
+    return (at_work or OPTIONS in trial.user_attrs) and "fixed_params" not in trial.system_attrs
+
+
 def sign(trial: "Trial", options: Mapping[str, Any]) -> None:
     """Say who runs a trial, and with which options."""
-    trial.set_user_attr(WORKER, f"{platform.node()} {os.getpid()}")
+    trial.set_user_attr(WORKER, _myself())
     trial.set_user_attr(OPTIONS, dict(options))
+
+
+def _myself() -> str:
+    return f"{platform.node()} {os.getpid()}"
 
 
 def put_back(study: "Study", trial: "FrozenTrial | Trial") -> None:
     """Give up a trial, and have its parameters tried again: its training goes on where it stopped."""
+    known = study.get_trials(deepcopy=False)[trial.number]
     study.tell(trial.number, state=_fail())
-    study.enqueue_trial(trial.params)
+    params = known.params if OPTIONS in known.user_attrs else known.system_attrs.get("fixed_params")
+    if params is not None:
+        study.enqueue_trial(params)
 
 
 def _fail() -> Any:

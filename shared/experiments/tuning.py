@@ -20,8 +20,8 @@ from shared.configuration import as_toml
 from shared.errors import UserError
 from shared.experiments.measuring import SpecialistOf
 from shared.experiments.options import TuneOptions
-from shared.experiments.study import OPTIONS, finished, open_study, put_back, sign
-from shared.records import Record, record, table_of
+from shared.experiments.study import OPTIONS, ask, finished, open_study, put_back, sign
+from shared.records import Record, is_recorded, record, table_of
 from shared.training.fold import Epoch
 from shared.training.folders import RUN
 from shared.training.options import TrainOptions
@@ -60,8 +60,9 @@ class _Worker:
     def work(self, study: "Study") -> None:
         """Trial after trial, until there are enough of them or the time is up."""
         failures = 0
+        self._write_best(study)  # It may be that the last trial was finished by a worker that was killed then.
         while len(finished(study)) < self.options.trials and time.monotonic() < self.deadline:
-            trial = study.ask()
+            trial = ask(study, self.options.train.seed)
             try:
                 self._try(study, trial)
                 failures = 0
@@ -108,12 +109,14 @@ class _Worker:
             raise _OutOfTimeError
 
     def _give_up(self, study: "Study", trial: "Trial", options: TrainOptions, seconds: float) -> None:
-        study.tell(trial, state=_state("PRUNED"))
+        """Recorded first: a trial that a kill leaves untold is given up again."""
         reported = study.trials[trial.number].intermediate_values
         scores = {"macro_f1": reported[max(reported)], "pruned_after": len(reported)}
         run = options.outputs or self.root
         entry = Record("trial", self.name, run, seconds, scores, asdict(options), seed=options.seed)
-        record(entry, table_of(self.root), options.track)
+        if not is_recorded(entry, table_of(self.root)):
+            record(entry, table_of(self.root), options.track)
+        study.tell(trial, state=_state("PRUNED"))
         shutil.rmtree(run, ignore_errors=True)
 
     def _write_best(self, study: "Study") -> None:

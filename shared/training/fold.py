@@ -51,7 +51,8 @@ class Epoch:
 
 
 AfterEpoch = Callable[[int, Epoch], None]
-"""Told of every epoch of a fold once it is kept; what it raises stops the training there."""
+"""Told of every epoch of a fold once it is kept, after a resume of the earlier ones again; what it raises stops the
+training there."""
 
 
 def go_on(fold: int, epoch: Epoch) -> None:
@@ -174,6 +175,8 @@ class FoldTraining:
         Raises `UserError` when the loss is no longer finite.
         """
         self._resume()
+        for epoch in self._history:
+            self._after_epoch(self._fold, epoch)
         steps = len(self._train_loader)
         with tqdm(
             total=self._options.epochs * steps,

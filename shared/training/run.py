@@ -27,7 +27,7 @@ from shared.training.devices import accelerator_for
 from shared.training.ensemble import answer
 from shared.training.extra import summary, with_extra
 from shared.training.extra_stage import learn_extra
-from shared.training.fold import AfterEpoch, FoldTraining, go_on
+from shared.training.fold import AfterEpoch, Epoch, FoldTraining, go_on
 from shared.training.folders import (
     CHECKPOINT,
     EVAL,
@@ -39,6 +39,7 @@ from shared.training.folders import (
     extra_stage_folder,
     finished_folds,
     fold_folder,
+    read_history,
     run_folder,
 )
 from shared.training.options import TrainOptions
@@ -79,6 +80,7 @@ def train(specialist: Specialist, options: TrainOptions, purpose: Purpose = Purp
             (fold_folder(run, fold) / CHECKPOINT).unlink(missing_ok=True)
             _record(specialist, options, identity, table, purpose, fold, late=True)
     wanted = range(options.folds) if options.only_fold is None else (options.only_fold,)
+    _tell_again({fold: folder for fold, folder in already.items() if fold in wanted}, purpose.after_epoch)
     missing = [fold for fold in wanted if fold not in already]
     start = learn_extra(specialist, options, table, crops, run, accelerator) if missing else None
     for fold in missing:
@@ -201,6 +203,14 @@ def _train_fold(
     (folder / CHECKPOINT).unlink()
 
 
+def _tell_again(already: dict[int, Path], after_epoch: AfterEpoch) -> None:
+    """Of folds that were finished before; most trainings are watched by nobody."""
+    if after_epoch is not go_on:
+        for fold, folder in already.items():
+            for epoch in read_history(folder).itertuples(index=False):
+                after_epoch(fold, Epoch(*epoch))
+
+
 def _answer(
     specialist: Specialist, weights: list[Path], crops: CropSet, options: TrainOptions, accelerator: Accelerator
 ) -> pd.DataFrame:
@@ -216,7 +226,7 @@ def _collect(specialist: Specialist, run: Path, table: pd.DataFrame) -> None:
     scores["held out"] = _scores(specialist, pd.concat(parts.values()), table)
     seconds = {f"fold{fold}": _seconds(folder) for fold, folder in folds.items()}
     if (extra_stage_folder(run) / HISTORY).exists():
-        seconds["extra"] = _seconds(extra_stage_folder(run))
+        seconds["extra"] = _seconds(extra_stage_folder(run), "extra_epochs")
     known = _read_run(run)
     write_text(run / RUN, _json({**known, "scores": scores, "seconds": seconds}))
     print(pd.DataFrame(scores).T.to_string(float_format="{:.3f}".format))
@@ -279,8 +289,8 @@ def _scores(specialist: Specialist, answers: pd.DataFrame, table: pd.DataFrame) 
     }
 
 
-def _seconds(folder: Path) -> float:
-    return float(pd.read_csv(folder / HISTORY)["seconds"].sum())
+def _seconds(folder: Path, option: str = "epochs") -> float:
+    return float(read_history(folder, option)["seconds"].sum())
 
 
 def _json(content: dict[str, Any]) -> str:

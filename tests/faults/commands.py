@@ -11,14 +11,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from numpy.random import Generator
+from optuna import load_study
 
 from pipelines.gender.options import DEFAULTS
 from pipelines.gender.specialist import GENDER
 from shared.answers.predictions import read_predictions
+from shared.experiments.options import TuneOptions
+from shared.experiments.study import finished
+from shared.runs import read_runs
 from shared.training.options import TrainOptions
 from shared.training.weights import load_weights
 
 ROOT = Path(__file__).parents[2]
+
+TRIALS = 2
+"""Of a search."""
 
 SENTENCE = "The same command goes on"
 """What Ctrl-C is answered with."""
@@ -59,9 +66,15 @@ class Place:
 
     def crop(self, out: Path, workers: int = 1, pictures: Path | None = None) -> list[str]:
         """The crop stage on `portraits`, in chunks of two, so that there is something between its start and its end."""
-        code = (
-            "from shared import crop_faces as c; from shared.commands import run; c.CHUNK = 2; run(c.main, c.Options())"
-        )
+        code = """
+from shared.interrupts import end_at_once_while_loading
+end_at_once_while_loading()
+from shared import crop_faces
+from shared.commands import run
+crop_faces.CHUNK = 2
+def main(options): crop_faces.main(options)
+run(main, crop_faces.Options())
+"""
         places = ["--data", str(pictures or self.portraits), "--out", str(out)]
         return ["-c", code, *places, "--device", "cpu", "--workers", str(workers)]
 
@@ -71,6 +84,15 @@ class Place:
     def _specialist(self, command: str, workers: int) -> list[str]:
         places = ["--data", str(self.folder / "data"), "--crops", str(self.folder / "crops")]
         return ["-m", f"pipelines.gender.{command}", *places, "--device", "cpu", "--workers", str(workers)]
+
+    def tune(self, study: Path) -> list[str]:
+        """A search of some seconds."""
+        flags = f"--trials {TRIALS} --folds 2 --epochs 2 --size 32 --batch-size 8 --backbone test_efficientnet"
+        return [*self._specialist("tune", 0), "--outputs", str(study), *flags.split(), "--no-pretrained"]
+
+    def tune_options(self, study: Path) -> TuneOptions:
+        """Those of `tune`."""
+        return TuneOptions(replace(self.options(study), only_fold=0), trials=TRIALS)
 
     def combine(self, out: Path) -> list[str]:
         runs = [word for task in ("mask", "gender", "age") for word in (f"--{task}", str(self.folder / "runs" / task))]
@@ -111,6 +133,15 @@ def at_work(process: "subprocess.Popen[str]") -> bool:
         return False
 
 
+def loading(process: "subprocess.Popen[str]") -> bool:
+    """Whether Python itself has started, and the command is being loaded: the first libraries are."""
+    try:
+        maps = Path(f"/proc/{process.pid}/maps").read_text()
+    except OSError:
+        return False
+    return "lib-dynload" in maps or "site-packages" in maps
+
+
 def members(session: int) -> list[int]:
     """The living processes of a session."""
     found = []
@@ -143,12 +174,13 @@ def kill_at_random(
 
 
 def interrupt_at_random(arguments: Sequence[str], seconds: float, random: Generator) -> bool:
-    """Start the command and press Ctrl-C within `seconds` after it got to work; whether it was still running.
+    """Start the command and press Ctrl-C within `seconds` after it got to work, or while it is loaded.
 
-    It has to end with the sentence that says how to go on, and all its processes with it.
+    It has to end with the sentence that says how to go on, and all its processes with it. Whether it was still running.
     """
     process = start(arguments)
-    wait_for(lambda: at_work(process), process)
+    started = loading if "combine.py" in arguments or random.random() < 0.5 else at_work
+    wait_for(lambda: started(process), process)
     time.sleep(random.uniform(0, seconds))
     return interrupt(process)
 
@@ -175,6 +207,19 @@ def files_of(run: Path) -> dict[str, bytes]:
     files = [*run.rglob("*.csv"), *run.rglob("*.safetensors")]
     contents = {str(file.relative_to(run)): file.read_bytes() for file in files if file.name != "history.csv"}
     return {**contents, "scores": json.dumps(json.loads((run / "run.json").read_text())["scores"]).encode()}
+
+
+def found_in(study: Path) -> dict[str, object]:
+    """What a search leaves that must not depend on when and in how many tries it was made."""
+    assert not (remains := [*study.rglob(".*"), *study.rglob("resume.pt")]), remains
+    trials = finished(load_study(study_name="gender", storage=f"sqlite:///{study / 'study.db'}"))
+    rows = read_runs(study.parent / "runs.csv")
+    return {
+        "trials": [(trial.state.name, trial.value, trial.params, trial.intermediate_values) for trial in trials],
+        "best.toml": (study / "best.toml").read_text(),
+        "runs.csv": sorted(zip(rows["kind"], rows["fold"], map(str, rows["scores"]), strict=True)),
+        **{file.parent.parent.name: file.read_bytes() for file in study.rglob("*.safetensors")},
+    }
 
 
 def read_everything(run: Path) -> None:

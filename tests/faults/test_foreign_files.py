@@ -106,6 +106,17 @@ def test_held_out_answers_that_lack_a_line_are_refused_with_the_fold_to_remove(p
         train(GENDER, place.options(run))
 
 
+@pytest.mark.parametrize("content", [b"", b"half a line", b"\0\n"], ids=["empty", "cut", "zero"])
+def test_a_history_that_is_not_whole_is_refused_with_the_fold_to_remove(
+    place: Place, run: Path, content: bytes
+) -> None:
+    history = run / "fold0/history.csv"
+    for broken in (content, history.read_bytes()[:-1], b"".join(history.read_bytes().splitlines(True)[:-1])):
+        history.write_bytes(broken)
+        with pytest.raises(UserError, match=rf"{history} is not whole: remove {history.parent} and train"):
+            train(GENDER, place.options(run))
+
+
 def test_the_way_out_of_broken_weights_leads_back_to_the_same_run(place: Place, run: Path, undisturbed: Path) -> None:
     (run / "fold0/weights.safetensors").write_bytes(b"")
     shutil.rmtree(run / "fold0")

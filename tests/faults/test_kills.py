@@ -9,13 +9,15 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from commands import Place, files_of, read_everything
+from commands import Place, files_of, found_in, read_everything
 from forks import fork, killed_after, killed_at_write, was_killed
 
 import combine
 from pipelines.gender.specialist import GENDER
+from pipelines.gender.tune import space
 from shared.crop_faces import update_crops
 from shared.crops import INDEX, open_crops
+from shared.experiments.tuning import tune
 from shared.training.ensemble import predict
 from shared.training.options import PredictOptions
 from shared.training.run import train
@@ -76,6 +78,22 @@ def test_a_prediction_killed_again_and_again_ends_as_if_nothing_had_been(
     assert not was_killed(fork(predict, GENDER, options))
     assert out.read_bytes() == whole == (undisturbed / "eval.csv").read_bytes()
     assert not [*tmp_path.glob(".*")]
+
+
+def test_a_search_killed_again_and_again_finds_what_it_would_have_found(
+    place: Place, tmp_path: Path, random: np.random.Generator
+) -> None:
+    started = time.monotonic()
+    assert not was_killed(fork(_search, place, tmp_path / "whole/study"))
+    seconds = time.monotonic() - started
+    for _ in range(2):
+        killed_after(random.uniform(0, seconds), _search, place, tmp_path / "killed/study")
+    assert not was_killed(fork(_search, place, tmp_path / "killed/study"))
+    assert found_in(tmp_path / "killed/study") == found_in(tmp_path / "whole/study")
+
+
+def _search(place: Place, study: Path) -> None:
+    tune(lambda _: GENDER, space, place.tune_options(study))
 
 
 def test_a_fusion_killed_at_each_of_its_writes_leaves_the_old_submission_or_the_new(
