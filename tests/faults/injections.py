@@ -13,6 +13,7 @@ from commands import (
     at_work,
     files_of,
     finish,
+    found_in,
     interrupt_at_random,
     kill_at_random,
     members,
@@ -50,6 +51,8 @@ class Ground:
     crops: dict[str, bytes]
     """Of the portraits."""
     submission: bytes
+    found: dict[str, object]
+    """By a search."""
     seconds: dict[str, float] = field(default_factory=dict)
     """How long each command works when nothing disturbs it."""
 
@@ -59,15 +62,17 @@ def prepare(folder: Path) -> Ground:
     place = build(folder)
     add_portraits(place)
     run, crops, submission, answers = (folder / name for name in ("run", "cut", "submission.csv", "answers.csv"))
+    study = folder / "search/study"
     commands = {
         "crop": place.crop(crops),
         "train": place.train(run),
         "predict": place.predict(run, answers),
+        "tune": place.tune(study),
         "combine": place.combine(submission),
     }
     seconds = {name: _time(command) for name, command in commands.items()}
     assert answers.read_bytes() == (run / "eval.csv").read_bytes()
-    return Ground(place, run, crops_in(crops), submission.read_bytes(), seconds)
+    return Ground(place, run, crops_in(crops), submission.read_bytes(), found_in(study), seconds)
 
 
 def _time(command: Sequence[str]) -> float:
@@ -164,6 +169,18 @@ def kill_predict(ground: Ground, folder: Path, random: Generator) -> int:
     return kills
 
 
+def kill_tune(ground: Ground, folder: Path, random: Generator) -> int:
+    study = folder / "study"
+
+    def check() -> None:
+        for run in study.glob("trial-*"):
+            read_everything(run)
+
+    kills = _kill_again_and_again(ground, "tune", ground.place.tune(study), random, check)
+    assert found_in(study) == ground.found
+    return kills
+
+
 def kill_combine(ground: Ground, folder: Path, random: Generator) -> int:
     out = folder / "submission.csv"
     out.write_bytes(b"the old one")
@@ -213,6 +230,22 @@ def interrupt_predict(ground: Ground, folder: Path, random: Generator) -> int:
     interrupted = interrupt_at_random(command, ground.seconds["predict"], random)
     finish(command)
     assert out.read_bytes() == (ground.run / "eval.csv").read_bytes()
+    return interrupted
+
+
+def interrupt_tune(ground: Ground, folder: Path, random: Generator) -> int:
+    study = folder / "study"
+    interrupted = interrupt_at_random(ground.place.tune(study), ground.seconds["tune"], random)
+    finish(ground.place.tune(study))
+    assert found_in(study) == ground.found
+    return interrupted
+
+
+def interrupt_combine(ground: Ground, folder: Path, random: Generator) -> int:
+    out = folder / "submission.csv"
+    interrupted = interrupt_at_random(ground.place.combine(out), ground.seconds["combine"], random)
+    finish(ground.place.combine(out))
+    assert out.read_bytes() == ground.submission
     return interrupted
 
 
@@ -300,7 +333,7 @@ def cut_file(ground: Ground, folder: Path, random: Generator) -> int:
     """A file of a run cut short by other hands is refused by its name; removed as told, the run ends as it should."""
     run = folder / "run"
     shutil.copytree(ground.run, run)
-    name = ("fold0/weights.safetensors", "fold0/oof.csv", "run.json")[random.integers(3)]
+    name = ("fold0/weights.safetensors", "fold0/oof.csv", "fold0/history.csv", "run.json")[random.integers(4)]
     whole = (run / name).read_bytes()
     (run / name).write_bytes(whole[: random.integers(len(whole))])
     with suppress(UserError):
@@ -333,11 +366,14 @@ INJECTIONS: dict[str, Injection] = {
     "kill -9, train, before a write": kill_train_at_a_write,
     "kill -9, train, any moment": kill_train_at_a_moment,
     "kill -9, predict": kill_predict,
+    "kill -9, tune": kill_tune,
     "kill -9, combine": kill_combine,
     "kill -9, main process of train": orphan_readers,
     "Ctrl-C, crop": interrupt_crop,
     "Ctrl-C, train": interrupt_train,
     "Ctrl-C, predict": interrupt_predict,
+    "Ctrl-C, tune": interrupt_tune,
+    "Ctrl-C, combine": interrupt_combine,
     "two or four crop runs at once": crop_at_once,
     "pictures change while cropped": change_pictures,
     "full disk, train": fill_disk,
