@@ -1,14 +1,17 @@
 """The same answers without torch: exported networks agree with PyTorch, and predicting imports nothing of it."""
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import numpy as np
 import onnx
 import pytest
 from drawn_faces import bare, files, portraits
+from served import PATIENCE, TOKEN, serving
 from tiny_model import BACKBONE, SIZE, random_network, write_model
 
 from pipelines.gender.specialist import GENDER
@@ -90,6 +93,27 @@ def test_predicting_by_onnx_imports_no_torch_and_answers_the_same(bundle: Path, 
     assert done.stderr.strip() == "[]"
     (told,) = json.loads(done.stdout)
     (expected,) = Predictor.load(bundle, device="cpu")(photograph)
+    (face,) = told["faces"]
+    assert face["class"] == expected.faces[0].class_number
+    assert face["box"] == pytest.approx(expected.faces[0].box, abs=0.5)
+
+
+def test_the_service_answers_by_onnx_without_torch(bundle: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys; from shared.commands import parse; from shared.serve import Options, main; "
+        "main(parse(Options(), sys.argv[1:])); "
+        "print(sorted({'torch', 'timm', 'torchvision', 'accelerate'} & set(sys.modules)))"
+    )
+    log = tmp_path / "log"
+    with serving(bundle, log, "--runtime", "onnx", program=("-c", code)) as (server, address):
+        head = {"Authorization": f"Bearer {TOKEN}"}
+        told = httpx.post(
+            f"{address}/faces", content=files()[0], headers=head, timeout=PATIENCE, trust_env=False
+        ).json()
+        server.send_signal(signal.SIGINT)
+        assert server.wait(PATIENCE) == 0
+    assert log.read_text().splitlines()[-2:] == ["stopped", "[]"]
+    (expected,) = Predictor.load(bundle, device="cpu")(files()[0])
     (face,) = told["faces"]
     assert face["class"] == expected.faces[0].class_number
     assert face["box"] == pytest.approx(expected.faces[0].box, abs=0.5)

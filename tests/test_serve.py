@@ -1,14 +1,11 @@
 """The service as people start it: a process of its own on the loopback interface, with small untrained networks."""
 
 import asyncio
-import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +13,7 @@ import httpx
 import numpy as np
 import pytest
 from drawn_faces import broken_files, encode, files, png_header, portraits
+from served import PATIENCE, TOKEN, serving
 from tiny_model import write_model
 
 from shared.errors import UserError
@@ -24,34 +22,12 @@ from shared.serve import Options
 from shared.serving.access import TOKEN_VARIABLE, find_token
 from shared.serving.schema import PhotographAnswer
 
-ROOT = Path(__file__).parents[1]
-PATIENCE = 120
-TOKEN = "a-token-for-the-tests-only"
 LIMITS = "--max-mb 1 --seconds 60 --waiting 40 --batch 4"
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_model(tmp_path_factory.mktemp("model"))
-
-
-@contextmanager
-def serving(model: Path, log: Path, *flags: str) -> Iterator[tuple["subprocess.Popen[bytes]", str]]:
-    """A server that answers, and its address; killed if it does not end by itself."""
-    command = [sys.executable, "-m", "shared.serve", "--model", str(model), "--port", "0", *flags]
-    environment = {**os.environ, TOKEN_VARIABLE: TOKEN, "OMP_NUM_THREADS": "1"}
-    with log.open("wb") as file:
-        server = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, cwd=ROOT, env=environment)
-    try:
-        until = time.monotonic() + PATIENCE
-        while "/faces" not in log.read_text():
-            assert server.poll() is None, log.read_text()
-            assert time.monotonic() < until
-            time.sleep(0.05)
-        yield server, log.read_text().split("answers at ")[1].split("/faces")[0]
-    finally:
-        server.kill()
-        server.wait()
 
 
 @pytest.fixture(scope="module")
