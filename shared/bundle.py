@@ -19,8 +19,8 @@ from shared.crops import INDEX, UNREADABLE, open_crops
 from shared.decisions.measured import Decide, ThresholdChoice
 from shared.errors import UserError
 from shared.predictor.archiving import write_bundle
-from shared.predictor.card import write_card
 from shared.predictor.contents import CARD, MANIFEST, MOST_WEIGHTS, Contents, onnx_name
+from shared.predictor.model_card import write_card
 from shared.predictor.outputs import Gathered, gather, runs_below
 from shared.predictor.predictor import check_passport
 from shared.provenance import provenance

@@ -6,5 +6,6 @@ boxes.py      the photograph with its faces marked
 card.py       what is said of one face, as HTML
 examples.py   drawn portraits to begin with
 sight.py      one photograph answered, for the page
-blocks.py     the page
+blocks.py     the page, with page.css
+web.py        that on a socket, with nothing fetched from outside
 """
