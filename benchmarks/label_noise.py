@@ -21,7 +21,7 @@ from shared.errors import UserError
 from shared.labels import BAND_EDGES, BANDS
 from shared.scores.metrics import macro_f1
 
-CUTS = (np.arange(24, 37), np.arange(48, 66))
+CUTS = (range(24, 37), range(48, 66))
 """Thresholds in years that the perfect model may choose from."""
 
 
@@ -68,9 +68,7 @@ def _best_cuts(true: NDArray[np.float64], noise: float, rng: np.random.Generator
     many = rng.choice(true, 50_000)
     bands = _bands(many + rng.normal(0, noise, len(many)), BAND_EDGES)
     scores = {
-        (int(low), int(high)): macro_f1(bands, _bands(many, (low, high)), len(BANDS))
-        for low in CUTS[0]
-        for high in CUTS[1]
+        (low, high): macro_f1(bands, _bands(many, (low, high)), len(BANDS)) for low in CUTS[0] for high in CUTS[1]
     }
     return max(scores, key=lambda cuts: scores[cuts])
 
