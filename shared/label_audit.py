@@ -16,7 +16,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from shared.answers.fusion import SPECIALISTS
 from shared.atomic import write_text
 from shared.audit.duplicates import find_duplicates
 from shared.audit.suspects import find_suspects, fixes_of
@@ -26,6 +25,7 @@ from shared.crops import open_crops
 from shared.errors import UserError
 from shared.manifest import load_training, split_folder
 from shared.reports.finished_runs import (
+    RunOptions,
     find_crops,
     read_held_out_answers,
     read_labels,
@@ -36,33 +36,8 @@ from shared.wording import counted
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(RunOptions):
     """Find labels that held-out answers contradict, and persons under two ids."""
-
-    outputs: Path = Path("outputs")
-    """Where the runs are: its folders mask, gender and age, and its runs.csv."""
-
-    out: Path | None = None
-    """The folder to write to; audit in --outputs when left out."""
-
-    mask: tuple[Path, ...] = ()
-    """Run folders of the mask specialist instead of OUTPUTS/mask; several are averaged."""
-
-    gender: tuple[Path, ...] = ()
-    """Likewise of the gender specialist."""
-
-    age: tuple[Path, ...] = ()
-    """Likewise of the age specialist."""
-
-    data: Path | None = None
-    """The competition folder; where the runs were trained on, when left out."""
-
-    crops: Path | None = None
-    """Its crops; those that the runs were trained on, when left out."""
-
-    fixes: tuple[Path, ...] | None = None
-    """The label corrections that the runs were trained with; as runs.csv tells, when left out. What they correct is not
-    corrected again."""
 
     sure: float = 0.9
     """Suspects go into fixes.csv from this probability on, 0.5 to 1."""
@@ -78,10 +53,6 @@ class Options:
     @property
     def folder(self) -> Path:
         return self.out or self.outputs / "audit"
-
-    def runs(self) -> dict[str, tuple[Path, ...]]:
-        """The run folders of each specialist."""
-        return {task: getattr(self, task) or (self.outputs / task,) for task in SPECIALISTS}
 
 
 @dataclass(frozen=True)

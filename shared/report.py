@@ -12,40 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shared.answers.asked import Persons
-from shared.answers.fusion import SPECIALISTS
 from shared.commands import run
 from shared.errors import UserError
-from shared.reports.finished_runs import Finished, read_finished
+from shared.reports.finished_runs import Finished, RunOptions, read_finished
 from shared.wording import counted
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(RunOptions):
     """Draw up a page about a finished set of runs: one HTML file that opens without a network."""
-
-    outputs: Path = Path("outputs")
-    """Where the runs are: its folders mask, gender and age, and its runs.csv."""
-
-    out: Path | None = None
-    """The page to write; report.html in --outputs when left out."""
-
-    mask: tuple[Path, ...] = ()
-    """Run folders of the mask specialist instead of OUTPUTS/mask; several are averaged."""
-
-    gender: tuple[Path, ...] = ()
-    """Likewise of the gender specialist."""
-
-    age: tuple[Path, ...] = ()
-    """Likewise of the age specialist."""
-
-    data: Path | None = None
-    """The competition folder, for true ages; where the runs were trained on, when left out."""
-
-    crops: Path | None = None
-    """Its crops, for pictures of mistakes; those that the runs were trained on, when left out."""
-
-    fixes: tuple[Path, ...] | None = None
-    """The label corrections that the runs were trained with; as runs.csv tells, when left out."""
 
     persons: Persons = "average"
     """As in combine.py: average gender and age over a person's pictures where info.csv or folders tell persons."""
@@ -57,10 +32,6 @@ class Options:
     @property
     def page(self) -> Path:
         return self.out or self.outputs / "report.html"
-
-    def runs(self) -> dict[str, tuple[Path, ...]]:
-        """The run folders of each specialist."""
-        return {task: getattr(self, task) or (self.outputs / task,) for task in SPECIALISTS}
 
 
 def main(options: Options) -> None:

@@ -30,6 +30,32 @@ Folders = Mapping[str, Sequence[Path]]
 
 
 @dataclass(frozen=True)
+class RunOptions:
+    """Which runs, and what they were trained on: what the commands that look back at runs are told."""
+
+    outputs: Path = Path("outputs")
+    """Where the runs are: its folders mask, gender and age, and its runs.csv."""
+    out: Path | None = None
+    """The page or folder to write; report.html or audit/ in --outputs when left out."""
+    mask: tuple[Path, ...] = ()
+    """Run folders of the mask specialist instead of OUTPUTS/mask; several are averaged."""
+    gender: tuple[Path, ...] = ()
+    """Likewise of the gender specialist."""
+    age: tuple[Path, ...] = ()
+    """Likewise of the age specialist."""
+    data: Path | None = None
+    """The competition folder; where the runs were trained on, when left out."""
+    crops: Path | None = None
+    """Its crops; those that the runs were trained on, when left out."""
+    fixes: tuple[Path, ...] | None = None
+    """The label corrections that the runs were trained with; as runs.csv tells, when left out."""
+
+    def runs(self) -> dict[str, tuple[Path, ...]]:
+        """The run folders of each specialist."""
+        return {task: getattr(self, task) or (self.outputs / task,) for task in SPECIALISTS}
+
+
+@dataclass(frozen=True)
 class Finished:
     """N pictures that all runs hold out, and what surrounds them."""
 
