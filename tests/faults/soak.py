@@ -20,7 +20,8 @@ import cv2
 import numpy as np
 import pandas as pd
 import torch
-from injections import INJECTIONS, Ground, prepare
+from ground import Ground, prepare
+from injections import INJECTIONS
 
 from shared.atomic import replacing
 from shared.commands import run

@@ -1,0 +1,139 @@
+"""Disks, files and pictures that are spoilt or change at random, and what must come of it."""
+
+import shutil
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+from commands import (
+    at_work,
+    files_of,
+    finish,
+    read_everything,
+    start,
+    wait_for,
+)
+from drawn_faces import files
+from forks import fork, was_killed
+from ground import Ground, crops_in
+from numpy.random import Generator
+from readers import PICTURES, try_pictures, try_tables
+from rooms import small_disk
+
+from pipelines.gender.specialist import GENDER
+from shared.crops import BOX, LANDMARKS, CropSet, open_crops
+from shared.errors import UserError
+from shared.training.run import train
+
+BATCH = 500
+"""Files that are tried in one process."""
+
+
+def crop_at_once(ground: Ground, folder: Path, random: Generator) -> int:
+    """Two or four runs in one folder, one of them killed now and then."""
+    out = folder / "crops"
+    runs = [start(ground.place.crop(out)) for _ in range(2 * random.integers(1, 3))]
+    victim = runs.pop() if random.random() < 0.5 else None
+    if victim is not None:
+        wait_for(lambda: at_work(victim), victim)
+        time.sleep(random.uniform(0, ground.seconds["crop"]))
+        victim.kill()
+        victim.communicate()
+    for run in runs:
+        _, errors = run.communicate()
+        assert run.returncode == 0, errors
+    finish(ground.place.crop(out))
+    assert crops_in(out) == ground.crops
+    return len(runs) + (victim is not None)
+
+
+def change_pictures(ground: Ground, folder: Path, random: Generator) -> int:
+    """Pictures vanish, are cut or replaced while they are cropped: the next run's crops are those of what is there."""
+    portraits = folder / "portraits"
+    shutil.copytree(ground.place.portraits, portraits)
+    paths = sorted((portraits / "images").rglob("*.jpg"))
+    process = start(ground.place.crop(folder / "crops", pictures=portraits))
+    wait_for(lambda: at_work(process), process)
+    changes = int(random.integers(1, 6))
+    for _ in range(changes):
+        time.sleep(random.uniform(0, ground.seconds["crop"] / changes))
+        _change(paths[random.integers(len(paths))], random)
+    _, errors = process.communicate()
+    # A picture of the list that is gone when a command starts is a fault of the data; while it runs it is a grey crop.
+    assert process.returncode == 0 or "error:" in errors, errors
+    assert "Traceback" not in errors, errors
+    for path in paths:
+        if not path.exists():
+            path.write_bytes(files()[0])
+    finish(ground.place.crop(folder / "crops", pictures=portraits))
+    finish(ground.place.crop(folder / "anew", pictures=portraits))
+    _same_crops(open_crops(folder / "crops"), open_crops(folder / "anew"))
+    return changes
+
+
+def _same_crops(one: CropSet, other: CropSet) -> None:
+    """But for hundredths of a pixel: which pictures go through the nets together decides the last digits."""
+    for column in ("file", "found", "faces", "fingerprint", "size", "mtime_ns", "problem"):
+        assert one.index[column].equals(other.index[column]), column
+    places = [*BOX, *LANDMARKS]
+    np.testing.assert_allclose(one.index[places].astype(float), other.index[places].astype(float), atol=0.2)
+    for picture in one.index.index:
+        assert np.abs(one.read(picture).astype(float) - other.read(picture)).mean() < 1, picture
+
+
+def _change(path: Path, random: Generator) -> None:
+    match random.integers(3):
+        case 0:
+            path.unlink(missing_ok=True)
+        case 1:
+            path.write_bytes(files()[random.integers(len(files()))])
+        case 2:
+            path.write_bytes(files()[0][: random.integers(len(files()[0]))])
+
+
+def fill_disk(ground: Ground, folder: Path, random: Generator) -> int:
+    """A disk of any size up to what a training needs: a clear error, and it goes on with more room."""
+    full = False
+    with small_disk(folder / "disk", int(random.integers(4096, 2_000_000))) as disk:
+        try:
+            train(GENDER, ground.place.options(disk / "run"))
+        except UserError as error:
+            full = "cannot be written" in str(error)
+            if not full:
+                raise
+        if (disk / "run").exists():
+            read_everything(disk / "run")
+            shutil.copytree(disk / "run", folder / "run")
+    train(GENDER, ground.place.options(folder / "run"))
+    assert files_of(folder / "run") == files_of(ground.run)
+    return full
+
+
+def cut_file(ground: Ground, folder: Path, random: Generator) -> int:
+    """A file of a run cut short by other hands is refused by its name; removed as told, the run ends as it should."""
+    run = folder / "run"
+    shutil.copytree(ground.run, run)
+    name = ("fold0/weights.safetensors", "fold0/oof.csv", "fold0/history.csv", "run.json")[random.integers(4)]
+    whole = (run / name).read_bytes()
+    (run / name).write_bytes(whole[: random.integers(len(whole))])
+    with suppress(UserError):
+        train(GENDER, ground.place.options(run))
+        raise AssertionError(f"{name} was taken, cut to {(run / name).stat().st_size} of {len(whole)} bytes")
+    shutil.rmtree(run if name == "run.json" else run / "fold0")
+    train(GENDER, ground.place.options(run))
+    assert files_of(run) == files_of(ground.run)
+    return 1
+
+
+def spoil_pictures(ground: Ground, folder: Path, random: Generator) -> int:
+    del ground, folder
+    for spoil in PICTURES.values():
+        assert not was_killed(fork(try_pictures, spoil, BATCH, random))
+        random.random()
+    return BATCH * len(PICTURES)
+
+
+def spoil_tables(ground: Ground, folder: Path, random: Generator) -> int:
+    try_tables(ground.place, folder, BATCH, random)
+    return BATCH
