@@ -88,6 +88,8 @@ class Model:
 
 _SINGLE_OPTIONS = TrainOptions(label_smoothing=gender_options.DEFAULTS.label_smoothing)
 
+EXTRA_OPTIONS = ("extra", "extra_epochs", "extra_draws", "extra_balance")
+
 MODELS = {
     "a": Model(lambda _: PLAIN, TrainOptions(views="plain", drawn_masks=0.0), aligned=False),
     "b": Model(lambda _: SINGLE, _SINGLE_OPTIONS),
@@ -149,7 +151,8 @@ def _run(name: str, model: Model, options: Options) -> dict[str, float]:
     crops = options.out / ("crops" if model.aligned else "centre")
     chosen = replace(_merged(options.train, model.defaults), outputs=folder, crops=crops, answer_eval=False)
     if not model.extra:
-        chosen = replace(chosen, extra=(), extra_epochs=0, epochs=options.base_epochs or chosen.epochs)
+        none = {name: getattr(TrainOptions(), name) for name in EXTRA_OPTIONS}
+        chosen = replace(chosen, **none, epochs=options.base_epochs or chosen.epochs)
     specialist = model.specialist(chosen)
     train(specialist, chosen)
     known = json.loads((folder / "run.json").read_text(encoding="utf-8"))
