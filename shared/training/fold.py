@@ -26,6 +26,7 @@ from shared.scores.metrics import macro_f1
 from shared.specialist import Specialist
 from shared.training.checkpoint import load_checkpoint, save_checkpoint
 from shared.training.data import CropDataset, InOrder, Shuffled, batches
+from shared.training.depthwise import quicken
 from shared.training.folders import CHECKPOINT, WEIGHTS
 from shared.training.network import Network
 from shared.training.options import TrainOptions
@@ -152,6 +153,7 @@ class FoldTraining:
         )
         if start is not None:
             bare.load_state_dict(load_weights(start).state_dict())
+        quicken(bare)
         groups = timm.optim.param_groups_weight_decay(bare, options.weight_decay)
         optimizer = torch.optim.AdamW(groups, lr=options.lr)
         self._schedule = Schedule(options.scheduler, optimizer, options.epochs, len(self._train_loader), options.lr)
