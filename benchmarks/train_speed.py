@@ -3,6 +3,7 @@
     python benchmarks/train_speed.py
 
 limit   the same step on one batch that lies ready
+torch   the same, with torch's own gradients of depthwise convolutions instead of `shared/training/depthwise.py`
 loop    the project's: reads crops, cuts the window, augments, steps, averages the weights
 plain   the same step, fed as most trainings are: whole JPEGs by PIL, torchvision's transforms
 loader  only the project's reading, one process a core
@@ -16,6 +17,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
@@ -33,6 +35,7 @@ from pipelines.gender.specialist import GENDER
 from shared.commands import run
 from shared.crops import CropSet
 from shared.errors import UserError
+from shared.training import depthwise
 from shared.training.data import CropDataset, Shuffled, batches
 from shared.training.devices import DeviceName, Precision, accelerator_for
 from shared.training.fold import FoldTraining
@@ -49,7 +52,7 @@ class Options:
     """Its crops; made when left out."""
     people: int = 12
     """Persons drawn."""
-    sizes: tuple[int, ...] = (112, 160)
+    sizes: tuple[int, ...] = (96, 112, 160)
     """Pixels a side of what the network sees."""
     batch_size: int = 32
     """Pictures per step."""
@@ -98,6 +101,7 @@ def measure(options: Options, size: int, table: pd.DataFrame, crops: CropSet, fo
     measured = in_turn(
         {
             "limit": lambda: fixed_steps(training, size, options),
+            "torch": lambda: torch_steps(training, size, options),
             "loop": lambda: training.train_epoch(tqdm(disable=True)),
             "plain": lambda: plain_steps(training, plain),
             "loader": lambda: sum(len(pictures) for pictures, _ in loader),
@@ -147,6 +151,11 @@ def fixed_steps(training: FoldTraining, size: int, options: Options) -> None:
     targets = torch.randint(0, 2, (options.batch_size,)).to(device)
     for _ in range(options.steps):
         training.train_step(pictures, targets)
+
+
+def torch_steps(training: FoldTraining, size: int, options: Options) -> None:
+    with patch.object(depthwise, "_is_small", return_value=False):
+        fixed_steps(training, size, options)
 
 
 def training_batches(

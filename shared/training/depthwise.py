@@ -11,8 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+from torch.nn.grad import conv2d_input
 
 from shared.training.quick_timm import timm
+
+Pair = tuple[int, int]
 
 
 def quicken(network: nn.Module) -> None:
@@ -33,24 +36,27 @@ def _is_depthwise(module: Any) -> bool:
 
 
 class _Depthwise(nn.Conv2d):
+    stride: Pair
+    padding: Pair
+
     def forward(self, maps: Tensor) -> Tensor:
-        return _convolve(maps, self.weight, self.stride, self.padding)  # type: ignore[arg-type]
+        return _convolve(maps, self.weight, self.stride, self.padding)
 
 
-class _DepthwiseSame(timm.layers.Conv2dSame):  # type: ignore[misc]
+class _DepthwiseSame(timm.layers.Conv2dSame):
+    stride: Pair
+
     def forward(self, maps: Tensor) -> Tensor:
-        padded = timm.layers.pad_same(maps, self.kernel_size, self.stride)
+        padded = timm.layers.pad_same(maps, list(self.kernel_size), list(self.stride))
         return _convolve(padded, self.weight, self.stride, (0, 0))
 
 
 _QUICK: dict[type, type] = {nn.Conv2d: _Depthwise, timm.layers.Conv2dSame: _DepthwiseSame}
 
-Pair = tuple[int, int]
-
 
 def _convolve(maps: Tensor, kernel: Tensor, stride: Pair, padding: Pair) -> Tensor:
     if maps.device.type == "cpu" and not torch.is_autocast_enabled("cpu") and _is_small(maps, kernel, stride, padding):
-        return _SmallMaps.apply(maps, kernel, stride, padding)  # type: ignore[no-any-return]
+        return _SmallMaps.apply(maps, kernel, stride, padding)
     return nn.functional.conv2d(maps, kernel, None, stride, padding, groups=len(kernel))
 
 
@@ -74,9 +80,7 @@ class _SmallMaps(torch.autograd.Function):
         maps, kernel = ctx.saved_tensors
         of_maps = of_kernel = None
         if ctx.needs_input_grad[0]:
-            of_maps = torch.nn.grad.conv2d_input(
-                maps.shape, kernel, gradient, ctx.stride, ctx.padding, groups=len(kernel)
-            )
+            of_maps = conv2d_input(maps.shape, kernel, gradient, ctx.stride, ctx.padding, groups=len(kernel))
         if ctx.needs_input_grad[1]:
             of_kernel = _kernel_gradient(maps, kernel.shape, gradient, ctx.stride, ctx.padding)
         return of_maps, of_kernel, None, None
