@@ -88,7 +88,7 @@ class Model:
 
 _SINGLE_OPTIONS = TrainOptions(label_smoothing=gender_options.DEFAULTS.label_smoothing)
 
-EXTRA_OPTIONS = ("extra", "extra_epochs", "extra_draws", "extra_balance")
+EXTRA_OPTIONS = ("extra", "extra_epochs", "fold_lr", "extra_draws", "extra_balance")
 
 MODELS = {
     "a": Model(lambda _: PLAIN, TrainOptions(views="plain", drawn_masks=0.0), aligned=False),

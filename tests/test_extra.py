@@ -183,6 +183,28 @@ def test_a_fold_begins_with_the_weights_it_is_given(options: TrainOptions, tmp_p
         assert torch.equal(begun[name], tensor), name
 
 
+def test_folds_after_passes_over_extra_persons_may_learn_more_slowly(
+    options: TrainOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rates: list[tuple[str, float]] = []
+
+    class Watched(FoldTraining):
+        def __init__(self, *given: Any, **named: Any):
+            rates.append((given[5].name, given[1].lr))
+            super().__init__(*given, **named)
+
+    monkeypatch.setattr("shared.training.run.FoldTraining", Watched)
+    monkeypatch.setattr("shared.training.extra_stage.FoldTraining", Watched)
+    train(GENDER, replace(options, outputs=tmp_path / "run", extra_epochs=1, lr=0.002, fold_lr=0.0005))
+    assert rates == [("extra", 0.002), ("fold0", 0.0005)]
+    assert json.loads((tmp_path / "run/run.json").read_text())["options"]["fold_lr"] == 0.0005
+
+
+def test_a_rate_for_folds_without_passes_before_them_is_refused(options: TrainOptions) -> None:
+    with pytest.raises(UserError, match="--fold-lr must be above 0, and needs --extra-epochs"):
+        replace(options, fold_lr=0.0005)
+
+
 def test_passes_over_nobody_are_refused(options: TrainOptions) -> None:
     with pytest.raises(UserError, match="--extra-epochs must be 0 or more, and needs --extra"):
         replace(options, extra=(), extra_epochs=1)

@@ -70,6 +70,8 @@ class TrainOptions:
     """How often an epoch shows a picture of the extra folders in the mean; every one of the base data comes once."""
     extra_epochs: int = 0
     """Passes over the extra persons alone before the first fold; every fold starts from what they taught."""
+    fold_lr: float | None = None
+    """The highest learning rate of the folds after --extra-epochs, which are at LR; LR too when left out."""
     extra_balance: ExtraBalance = "base"
     """Draw extra persons so that gender, age band and mask are as frequent as in the base data; own: as they come."""
     drawn_masks: float = 0.3
@@ -118,6 +120,11 @@ class TrainOptions:
                 self.extra_epochs == 0 or (self.extra_epochs > 0 and bool(self.extra)),
                 "0 or more, and needs --extra FOLDER",
                 self.extra_epochs,
+            ),
+            "--fold-lr": (
+                self.fold_lr is None or (0 < self.fold_lr < math.inf and self.extra_epochs > 0),
+                "above 0, and needs --extra-epochs",
+                self.fold_lr,
             ),
             "--extra-draws": (0 <= self.extra_draws < math.inf, "0 or more", self.extra_draws),
             "--drawn-masks": (0 <= self.drawn_masks <= 1, "0 to 1", self.drawn_masks),

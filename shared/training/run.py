@@ -3,7 +3,7 @@
 import hashlib
 import json
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -189,7 +189,8 @@ def _train_fold(
 ) -> None:
     """Train one fold, then let its best network answer for the pictures it has not seen."""
     folder = fold_folder(run, fold)
-    history = FoldTraining(specialist, options, table, crops, fold, folder, accelerator, after_epoch, start).run()
+    here = replace(options, lr=options.fold_lr or options.lr)
+    history = FoldTraining(specialist, here, table, crops, fold, folder, accelerator, after_epoch, start).run()
     accelerator.wait_for_everyone()
     held_out = table[table["fold"] == fold].reset_index(drop=True)
     answers = _answer(specialist, [folder / WEIGHTS], crops.keep(held_out["picture"]), options, accelerator)
