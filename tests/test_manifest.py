@@ -1,15 +1,12 @@
-import csv
+"""One row per picture of the competition folder: what a row says, in which order, and which splits there are."""
+
 import subprocess
 import sys
-import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from tiny_competition import people, picture, write_csv, write_eval, write_train
+from tiny_competition import people, picture, write_csv, write_train
 
 from shared.errors import UserError
 from shared.labels import PICTURE_KINDS
@@ -21,17 +18,6 @@ from shared.manifest import (
     split_folder,
     split_folders,
 )
-
-
-def edit(path: Path, old: str, new: str) -> None:
-    text = path.read_text(encoding="utf-8")
-    assert old in text
-    path.write_text(text.replace(old, new, 1), encoding="utf-8")
-
-
-def read_csv(path: Path) -> list[list[str]]:
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.reader(file))
 
 
 def test_every_picture_is_a_row_in_the_order_of_the_table_and_then_of_kinds(competition: Path) -> None:
@@ -93,146 +79,6 @@ def test_a_byte_order_mark_blank_rows_and_blanks_around_values_do_no_harm(compet
     pd.testing.assert_frame_equal(load_training(competition / "train"), before)
 
 
-FAULTS: dict[str, tuple[tuple[str, str], str]] = {
-    "unknown gender": (("female", "femal"), "row 5 (000004): gender 'femal'"),
-    "age beyond a life": ((",65,", ",121,"), "row 4 (000003): age '121'"),
-    "age below zero": ((",65,", ",-1,"), "row 4 (000003): age '-1'"),
-    "age no number": ((",65,", ",old,"), "row 4 (000003): age 'old'"),
-    "age nan": ((",65,", ",nan,"), "row 4 (000003): age 'nan'"),
-    "age blank": ((",65,", ",,"), "row 4 (000003): age ''"),
-    "duplicate id": (("000002,", "000001,"), "row 3 (000001): id 000001 is that of row 2 already"),
-    "duplicate path": (("000002_male_Asian_40", "000001_male_Asian_20"), "row 3 (000002): path"),
-    "duplicate path in other words": (("000002_male_Asian_40", "./000001_male_Asian_20/"), "row 3 (000002): path"),
-    "blank id": (("000002,", ","), "row 3 (): the id is blank"),
-    "blank path": (("000002_male_Asian_40", ""), "row 3 (000002): path ''"),
-    "path outside": (("000002_male_Asian_40", "../images/000002_male_Asian_40"), "row 3 (000002): path '../"),
-    "absolute path": (("000002_male_Asian_40", "/000002_male_Asian_40"), "row 3 (000002): path '/"),
-    "missing folder": (
-        ("000002_male_Asian_40", "elsewhere"),
-        "No such file or directory: images/elsewhere",
-    ),
-    "endless path": (("000002_male_Asian_40", "x" * 5000), "File name too long"),
-    "too many values": (("000002,male,", "000002,male,male,"), "row 3 (000002): 6 values under 5 columns"),
-    "too few values": (("000002,male,Asian,40,000002_male_Asian_40", "000002,male"), "row 3 (000002):"),
-}
-
-
-@pytest.mark.parametrize(("change", "told"), FAULTS.values(), ids=FAULTS)
-def test_a_fault_is_told_with_its_row_and_can_be_left_out(
-    competition: Path, tmp_path: Path, change: tuple[str, str], told: str
-) -> None:
-    edit(competition / "train" / "train.csv", *change)
-    with pytest.raises(UserError) as caught:
-        load_training(competition / "train")
-    assert told in str(caught.value)
-    assert str(caught.value).startswith("1 fault in ")
-    assert "--skip-bad" in str(caught.value)
-
-    table = load_training(competition / "train", skip_bad=True, rejected=tmp_path / "rejected.csv")
-    assert table["person"].nunique() == 11
-    assert (tmp_path / "rejected.csv").is_file()
-
-
-def _stray(person: Path) -> None:
-    (person / "portrait.jpg").write_bytes(picture())
-
-
-def _unread_kind(person: Path) -> None:
-    (person / "normal.webp").write_bytes(picture())
-
-
-def _twins(person: Path) -> None:
-    (person / "mask1.png").write_bytes(picture())
-
-
-@pytest.mark.parametrize(
-    ("spoil", "told", "left"),
-    [(_stray, "portrait.jpg", 84), (_unread_kind, "normal.webp", 84), (_twins, "mask1.jpg and mask1.png", 83)],
-)
-def test_a_fault_of_one_picture_costs_that_picture_alone(
-    competition: Path, tmp_path: Path, spoil: Callable[[Path], None], told: str, left: int
-) -> None:
-    spoil(competition / "train" / "images" / people(1)[0]["path"])
-    with pytest.raises(UserError, match="row 2 .000001.*" + told):
-        load_training(competition / "train")
-    assert len(load_training(competition / "train", skip_bad=True, rejected=tmp_path / "rejected.csv")) == left
-
-
-def test_a_person_without_any_picture_is_a_fault(competition: Path) -> None:
-    for file in (competition / "train" / "images" / people(1)[0]["path"]).iterdir():
-        file.unlink()
-    with pytest.raises(UserError, match=r"row 2 \(000001\): images/000001_male_Asian_20 has no picture"):
-        load_training(competition / "train")
-
-
-def test_many_faults_are_one_error_with_the_first_of_them_and_a_count(competition: Path) -> None:
-    table = competition / "train" / "train.csv"
-    table.write_text(table.read_text(encoding="utf-8").replace("male,", "robot,"), encoding="utf-8")
-    with pytest.raises(UserError) as caught:
-        load_training(competition / "train")
-    message = str(caught.value)
-    assert message.startswith("12 faults in ")
-    assert "row 2 (" in message
-    assert "row 11 (" in message
-    assert "row 12 (" not in message
-    assert "... and 2 more" in message
-
-
-def test_what_is_left_out_is_listed_by_table_and_forgotten_once_mended(competition: Path, tmp_path: Path) -> None:
-    rejected = tmp_path / "out" / "rejected.csv"
-    edit(competition / "train" / "train.csv", ",65,", ",650,")
-    edit(competition / "eval" / "info.csv", "9male.jpg", "absent.jpg")
-    load_training(competition / "train", skip_bad=True, rejected=rejected)
-    load_evaluation(competition / "eval", skip_bad=True, rejected=rejected)
-    told = [(Path(table).name, row, name) for table, row, name, _ in read_csv(rejected)[1:]]
-    assert told == [("train.csv", "4", "000003"), ("info.csv", "2", "absent.jpg")]
-    edit(competition / "train" / "train.csv", ",650,", ",65,")
-    load_training(competition / "train", skip_bad=True, rejected=rejected)
-    assert [name for _, _, name, _ in read_csv(rejected)[1:]] == ["absent.jpg"]
-
-
-STRUCTURES: dict[str, tuple[bytes | None, str]] = {
-    "absent": (None, "is missing"),
-    "no byte": (b"", "lacks the column id, gender, age, path"),
-    "only a header": (b"id,gender,race,age,path\n", "is empty"),
-    "no age column": (b"id,gender,race,path\n1,male,Asian,1\n", "lacks the column age"),
-    "two age columns": (b"id,gender,age,age,path\n1,male,1,1,1\n", "column age more than once"),
-    "semicolons": (b"id;gender;race;age;path\n1;male;Asian;1;1\n", "separated by something else than commas"),
-    "tabs": (b"id\tgender\trace\tage\tpath\n1\tmale\tAsian\t1\t1\n", "separated by something else than commas"),
-    "korean encoding": ("id,gender,age,path\n1,남,1,1\n".encode("cp949"), "not UTF-8 text (line 2)"),
-    "utf-16": ("id,gender,age,path\n1,male,1,1\n".encode("utf-16"), "not UTF-8 text (line 1)"),
-    "a spreadsheet": (b"PK\x03\x04\x14\x00\x06\x00\x08\x00\x00\x00", "is not text"),
-    "an open quote": (b'id,gender,age,path\n"1,male,1,1\n', "is not a CSV"),
-    "an endless value": (b"id,gender,age,path\n" + b"1" * 200_000, "is not a CSV"),
-}
-
-
-@pytest.mark.parametrize("skip_bad", [False, True])
-@pytest.mark.parametrize(("content", "told"), STRUCTURES.values(), ids=STRUCTURES)
-def test_a_table_that_is_none_is_refused_even_with_skip_bad(
-    competition: Path, content: bytes | None, told: str, skip_bad: bool
-) -> None:
-    table = competition / "train" / "train.csv"
-    table.unlink() if content is None else table.write_bytes(content)
-    with pytest.raises(UserError) as caught:
-        load_training(competition / "train", skip_bad=skip_bad)
-    assert str(table) in str(caught.value)
-    assert told in str(caught.value)
-
-
-def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
-    write_csv(tmp_path / "train.csv", ("id", "gender", "age", "path"), people(0))
-    with pytest.raises(UserError, match="images is missing"):
-        load_training(tmp_path)
-
-
-def test_when_every_row_is_left_out_there_is_nothing_to_work_with(competition: Path, tmp_path: Path) -> None:
-    table = competition / "train" / "train.csv"
-    table.write_text(table.read_text(encoding="utf-8").replace("Asian,", "Asian,x"), encoding="utf-8")
-    with pytest.raises(UserError, match="no row is left"):
-        load_training(competition / "train", skip_bad=True, rejected=tmp_path / "rejected.csv")
-
-
 def test_eval_pictures_come_in_the_order_of_info_csv(competition: Path) -> None:
     table = load_evaluation(competition / "eval")
     assert list(table.columns) == ["picture", "path"]
@@ -246,30 +92,6 @@ def test_eval_pictures_may_lie_in_folders_and_have_known_persons(tmp_path: Path)
     (tmp_path / "images" / "a" / "1.jpg").write_bytes(picture())
     write_csv(tmp_path / "info.csv", ("ImageID", "ans", "person"), [{"ImageID": "a/1.jpg", "ans": 0, "person": "007"}])
     assert load_evaluation(tmp_path)[["picture", "person"]].to_numpy().tolist() == [["a/1.jpg", "007"]]
-
-
-@pytest.mark.parametrize(
-    ("name", "told"),
-    [
-        ("absent.jpg", "(absent.jpg): there is no such file below images/"),
-        ("../images/9male.jpg", "no plain path below images/"),
-        ("./9male.jpg", "no plain path below images/"),
-        ("/etc/passwd", "no plain path below images/"),
-        ("", "no plain path below images/"),
-        ("8male.jpg", "is that of row 2 already"),
-        ("x" * 5000 + "/1.jpg", "there is no such file below images/"),
-    ],
-)
-def test_a_faulty_row_of_info_csv_is_told_and_can_be_left_out(
-    competition: Path, tmp_path: Path, name: str, told: str
-) -> None:
-    info = competition / "eval" / "info.csv"
-    edit(info, "9male.jpg,0\n8male.jpg,0\n", f"8male.jpg,0\n{name},0\n")
-    with pytest.raises(UserError) as caught:
-        load_evaluation(competition / "eval")
-    assert "row 3 (" in str(caught.value)
-    assert told in str(caught.value)
-    assert len(load_evaluation(competition / "eval", skip_bad=True, rejected=tmp_path / "rejected.csv")) == 8
 
 
 def test_pictures_of_either_split_are_named_alike(competition: Path) -> None:
@@ -300,57 +122,6 @@ def test_a_folder_with_both_tables_is_ambiguous(competition: Path) -> None:
         split_folders(competition / "train")
 
 
-def test_a_table_that_cannot_be_read_is_refused(competition: Path) -> None:
-    (competition / "train" / "train.csv").unlink()
-    (competition / "train" / "train.csv").mkdir()
-    with pytest.raises(UserError, match="cannot read"):
-        load_training(competition / "train")
-
-
-CHANGES = st.lists(st.tuples(st.integers(0, 300), st.integers(0, 30), st.binary(max_size=6)), min_size=1, max_size=4)
-
-
-def change_bytes(path: Path, changes: list[tuple[int, int, bytes]]) -> None:
-    """At each place, replace so many bytes by others."""
-    content = path.read_bytes()
-    for place, length, new in changes:
-        content = content[:place] + new + content[place + length :]
-    path.write_bytes(content)
-
-
-@settings(max_examples=100)
-@given(CHANGES, st.booleans())
-def test_whatever_happens_to_train_csv_it_gives_a_table_or_a_user_error(
-    changes: list[tuple[int, int, bytes]], skip_bad: bool
-) -> None:
-    with tempfile.TemporaryDirectory() as name:
-        folder = write_train(Path(name), people(3), ["normal"])
-        change_bytes(folder / "train.csv", changes)
-        try:
-            table = load_training(folder, skip_bad=skip_bad, rejected=folder / "rejected.csv")
-        except UserError:
-            return
-        assert 1 <= len(table) <= 3
-        assert table["age"].between(0, 120).all()
-        assert table["gender"].isin([0, 1]).all()
-
-
-@settings(max_examples=100)
-@given(CHANGES, st.booleans())
-def test_whatever_happens_to_info_csv_it_gives_a_table_or_a_user_error(
-    changes: list[tuple[int, int, bytes]], skip_bad: bool
-) -> None:
-    with tempfile.TemporaryDirectory() as name:
-        folder = write_eval(Path(name))
-        change_bytes(folder / "info.csv", changes)
-        try:
-            table = load_evaluation(folder, skip_bad=skip_bad, rejected=folder / "rejected.csv")
-        except UserError:
-            return
-        assert 1 <= len(table) <= 9
-        assert all(Path(path).is_file() for path in table["path"])
-
-
 def test_the_command_shows_what_is_in_a_folder(competition: Path) -> None:
     command = [sys.executable, "-m", "shared.manifest", "--data", str(competition), "--folds", "2"]
     shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
@@ -359,12 +130,3 @@ def test_the_command_shows_what_is_in_a_folder(competition: Path) -> None:
         ["together", "12", "6", "6"]
     ]
     assert "9 pictures to answer" in shown
-
-
-def test_the_command_ends_with_status_2_and_no_traceback_on_faults(competition: Path) -> None:
-    edit(competition / "train" / "train.csv", ",65,", ",650,")
-    command = [sys.executable, "-m", "shared.manifest", "--data", str(competition)]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert ended.returncode == 2
-    assert "row 4 (000003): age '650'" in ended.stderr
-    assert "Traceback" not in ended.stderr
