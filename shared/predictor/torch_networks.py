@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 
 from shared.errors import UserError
+from shared.training.fused import fuse_batch_norms
 from shared.training.network import Network
 from shared.training.passport import Passport
 
@@ -20,7 +21,9 @@ def open_network(content: bytes, passport: Passport, name: str, device: str) -> 
         network.load_state_dict(safetensors.torch.load(content))
     except (RuntimeError, SafetensorError) as error:
         raise UserError(f"{name} is broken, or does not fit its backbone {passport.backbone}: get it again") from error
-    return network.eval().requires_grad_(False).to(device)
+    network = network.eval().requires_grad_(False).to(device)
+    fuse_batch_norms(network, passport.size)
+    return network.requires_grad_(False)
 
 
 def logits_of(network: Network, device: str) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:

@@ -19,6 +19,7 @@ from shared.training.choices import ViewsName
 from shared.training.data import CropDataset, InOrder, batches
 from shared.training.devices import accelerator_for
 from shared.training.folders import EVAL, WEIGHTS, crop_folder, finished_folds, run_folder
+from shared.training.fused import fuse_batch_norms
 from shared.training.options import PredictOptions
 from shared.training.prediction import predict_distribution
 from shared.training.views import VIEWS
@@ -73,6 +74,7 @@ def answer(
         loader = accelerator.prepare(batches(dataset, InOrder(len(dataset)), batch_size, workers))
         # `prepare` would make it ready for training, and load fsdp, sympy and their kin for that.
         network = load_weights(path).to(accelerator.device)
+        fuse_batch_norms(network, passport.size)
         label = f"{specialist.name} {path.parent.name}"
         parts.append(predict_distribution(specialist, network, loader, VIEWS[views], accelerator, label))
     return pd.concat([pd.Series(pictures, name="picture"), specialist.columns(np.mean(parts, axis=0))], axis="columns")
