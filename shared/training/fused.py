@@ -1,9 +1,8 @@
 """Batch norms of a trained network taken into the convolutions before them: the same answers, sooner.
 
 In evaluation a batch norm is y = gamma (x - mean) / sqrt(var + eps) + beta with constants, so the convolution that
-makes x can have them in its own kernel and bias (Markus, "Fusing batch normalization and
-convolution in runtime", 2018).
-`benchmarks/predict_speed.py` measures what it gains.
+makes x can have them in its own kernel and bias (Markus, "Fusing batch normalization and convolution in runtime",
+2018). `benchmarks/fused_speed.py` measures what it gains.
 """
 
 from typing import Any

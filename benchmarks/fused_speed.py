@@ -1,0 +1,73 @@
+"""Pictures per second of a network that answers, with its batch norms and with them taken into its convolutions.
+
+    python benchmarks/fused_speed.py
+
+Both in turns on the same random pictures, random weights: speed does not depend on either. Ratios are medians over
+rounds, by the clock and by the CPU time of all cores.
+"""
+
+import copy
+import statistics
+from dataclasses import dataclass
+
+import torch
+from machine import describe, in_turn, ratio
+
+from shared.commands import run
+from shared.training.choices import DEFAULT_BACKBONE
+from shared.training.fused import fuse_batch_norms
+from shared.training.network import Network
+
+
+@dataclass(frozen=True)
+class Options:
+    """Measure a network's answers with and without batch norms."""
+
+    backbones: tuple[str, ...] = (DEFAULT_BACKBONE,)
+    """timm models."""
+    sizes: tuple[int, ...] = (96, 112, 160)
+    """Pixels a side of what the network sees."""
+    batch_size: int = 64
+    """Pictures per step."""
+    steps: int = 5
+    """Of each variant in each round."""
+    rounds: int = 5
+    """How often the variants take turns."""
+    threads: int = 1
+    """Of torch."""
+
+
+def main(options: Options) -> None:
+    torch.set_num_threads(options.threads)
+    print(describe("timm"))
+    print(f"{options.rounds} rounds of {options.steps} batches of {options.batch_size}, {options.threads} threads\n")
+    print("backbone                size  variant  pictures/s  times plain  CPU ms/picture  by CPU time")
+    for backbone in options.backbones:
+        for size in options.sizes:
+            measure(backbone, size, options)
+
+
+@torch.inference_mode()
+def measure(backbone: str, size: int, options: Options) -> None:
+    """Print a line for each variant."""
+    plain = Network(backbone, 3, dropout=0.0, pretrained=False).eval()
+    fused = copy.deepcopy(plain)
+    fuse_batch_norms(fused, size)
+    pictures = torch.randint(0, 256, (options.batch_size, size, size, 3), dtype=torch.uint8)
+
+    def steps(network: Network) -> None:
+        for _ in range(options.steps):
+            network(pictures)
+
+    measured = in_turn({"plain": lambda: steps(plain), "fused": lambda: steps(fused)}, options.rounds)
+    count = options.steps * options.batch_size
+    base = measured["plain"]
+    for name, times in measured.items():
+        speed = count / statistics.median(times.seconds)
+        cpu = 1000 * statistics.median(times.cpu) / count
+        shares = f"{ratio(base.seconds, times.seconds):>11.2f}  {cpu:>14.2f}  {ratio(base.cpu, times.cpu):>11.2f}"
+        print(f"{backbone:<22}  {size:>4}  {name:<7}  {speed:>10.1f}  {shares}", flush=True)
+
+
+if __name__ == "__main__":
+    run(main, Options())
