@@ -19,7 +19,7 @@ from shared.answers.predictions import read_predictions
 from shared.experiments.options import TuneOptions
 from shared.experiments.study import finished
 from shared.runs import read_runs
-from shared.training.options import TrainOptions
+from shared.training.options import PredictOptions, TrainOptions
 from shared.training.weights import load_weights
 
 ROOT = Path(__file__).parents[2]
@@ -80,6 +80,12 @@ run(main, crop_faces.Options())
 
     def predict(self, run: Path, out: Path, workers: int = 0) -> list[str]:
         return [*self._specialist("predict", workers), "--outputs", str(run), "--out", str(out), "--batch-size", "8"]
+
+    def prediction(self, run: Path, out: Path) -> PredictOptions:
+        """Those of `predict`: as many pictures at once as in the training, for sums of floats depend on it."""
+        return PredictOptions(
+            self.folder / "data", self.folder / "crops", run, out, batch_size=8, device="cpu", workers=0
+        )
 
     def _specialist(self, command: str, workers: int) -> list[str]:
         places = ["--data", str(self.folder / "data"), "--crops", str(self.folder / "crops")]

@@ -16,17 +16,13 @@ from shared.answers.predictions import write_predictions
 from shared.crop_faces import make_crops, update_crops
 from shared.crops import open_crops
 from shared.errors import UserError
-from shared.training.ensemble import PredictOptions, predict
+from shared.training.ensemble import predict
 from shared.training.run import train
 
 
 def fusion(place: Place, out: Path) -> combine.Options:
     runs = place.folder / "runs"
     return combine.Options(out, place.folder / "data", (runs / "mask",), (runs / "gender",), (runs / "age",))
-
-
-def prediction(place: Place, run: Path, out: Path) -> PredictOptions:
-    return PredictOptions(place.folder / "data", place.folder / "crops", run, out, device="cpu", workers=0)
 
 
 @pytest.mark.parametrize("room", [0, 100_000, 1_000_000], ids=["run.json", "weights", "checkpoint"])
@@ -87,7 +83,7 @@ def test_answers_outlive_a_full_disk(place: Place, undisturbed: Path, tmp_path: 
             write_predictions(out, pd.DataFrame({"picture": [f"{number:0100}" for number in range(99)], "male": 1.0}))
         assert out.read_text().rstrip() == "the old ones"
         out.unlink()
-        predict(GENDER, prediction(place, undisturbed, out))
+        predict(GENDER, place.prediction(undisturbed, out))
         assert out.read_bytes() == (undisturbed / "eval.csv").read_bytes()
 
 
@@ -109,7 +105,7 @@ def test_a_folder_that_cannot_be_written_is_named(place: Place, undisturbed: Pat
         with pytest.raises(UserError, match=r"cannot be written \((Read-only|Permission)"):
             train(GENDER, place.options(old / "new"))
         with pytest.raises(UserError, match=r"eval.csv cannot be written \((Read-only|Permission)"):
-            predict(GENDER, prediction(place, undisturbed, old / "eval.csv"))
+            predict(GENDER, place.prediction(undisturbed, old / "eval.csv"))
         with pytest.raises(UserError, match=r"submission.csv cannot be written \((Read-only|Permission)"):
             combine.main(fusion(place, old / "submission.csv"))
         with pytest.raises(UserError, match=r"crops.* cannot be written \((Read-only|Permission)"):

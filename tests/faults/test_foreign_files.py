@@ -31,8 +31,7 @@ def run(undisturbed: Path, tmp_path: Path) -> Path:
 
 
 def predict_with(place: Place, run: Path) -> None:
-    out = run.parent / "answers.csv"
-    predict(GENDER, PredictOptions(place.folder / "data", place.folder / "crops", run, out, device="cpu", workers=0))
+    predict(GENDER, place.prediction(run, run.parent / "answers.csv"))
 
 
 def fuse_with(place: Place, gender: Path) -> None:

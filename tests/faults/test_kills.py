@@ -19,7 +19,6 @@ from shared.crop_faces import update_crops
 from shared.crops import INDEX, open_crops
 from shared.experiments.tuning import tune
 from shared.training.ensemble import predict
-from shared.training.options import PredictOptions
 from shared.training.run import train
 
 KILLS = 6
@@ -64,7 +63,7 @@ def test_a_prediction_killed_again_and_again_ends_as_if_nothing_had_been(
     place: Place, undisturbed: Path, tmp_path: Path, random: np.random.Generator
 ) -> None:
     out = tmp_path / "eval.csv"
-    options = PredictOptions(place.folder / "data", place.folder / "crops", undisturbed, out, device="cpu", workers=0)
+    options = place.prediction(undisturbed, out)
     # In a process of its own, as all that follow: each looks once for what others left behind.
     child, started = fork(predict, GENDER, options), time.monotonic()
     assert not was_killed(child)
