@@ -11,7 +11,8 @@ d   three specialists, the most probable class
 e   the same with temperatures, tuned age thresholds and class weights for macro F1, learnt on held-out persons
 
 Every part keeps what it trained and answered in its folder below --out, and is not run again. Options of a training
-(--epochs, --size, --backbone, ...) are those of all parts alike; what a task ships as its own stays its own.
+(--epochs, --size, --backbone, ...) are those of all parts alike; what a task ships as its own stays its own. With
+--recipes that is all of pipelines/TASK/with_extra.toml, and the command line speaks of the single models.
 """
 
 import json
@@ -35,7 +36,8 @@ from shared.answers.fusion import SPECIALISTS, fuse, most_probable
 from shared.answers.held_out import join_held_out
 from shared.answers.predictions import read_predictions, write_predictions
 from shared.atomic import write_text
-from shared.commands import run
+from shared.commands import parse, run
+from shared.configuration import flags_of
 from shared.crops import open_crops
 from shared.decisions.settle import settle
 from shared.errors import UserError
@@ -52,6 +54,7 @@ from shared.training.run import train
 Part = Literal["a", "b", "b+", "c", "d", "e"]
 
 TOOK = "took.json"
+ROOT = Path(__file__).parents[1]
 
 
 @dataclass(frozen=True)
@@ -66,12 +69,16 @@ class Options:
     """These parts alone."""
     base_epochs: int | None = None
     """Passes of the parts that see the base data alone, which has fewer pictures than with --extra; else --epochs."""
+    recipes: bool = False
+    """Train the specialists as pipelines/TASK/with_extra.toml says, whatever else is said of the options in it."""
 
     def __post_init__(self) -> None:
         if not self.only:
             raise UserError("--only names no part")
         if "b+" in self.only and not self.train.extra:
             raise UserError("--only b+ is b with further persons: name their folder with --extra")
+        if self.recipes and not self.train.extra:
+            raise UserError("--recipes are for trainings with further persons: name their folder with --extra")
 
 
 @dataclass(frozen=True)
@@ -153,6 +160,8 @@ def _run(name: str, model: Model, options: Options) -> dict[str, float]:
     if not model.extra:
         none = {name: getattr(TrainOptions(), name) for name in EXTRA_OPTIONS}
         chosen = replace(chosen, **none, epochs=options.base_epochs or chosen.epochs)
+    if options.recipes and name in SPECIALISTS:
+        chosen = parse(chosen, flags_of(ROOT / "pipelines" / name / "with_extra.toml", chosen))
     specialist = model.specialist(chosen)
     train(specialist, chosen)
     known = json.loads((folder / "run.json").read_text(encoding="utf-8"))

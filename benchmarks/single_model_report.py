@@ -1,4 +1,4 @@
-"""The tables of `against_single_model.py`: scores with intervals over persons, by mask state, and (e) beside (b)."""
+"""The tables of `against_single_model.py`: scores with intervals over persons, by mask state, and differences."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +16,9 @@ from shared.scores.metrics import accuracy, macro_f1
 
 TASKS = {"mask": 3, "gender": 2, "age": 3}
 """Classes of each, in the order in which they make up one of the 18."""
+
+GAINS = (("e", "b"), ("e", "b+"), ("b+", "b"))
+"""What is set beside what, where both are there."""
 
 
 @dataclass(frozen=True)
@@ -81,13 +84,17 @@ def _by_mask(lines: Sequence[Line], solution: pd.DataFrame) -> str:
 
 def _gain(lines: Sequence[Line], solution: pd.DataFrame) -> str:
     by_part = {line.part: line for line in lines}
-    if not {"b", "e"} <= set(by_part):
-        return ""
-    known = solution.loc[by_part["b"].pictures]
-    after = pd.Series(by_part["e"].decided, by_part["e"].pictures).loc[known.index].to_numpy()
+    wanted = [(after, before) for after, before in GAINS if {after, before} <= set(by_part)]
+    return "\n".join(_difference(by_part[after], by_part[before], solution) for after, before in wanted)
+
+
+def _difference(after: Line, before: Line, solution: pd.DataFrame) -> str:
+    known = solution.loc[before.pictures]
+    decided = pd.Series(after.decided, after.pictures).loc[known.index].to_numpy()
     persons = number_persons(known["person"])
-    gain = bootstrap_gain(known["truth"].to_numpy(), by_part["b"].decided, after, persons, CLASS_COUNT)
-    return f"(e) - (b): {gain}, macro F1 of the 18 classes, 95 % interval over {persons.max() + 1:,} persons"
+    gain = bootstrap_gain(known["truth"].to_numpy(), before.decided, decided, persons, CLASS_COUNT)
+    unit = f"macro F1 of the 18 classes, 95 % interval over {persons.max() + 1:,} persons"
+    return f"({after.part}) - ({before.part}): {gain}, {unit}"
 
 
 def _years(line: Line, known: pd.DataFrame) -> str:

@@ -1,8 +1,9 @@
 """The benchmark that sets three specialists beside one model, on a training of seconds."""
 
 import sys
+import tomllib
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +74,30 @@ def test_further_persons_are_for_those_parts_that_say_so() -> None:
     assert {name for name, model in benchmark.MODELS.items() if model.extra} == {"b+", "mask", "gender", "age"}
     with pytest.raises(UserError, match=r"--only b\+ .*--extra"):
         benchmark.Options(only=("b", "b+"))
+
+
+@pytest.mark.parametrize("name", ["mask", "gender", "age"])
+def test_recipes_are_of_the_specialists_and_win(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class StopHereError(Exception):
+        """Stops where options are known."""
+
+    def trained(_: object, options: TrainOptions) -> None:
+        raise StopHereError(options)
+
+    monkeypatch.setattr(benchmark, "train", trained)
+    asked = TrainOptions(data=tmp_path, extra=(tmp_path,), size=64, seed=3, epochs=9, extra_epochs=7, fold_lr=0.2)
+    recipe = tomllib.loads((benchmark.ROOT / "pipelines" / name / "with_extra.toml").read_text())
+    assert recipe
+    for model in (name, "b+"):
+        with pytest.raises(StopHereError) as stopped:
+            benchmark._run(model, benchmark.MODELS[model], benchmark.Options(asked, tmp_path, recipes=True))
+        options = asdict(stopped.value.args[0])
+        expected = recipe if model == name else {"size": 64, "epochs": 9, "extra_epochs": 7, "fold_lr": 0.2}
+        assert {option: options[option] for option in expected} == expected
+        assert options["seed"] == 3
+        assert options["extra"] == (tmp_path,)
+    with pytest.raises(UserError, match=r"--recipes .*--extra"):
+        benchmark.Options(recipes=True)
 
 
 def test_all_parts_are_scored_side_by_side_and_nothing_is_done_twice(
