@@ -1,6 +1,6 @@
 # Every target is complete in itself: it makes the environment if it is missing, then works.
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak lint format lock bench clean
+.PHONY: help demo test soak lint format lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
