@@ -100,7 +100,15 @@ def test_a_gpu_that_is_not_there_is_an_error_that_names_the_flag(monkeypatch: py
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(UserError, match="--device cuda"):
         workers.choose_device("cuda")
+    monkeypatch.setattr(workers, "_may_have_gpu", lambda: True)
     assert workers.choose_device("auto") == "cpu"
+
+
+def test_where_there_is_no_driver_of_a_gpu_torch_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    for driver, device in ((False, "cpu"), (True, "cuda")):
+        monkeypatch.setattr(workers, "_may_have_gpu", lambda driver=driver: driver)
+        assert workers.choose_device("auto") == device
 
 
 def test_few_pictures_start_no_processes() -> None:

@@ -132,6 +132,15 @@ def test_very_long_and_very_large_jpegs_are_decoded_at_reduced_size() -> None:
     assert max(square.pixels.shape) < 2 * ENOUGH_SIDE
 
 
+@pytest.mark.parametrize("times", [2, 4, 8])
+def test_jpegs_decoded_at_reduced_size_keep_their_colours(times: int) -> None:
+    small = cv2.resize(bare().pixels, (576, 768), interpolation=cv2.INTER_AREA)
+    large = cv2.resize(small, None, fx=times, fy=times, interpolation=cv2.INTER_NEAREST)
+    picture = decode(encode(large, quality=95))
+    assert (picture.width, picture.height) == (times * 576, times * 768)
+    assert difference(picture.pixels, small) < 3
+
+
 def test_a_large_png_is_shrunk_after_decoding() -> None:
     picture = decode(encode(np.zeros((3200, 2000, 3), np.uint8), "PNG"))
     assert (picture.width, picture.height, picture.scale) == (2000, 3200, 4)

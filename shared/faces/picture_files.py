@@ -24,11 +24,13 @@ NEUTRAL = 127
 """Grey level on which transparent pictures are laid, and which stands for "nothing there"."""
 
 _REDUCED = {
-    1: cv2.IMREAD_COLOR,
-    2: cv2.IMREAD_REDUCED_COLOR_2,
-    4: cv2.IMREAD_REDUCED_COLOR_4,
-    8: cv2.IMREAD_REDUCED_COLOR_8,
+    1: cv2.IMREAD_COLOR_RGB,
+    2: cv2.IMREAD_REDUCED_GRAYSCALE_2 | cv2.IMREAD_COLOR_RGB,
+    4: cv2.IMREAD_REDUCED_GRAYSCALE_4 | cv2.IMREAD_COLOR_RGB,
+    8: cv2.IMREAD_REDUCED_GRAYSCALE_8 | cv2.IMREAD_COLOR_RGB,
 }
+"""OpenCV's flags by how many times smaller the sides become. The grey ones say nothing of colour, which RGB then does;
+with the coloured ones OpenCV would decode to BGR."""
 
 
 class UnusablePictureError(Exception):
@@ -123,7 +125,7 @@ def _decode_jpeg(data: bytes, header: JpegHeader, enough: int) -> Picture:
         raise UnusablePictureError("broken JPEG data")
     turned = (pixels.shape[0] > pixels.shape[1]) != (header.height > header.width)  # By its EXIF orientation.
     width, height = (header.height, header.width) if turned else (header.width, header.height)
-    return Picture(_shrink(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), enough), width, height)
+    return Picture(_shrink(pixels, enough), width, height)
 
 
 def _decode_any(data: bytes, enough: int) -> Picture:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache, partial
+from pathlib import Path
 from typing import TypeVar
 
 import cv2
@@ -29,15 +30,26 @@ ENOUGH_FOR_PROCESSES = 1000
 
 def choose_device(device: str) -> str:
     """`auto` -> `cuda` where there is a GPU; raises `UserError` where `cuda` is asked for and there is none."""
-    if device == "cpu":
-        return device
-    import torch  # Takes seconds, which a run that only looks at its cache should not pay.
+    if device == "cpu" or (device == "auto" and not _may_have_gpu()):
+        return "cpu"
+    import torch
 
     if torch.cuda.is_available():
         return "cuda"
     if device == "cuda":
         raise UserError("--device cuda: torch sees no GPU here; pass --device cpu or leave it at auto")
     return "cpu"
+
+
+def _may_have_gpu() -> bool:
+    """Whether a GPU's driver is there: torch tells surely, but takes seconds to load, and workers wait for it."""
+    if sys.platform != "linux":
+        return True
+    try:
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return Path("/dev/kfd").exists()  # AMD's
+    return True
 
 
 def choose_workers(asked: int, pictures: int, device: str) -> int:
