@@ -13,23 +13,24 @@ if __name__ == "__main__":
     end_at_once_while_loading()
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from shared import tracking
 from shared.answers.asked import Persons, check_pictures, read_asked
-from shared.answers.fusion import SPECIALISTS
-from shared.answers.held_out import HeldOut, join_held_out
+from shared.answers.fusion import SPECIALISTS, Floats
+from shared.answers.held_out import HeldOut, HeldOutRuns, read_runs
 from shared.atomic import replacing
 from shared.commands import run
 from shared.competition.solution import read_solution
 from shared.decisions.measured import Decide, ThresholdChoice
 from shared.decisions.outcome import Outcome, answer
-from shared.decisions.settle import Settled
+from shared.decisions.settle import Settled, gain_by_argmax
 from shared.errors import UserError
 from shared.labels import decode_class
 from shared.records import Record, origin, record, table_of
@@ -37,6 +38,11 @@ from shared.scores.figures import draw_confusion
 from shared.scores.metrics import Counts
 from shared.scores.tables import Report, score_answers
 from shared.tracking import Tracker
+
+RunWeights = Literal["equal", "learned"]
+
+Weights = Mapping[str, Floats]
+"""For each specialist how much each of its runs counts, (R,)."""
 
 OOF = "oof.csv"
 
@@ -62,6 +68,9 @@ class Options:
 
     age: tuple[Path, ...] = (Path("outputs/age"),)
     """Run folders of the age specialist; several are averaged."""
+
+    weights: RunWeights = "equal"
+    """How much each of several runs counts: all alike, or learned, as held-out persons ask for."""
 
     decide: Decide = "auto"
     """argmax answers the most probable class, f1 the one that macro F1 gains most by; auto takes f1 where it did
@@ -96,6 +105,8 @@ class Options:
                 raise UserError(f"--{task} needs at least one run folder")
             if len(set(runs)) < len(runs):
                 raise UserError(f"--{task} names a run folder twice: {', '.join(map(str, runs))}")
+        if self.weights == "learned" and all(len(self.runs(task)) == 1 for task in SPECIALISTS):
+            raise UserError("--weights learned needs several runs of a specialist, such as --age FOLDER FOLDER")
 
     def runs(self, task: str) -> tuple[Path, ...]:
         """The run folders of a specialist."""
@@ -108,8 +119,8 @@ def main(options: Options) -> None:
     started = time.perf_counter()
     tracking.check(options.track)
     runs = {task: options.runs(task) for task in SPECIALISTS}
-    asked = read_asked(options.data, runs, options.skip_bad, options.out.with_name("rejected.csv"))
-    held_out, remark = find_held_out(options)
+    held_out, weights, remark = find_held_out(options)
+    asked = read_asked(options.data, runs, options.skip_bad, options.out.with_name("rejected.csv"), weights)
     outcome = answer(asked, held_out, options.decide, options.thresholds, options.calibrate, options.persons)
     reports = report(options, outcome)
     figures = draw(options.figures, reports)
@@ -122,22 +133,41 @@ def main(options: Options) -> None:
     keep_record(options, reports, time.perf_counter() - started)
 
 
-def find_held_out(options: Options) -> tuple[HeldOut | None, str]:
-    """The held-out answers of the runs, or None where a file of them is missing, and a word on that.
+def find_held_out(options: Options) -> tuple[HeldOut | None, Weights | None, str]:
+    """The held-out answers of the runs, or None where a file of them is missing; how runs are weighted; and a word.
 
     Raises `UserError` where the options ask for what is learnt on them.
     """
     files = {task: [folder / OOF for folder in options.runs(task)] for task in SPECIALISTS}
     missing = [file for runs in files.values() for file in runs if not file.is_file()]
     if not missing:
-        return join_held_out(files), ""
-    for flag, value in (("--decide f1", options.decide), ("--thresholds tuned", options.thresholds)):
+        runs = read_runs(files)
+        return weigh_runs(options, runs) if options.weights == "learned" else (runs.averaged, None, "")
+    for flag, value in (
+        ("--decide f1", options.decide),
+        ("--thresholds tuned", options.thresholds),
+        ("--weights learned", options.weights),
+    ):
         if flag.endswith(f" {value}"):
             raise UserError(
                 f"{flag} is learnt on held-out persons, and {missing[0]} is missing: training writes it. "
                 f"Name a run that has it, or leave {flag} out"
             )
-    return None, f"No held-out score: {missing[0]} is missing. Decided by argmax, 30/60, probabilities as they are."
+    remark = f"No held-out score: {missing[0]} is missing. Decided by argmax, 30/60, probabilities as they are."
+    return None, None, remark
+
+
+def weigh_runs(options: Options, runs: HeldOutRuns) -> tuple[HeldOut, Weights, str]:
+    """Held-out answers of weighted runs, the weights, and what they gain over the mean."""
+    held_out, weights = runs.weighted()
+    lines = [
+        f"Runs of {task}: {', '.join(f'{folder} {weight:.2f}' for folder, weight in zip(folders, found, strict=True))}"
+        for task, found in weights.items()
+        if len(folders := options.runs(task)) > 1
+    ]
+    gain = gain_by_argmax(runs.averaged, held_out)
+    lines.append(f"Weighted so, not averaged, on persons not learnt on, by argmax: {gain}")
+    return held_out, weights, "\n".join(lines)
 
 
 def report(options: Options, outcome: Outcome) -> list[Report]:

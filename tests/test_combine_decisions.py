@@ -1,5 +1,6 @@
 """What combine.py makes of held-out persons, and of persons that info.csv names."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -125,3 +126,33 @@ def test_a_fusion_leaves_a_row_beside_the_runs(biased: Options, capsys: pytest.C
     told = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("together ")]
     assert [f"{row['scores'][name]:.3f}" for name in ("macro_f1", "truth_macro_f1")] == [line[2] for line in told]
     assert {"mask_macro_f1", "truth_age_accuracy"} <= row["scores"].keys()
+
+
+def test_runs_count_as_held_out_persons_ask_for(
+    biased: Options, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    guesses = tmp_path / "guesses"
+    for name in ("oof.csv", "eval.csv"):
+        table = pd.read_csv(biased.age[0] / name, dtype={"person": str})
+        years = table.columns[table.columns.str.startswith("year_")]
+        shuffled = table.sample(frac=1, random_state=0)
+        table[["age", *years, *SPECIALISTS["age"]]] = shuffled[["age", *years, *SPECIALISTS["age"]]].to_numpy()
+        guesses.mkdir(exist_ok=True)
+        table.to_csv(guesses / name, index=False)
+    both = replace(biased, age=(guesses, *biased.age), decide="argmax", thresholds="fixed", calibrate=False)
+    main(both)
+    averaged = right_share(both)
+    capsys.readouterr()
+    main(replace(both, weights="learned"))
+    told = capsys.readouterr().out
+    weights = re.search(rf"Runs of age: {guesses} ([\d.]+), {biased.age[0]} ([\d.]+)\n", told)
+    assert weights is not None, told
+    assert float(weights[1]) < 0.25
+    assert float(weights[1]) + float(weights[2]) == pytest.approx(1)
+    assert re.search(r"Weighted so, not averaged, .*by argmax: \+0\.\d+ \[\+0", told)
+    assert right_share(both) > averaged
+
+
+def test_one_run_of_each_cannot_be_weighted(biased: Options) -> None:
+    with pytest.raises(UserError, match="--weights learned needs several runs"):
+        replace(biased, weights="learned")

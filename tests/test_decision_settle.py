@@ -6,7 +6,7 @@ import pytest
 from synthetic_answers import held_out_answers
 
 from shared.answers.fusion import fuse, most_probable
-from shared.answers.held_out import HeldOut
+from shared.answers.held_out import PARTS, HeldOut
 from shared.decisions import measured as measuring
 from shared.decisions.chain import PLAIN, Way, learn, probabilities
 from shared.decisions.measured import allowed_ways, choose, measure, right_classes
@@ -73,7 +73,7 @@ def test_one_fold_is_split_by_persons(biased: HeldOut, monkeypatch: pytest.Monke
     everyone = set(biased.persons)
     assert learnt_on[0] == everyone  # the plain way, which learns nothing
     left_out = [everyone - persons for persons in learnt_on[1:]]
-    assert len(left_out) == measuring.PARTS
+    assert len(left_out) == PARTS
     assert set.union(*left_out) == everyone
     assert sum(map(len, left_out)) == len(everyone)
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 import pandas as pd
 
-from shared.answers.fusion import SPECIALISTS, average_runs, common
+from shared.answers.fusion import SPECIALISTS, Floats, average_runs, common
 from shared.answers.predictions import read_predictions
 from shared.errors import UserError
 from shared.manifest import list_pictures, split_folder
@@ -34,8 +34,14 @@ class Asked:
         return self.answers["mask"].index
 
 
-def read_asked(data: Path, runs: Mapping[str, Sequence[Path]], skip_bad: bool, rejected: Path) -> Asked:
-    """Read eval.csv of the run folders of each specialist; several are averaged.
+def read_asked(
+    data: Path,
+    runs: Mapping[str, Sequence[Path]],
+    skip_bad: bool,
+    rejected: Path,
+    weights: Mapping[str, Floats] | None = None,
+) -> Asked:
+    """Read eval.csv of the run folders of each specialist; several are averaged, by `weights` (R,) where given.
 
     Raises `UserError` where a run is missing or unusable, or does not speak of just the pictures that info.csv names;
     with `skip_bad` only the pictures that all of them answer are kept.
@@ -47,7 +53,7 @@ def read_asked(data: Path, runs: Mapping[str, Sequence[Path]], skip_bad: bool, r
         tables = {folder: _read_run(task, folder) for folder in runs[task]}
         for folder, table in tables.items():
             check_pictures(folder / EVAL, table.index, split / "info.csv", info.index, skip_bad)
-        answers[task] = average_runs([*tables.values()])
+        answers[task] = average_runs([*tables.values()], weights[task] if weights else None)
     answered = common([info.index, *(table.index for table in answers.values())])
     if answered.empty:
         raise UserError(

@@ -21,16 +21,21 @@ Answers = Mapping[str, pd.DataFrame]
 """A table of the same N pictures for each specialist: class probabilities and details."""
 
 
-def average_runs(runs: Sequence[pd.DataFrame]) -> pd.DataFrame:
+def average_runs(runs: Sequence[pd.DataFrame], weights: Floats | None = None) -> pd.DataFrame:
     """The mean of what several runs of a specialist say, over the pictures that all of them speak of.
 
     Takes tables indexed by picture, as `predictions.read_predictions` gives them, and returns one with the columns of
-    numbers that all of them have. Order of pictures and columns is that of the first.
+    numbers that all of them have. Order of pictures and columns is that of the first. `weights` (R,) sum to one; all
+    runs count alike without.
     """
     pictures = common([run.index for run in runs])
     columns = common([run.select_dtypes("number").columns for run in runs])
-    total = sum(run.loc[pictures, columns].to_numpy(np.float64) for run in runs)
-    return pd.DataFrame(total / len(runs), index=pictures, columns=columns)
+    tables = [run.loc[pictures, columns].to_numpy(np.float64) for run in runs]
+    if weights is None:
+        mean = sum(tables) / len(runs)
+    else:
+        mean = sum(weight * table for weight, table in zip(weights, tables, strict=True))
+    return pd.DataFrame(mean, index=pictures, columns=columns)
 
 
 def common(indices: Sequence[pd.Index]) -> pd.Index:

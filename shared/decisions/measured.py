@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from tqdm import tqdm
 
@@ -14,17 +13,13 @@ from shared.answers.held_out import HeldOut
 from shared.decisions.calibration import calibration_error
 from shared.decisions.chain import PLAIN, Decider, Floats, Probabilities, Way, learn, probabilities
 from shared.decisions.persons import Interval, Ints, bootstrap_gain, number_persons
-from shared.folds import assign_folds
-from shared.labels import BAND_EDGES, BANDS, CLASS_COUNT
+from shared.labels import BANDS, CLASS_COUNT
 
 Decide = Literal["auto", "argmax", "f1"]
 ThresholdChoice = Literal["auto", "tuned", "fixed"]
 
 PLAIN_WAYS = (PLAIN, Way(calibrated=True))
 """What all others are measured against: probabilities as the files have them, and tempered."""
-
-PARTS = 5
-"""Persons are split into so many parts where the specialists' own folds do not do it."""
 
 FEW = 100
 """Persons below which a gain is clear only when its 95 % interval lies above nothing; from there on, when it is more
@@ -84,7 +79,7 @@ def parts(
     held_out: HeldOut, given: Probabilities, ways: Sequence[Way]
 ) -> Iterator[tuple[NDArray[np.bool_], Probabilities, dict[Way, Decider]]]:
     """Part by part: which pictures are in it (N,), what is said of them, and what was learnt on all others."""
-    numbers = _deal(held_out)
+    numbers = held_out.parts()
     persons = held_out.persons.to_numpy()
     names = np.unique(numbers)
     # On a terminal only, and gone afterwards: seconds for 4,000 pictures, a quarter of a minute for 20,000.
@@ -94,16 +89,6 @@ def parts(
         truth = {task: classes[~inside] for task, classes in held_out.truth.items()}
         asked = {task: table[inside] for task, table in given.items()}
         yield inside, asked, learn(ways, others, truth, persons[~inside])
-
-
-def _deal(held_out: HeldOut) -> Ints:
-    """The fold of each picture (N,) or, where only one was trained, a part that its person is dealt to."""
-    persons = held_out.persons.nunique()
-    if len(held_out.folds.unique()) > 1 or persons == 1:
-        return held_out.folds.to_numpy(np.int64)
-    ages = np.array([0, *BAND_EDGES])[held_out.truth["age"]]
-    table = pd.DataFrame({"person": held_out.persons, "gender": held_out.truth["gender"], "age": ages})
-    return held_out.persons.map(assign_folds(table, min(PARTS, persons))).to_numpy(np.int64)
 
 
 def choose(measured: Measured, ways: Sequence[Way]) -> Way:

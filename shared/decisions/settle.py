@@ -68,6 +68,10 @@ def averaged(held_out: HeldOut) -> HeldOut:
 
 def gain_of_averaging(held_out: HeldOut) -> Interval:
     """What averaging over persons adds to macro F1 of the 18 classes, with the most probable class as the answer."""
-    before, after = (most_probable(fuse(each.answers)) for each in (held_out, averaged(held_out)))
-    persons = number_persons(held_out.persons)
-    return bootstrap_gain(right_classes(held_out.truth), before, after, persons, CLASS_COUNT)
+    return gain_by_argmax(held_out, averaged(held_out))
+
+
+def gain_by_argmax(before: HeldOut, after: HeldOut) -> Interval:
+    """What other answers for the same held-out pictures add to macro F1 of the 18 classes, the most probable taken."""
+    first, then = (most_probable(fuse(each.answers)) for each in (before, after))
+    return bootstrap_gain(right_classes(before.truth), first, then, number_persons(before.persons), CLASS_COUNT)
