@@ -3,5 +3,6 @@
 predictions.py  one file of probabilities: write, read, validate
 asked.py        what info.csv asks for, and whether the answers speak of it
 held_out.py     the held-out answers of three specialists side by side
+run_weights.py  how much each of several runs counts
 fusion.py       three distributions to 18 classes
 """
