@@ -20,13 +20,12 @@ import os
 import select
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import TypeVar
 
 import tyro
 
 from shared import interrupts
-from shared.configuration import config_of, flags_of
+from shared.configuration import config_in, flags_of, named_in
 from shared.errors import UserError
 
 Options = TypeVar("Options")
@@ -66,19 +65,21 @@ def parse(defaults: Options, arguments: list[str] | None = None) -> Options:
     Where they name a file by `--config`, that takes the place of the defaults (see `shared.configuration`).
     Raises `UserError` where the dataclass itself refuses a value in its `__post_init__`, or the file is unusable.
     """
-    options = _read(defaults, arguments)
-    file = config_of(options)
-    return options if file is None else _read(_from_file(file, defaults), arguments)
-
-
-def _from_file(file: Path, defaults: Options) -> Options:
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    file = config_in(words, defaults)
+    if file is None:
+        return _read(defaults, words)
+    told = flags_of(file, defaults, named_in(words))
     try:
-        return _read(defaults, flags_of(file, defaults))
+        _read(defaults, told)
     except SystemExit as stopped:
         raise UserError(f"--config {file}: a value is not of the kind that its option takes") from stopped
+    except UserError:
+        pass  # It may make sense with what the command line says besides.
+    return _read(defaults, [*told, *words])
 
 
-def _read(defaults: Options, arguments: list[str] | None) -> Options:
+def _read(defaults: Options, arguments: list[str]) -> Options:
     return tyro.cli(
         type(defaults),
         default=defaults,

@@ -10,12 +10,15 @@ TOML, an option on each line, named as on the command line:
 The command line wins over the file, and the file over the defaults. Nothing in it is ever executed.
 """
 
+import argparse
 import difflib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
+
+import tyro
 
 from shared.errors import UserError
 
@@ -23,16 +26,27 @@ _FOR_PEOPLE = ("config", "overwrite")
 """Only a person at the command line may say so."""
 
 
-def config_of(options: object) -> Path | None:
-    """The file that the options name in a field `config`, of their own or of a dataclass within them."""
-    for name, value in _values(options).items():
-        if name == "config":
-            return None if value is None else Path(value)
-    return None
+def config_in(words: Sequence[str], options: object) -> Path | None:
+    """The file that a command line names by --config, where `options` has such a field, of its own or within it."""
+    if "config" not in _values(options):
+        return None
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument("--config", type=Path)
+    try:
+        file: Path | None = parser.parse_known_args(words)[0].config
+    except argparse.ArgumentError:
+        return None  # Named without a file: whoever reads the whole line says so.
+    return None if file == Path("None") else file
 
 
-def flags_of(file: Path, options: object) -> list[str]:
-    """A file as words of a command line that is parsed into a dataclass like `options`.
+def named_in(words: Sequence[str]) -> set[str]:
+    """The options that a command line speaks of, as they are named in a file."""
+    flags = {word.removeprefix("--").partition("=")[0].replace("-", "_") for word in words if word.startswith("--")}
+    return flags | {flag.removeprefix("no_") for flag in flags}
+
+
+def flags_of(file: Path, options: object, but: Collection[str] = ()) -> list[str]:
+    """A file as words of a command line that is parsed into a dataclass like `options`, all options `but` some.
 
     Raises `UserError` where the file cannot be read, or names an option that there is not.
     """
@@ -40,7 +54,9 @@ def flags_of(file: Path, options: object) -> list[str]:
         content = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UserError(f"--config {file} is no readable TOML file: {error}") from error
-    return as_flags(content, options, f"--config {file}")
+    kept = {key: value for key, value in content.items() if key.replace("-", "_") not in but}
+    as_flags(content, options, f"--config {file}")  # The file is refused whatever the command line says.
+    return as_flags(kept, options, f"--config {file}")
 
 
 def as_flags(values: Mapping[str, Any], options: object, source: str) -> list[str]:
@@ -52,7 +68,8 @@ def as_flags(values: Mapping[str, Any], options: object, source: str) -> list[st
         if name not in known:
             near = ", ".join(difflib.get_close_matches(name, known, n=3)) or "nothing, see --help"
             raise UserError(f"{source}: there is no option {key}; near it: {near}")
-        words += _words(name.replace("_", "-"), value, source)
+        parts = value if isinstance(value, list) and name in _repeatable(options) else [value]
+        words += [word for part in parts for word in _words(name.replace("_", "-"), part, source)]
     return words
 
 
@@ -67,6 +84,18 @@ def _values(options: object) -> dict[str, Any]:
     for field in fields(options):  # type: ignore[arg-type]
         value = getattr(options, field.name)
         found |= _values(value) if is_dataclass(value) else {field.name: value}
+    return found
+
+
+def _repeatable(options: object) -> set[str]:
+    """The fields whose flag is given once for each value."""
+    found: set[str] = set()
+    for name, hint in get_type_hints(type(options), include_extras=True).items():
+        value = getattr(options, name)
+        if is_dataclass(value):
+            found |= _repeatable(value)
+        elif tyro.conf.UseAppendAction in getattr(hint, "__metadata__", ()):
+            found.add(name)
     return found
 
 

@@ -1,9 +1,11 @@
 """Options in a file: `--config`, and what a tuning writes for it."""
 
+import importlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+import tyro
 
 from shared.commands import parse
 from shared.configuration import as_toml
@@ -42,6 +44,21 @@ class Outer:
     """Another number."""
 
 
+@dataclass(frozen=True)
+class Many(Inner):
+    """With a list, and an option that needs another."""
+
+    many: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """Texts."""
+    most: int = 0
+    """How many."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.most and not self.many:
+            raise UserError("--most needs --many")
+
+
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     return tmp_path / "best.toml"
@@ -56,6 +73,48 @@ def test_the_command_line_wins_over_the_file_and_the_file_over_the_defaults(file
 def test_options_within_options_are_named_without_a_prefix(file: Path) -> None:
     file.write_text("lr = 0.2\ncount = 5\n")
     assert parse(Outer(), ["--config", str(file)]) == Outer(Inner(0.2, config=file), 5)
+
+
+@pytest.mark.parametrize(
+    "words", [["--lr", "0.3"], ["--lr=0.3", "--many", "c"], ["--no-balance", "--many", "c", "--many", "d"]]
+)
+def test_options_named_on_the_command_line_are_not_taken_from_the_file_at_all(file: Path, words: list[str]) -> None:
+    file.write_text('lr = 0.2\nbalance = true\nmany = ["a", "b"]\n')
+    options = parse(Many(), ["--config", str(file), *words])
+    assert options.lr == (0.2 if "--no-balance" in words else 0.3)
+    assert options.balance == ("--no-balance" not in words)
+    assert options.many == {"d": ("c", "d"), "c": ("c",)}.get(words[-1], ("a", "b"))
+
+
+def test_file_and_command_line_are_judged_together(file: Path) -> None:
+    file.write_text("most = 5\n")
+    assert parse(Many(), ["--config", str(file), "--many", "a"]).most == 5
+    with pytest.raises(UserError, match="--most needs --many"):
+        parse(Many(), ["--config", str(file)])
+
+
+def test_help_is_given_also_with_a_file(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file.write_text("lr = 0.2\n")
+    with pytest.raises(SystemExit) as stopped:
+        parse(Many(), ["--config", str(file), "--help"])
+    assert stopped.value.code == 0
+    assert "--lr" in capsys.readouterr().out
+
+
+def test_a_flag_without_its_file_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse(Many(), ["--config"])
+    assert "--config" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("task", ["mask", "gender", "age"])
+def test_shipped_recipes_are_taken_with_the_folder_they_are_for(task: str, tmp_path: Path) -> None:
+    recipe = Path(__file__).parents[1] / "pipelines" / task / "with_extra.toml"
+    defaults = importlib.import_module(f"pipelines.{task}.options").DEFAULTS
+    options = parse(defaults, ["--config", str(recipe), "--extra", str(tmp_path), "--epochs", "3"])
+    assert options.extra_epochs > 0
+    assert options.epochs == 3
+    assert options.extra == (tmp_path,)
 
 
 def test_what_is_written_is_read_again(file: Path) -> None:
