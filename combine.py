@@ -119,8 +119,9 @@ def main(options: Options) -> None:
     started = time.perf_counter()
     tracking.check(options.track)
     runs = {task: options.runs(task) for task in SPECIALISTS}
+    asked = read_asked(options.data, runs, options.skip_bad, options.out.with_name("rejected.csv"))
     held_out, weights, remark = find_held_out(options)
-    asked = read_asked(options.data, runs, options.skip_bad, options.out.with_name("rejected.csv"), weights)
+    asked = asked if weights is None else asked.weighted(weights)
     outcome = answer(asked, held_out, options.decide, options.thresholds, options.calibrate, options.persons)
     reports = report(options, outcome)
     figures = draw(options.figures, reports)

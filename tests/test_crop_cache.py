@@ -15,7 +15,7 @@ from drawn_faces import broken_files, encode, write_portraits
 
 from shared import crop_faces
 from shared.crop_faces import update_crops
-from shared.crops import INDEX, PRIOR, UNFINISHED, UNREADABLE, CropSet
+from shared.crops import INDEX, LANDMARKS, PRIOR, UNFINISHED, UNREADABLE, CropSet
 from shared.errors import UserError
 from shared.faces import cache, crop_files, recipe
 
@@ -126,11 +126,17 @@ def test_new_pictures_are_added_and_gone_ones_dropped(pictures: pd.DataFrame, ou
 
 def test_a_crop_that_was_lost_is_made_again(pictures: pd.DataFrame, out: Path) -> None:
     crops, _ = update(pictures, out)
-    before = content(out)
-    (out / crops.index["file"].iloc[0]).unlink()
-    (out / crops.index["file"].iloc[1]).write_bytes(b"")
-    assert update(pictures, out)[1] == 2
-    assert {name for name, data in content(out).items() if before[name] != data} == set()
+    before, seen = content(out), [crops.read(picture) for picture in pictures["picture"][:2]]
+    lost = crops.index["file"].iloc[:2].tolist()
+    (out / lost[0]).unlink()
+    (out / lost[1]).write_bytes(b"")
+    again, new = update(pictures, out)
+    assert new == 2
+    # Which pictures go through the nets together decides the last digits of landmarks, on some processors.
+    assert {name for name, data in content(out).items() if before[name] != data} <= {*lost, "index.csv"}
+    assert np.abs(again.index[LANDMARKS] - crops.index[LANDMARKS]).max(axis=None) <= 0.05
+    for picture, pixels in zip(pictures["picture"], seen, strict=False):
+        assert np.abs(again.read(picture).astype(float) - pixels).mean() < 1
 
 
 def test_crops_of_another_recipe_are_made_anew_and_valid_until_then(

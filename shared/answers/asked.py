@@ -1,7 +1,7 @@
 """What the specialists say of the pictures that are to be answered."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
@@ -29,38 +29,41 @@ class Asked:
     persons: pd.Series | None
     """Who is seen, (N,) text indexed by picture; None where info.csv does not say."""
 
+    runs: Mapping[str, Sequence[pd.DataFrame]]
+    """For each specialist the tables of its runs, which may hold further pictures; `answers` are their means."""
+
     @property
     def pictures(self) -> pd.Index:
         return self.answers["mask"].index
 
+    def weighted(self, weights: Mapping[str, Floats]) -> "Asked":
+        """Answered by means in which each run of a specialist counts as `weights` (R,) say."""
+        answers = {task: average_runs(runs, weights[task]).loc[self.pictures] for task, runs in self.runs.items()}
+        return replace(self, answers=answers)
 
-def read_asked(
-    data: Path,
-    runs: Mapping[str, Sequence[Path]],
-    skip_bad: bool,
-    rejected: Path,
-    weights: Mapping[str, Floats] | None = None,
-) -> Asked:
-    """Read eval.csv of the run folders of each specialist; several are averaged, by `weights` (R,) where given.
+
+def read_asked(data: Path, runs: Mapping[str, Sequence[Path]], skip_bad: bool, rejected: Path) -> Asked:
+    """Read eval.csv of the run folders of each specialist; several are averaged.
 
     Raises `UserError` where a run is missing or unusable, or does not speak of just the pictures that info.csv names;
     with `skip_bad` only the pictures that all of them answer are kept.
     """
     split = split_folder(data, "eval")
     info = list_pictures(split, skip_bad, rejected).set_index("picture")
-    answers = {}
+    answers, said = {}, {}
     for task in SPECIALISTS:
         tables = {folder: _read_run(task, folder) for folder in runs[task]}
         for folder, table in tables.items():
             check_pictures(folder / EVAL, table.index, split / "info.csv", info.index, skip_bad)
-        answers[task] = average_runs([*tables.values()], weights[task] if weights else None)
+        said[task] = [*tables.values()]
+        answers[task] = average_runs(said[task])
     answered = common([info.index, *(table.index for table in answers.values())])
     if answered.empty:
         raise UserError(
             f"no picture of {split}/info.csv is answered by all runs: predict with the --data that is given here"
         )
     persons = info.loc[answered, "person"] if "person" in info else None
-    return Asked({task: table.loc[answered] for task, table in answers.items()}, persons)
+    return Asked({task: table.loc[answered] for task, table in answers.items()}, persons, said)
 
 
 def persons_of(asked: Asked, choice: Persons) -> pd.Series | None:
