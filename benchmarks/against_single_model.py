@@ -12,7 +12,8 @@ e   the same with temperatures, tuned age thresholds and class weights for macro
 
 Every part keeps what it trained and answered in its folder below --out, and is not run again. Options of a training
 (--epochs, --size, --backbone, ...) are those of all parts alike; what a task ships as its own stays its own. With
---recipes that is all of pipelines/TASK/with_extra.toml, and the command line speaks of the single models.
+--recipes that is all of pipelines/TASK/with_extra.toml, and the command line speaks of the single models. With
+--age-runs 3 the age specialist is trained three times, each time with another seed, and the three are averaged.
 """
 
 import json
@@ -32,7 +33,7 @@ from pipelines.gender.specialist import GENDER
 from pipelines.mask import options as mask_options
 from pipelines.mask.specialist import MASK
 from shared import crop_faces
-from shared.answers.fusion import SPECIALISTS, fuse, most_probable
+from shared.answers.fusion import SPECIALISTS, average_runs, fuse, most_probable
 from shared.answers.held_out import join_held_out
 from shared.answers.predictions import read_predictions, write_predictions
 from shared.atomic import write_text
@@ -72,9 +73,14 @@ class Options:
     recipes: bool = False
     """Train the specialists as pipelines/TASK/with_extra.toml says, whatever else is said of the options in it."""
 
+    age_runs: int = 1
+    """Trainings of the age specialist that are averaged: one with --seed, and one with each of the seeds after it."""
+
     def __post_init__(self) -> None:
         if not self.only:
             raise UserError("--only names no part")
+        if self.age_runs < 1:
+            raise UserError(f"--age-runs must be at least 1, not {self.age_runs}")
         if "b+" in self.only and not self.train.extra:
             raise UserError("--only b+ is b with further persons: name their folder with --extra")
         if self.recipes and not self.train.extra:
@@ -130,38 +136,58 @@ def make_crops(data: Path, out: Path) -> None:
 
 def _line(part: Part, options: Options) -> Line:
     """What a part answers for the eval pictures, and what that took."""
-    names = [part] if part in MODELS else list(SPECIALISTS)
-    took = {name: _run(name, MODELS[name], options) for name in names}
-    total = {key: sum(times[key] for times in took.values()) for key in ("training", "answering")}
-    shown = max(times["shown"] for times in took.values())
+    runs = {part: [part]} if part in MODELS else _runs_of(options)
+    took = [_run(task, number, options) for task, names in runs.items() for number in range(len(names))]
+    total = {key: sum(times[key] for times in took) for key in ("training", "answering")}
+    shown = max(times["shown"] for times in took)
     if part in MODELS:
         answers = read_predictions(options.out / part / EVAL, PLAIN.classes)
         decided = answers[list(PLAIN.classes)].to_numpy().argmax(axis=1)
         ages = answers.get("age")
     else:
-        asked = {name: read_predictions(options.out / name / EVAL, SPECIALISTS[name]) for name in names}
-        decided = most_probable(fuse(asked)) if part == "d" else _decided(asked, options.out)
+        asked = {
+            task: average_runs([read_predictions(options.out / name / EVAL, SPECIALISTS[task]) for name in names])
+            for task, names in runs.items()
+        }
+        decided = most_probable(fuse(asked)) if part == "d" else _decided(asked, runs, options.out)
         answers = asked["age"]
         ages = answers.get("age")
     return Line(part, answers.index, decided, ages, total["training"], total["answering"], shown)
 
 
-def _decided(asked: dict[str, Any], out: Path) -> Any:
+def _runs_of(options: Options) -> dict[str, list[str]]:
+    """For each specialist the names of its runs' folders."""
+    return {
+        task: [_name(task, number) for number in range(options.age_runs if task == "age" else 1)]
+        for task in SPECIALISTS
+    }
+
+
+def _name(task: str, number: int) -> str:
+    return f"{task}-{number}" if number else task
+
+
+def _decided(asked: dict[str, Any], runs: dict[str, list[str]], out: Path) -> Any:
     """By what was learnt on held-out persons; eval truth is not within reach."""
-    held_out = join_held_out({name: [out / name / OOF] for name in SPECIALISTS})
+    held_out = join_held_out({task: [out / name / OOF for name in names] for task, names in runs.items()})
     return settle(held_out, asked, "f1", "tuned", calibrate=True).decide(asked)
 
 
-def _run(name: str, model: Model, options: Options) -> dict[str, float]:
-    """Train a model and let it answer, unless that is done: seconds of both, and how many pictures it was shown."""
-    folder = options.out / name
+def _run(task: str, number: int, options: Options) -> dict[str, float]:
+    """Train a model, the first of its kind or a further one, and let it answer, unless that is done.
+
+    Returns the seconds of both, and how many pictures it was shown.
+    """
+    model = MODELS[task]
+    folder = options.out / _name(task, number)
     crops = options.out / ("crops" if model.aligned else "centre")
     chosen = replace(_merged(options.train, model.defaults), outputs=folder, crops=crops, answer_eval=False)
     if not model.extra:
         none = {name: getattr(TrainOptions(), name) for name in EXTRA_OPTIONS}
         chosen = replace(chosen, **none, epochs=options.base_epochs or chosen.epochs)
-    if options.recipes and name in SPECIALISTS:
-        chosen = parse(chosen, flags_of(ROOT / "pipelines" / name / "with_extra.toml", chosen))
+    if options.recipes and task in SPECIALISTS:
+        chosen = parse(chosen, flags_of(ROOT / "pipelines" / task / "with_extra.toml", chosen))
+    chosen = replace(chosen, seed=options.train.seed + number)
     specialist = model.specialist(chosen)
     train(specialist, chosen)
     known = json.loads((folder / "run.json").read_text(encoding="utf-8"))

@@ -1,5 +1,6 @@
 """The benchmark that sets three specialists beside one model, on a training of seconds."""
 
+import json
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -90,7 +91,7 @@ def test_recipes_are_of_the_specialists_and_win(name: str, tmp_path: Path, monke
     assert recipe
     for model in (name, "b+"):
         with pytest.raises(StopHereError) as stopped:
-            benchmark._run(model, benchmark.MODELS[model], benchmark.Options(asked, tmp_path, recipes=True))
+            benchmark._run(model, 0, benchmark.Options(asked, tmp_path, recipes=True))
         options = asdict(stopped.value.args[0])
         expected = recipe if model == name else {"size": 64, "epochs": 9, "extra_epochs": 7, "fold_lr": 0.2}
         assert {option: options[option] for option in expected} == expected
@@ -98,6 +99,8 @@ def test_recipes_are_of_the_specialists_and_win(name: str, tmp_path: Path, monke
         assert options["extra"] == (tmp_path,)
     with pytest.raises(UserError, match=r"--recipes .*--extra"):
         benchmark.Options(recipes=True)
+    with pytest.raises(UserError, match="--age-runs"):
+        benchmark.Options(age_runs=0)
 
 
 def test_all_parts_are_scored_side_by_side_and_nothing_is_done_twice(
@@ -116,6 +119,13 @@ def test_all_parts_are_scored_side_by_side_and_nothing_is_done_twice(
     table = (out / "table.md").read_text()
     assert [line.split("|")[1].strip() for line in table.splitlines() if line.startswith("| ")].count("e") == 2
     assert "(e) - (b): " in table
+
+    averaged = benchmark._line("d", replace(options, age_runs=2))
+    ages = [pd.read_csv(out / name / "eval.csv").set_index("picture")["age"] for name in ("age", "age-1")]
+    assert averaged.ages is not None
+    assert averaged.ages.to_numpy() == pytest.approx((ages[0] + ages[1]).loc[averaged.pictures].to_numpy() / 2)
+    assert not np.allclose(*ages)
+    assert json.loads((out / "age-1/run.json").read_text())["options"]["seed"] == options.train.seed + 1
 
     monkeypatch.setattr("shared.training.run.FoldTraining", None)
     monkeypatch.setattr(benchmark, "answer", None)
