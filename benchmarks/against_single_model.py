@@ -136,7 +136,7 @@ def make_crops(data: Path, out: Path) -> None:
 
 def _line(part: Part, options: Options) -> Line:
     """What a part answers for the eval pictures, and what that took."""
-    runs = {part: [part]} if part in MODELS else _runs_of(options)
+    runs: dict[str, list[str]] = {part: [part]} if part in MODELS else _runs_of(options)
     took = [_run(task, number, options) for task, names in runs.items() for number in range(len(names))]
     total = {key: sum(times[key] for times in took) for key in ("training", "answering")}
     shown = max(times["shown"] for times in took)

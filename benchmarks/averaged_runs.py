@@ -1,0 +1,102 @@
+"""What further trainings of the age specialist bring, averaged: years off and age bands, beside the first one alone.
+
+    python benchmarks/averaged_runs.py --age outputs/age outputs/age-1 --truth data/eval_solution.csv
+
+Takes the oof.csv of every run, and where there is a truth the eval.csv too. Differences come with 95 % intervals over
+held-out persons; pictures whose age is top-coded count for the bands alone.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from shared.answers.fusion import average_runs
+from shared.answers.held_out import read_runs
+from shared.answers.predictions import read_predictions
+from shared.commands import run
+from shared.competition.solution import read_solution
+from shared.decisions.persons import number_persons
+from shared.errors import UserError
+from shared.labels import BANDS
+from shared.scores.intervals import mean_interval
+from shared.scores.metrics import macro_f1
+from shared.training.folders import EVAL, OOF
+
+KNOWN = ["true_age", "top_coded"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """Score runs of the age specialist one by one, and the first two, three and so on averaged."""
+
+    age: tuple[Path, ...] = (Path("outputs/age"), Path("outputs/age-1"))
+    """Run folders of the age specialist."""
+    truth: Path | None = None
+    """True classes and ages of the eval pictures (ImageID, ans, age)."""
+
+    def __post_init__(self) -> None:
+        if len(self.age) < 2:
+            raise UserError("--age needs two run folders or more: one alone is no average")
+
+
+def main(options: Options) -> None:
+    held_out = read_runs({"age": [folder / OOF for folder in options.age]})
+    runs, bands = held_out.tables["age"], held_out.averaged.truth["age"]
+    if not all(column in table for table in runs for column in ("age", *KNOWN)):
+        raise UserError("the runs' oof.csv do not tell ages in years: train with --loss years")
+    known = runs[0][KNOWN].astype(np.float64)
+    ages = known["true_age"].where(known["top_coded"] == 0).to_numpy()
+    persons = number_persons(held_out.averaged.persons)
+    ways = averages(options.age, runs)
+    first = next(iter(ways.values()))
+    rows = {
+        name: {**scores(way, ages, bands, "held out"), "beside the first": gain(first, way, ages, persons)}
+        for name, way in ways.items()
+    }
+    asked = f"{len(ages):,} held-out pictures of {persons.max() + 1:,} persons"
+    if options.truth:
+        answered = averages(options.age, [read_predictions(folder / EVAL, BANDS) for folder in options.age])
+        pictures = next(iter(answered.values())).index
+        solution = read_solution(options.truth).reindex(pictures)
+        if "age" not in solution or solution["truth"].isna().any():
+            raise UserError(f"{options.truth} does not tell the age of every picture that the runs answer")
+        truth = solution["truth"].to_numpy(np.int64) % len(BANDS)
+        for name, way in answered.items():
+            rows[name] |= scores(way.loc[pictures], solution["age"].to_numpy(np.float64), truth, "eval")
+        asked += f"; {len(pictures):,} eval pictures"
+    print(f"{asked}\n\n{pd.DataFrame(rows).T.to_string()}")
+
+
+def averages(folders: Sequence[Path], runs: Sequence[pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """Each run's answers alone, then the mean of the first two, of the first three, and so on."""
+    alone = {str(folder): table for folder, table in zip(folders, runs, strict=True)}
+    return {**alone, **{f"first {count}": average_runs(runs[:count]) for count in range(2, len(runs) + 1)}}
+
+
+def scores(answers: pd.DataFrame, ages: NDArray[np.float64], bands: NDArray[np.int64], of: str) -> Mapping[str, str]:
+    """Mean years off, of the ages (N,) that are known, and macro F1 of the most probable band."""
+    chosen = answers[list(BANDS)].to_numpy().argmax(axis=1)
+    return {
+        f"{of}, years": f"{np.nanmean(off(answers, ages)):.2f}",
+        f"{of}, bands": f"{macro_f1(bands, chosen, len(BANDS)):.3f}",
+    }
+
+
+def gain(before: pd.DataFrame, after: pd.DataFrame, ages: NDArray[np.float64], persons: NDArray[np.int64]) -> str:
+    """Years that `after` is further off than `before`, less than 0 where it is better; 95 % interval over persons."""
+    difference = off(after, ages) - off(before, ages)
+    told = ~np.isnan(difference)
+    return str(mean_interval(difference[told], np.unique(persons[told], return_inverse=True)[1]))
+
+
+def off(answers: pd.DataFrame, ages: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Years between answer and truth, (N,), NaN where the age is not known."""
+    return np.abs(answers["age"].to_numpy(np.float64) - ages)
+
+
+if __name__ == "__main__":
+    run(main, Options())

@@ -1,0 +1,58 @@
+"""The benchmark that says what further trainings of age bring, on answers whose errors are known."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from synthetic_answers import held_out_answers
+
+from shared.answers.predictions import write_predictions
+from shared.errors import UserError
+
+sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
+
+import averaged_runs as benchmark
+
+
+def write_runs(folder: Path, *off: float) -> tuple[Path, ...]:
+    """Runs that are so many years off every age, each of which is 40 but for a tenth that is top-coded."""
+    held_out = held_out_answers(20, doubt=0.3)
+    known = pd.DataFrame({"person": held_out.persons, "fold": held_out.folds, "truth": held_out.truth["age"]})
+    known = known.assign(true_age=40.0, top_coded=(np.arange(len(known)) % 10 == 0).astype(int))
+    runs = []
+    for number, years in enumerate(off):
+        runs.append(folder / f"age-{number}")
+        table = known.join(held_out.answers["age"].assign(age=40.0 + years))
+        write_predictions(runs[-1] / "oof.csv", table)
+        write_predictions(runs[-1] / "eval.csv", table.drop(columns=known.columns))
+    pd.DataFrame({"ImageID": known.index, "ans": known["truth"], "age": 50}).to_csv(folder / "truth.csv", index=False)
+    return tuple(runs)
+
+
+def test_errors_to_both_sides_average_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runs = write_runs(tmp_path, 6.0, -4.0)
+    benchmark.main(benchmark.Options(runs, tmp_path / "truth.csv"))
+    told = capsys.readouterr().out
+    lines = {line.split("  ")[0]: line for line in told.splitlines()}
+    assert " 6.00 " in lines[str(runs[0])]
+    assert " 4.00 " in lines[str(runs[1])]
+    assert " 1.00 " in lines["first 2"]
+    assert "-2.000 [-2.000, -2.000]" in lines[str(runs[1])]
+    assert "-5.000 [-5.000, -5.000]" in lines["first 2"]
+    # Of the eval pictures everyone is 50.
+    assert [float(line.split()[-2]) for line in lines.values() if "[" in line] == [4.0, 14.0, 9.0]
+
+
+def test_what_cannot_be_compared_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="--age needs two"):
+        benchmark.Options((tmp_path,))
+    runs = write_runs(tmp_path, 1.0, 2.0)
+    pd.read_csv(tmp_path / "truth.csv").drop(columns="age").to_csv(tmp_path / "truth.csv", index=False)
+    with pytest.raises(UserError, match=r"truth\.csv does not tell the age"):
+        benchmark.main(benchmark.Options(runs, tmp_path / "truth.csv"))
+    file = runs[1] / "oof.csv"
+    pd.read_csv(file, dtype=str).drop(columns="true_age").to_csv(file, index=False)
+    with pytest.raises(UserError, match="--loss years"):
+        benchmark.main(benchmark.Options(runs))
