@@ -35,7 +35,7 @@ from pipelines.gender.specialist import GENDER
 from shared.commands import run
 from shared.crops import CropSet
 from shared.errors import UserError
-from shared.training import depthwise
+from shared.training import depthwise, devices
 from shared.training.data import CropDataset, Shuffled, batches
 from shared.training.devices import DeviceName, Precision, accelerator_for
 from shared.training.fold import FoldTraining
@@ -68,6 +68,8 @@ class Options:
     """auto takes a GPU where there is one."""
     mixed_precision: Precision = "no"
     """Half precision where the device is faster with it."""
+    keep_memory: bool = True
+    """Have freed memory kept for the next layer, as trainings do; to compare, run once more with --no-keep-memory."""
 
     def __post_init__(self) -> None:
         if self.crops and not self.data:
@@ -132,6 +134,8 @@ def _training(options: Options, size: int) -> TrainOptions:
 
 
 def _accelerator(options: Options) -> Accelerator:
+    if not options.keep_memory:
+        devices.keep_memory = lambda: None
     return accelerator_for(options.device, options.mixed_precision)
 
 

@@ -25,7 +25,7 @@ from shared.atomic import replacing
 from shared.commands import run
 from shared.errors import UserError
 from shared.faces.picture_files import UnusablePictureError, decode
-from shared.faces.workers import keep_memory
+from shared.memory import keep_memory
 from shared.predictor import Photograph, Predictor
 from shared.predictor.drawing import draw
 from shared.predictor.finding import Wanted

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.errors import UserError
-from shared.peak_memory import Memory, peak_memory
+from shared.memory import Memory, peak_memory
 from shared.provenance import provenance
 from shared.tracking import STORE, Tracker, send
 

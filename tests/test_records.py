@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from shared.errors import UserError
-from shared.peak_memory import peak_memory
+from shared.memory import peak_memory
 from shared.records import Record, append, origin, record, table_of
 from shared.runs import read_runs
 

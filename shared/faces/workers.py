@@ -17,6 +17,7 @@ import joblib
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from shared.errors import UserError
+from shared.memory import keep_memory
 
 Chunk = TypeVar("Chunk")
 Done = TypeVar("Done")
@@ -121,14 +122,3 @@ def _one_thread() -> Iterator[None]:
     finally:
         torch.set_num_threads(before[0])
         cv2.setNumThreads(before[1])
-
-
-def keep_memory() -> None:
-    """Have glibc keep freed memory for the next layer: handing it back costs page faults, a third of all time."""
-    if sys.platform != "linux":
-        return
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        trim_threshold, mmap_threshold = -1, -3
-        mallopt(mmap_threshold, 32 << 20)
-        mallopt(trim_threshold, 512 << 20)

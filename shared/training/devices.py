@@ -4,6 +4,7 @@ import torch
 from accelerate import Accelerator
 
 from shared.errors import UserError
+from shared.memory import keep_memory
 from shared.training.choices import DeviceName, Precision
 
 
@@ -13,4 +14,5 @@ def accelerator_for(device: DeviceName, mixed_precision: Precision = "no") -> Ac
         raise UserError("--device cuda: torch sees no GPU here; --device auto takes the CPU where there is none")
     if mixed_precision == "fp16" and (device == "cpu" or not torch.cuda.is_available()):
         raise UserError("--mixed-precision fp16 needs a GPU; on a CPU take no or bf16")
+    keep_memory()
     return Accelerator(cpu=device == "cpu", mixed_precision=mixed_precision)
