@@ -11,7 +11,7 @@ from shared.faces.nets import load_nets
 from shared.faces.pyramid import build_pyramid
 from shared.faces.recipe import RECIPE
 
-SEARCH = RECIPE.first_try
+SEARCH = RECIPE.looks[0].search
 
 
 def eye_distance(landmarks: np.ndarray) -> float:
@@ -98,7 +98,7 @@ def test_no_pictures_no_faces() -> None:
 
 def test_two_faces_are_two_faces() -> None:
     face = bare().pixels
-    found = detect([np.hstack([face, face])], RECIPE.second_try)[0]
+    found = detect([np.hstack([face, face])], RECIPE.looks[1].search)[0]
     assert len(found.boxes) == 2
 
 

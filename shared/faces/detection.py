@@ -39,27 +39,25 @@ class Face:
 def find_faces(pictures: Sequence[Picture], detector: Detector | None = None) -> list[Face | None]:
     """The face of each picture, or None where none was found.
 
-    What the first look misses is searched again at a larger size with softer thresholds, then with enhanced contrast.
+    What one look misses is searched again by the next: `RECIPE.looks`.
     """
     found: list[Face | None] = [None] * len(pictures)
-    for look, prepare in ((DETECTED, _as_it_is), (RETRIED, _as_it_is), (RETRIED, enhance_contrast)):
+    for number, look in enumerate(RECIPE.looks):
         missed = [at for at, face in enumerate(found) if face is None]
-        search = RECIPE.first_try if look == DETECTED else RECIPE.second_try
-        answers = detect([prepare(pictures[at].pixels) for at in missed], search, detector)
+        searched = [pictures[at].pixels for at in missed]
+        if look.contrast:
+            searched = [enhance_contrast(pixels) for pixels in searched]
+        answers = detect(searched, look.search, detector)
         for at, faces in zip(missed, answers, strict=True):
-            found[at] = _choose(pictures[at], faces, look)
+            found[at] = _choose(pictures[at], faces, RETRIED if number else DETECTED)
     return found
 
 
-def _as_it_is(pixels: np.ndarray) -> np.ndarray:
-    return pixels
-
-
 def enhance_contrast(pixels: np.ndarray) -> np.ndarray:
-    """Local contrast of the lightness evened out (CLAHE); uint8 RGB as given."""
-    lightness, *colours = cv2.split(cv2.cvtColor(pixels, cv2.COLOR_RGB2LAB))
-    lightness = cv2.createCLAHE(clipLimit=CONTRAST, tileGridSize=(8, 8)).apply(lightness)
-    return cv2.cvtColor(cv2.merge([lightness, *colours]), cv2.COLOR_LAB2RGB)
+    """Local contrast of the luma evened out (CLAHE); uint8 RGB as given."""
+    luma, *colours = cv2.split(cv2.cvtColor(pixels, cv2.COLOR_RGB2YCrCb))
+    luma = cv2.createCLAHE(clipLimit=CONTRAST, tileGridSize=(8, 8)).apply(luma)
+    return cv2.cvtColor(cv2.merge([luma, *colours]), cv2.COLOR_YCrCb2RGB)
 
 
 def _choose(picture: Picture, faces: Faces, found: str) -> Face | None:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from functools import cached_property
 
 from shared.crops import CROP_SIZE, EYES
@@ -29,17 +29,35 @@ class Search:
 
 
 @dataclass(frozen=True)
+class Look:
+    """One try to find a face, in what the tries before it have missed."""
+
+    search: Search
+    contrast: bool = False
+    """Whether local contrast is evened out first."""
+
+
+_LOOKS = (
+    Look(Search(256, 60, 0.6, 0.6, 0.6, 4, 3)),
+    # More pixels and softer thresholds, but still for a portrait's large face.
+    Look(Search(512, 90, 0.4, 0.2, 0.5, 16, 4)),
+    Look(Search(512, 120, 0.4, 0.2, 0.5, 16, 4), contrast=True),
+    # Small faces at last, strictly: soft thresholds take knees and collars for them.
+    Look(Search(512, 40, 0.6, 0.6, 0.6, 16, 4)),
+)
+
+
+@dataclass(frozen=True)
 class Recipe:
     """Change a value, or `version` with the code, and all crops are made again."""
 
-    version: int = 2
+    version: int = 3
     """Of the code that detects, chooses, aligns and encodes; raised when it would make other crops."""
 
     size: int = CROP_SIZE
     eyes: tuple[tuple[float, float], ...] = EYES
     jpeg_quality: int = 95
-    first_try: Search = field(default_factory=lambda: Search(256, 60, 0.6, 0.6, 0.6, 4, 3))
-    second_try: Search = field(default_factory=lambda: Search(512, 40, 0.4, 0.2, 0.5, 16, 4))
+    looks: tuple[Look, ...] = _LOOKS
 
     @cached_property
     def id(self) -> str:
