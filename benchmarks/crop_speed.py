@@ -1,26 +1,30 @@
 """Pictures per second of the crop stage beside facenet-pytorch's MTCNN, on the same pictures in one run.
 
-    python benchmarks/crop_speed.py --data ../shared/data/faces --pictures 4000
+    python benchmarks/crop_speed.py --data ../shared/data/faces --rounds 3
 
 (a) `MTCNN()` with its defaults, picture by picture, as its README shows; (b) its `detect` with defaults on batches of
 32; (c) our stage end to end, from files to crops and index in a fresh folder, on all cores, the start of its processes
-included; (d) decoding the files alone, on all cores: the floor. (a) and (b) are measured on a share of the
-pictures. Found by (a) and (c), and how far their eyes lie apart, by mask state.
+included; (d) decoding the files alone, on all cores: the floor. (a) and (b) go through --slow pictures drawn by lot,
+(c) and (d) through all. The four take turns, --rounds times, and are compared within a round, for another job on the
+machine slows all of a round about alike. Beforehand every file is read once, so that none of the four waits for the
+disk, and MTCNN is loaded. Found by (a) and (c), and how far their eyes lie apart, by mask state.
 """
 
+import statistics
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import cv2
 import joblib
 import numpy as np
 import pandas as pd
-from machine import describe
+from joblib.externals.loky import get_reusable_executor
+from machine import describe, ratio
 from PIL import Image
 from tqdm import tqdm
 
@@ -33,8 +37,6 @@ from shared.manifest import load_evaluation, load_training, split_folders
 
 BATCH = 32
 
-Result = TypeVar("Result")
-
 
 @dataclass(frozen=True)
 class Options:
@@ -43,18 +45,33 @@ class Options:
     data: Path = Path("data/sample")
     """A competition folder, or one of its halves."""
 
-    pictures: int = 4000
-    """At most so many of its pictures, drawn by lot."""
+    pictures: int | None = None
+    """At most so many of its pictures, drawn by lot; else all: the more, the less the start of processes counts."""
 
     slow: int = 280
     """Of these, so many for MTCNN picture by picture and in batches."""
+
+    rounds: int = 3
+    """So many times the four take turns."""
 
     workers: int = 0
     """Processes of our stage; 0: as the command chooses."""
 
     def __post_init__(self) -> None:
-        if not 0 < self.slow <= self.pictures:
-            raise UserError(f"--slow {self.slow}: must be from 1 to --pictures {self.pictures}")
+        if self.slow < 1 or (self.pictures is not None and self.slow > self.pictures):
+            raise UserError(f"--slow {self.slow}: must be at least 1, and no more than --pictures")
+        if self.rounds < 1:
+            raise UserError(f"--rounds must be at least 1, not {self.rounds}")
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way to go through pictures."""
+
+    what: str
+    count: int
+    """Pictures that it goes through."""
+    work: Callable[[], Any]
 
 
 def main(options: Options) -> None:
@@ -63,13 +80,41 @@ def main(options: Options) -> None:
     sample = sampled(pictures, options.slow)
     print(describe("facenet-pytorch", "opencv-python-headless", "joblib"))
     print(f"{len(pictures):,} pictures of {options.data}; {len(sample):,} of them for (a) and (b)")
-    one_by_one, found = timed(len(sample), lambda: detect_one_by_one(list(sample["path"])))
-    batched, _ = timed(len(sample), lambda: detect_in_batches(list(sample["path"])))
+    read_once(pictures["path"])
     with tempfile.TemporaryDirectory() as folder:
-        ours, crops = timed(len(pictures), lambda: make_crops(pictures, Path(folder), options.workers))
-    decoding, _ = timed(len(pictures), lambda: decode_all(list(pictures["path"])))
-    print(speed_table({"(a)": one_by_one, "(b)": batched, "(c)": ours, "(d)": decoding}).to_string(index=False))
-    print(found_table(sample, found, crops).to_string(index=False))
+        variants = variants_of(pictures, sample, options.workers, Path(folder))
+        seconds, returned = in_rounds(variants, options.rounds)
+        print(speed_table(variants, seconds).to_string(index=False))
+        print(found_table(sample, returned["(a)"], returned["(c)"]).to_string(index=False))
+
+
+def variants_of(pictures: pd.DataFrame, sample: pd.DataFrame, workers: int, root: Path) -> dict[str, Variant]:
+    """What is measured; (c) makes its crops in a new folder of `root` each time."""
+    mtcnn, some, every = _mtcnn(), list(sample["path"]), list(pictures["path"])
+
+    def crop() -> CropSet:
+        return make_crops(pictures, Path(tempfile.mkdtemp(dir=root)), workers)
+
+    return {
+        "(a)": Variant("MTCNN() picture by picture", len(some), lambda: detect_one_by_one(mtcnn, some)),
+        "(b)": Variant(f"MTCNN().detect, batches of {BATCH}", len(some), lambda: detect_in_batches(mtcnn, some)),
+        "(c)": Variant("our stage, end to end", len(every), crop),
+        "(d)": Variant("decoding alone", len(every), lambda: decode_all(every)),
+    }
+
+
+def in_rounds(variants: Mapping[str, Variant], rounds: int) -> tuple[dict[str, list[float]], dict[str, Any]]:
+    """Seconds a picture of each variant in each round, and what each returned in the last."""
+    seconds: dict[str, list[float]] = {name: [] for name in variants}
+    returned: dict[str, Any] = {}
+    for _ in range(rounds):
+        for name, variant in variants.items():
+            started = time.perf_counter()
+            returned[name] = variant.work()
+            seconds[name].append((time.perf_counter() - started) / variant.count)
+            # joblib keeps its processes for whoever is next: (c) would find those of the round before.
+            get_reusable_executor().shutdown(wait=True)
+    return seconds, returned
 
 
 def load(data: Path) -> pd.DataFrame:
@@ -82,22 +127,24 @@ def load(data: Path) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
-def sampled(table: pd.DataFrame, count: int) -> pd.DataFrame:
-    """Rows drawn by lot, the same at every run, in their order. (Even steps would meet but one of seven kinds.)"""
+def sampled(table: pd.DataFrame, count: int | None) -> pd.DataFrame:
+    """Rows drawn by lot, the same at every run, in their order; all where `count` is None.
+
+    (Even steps would meet but one of seven kinds.)
+    """
     places = np.random.default_rng(0).permutation(len(table))[:count]
     return table.iloc[np.sort(places)].reset_index(drop=True)
 
 
-def timed(count: int, work: Callable[[], Result]) -> tuple[float, Result]:
-    """Pictures per second of wall clock, and what the work returns."""
-    started = time.perf_counter()
-    result = work()
-    return count / (time.perf_counter() - started), result
+def read_once(paths: Iterable[str]) -> None:
+    """Leave the files in the system's memory, so that who comes first does not pay for who comes after."""
+    for path in paths:
+        Path(path).read_bytes()
 
 
-def detect_one_by_one(paths: Sequence[str]) -> list[np.ndarray | None]:
+def detect_one_by_one(mtcnn: Any, paths: Sequence[str]) -> list[np.ndarray | None]:
     """What `MTCNN()(image)` does, with the landmarks: the largest face's five, shape (5, 2), or None."""
-    mtcnn, found = _mtcnn(), []
+    found: list[np.ndarray | None] = []
     for path in tqdm(paths, desc="(a)", unit=" pictures"):
         with Image.open(path) as image:
             boxes, _, landmarks = mtcnn.detect(image, landmarks=True)
@@ -107,9 +154,8 @@ def detect_one_by_one(paths: Sequence[str]) -> list[np.ndarray | None]:
     return found
 
 
-def detect_in_batches(paths: Sequence[str]) -> None:
+def detect_in_batches(mtcnn: Any, paths: Sequence[str]) -> None:
     """`MTCNN().detect` on pictures of one size, 32 at a time."""
-    mtcnn = _mtcnn()
     by_size: dict[tuple[int, int], list[str]] = {}
     for path in paths:
         with Image.open(path) as image:
@@ -138,19 +184,25 @@ def _mtcnn() -> Any:
         return MTCNN()
 
 
-def speed_table(speeds: dict[str, float]) -> pd.DataFrame:
-    """Pictures per second and the ratios that matter."""
-    what = {
-        "(a)": "MTCNN() picture by picture",
-        "(b)": f"MTCNN().detect, batches of {BATCH}",
-        "(c)": "our stage, end to end",
-        "(d)": "decoding alone",
-    }
+def speed_table(variants: Mapping[str, Variant], seconds: Mapping[str, list[float]]) -> pd.DataFrame:
+    """Pictures per second and the ratios that matter, each as the median over rounds."""
     rows = [
-        (name, what[name], f"{speed:,.0f}", f"{speed / speeds['(a)']:.1f}", f"{speeds['(d)'] / speed:.1f}")
-        for name, speed in speeds.items()
+        (
+            name,
+            variant.what,
+            _speed(seconds[name]),
+            f"{ratio(seconds['(a)'], seconds[name]):.1f}",
+            f"{ratio(seconds[name], seconds['(d)']):.1f}",
+        )
+        for name, variant in variants.items()
     ]
-    return pd.DataFrame(rows, columns=["", "what", "pictures/s", "times (a)", "(d) is so many times faster"])
+    head = ["", "what", "pictures/s (min-max)", "times (a)", "(d) is so many times faster"]
+    return pd.DataFrame(rows, columns=head)
+
+
+def _speed(seconds: Sequence[float]) -> str:
+    speeds = [1 / each for each in seconds]
+    return f"{statistics.median(speeds):,.0f} ({min(speeds):,.0f}-{max(speeds):,.0f})"
 
 
 def found_table(sample: pd.DataFrame, theirs: Sequence[np.ndarray | None], crops: CropSet) -> pd.DataFrame:
