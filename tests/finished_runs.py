@@ -58,10 +58,11 @@ def _write_runs(folder: Path, held_out: HeldOut, labels: pd.DataFrame) -> None:
         known = pd.DataFrame({"person": held_out.persons, "fold": held_out.folds, "truth": truth[task]})
         write_predictions(run / "oof.csv", known.join(answers))
         epochs = pd.DataFrame({"epoch": [0, 1], "loss": [1.0, 0.5], "macro_f1": [0.4, 0.8], "lr": 0.1, "seconds": 2.0})
-        for fold in held_out.folds.unique():
-            (run / f"fold{fold}").mkdir(parents=True)
-            epochs.to_csv(run / f"fold{fold}/history.csv", index=False)
-        told = {"options": {"lr": 0.25, "epochs": 2}, "data": "d", "recipe": "r", "seconds": {"fold0": 4.0}}
+        for part in (*(f"fold{fold}" for fold in held_out.folds.unique()), "extra"):
+            (run / part).mkdir(parents=True)
+            epochs.to_csv(run / part / "history.csv", index=False)
+        seconds = {"fold0": 4.0, "extra": 4.0}
+        told = {"options": {"lr": 0.25, "epochs": 2}, "data": "d", "recipe": "r", "seconds": seconds}
         origin = {"provenance": {"commit": "0123456789abcdef", "command": ["train.py"], "versions": {"torch": "2.15"}}}
         (run / "run.json").write_text(json.dumps({**told, **origin}))
     options = {"data": folder / "data", "crops": folder / "crops", "fixes": ()}

@@ -169,7 +169,9 @@ def test_folds_start_from_what_the_extra_persons_taught(
     train(GENDER, replace(here, only_fold=1))
     assert seen[2:] == [("fold1", {"0", "x"}, weights)]
     assert weights.read_bytes() == known
-    assert set(json.loads((tmp_path / "run/run.json").read_text())["seconds"]) == {"fold0", "fold1", "extra"}
+    seconds = json.loads((tmp_path / "run/run.json").read_text())["seconds"]
+    assert set(seconds) == {"fold0", "fold1", "extra"}
+    assert float(read_runs(tmp_path / TABLE).iloc[-1]["seconds"]) == pytest.approx(sum(seconds.values()), abs=0.1)
 
 
 def test_a_fold_begins_with_the_weights_it_is_given(options: TrainOptions, tmp_path: Path) -> None:

@@ -12,8 +12,9 @@ from shared.answers.held_out import join_held_out
 from shared.decisions.persons import bootstrap_score, number_persons
 from shared.errors import UserError
 from shared.report import Options, main
-from shared.reports import age_sections, trust_sections
+from shared.reports import age_sections, run_sections, trust_sections
 from shared.reports.finished_runs import Finished, read_finished
+from shared.reports.run_sections import read_histories
 from shared.reports.score_sections import all_scores, classes, years_off
 from shared.reports.trust_sections import reliability_bins, worst_mistakes
 from shared.scores.intervals import mean_interval, share_interval
@@ -184,3 +185,10 @@ def test_a_missing_run_says_what_makes_it(tmp_path: Path) -> None:
 def test_a_page_has_to_be_html(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"--out .*must end in .html"):
         Options(out=tmp_path / "report.pdf")
+
+
+def test_learning_curves_have_the_passes_over_extra_persons_beside_the_folds(finished: Finished) -> None:
+    assert set(read_histories(finished, "age")) == {*(f"fold{fold}" for fold in range(5)), "extra"}
+    origins = {key: rest for key, *rest in run_sections._origins(finished)}
+    assert set(origins["folds trained"]) == {"1"}
+    assert set(origins["training"]) == {"8 s"}

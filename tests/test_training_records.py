@@ -1,5 +1,6 @@
 """A training leaves its rows in runs.csv by itself."""
 
+import inspect
 import json
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,6 +15,7 @@ from pipelines.age.specialist import AGE
 from shared.manifest import load_training
 from shared.records import Record, record
 from shared.runs import read_runs
+from shared.training.augmentation import augmentation
 from shared.training.options import TrainOptions
 from shared.training.run import train
 
@@ -94,3 +96,13 @@ def test_the_row_of_a_run_that_was_killed_just_before_it_is_added_by_the_next(
         assert sorted(told(options)) == [("fold", "0"), ("fold", "1"), ("training", "")]
     late = read_runs(tmp_path / "outputs/runs.csv").set_index(["kind", "fold"])["memory_mib"]
     assert [*late.index[late == ""]] == [(lost[0], "" if lost[1] is None else str(lost[1]))]
+
+
+def test_a_row_tells_what_was_left_to_the_specialist(tmp_path: Path) -> None:
+    options = quick_options(tmp_path)
+    train(AGE, replace(options, only_fold=0, holes=0.5))
+    told = read_runs(tmp_path / "outputs/runs.csv").iloc[-1]["options"]
+    assert told["window"] == [AGE.window.side, AGE.window.centre_x, AGE.window.centre_y]
+    assert told["noise"] == inspect.signature(augmentation).parameters["noise"].default
+    assert told["holes"] == 0.5
+    assert told["fold_lr"] == options.lr

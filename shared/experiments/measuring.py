@@ -5,7 +5,7 @@ import json
 import re
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,10 +23,11 @@ from shared.labels import decode_class
 from shared.manifest import load_training, split_folder
 from shared.records import Record, origin, record
 from shared.specialist import Specialist
+from shared.training.adjusted import resolved
 from shared.training.choices import ViewsName
 from shared.training.devices import accelerator_for
 from shared.training.ensemble import answer
-from shared.training.folders import OOF, WEIGHTS, crop_folder, fold_folder, read_history
+from shared.training.folders import OOF, WEIGHTS, crop_folder, extra_seconds, fold_folder, read_history
 from shared.training.options import TrainOptions
 from shared.training.run import Purpose, labelled_crops, train
 
@@ -68,7 +69,7 @@ class Laboratory:
 
     def _record(self, options: TrainOptions, variant: Variant, answered: Answered) -> None:
         """A row of what was asked anew; trainings leave theirs by themselves."""
-        told = {**asdict(options), "views": variant.views, "average": variant.average}
+        told = {**resolved(answered.specialist, options), "views": variant.views, "average": variant.average}
         data, recipe = origin([_run(options)])
         name, scores = answered.specialist.name, scores_of(answered)
         entry = Record("score", name, _run(options), answered.seconds, scores, told, data, recipe, seed=options.seed)
@@ -110,7 +111,8 @@ def _run(options: TrainOptions) -> Path:
 
 def _on_held_out(specialist: Specialist, options: TrainOptions, variant: Variant) -> Answered:
     table, crops = labelled_crops(options)
-    run, parts, seconds = _run(options), [], 0.0
+    run, parts = _run(options), []
+    seconds = extra_seconds(run) if variant.views == options.views else 0.0
     for fold in folds_of(variant):
         folder = fold_folder(run, fold)
         part = read_held_out(folder / OOF, specialist.classes)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 HISTORY = "history.csv"
+EXTRA = "extra"
+"""The folder of `--extra-epochs`."""
 LATEST = 15
 """Rows of runs.csv that are shown."""
 
@@ -27,19 +29,21 @@ def learning_curves(finished: Finished) -> Section:
     for task in SPECIALISTS:
         histories = read_histories(finished, task)
         if histories:
-            shown.append(figure(_curves(task, histories), f"{TITLES[task]}: a line for each fold."))
+            extra = " and for the passes over extra persons" if any(name.endswith(EXTRA) for name in histories) else ""
+            shown.append(figure(_curves(task, histories), f"{TITLES[task]}: a line for each fold{extra}."))
     if not shown:
         return Section("Learning curves", [paragraph(f"Not shown: no run holds fold*/{HISTORY}.", "soft")])
     return Section("Learning curves", [figures(shown)])
 
 
 def read_histories(finished: Finished, task: str) -> dict[str, pd.DataFrame]:
-    """history.csv of each fold of each run of a specialist: epoch, loss, macro_f1, lr, seconds."""
+    """history.csv of each fold of each run of a specialist, and of its passes over extra persons alone where there are
+    some: epoch, loss, macro_f1, lr, seconds."""
     folders = finished.runs[task]
     return {
-        fold.parent.name if len(folders) == 1 else f"{run.name}/{fold.parent.name}": pd.read_csv(fold)
+        part.parent.name if len(folders) == 1 else f"{run.name}/{part.parent.name}": pd.read_csv(part)
         for run in folders
-        for fold in sorted(run.glob(f"fold*/{HISTORY}"))
+        for part in sorted([*run.glob(f"fold*/{HISTORY}"), *run.glob(f"{EXTRA}/{HISTORY}")])
     }
 
 
@@ -82,14 +86,14 @@ def _origins(finished: Finished) -> list[list[str]]:
 def _told(about: Mapping[str, Any]) -> dict[str, str]:
     origin = about.get("provenance", {})
     commit = str(origin.get("commit") or "unknown")[:12] + (" and changes" if origin.get("dirty") else "")
-    seconds = sum(about.get("seconds", {}).values())
+    seconds = about.get("seconds", {})
     return {
         "time": str(origin.get("time", "")),
         "commit": commit,
         "data": str(about.get("data", "")),
         "crop recipe": str(about.get("recipe", "")),
-        "folds trained": str(len(about.get("seconds", {}))),
-        "training": f"{seconds:,.0f} s",
+        "folds trained": str(sum(part.startswith("fold") for part in seconds)),
+        "training": f"{sum(seconds.values()):,.0f} s",
         "machine": str(origin.get("machine", "")),
         "python": str(origin.get("python", "")),
         **{name: str(version) for name, version in origin.get("versions", {}).items()},

@@ -1,7 +1,9 @@
 """A specialist as the options of its training change it."""
 
-from dataclasses import replace
+import inspect
+from dataclasses import asdict, replace
 from functools import partial
+from typing import Any
 
 from shared.errors import UserError
 from shared.specialist import Specialist, softmax
@@ -30,3 +32,16 @@ def adjusted(specialist: Specialist, options: TrainOptions) -> Specialist:
         )
     except ValueError as error:
         raise UserError(f"--window: {error}") from None
+
+
+def resolved(specialist: Specialist, options: TrainOptions) -> dict[str, Any]:
+    """The options as they take effect: what was left to the specialist, and to other options, with its value."""
+    window = specialist.window
+    strengths = inspect.signature(specialist.augmentation).parameters
+    own = {
+        "window": (window.side, window.centre_x, window.centre_y),
+        **{name: strengths[name].default for name in ("noise", "holes") if name in strengths},
+        "fold_lr": options.lr,
+    }
+    told = asdict(options)
+    return {**told, **{name: value for name, value in own.items() if told[name] is None}}

@@ -67,6 +67,12 @@ def read_history(folder: Path, option: str = "epochs") -> pd.DataFrame:
     return history
 
 
+def extra_seconds(run: Path) -> float:
+    """How long the passes over extra persons alone took; 0 without such."""
+    folder = extra_stage_folder(run)
+    return float(read_history(folder, "extra_epochs")["seconds"].sum()) if (folder / HISTORY).exists() else 0.0
+
+
 def trained_with(run: Path, option: str) -> Any:
     """What a run's run.json says of an option of its training; None where it says nothing."""
     with suppress(OSError, ValueError, KeyError, TypeError):

@@ -22,7 +22,7 @@ from shared.provenance import provenance
 from shared.records import Record, is_recorded, record
 from shared.scores.metrics import accuracy, macro_f1
 from shared.specialist import Specialist
-from shared.training.adjusted import adjusted
+from shared.training.adjusted import adjusted, resolved
 from shared.training.devices import accelerator_for
 from shared.training.ensemble import answer
 from shared.training.extra import summary, with_extra
@@ -36,6 +36,7 @@ from shared.training.folders import (
     RUN,
     WEIGHTS,
     crop_folder,
+    extra_seconds,
     extra_stage_folder,
     finished_folds,
     fold_folder,
@@ -226,8 +227,8 @@ def _collect(specialist: Specialist, run: Path, table: pd.DataFrame) -> None:
     scores = {f"fold{fold}": _scores(specialist, part, table) for fold, part in parts.items()}
     scores["held out"] = _scores(specialist, pd.concat(parts.values()), table)
     seconds = {f"fold{fold}": _seconds(folder) for fold, folder in folds.items()}
-    if (extra_stage_folder(run) / HISTORY).exists():
-        seconds["extra"] = _seconds(extra_stage_folder(run), "extra_epochs")
+    if extra := extra_seconds(run):
+        seconds["extra"] = extra
     known = _read_run(run)
     write_text(run / RUN, _json({**known, "scores": scores, "seconds": seconds}))
     print(pd.DataFrame(scores).T.to_string(float_format="{:.3f}".format))
@@ -262,13 +263,15 @@ def _record(
     folds = finished_folds(run) if fold is None else {fold: fold_folder(run, fold)}
     answers = pd.concat([_read_answers(specialist, folder, table, number) for number, folder in folds.items()])
     seconds = sum(_seconds(folder) for folder in folds.values())
+    if fold is None:
+        seconds += extra_seconds(run)
     entry = Record(
         kind=purpose.kind if fold is None else "fold",
         task=specialist.name,
         run=run,
         seconds=seconds,
         scores=_scores(specialist, answers, table),
-        options=asdict(options),
+        options=resolved(specialist, options),
         data=identity["data"],
         recipe=identity["recipe"],
         fold=fold,
