@@ -1,8 +1,10 @@
 """What combine.py makes of held-out persons, and of persons that info.csv names."""
 
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -49,18 +51,29 @@ def right_share(options: Options) -> float:
     return float((pd.read_csv(options.out)["ans"] == truth).mean())
 
 
-@pytest.mark.parametrize("decide", ["auto", "f1"])
-def test_the_truth_of_eval_changes_nothing_in_the_submission(unsure: Options, decide: str) -> None:
-    unsure = replace(unsure, decide=decide)  # type: ignore[arg-type]
-    main(unsure)
-    before = unsure.out.read_bytes()
-    solution = unsure.data / "eval_solution.csv"
-    main(replace(unsure, truth=solution))
-    assert unsure.out.read_bytes() == before
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {},
+        {"decide": "f1", "thresholds": "tuned"},
+        {"decide": "argmax", "thresholds": "tuned", "calibrate": True},
+        {"weights": "learned", "thresholds": "tuned"},
+    ],
+)
+def test_the_truth_of_eval_changes_nothing_in_the_submission(biased: Options, asked: dict[str, Any]) -> None:
+    if "weights" in asked:
+        again = shutil.copytree(biased.age[0], biased.age[0].with_name("age-1"))
+        biased = replace(biased, age=(*biased.age, again))
+    biased = replace(biased, **asked)
+    main(biased)
+    before = biased.out.read_bytes()
+    solution = biased.data / "eval_solution.csv"
+    main(replace(biased, truth=solution))
+    assert biased.out.read_bytes() == before
     table = pd.read_csv(solution)
     table.assign(ans=(table["ans"] + 7) % 18, age=99).to_csv(solution, index=False)
-    main(replace(unsure, truth=solution))
-    assert unsure.out.read_bytes() == before
+    main(replace(biased, truth=solution))
+    assert biased.out.read_bytes() == before
 
 
 def test_what_is_learnt_on_held_out_persons_helps_others(biased: Options, capsys: pytest.CaptureFixture[str]) -> None:
