@@ -10,20 +10,22 @@ c   one backbone with three heads on our aligned crops
 d   three specialists, the most probable class
 e   the same with temperatures, tuned age thresholds and class weights for macro F1, learnt on held-out persons
 
-Every part keeps what it trained and answered in its folder below --out, and is not run again. Options of a training
-(--epochs, --size, --backbone, ...) are those of all parts alike; what a task ships as its own stays its own. With
---recipes that is all of pipelines/TASK/with_extra.toml, and the command line speaks of the single models. With
+Every part keeps what it trained and answered in its folder below --out, and is not run again; its scores are a row of
+runs.csv there, beside those of its trainings. Options of a
+training (--epochs, --size, --backbone, ...) are those of all parts alike; what a task ships as its own stays its own.
+With --recipes that is all of pipelines/TASK/with_extra.toml, and the command line speaks of the single models. With
 --age-runs 3 the age specialist is trained three times, each time with another seed, and the three are averaged.
 """
 
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from single_model_report import Line, report
+import pandas as pd
+from single_model_report import Line, read_truth, report, scores
 from single_models import PLAIN, SINGLE, THREE_HEADS
 
 from pipelines.age import options as age_options
@@ -44,6 +46,7 @@ from shared.decisions.settle import settle
 from shared.errors import UserError
 from shared.experiments.plain_crops import plain_crops
 from shared.manifest import load_pictures, split_folders
+from shared.records import Record, is_recorded, origin, record
 from shared.specialist import Specialist
 from shared.training.devices import accelerator_for
 from shared.training.ensemble import answer
@@ -120,9 +123,13 @@ def main(options: Options) -> None:
     truth = data / "eval_solution.csv"
     if not truth.is_file():
         raise UserError(f"{truth} is missing: this benchmark needs a data set whose eval truth is known (--data)")
+    solution = read_truth(truth)
     make_crops(data, options.out)
-    lines = [line for part in options.only for line in [_line(part, options)]]
-    text = report(lines, truth)
+    lines = []
+    for part in options.only:
+        lines.append(_line(part, options))
+        _record(part, lines[-1], options, solution)
+    text = report(lines, solution)
     write_text(options.out / "table.md", text + "\n")
     print(f"\n{text}\n\nwrote {options.out / 'table.md'}")
 
@@ -136,7 +143,7 @@ def make_crops(data: Path, out: Path) -> None:
 
 def _line(part: Part, options: Options) -> Line:
     """What a part answers for the eval pictures, and what that took."""
-    runs: dict[str, list[str]] = {part: [part]} if part in MODELS else _runs_of(options)
+    runs = _runs_of(part, options)
     took = [_run(task, number, options) for task, names in runs.items() for number in range(len(names))]
     total = {key: sum(times[key] for times in took) for key in ("training", "answering")}
     shown = max(times["shown"] for times in took)
@@ -155,8 +162,30 @@ def _line(part: Part, options: Options) -> Line:
     return Line(part, answers.index, decided, ages, total["training"], total["answering"], shown)
 
 
-def _runs_of(options: Options) -> dict[str, list[str]]:
-    """For each specialist the names of its runs' folders."""
+def _record(part: Part, line: Line, options: Options, solution: pd.DataFrame) -> None:
+    """Leave a row in the table of the trainings; a part that says what it said before has one."""
+    told = asdict(options)
+    folders = [options.out / name for names in _runs_of(part, options).values() for name in names]
+    data, recipe = origin(folders)
+    entry = Record(
+        kind="score",
+        task=f"part {part}",
+        run=options.out / part,
+        seconds=line.training + line.answering,
+        scores=scores(line, solution),
+        options={**told.pop("train"), **told},
+        data=data,
+        recipe=recipe,
+        seed=options.train.seed,
+    )
+    if not is_recorded(entry):
+        record(entry)
+
+
+def _runs_of(part: Part, options: Options) -> dict[str, list[str]]:
+    """For each model that the part asks the names of its runs' folders."""
+    if part in MODELS:
+        return {part: [part]}
     return {
         task: [_name(task, number) for number in range(options.age_runs if task == "age" else 1)]
         for task in SPECIALISTS

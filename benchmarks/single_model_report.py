@@ -6,10 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from shared.competition.solution import read_solution
-from shared.decisions.persons import bootstrap_gain, bootstrap_score, number_persons
+from shared.decisions.persons import Ints, bootstrap_gain, bootstrap_score, number_persons
 from shared.errors import UserError
 from shared.labels import CLASS_COUNT, MASKS, decode_class
 from shared.scores.metrics import accuracy, macro_f1
@@ -27,7 +26,7 @@ class Line:
 
     part: str
     pictures: pd.Index
-    decided: NDArray[np.int64]
+    decided: Ints
     """The class, 0-17, of each."""
     ages: pd.Series | None
     """In years, where it tells them."""
@@ -39,17 +38,35 @@ class Line:
     """Pictures that were learnt from, epoch by epoch, in each of its trainings."""
 
 
-def report(lines: Sequence[Line], truth: Path) -> str:
-    """Markdown. Raises `UserError` where the truth does not tell persons and ages."""
-    solution = read_solution(truth)
+def read_truth(path: Path) -> pd.DataFrame:
+    """As `read_solution`. Raises `UserError` where the file does not tell persons and ages."""
+    solution = read_solution(path)
     for column in ("person", "age"):
         if column not in solution:
-            raise UserError(f"{truth} has no column {column}: scores are told by person, and in years")
-    parts = [_scores(lines, solution), _by_mask(lines, solution), _gain(lines, solution)]
+            raise UserError(f"{path} has no column {column}: scores are told by person, and in years")
+    return solution
+
+
+def report(lines: Sequence[Line], solution: pd.DataFrame) -> str:
+    """Markdown; `solution` is what `read_truth` gives."""
+    parts = [_score_table(lines, solution), _by_mask(lines, solution), _gain(lines, solution)]
     return "\n\n".join(filter(None, parts))
 
 
-def _scores(lines: Sequence[Line], solution: pd.DataFrame) -> str:
+def scores(line: Line, solution: pd.DataFrame) -> dict[str, float]:
+    """What runs.csv tells of a part, by name."""
+    known = solution.loc[line.pictures]
+    told = {
+        "macro_f1": macro_f1(known["truth"], line.decided, CLASS_COUNT),
+        "accuracy": accuracy(known["truth"], line.decided),
+    }
+    right, said = _attributes(known["truth"].to_numpy()), _attributes(line.decided)
+    for column, (task, count) in enumerate(TASKS.items()):
+        told[f"{task}_macro_f1"] = macro_f1(right[:, column], said[:, column], count)
+    return told if line.ages is None else {**told, "mae_years": _years_off(line.ages, known)}
+
+
+def _score_table(lines: Sequence[Line], solution: pd.DataFrame) -> str:
     head = ["", "macro F1 of 18 [95 %]", "accuracy", *TASKS, "age off by, years"]
     rows = [[*head, "training s", "pictures/s", "answering s", "pictures/s"]]
     for line in lines:
@@ -100,10 +117,14 @@ def _difference(after: Line, before: Line, solution: pd.DataFrame) -> str:
 def _years(line: Line, known: pd.DataFrame) -> str:
     if line.ages is None or known.empty:
         return "-"
-    return f"{(known['age'] - line.ages.loc[known.index]).abs().mean():.1f}"
+    return f"{_years_off(line.ages, known):.1f}"
 
 
-def _attributes(numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+def _years_off(ages: pd.Series, known: pd.DataFrame) -> float:
+    return float((known["age"] - ages.loc[known.index]).abs().mean())
+
+
+def _attributes(numbers: Ints) -> Ints:
     return np.array([decode_class(number) for number in numbers])
 
 

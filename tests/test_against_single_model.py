@@ -17,11 +17,13 @@ from torch.nn.functional import cross_entropy
 from pipelines.age.years import age_loss
 from shared.errors import UserError
 from shared.labels import decode_class
+from shared.runs import read_runs
 from shared.training.options import TrainOptions
 
 sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
 
 import against_single_model as benchmark
+import single_model_report
 import single_models
 
 
@@ -77,6 +79,32 @@ def test_further_persons_are_for_those_parts_that_say_so() -> None:
         benchmark.Options(only=("b", "b+"))
 
 
+def test_a_part_leaves_one_row_that_tells_its_scores(tmp_path: Path) -> None:
+    pictures = pd.Index(["1.jpg", "2.jpg", "3.jpg", "4.jpg"], name="picture")
+    solution = pd.DataFrame({"truth": [0, 4, 8, 13], "person": list("abcd"), "age": [20.0, 40.0, 70.0, 35.0]}, pictures)
+    ages = pd.Series([22.0, 40.0, 66.0, 35.0], pictures)
+    line = single_model_report.Line("d", pictures, np.array([0, 4, 8, 12]), ages, 60.0, 4.0, 1200)
+    options = benchmark.Options(TrainOptions(seed=7), tmp_path, age_runs=2)
+    for _ in range(2):
+        benchmark._record("d", line, options, solution)
+    [row] = [row for _, row in read_runs(tmp_path / "runs.csv").iterrows()]
+    assert (row["kind"], row["task"], row["run"], row["seed"]) == ("score", "part d", str(tmp_path / "d"), "7")
+    assert row["seconds"] == "64.0"
+    assert (row["options"]["age_runs"], row["options"]["seed"]) == (2, 7)
+    # Of 18 classes three are right throughout. Ages: middle 2 of 2 but one said to be young; young 1 of 1.
+    assert row["scores"] == pytest.approx(
+        {
+            "macro_f1": 3 / 18,
+            "accuracy": 0.75,
+            "mask_macro_f1": 1.0,
+            "gender_macro_f1": 1.0,
+            "age_macro_f1": (2 / 3 + 2 / 3 + 1) / 3,
+            "mae_years": 1.5,
+        },
+        abs=1e-5,
+    )
+
+
 @pytest.mark.parametrize("name", ["mask", "gender", "age"])
 def test_recipes_are_of_the_specialists_and_win(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class StopHereError(Exception):
@@ -119,6 +147,8 @@ def test_all_parts_are_scored_side_by_side_and_nothing_is_done_twice(
     table = (out / "table.md").read_text()
     assert [line.split("|")[1].strip() for line in table.splitlines() if line.startswith("| ")].count("e") == 2
     assert "(e) - (b): " in table
+    rows = read_runs(out / "runs.csv")
+    assert list(rows["task"][rows["kind"] == "score"]) == [f"part {part}" for part in options.only]
 
     averaged = benchmark._line("d", replace(options, age_runs=2))
     ages = [pd.read_csv(out / name / "eval.csv").set_index("picture")["age"] for name in ("age", "age-1")]
@@ -131,6 +161,7 @@ def test_all_parts_are_scored_side_by_side_and_nothing_is_done_twice(
     monkeypatch.setattr(benchmark, "answer", None)
     benchmark.main(replace(options, only=("e", "a")))
     assert "| e | " in capsys.readouterr().out
+    assert len(read_runs(out / "runs.csv")) == len(rows) + 2, "further rows than those of the fold and run of age-1"
     shorter = (out / "table.md").read_text()
     assert [line for line in table.splitlines() if line.startswith(("| a |", "| e |"))][:1] == [
         line for line in shorter.splitlines() if line.startswith("| a |")
