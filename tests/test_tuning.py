@@ -11,6 +11,7 @@ from typing import Any
 import optuna
 import pytest
 import torch
+from optuna.exceptions import StorageInternalError
 from optuna.trial import FixedTrial, TrialState
 from tiny_training import FLAGS, write_data
 
@@ -22,6 +23,7 @@ from pipelines.gender.tune import space as gender_space
 from pipelines.mask.tune import space as mask_space
 from shared.commands import parse
 from shared.errors import UserError
+from shared.experiments import tuning
 from shared.experiments.options import TuneOptions
 from shared.experiments.study import ask, finished, open_study, put_back, running, sign
 from shared.experiments.tuning import summary, tune
@@ -131,6 +133,20 @@ def test_a_trial_that_is_interrupted_is_put_back_and_goes_on(
     assert stopped.params == again.params
     assert [*again.intermediate_values] == [0, 1]
     assert trained == 2, "the first epoch was trained twice"
+
+
+def test_ctrl_c_stays_ctrl_c_where_the_study_can_no_longer_be_written(
+    options: TuneOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise StorageInternalError
+
+    def interrupted(_: optuna.Trial) -> dict[str, Any]:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(tuning, "put_back", refused)
+    with pytest.raises(KeyboardInterrupt):
+        tune(lambda _: GENDER, interrupted, replace(options, train=replace(options.train, outputs=tmp_path / "t")))
 
 
 def test_the_trial_of_a_killed_worker_is_put_back(tmp_path: Path) -> None:

@@ -2,7 +2,8 @@
 
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,12 +40,37 @@ def open_study(file: Path, name: str, base: Mapping[str, Any], prune: bool) -> "
             pruner=pruner,
         )
     except Exception as error:
-        raise UserError(f"{file} cannot be opened as a study ({type(error).__name__}: {error})") from error
-    _claim(study, file, base)
-    for trial in running(study):
-        if _is_gone(trial.user_attrs.get(WORKER, "")):
-            put_back(study, trial)
+        raise UserError(f"{file} cannot be opened as a study ({type(error).__name__}: {_reason(error)})") from error
+    with disk_errors_of(file):
+        _claim(study, file, base)
+        for trial in running(study):
+            if _is_gone(trial.user_attrs.get(WORKER, "")):
+                put_back(study, trial)
     return study
+
+
+@contextmanager
+def disk_errors_of(file: Path) -> Iterator[None]:
+    """Around whatever reads and writes a study: where its disk refuses, a `UserError` that names the file.
+
+    Full, read-only and locked files come from Optuna as one exception that speaks of invalid data.
+    """
+    from optuna.exceptions import StorageInternalError
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (StorageInternalError, SQLAlchemyError) as error:
+        raise UserError(
+            f"{file} cannot be read or written any more ({_reason(error)}): make room, or free it from what locks or "
+            "protects it, and the same command goes on"
+        ) from error
+
+
+def _reason(error: BaseException) -> str:
+    """That of SQLite, in one line; above it each library says what it makes of it, with statements and addresses."""
+    cause = error.__cause__ or error
+    return str(getattr(cause, "orig", None) or cause)
 
 
 def _claim(study: "Study", file: Path, base: Mapping[str, Any]) -> None:

@@ -10,6 +10,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ from shared.configuration import as_toml
 from shared.errors import UserError
 from shared.experiments.measuring import SpecialistOf
 from shared.experiments.options import TuneOptions
-from shared.experiments.study import OPTIONS, ask, finished, open_study, put_back, sign
+from shared.experiments.study import OPTIONS, ask, disk_errors_of, finished, open_study, put_back, sign
 from shared.records import Record, is_recorded, record, table_of
 from shared.training.fold import Epoch
 from shared.training.folders import RUN
@@ -75,7 +76,9 @@ class _Worker:
             except _OutOfTimeError:
                 put_back(study, trial)
             except BaseException:
-                put_back(study, trial)
+                # Where the study itself is the trouble, this fails too: the next command puts the trial back.
+                with suppress(Exception):
+                    put_back(study, trial)
                 raise
             self._write_best(study)
 
@@ -142,7 +145,8 @@ class _Worker:
 def tune(specialist_of: SpecialistOf, space: Space, options: TuneOptions) -> None:
     """Try options until there are enough trials or the time is up; prints the best, and writes best.toml.
 
-    Raises `UserError` where Optuna is not installed, the study is one on another base, or trials cannot be trained.
+    Raises `UserError` where Optuna is not installed, the study is one on another base or cannot be read and written, or
+    trials cannot be trained.
     """
     tracking.check(options.train.track)
     name = specialist_of(options.train).name
@@ -154,9 +158,11 @@ def tune(specialist_of: SpecialistOf, space: Space, options: TuneOptions) -> Non
         "data": str(options.train.data.absolute()),
         "extra": [str(folder.absolute()) for folder in options.train.extra],
     }
-    study = open_study(root / "study.db", name, base, options.prune)
-    _Worker(specialist_of, space, options, name, root, deadline).work(study)
-    print(f"\n{summary(study)}\n")
+    file = root / "study.db"
+    study = open_study(file, name, base, options.prune)
+    with disk_errors_of(file):
+        _Worker(specialist_of, space, options, name, root, deadline).work(study)
+        print(f"\n{summary(study)}\n")
     if (root / "best.toml").exists():
         print(f"python -m pipelines.{name}.train --config {root / 'best.toml'}   trains with the best")
 

@@ -10,6 +10,11 @@ from pathlib import Path
 import pytest
 
 
+def _unmount(folder: Path) -> None:
+    """Its place is free at once; the disk itself stays for as long as a library holds a file of it open."""
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
 def _mount(*arguments: str) -> bool:
     try:
         return subprocess.run(["mount", *arguments], capture_output=True).returncode == 0
@@ -25,7 +30,7 @@ def small_disk(folder: Path, size: int) -> Iterator[Path]:
         try:
             yield folder
         finally:
-            subprocess.run(["umount", str(folder)], check=True)
+            _unmount(folder)
         return
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
@@ -52,4 +57,4 @@ def read_only(folder: Path) -> Iterator[Path]:
             pytest.skip("root may write everywhere, and no folder can be mounted read-only here")
         yield folder
     finally:
-        subprocess.run(["umount", str(folder)], check=True)
+        _unmount(folder)

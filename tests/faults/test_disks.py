@@ -1,21 +1,29 @@
 """A disk that is full or cannot be written: a clear error, and what was there before is as it was."""
 
 import shutil
+import sqlite3
+from collections.abc import Callable
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 from commands import Place, files_of, read_everything
 from drawn_faces import write_portraits
+from forks import fork, was_killed
+from optuna import load_study
 from rooms import read_only, small_disk
 
 import combine
 from pipelines.gender.specialist import GENDER
+from pipelines.gender.tune import space
 from shared.answers.predictions import write_predictions
 from shared.crop_faces import make_crops, update_crops
 from shared.crops import open_crops
 from shared.errors import UserError
+from shared.experiments.tuning import tune
 from shared.training.ensemble import predict
 from shared.training.run import train
 
@@ -113,3 +121,52 @@ def test_a_folder_that_cannot_be_written_is_named(place: Place, undisturbed: Pat
         with pytest.raises(UserError, match=r"--overwrite: .* cannot be emptied"):
             train(GENDER, replace(place.options(old), overwrite=True, lr=0.5))
     assert files_of(old) == before
+
+
+def _space_with(trouble: Callable[[], object]) -> Callable[[Any], dict[str, Any]]:
+    """A search space that makes trouble when it has proposed."""
+
+    def proposing(trial: Any) -> dict[str, Any]:
+        proposed = dict(space(trial))
+        trouble()
+        return proposed
+
+    return proposing
+
+
+def _search_and_fill(place: Place, disk: Path) -> None:
+    fill = _space_with(lambda: (disk / "ballast").write_bytes(bytes(shutil.disk_usage(disk).free)))
+    with pytest.raises(UserError, match=r"study\.db cannot be read or written any more \(.*full\)"):
+        tune(lambda _: GENDER, fill, place.tune_options(disk / "study"))
+
+
+def test_a_search_on_a_disk_that_fills_up_says_so_and_goes_on_with_more_room(place: Place, tmp_path: Path) -> None:
+    study = tmp_path / "study"
+    with small_disk(tmp_path / "disk", 500_000) as disk:
+        if not disk.is_mount():
+            pytest.skip("no disk can be mounted here, and a study is larger than what is written next")
+        # In a process of its own: the trial of one that lives is left to it.
+        assert not was_killed(fork(_search_and_fill, place, disk))
+        shutil.copytree(disk / "study", study)
+    tune(lambda _: GENDER, space, replace(place.tune_options(study), trials=1))
+    stopped, again = load_study(study_name="gender", storage=f"sqlite:///{study / 'study.db'}").trials
+    assert (stopped.state.name, again.state.name) == ("FAIL", "COMPLETE")
+    assert stopped.params == again.params
+
+
+def test_a_search_whose_folder_can_no_longer_be_written_says_so(place: Place, tmp_path: Path) -> None:
+    study = tmp_path / "study"
+    study.mkdir()
+    with ExitStack() as stack:
+        protected = _space_with(lambda: stack.enter_context(read_only(study)))
+        with pytest.raises(UserError, match=r"study\.db cannot be read or written any more \("):
+            tune(lambda _: GENDER, protected, place.tune_options(study))
+        with pytest.raises(UserError, match=r"study\.db cannot be opened as a study \([^\n]*\)$"):
+            tune(lambda _: GENDER, space, place.tune_options(study))
+
+
+def test_a_search_that_another_program_locks_says_so(place: Place, tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "study.db")) as other:
+        locked = _space_with(lambda: other.execute("begin exclusive"))
+        with pytest.raises(UserError, match=r"study\.db cannot be read or written any more \(database is locked\)"):
+            tune(lambda _: GENDER, locked, place.tune_options(tmp_path))
