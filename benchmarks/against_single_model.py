@@ -11,7 +11,7 @@ d   three specialists, the most probable class
 e   the same with temperatures, tuned age thresholds and class weights for macro F1, learnt on held-out persons
 
 Every part keeps what it trained and answered in its folder below --out, and is not run again; its scores are a row of
-runs.csv there, beside those of its trainings. Options of a
+runs.csv there, beside those of its trainings. "shown" counts every picture that its trainings learnt from. Options of a
 training (--epochs, --size, --backbone, ...) are those of all parts alike; what a task ships as its own stays its own.
 With --recipes that is all of pipelines/TASK/with_extra.toml, and the command line speaks of the single models. With
 --age-runs 3 the age specialist is trained three times, each time with another seed, and the three are averaged.
@@ -145,8 +145,7 @@ def _line(part: Part, options: Options) -> Line:
     """What a part answers for the eval pictures, and what that took."""
     runs = _runs_of(part, options)
     took = [_run(task, number, options) for task, names in runs.items() for number in range(len(names))]
-    total = {key: sum(times[key] for times in took) for key in ("training", "answering")}
-    shown = max(times["shown"] for times in took)
+    total = {key: sum(times[key] for times in took) for key in ("training", "answering", "shown")}
     if part in MODELS:
         answers = read_predictions(options.out / part / EVAL, PLAIN.classes)
         decided = answers[list(PLAIN.classes)].to_numpy().argmax(axis=1)
@@ -159,7 +158,7 @@ def _line(part: Part, options: Options) -> Line:
         decided = most_probable(fuse(asked)) if part == "d" else _decided(asked, runs, options.out)
         answers = asked["age"]
         ages = answers.get("age")
-    return Line(part, answers.index, decided, ages, total["training"], total["answering"], shown)
+    return Line(part, answers.index, decided, ages, **total)
 
 
 def _record(part: Part, line: Line, options: Options, solution: pd.DataFrame) -> None:

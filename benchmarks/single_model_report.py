@@ -35,7 +35,7 @@ class Line:
     answering: float
     """Seconds, from crops to answers, all folds and views."""
     shown: float
-    """Pictures that were learnt from, epoch by epoch, in each of its trainings."""
+    """Pictures that were learnt from, epoch by epoch, in all its trainings and their folds together."""
 
 
 def read_truth(path: Path) -> pd.DataFrame:
@@ -67,21 +67,31 @@ def scores(line: Line, solution: pd.DataFrame) -> dict[str, float]:
 
 
 def _score_table(lines: Sequence[Line], solution: pd.DataFrame) -> str:
-    head = ["", "macro F1 of 18 [95 %]", "accuracy", *TASKS, "age off by, years"]
-    rows = [[*head, "training s", "pictures/s", "answering s", "pictures/s"]]
-    for line in lines:
-        known = solution.loc[line.pictures]
-        truth, persons = known["truth"].to_numpy(), number_persons(known["person"])
-        score = bootstrap_score(truth, line.decided, persons, CLASS_COUNT)
-        right, said = _attributes(truth), _attributes(line.decided)
-        tasks = [f"{macro_f1(right[:, n], said[:, n], count):.3f}" for n, count in enumerate(TASKS.values())]
-        speed = [f"{line.shown / line.training:.0f}", f"{line.answering:.0f}", f"{len(known) / line.answering:.0f}"]
-        interval = f"{score.value:.3f} [{score.low:.3f}, {score.high:.3f}]"
-        years = _years(line, known)
-        rows.append(
-            [line.part, interval, f"{accuracy(truth, line.decided):.3f}", *tasks, years, f"{line.training:.0f}", *speed]
-        )
-    return _markdown(rows)
+    head = ["", "macro F1 of 18 [95 %]", "accuracy", *(f"{task} [95 %]" for task in TASKS), "age off by, years"]
+    rows = [[*head, "training s", "shown", "shown/s", "answering s", "pictures/s"]]
+    return _markdown([*rows, *(_score_row(line, solution.loc[line.pictures]) for line in lines)])
+
+
+def _score_row(line: Line, known: pd.DataFrame) -> list[str]:
+    truth, persons = known["truth"].to_numpy(), number_persons(known["person"])
+    right, said = _attributes(truth), _attributes(line.decided)
+    return [
+        line.part,
+        _interval(truth, line.decided, persons, CLASS_COUNT),
+        f"{accuracy(truth, line.decided):.3f}",
+        *(_interval(right[:, n], said[:, n], persons, count) for n, count in enumerate(TASKS.values())),
+        _years(line, known),
+        f"{line.training:.0f}",
+        f"{line.shown:,.0f}",
+        f"{line.shown / line.training:.0f}",
+        f"{line.answering:.0f}",
+        f"{len(known) / line.answering:.0f}",
+    ]
+
+
+def _interval(truth: Ints, answers: Ints, persons: Ints, classes: int) -> str:
+    score = bootstrap_score(truth, answers, persons, classes)
+    return f"{score.value:.3f} [{score.low:.3f}, {score.high:.3f}]"
 
 
 def _by_mask(lines: Sequence[Line], solution: pd.DataFrame) -> str:

@@ -79,7 +79,7 @@ def test_further_persons_are_for_those_parts_that_say_so() -> None:
         benchmark.Options(only=("b", "b+"))
 
 
-def test_a_part_leaves_one_row_that_tells_its_scores(tmp_path: Path) -> None:
+def test_a_part_leaves_one_row_that_tells_its_scores_and_effort(tmp_path: Path) -> None:
     pictures = pd.Index(["1.jpg", "2.jpg", "3.jpg", "4.jpg"], name="picture")
     solution = pd.DataFrame({"truth": [0, 4, 8, 13], "person": list("abcd"), "age": [20.0, 40.0, 70.0, 35.0]}, pictures)
     ages = pd.Series([22.0, 40.0, 66.0, 35.0], pictures)
@@ -103,6 +103,10 @@ def test_a_part_leaves_one_row_that_tells_its_scores(tmp_path: Path) -> None:
         },
         abs=1e-5,
     )
+    text = single_model_report.report([line], solution).splitlines()
+    cells = dict(zip(text[0].split(" | "), text[2].split(" | "), strict=True))
+    assert cells["mask [95 %]"].startswith("1.000 [")
+    assert (cells["shown"], cells["shown/s"]) == ("1,200", "20")
 
 
 @pytest.mark.parametrize("name", ["mask", "gender", "age"])
