@@ -13,6 +13,7 @@ import pytest
 import torch
 from optuna.exceptions import StorageInternalError
 from optuna.trial import FixedTrial, TrialState
+from tiny_crops import RECIPE as CROP_RECIPE
 from tiny_training import FLAGS, write_data
 
 from pipelines.age.options import DEFAULTS as AGE_DEFAULTS
@@ -100,6 +101,7 @@ def test_a_trial_that_falls_behind_is_given_up_and_its_folder_removed(
     assert [*trial.intermediate_values] == [0]
     row = read_runs(tmp_path / "outputs/runs.csv").iloc[-1]
     assert (row["kind"], row["scores"]["pruned_after"]) == ("trial", 1)
+    assert (len(row["data"]), row["recipe"]) == (16, CROP_RECIPE)
     assert not [*(tmp_path / "outputs/t").glob("trial-*")]
     assert "given up after 1 epoch" in summary(study_of(here))
 

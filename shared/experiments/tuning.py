@@ -22,7 +22,7 @@ from shared.errors import UserError
 from shared.experiments.measuring import SpecialistOf
 from shared.experiments.options import TuneOptions
 from shared.experiments.study import OPTIONS, ask, disk_errors_of, finished, open_study, put_back, sign
-from shared.records import Record, is_recorded, record, table_of
+from shared.records import Record, is_recorded, origin, record, table_of
 from shared.training.fold import Epoch
 from shared.training.folders import RUN
 from shared.training.options import TrainOptions
@@ -116,7 +116,8 @@ class _Worker:
         reported = study.trials[trial.number].intermediate_values
         scores = {"macro_f1": reported[max(reported)], "pruned_after": len(reported)}
         run = options.outputs or self.root
-        entry = Record("trial", self.name, run, seconds, scores, asdict(options), seed=options.seed)
+        data, recipe = origin([run])
+        entry = Record("trial", self.name, run, seconds, scores, asdict(options), data, recipe, seed=options.seed)
         if not is_recorded(entry, table_of(self.root)):
             record(entry, table_of(self.root), options.track)
         study.tell(trial, state=_state("PRUNED"))
