@@ -7,8 +7,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cache, partial
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import TypeVar
 
@@ -80,12 +81,28 @@ def spread(work: Callable[[Chunk], Done], chunks: Sequence[Chunk], workers: int,
     )
     job = partial(_in_process, work, os.getpid()) if device == "cpu" else work
     try:
-        yield from pool(joblib.delayed(job)(chunk) for chunk in chunks)
+        with _deaf() if device == "cpu" else nullcontext():
+            done = pool(joblib.delayed(job)(chunk) for chunk in chunks)
+        yield from done
     except TerminatedWorkerError as error:
         raise UserError(
             "A worker process was killed, most likely for lack of memory. "
             f"What is done is kept: the same command goes on, with --workers {max(1, workers // 2)} in less memory."
         ) from error
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Processes that start meanwhile never get Ctrl-C, nor do later ones that take their place; this one, afterwards.
+
+    It is the main process's business, which ends the others; a terminal gives it to everybody.
+    """
+    resource_tracker.ensure_running()  # Or starting the first process would start this one, which lifts the block.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _in_process(work: Callable[[Chunk], Done], parent: int, chunk: Chunk) -> Done:
@@ -97,7 +114,7 @@ def _in_process(work: Callable[[Chunk], Done], parent: int, chunk: Chunk) -> Don
 @cache
 def _settle_in(parent: int) -> None:
     """What a worker process does once, before its first chunk."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the main process's business: it ends the others.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Older versions of joblib lift the block.
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     keep_memory()
 

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 from commands import ROOT, Place, at_work, interrupt, loading, members, read_everything, start, wait_for
+from scenes import add_portraits
 
+from shared.crops import UNFINISHED
 from shared.interrupts import STOPPED
 from shared.training.checkpoint import load_checkpoint
 
@@ -33,6 +35,33 @@ def test_ctrl_c_leaves_no_process_and_a_checkpoint_to_go_on_from(place: Place, t
     state = load_checkpoint(run / "fold0/resume.pt")
     assert state is not None
     assert 0 < len(state["history"]) < MANY
+
+
+def _is_deaf(process: int) -> bool:
+    """Whether Ctrl-C is blocked or ignored there, as Linux tells; True of a process that is no more."""
+    try:
+        status = Path(f"/proc/{process}/status").read_text()
+    except OSError:
+        return True
+    masks = dict(line.split(":", 1) for line in status.splitlines())
+    return bool((int(masks["SigBlk"], 16) | int(masks["SigIgn"], 16)) & 1 << signal.SIGINT - 1)
+
+
+def test_processes_that_crop_are_deaf_to_ctrl_c_from_their_first_moment_on(tmp_path: Path) -> None:
+    place, crops, deaf = Place(tmp_path), tmp_path / "crops", dict[int, bool]()
+    add_portraits(place)
+    process = start(place.crop(crops, workers=2))
+
+    def first_chunk_is_done() -> bool:
+        for member in set(members(process.pid)) - {process.pid}:
+            deaf[member] = deaf.get(member, True) and _is_deaf(member)
+        return any((crops / UNFINISHED).glob("*.csv"))
+
+    wait_for(first_chunk_is_done, process)
+    assert not _is_deaf(process.pid)
+    assert interrupt(process)
+    assert len(deaf) >= 2
+    assert all(deaf.values())
 
 
 def test_ctrl_c_while_torch_is_loaded_says_how_to_go_on(place: Place, undisturbed: Path, tmp_path: Path) -> None:
