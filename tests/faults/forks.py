@@ -19,6 +19,9 @@ Given = ParamSpec("Given")
 WRITES = ("replace", "unlink", "rename", "write_text", "write_bytes")
 """Of `Path`: whatever changes a folder goes through one of these."""
 
+PATIENCE = 300
+"""Seconds for the work of one process; beyond, it hangs."""
+
 _CONTEXT = get_context("forkserver")
 _CONTEXT.set_forkserver_preload(
     ["albumentations", "combine", "shared.crop_faces", "shared.training.ensemble", "shared.training.run"]
@@ -37,9 +40,16 @@ def _work(threads: int, work: Callable[..., object], given: tuple[object, ...], 
     work(*given, **named)
 
 
-def was_killed(child: ForkServerProcess) -> bool:
-    """Wait for its end, which must be a good one or that of kill -9; whether it was killed."""
-    child.join()
+def was_killed(child: ForkServerProcess, patience: float = PATIENCE) -> bool:
+    """Wait for its end, which must be a good one or that of kill -9; whether it was killed.
+
+    One that hangs is ended from here: within a library's own code it would hear no alarm of its own.
+    """
+    child.join(patience)
+    if child.is_alive():
+        child.kill()
+        child.join()
+        raise AssertionError(f"hang: not done after {patience:g} s")
     assert child.exitcode in (0, -signal.SIGKILL), child.exitcode
     return child.exitcode != 0
 

@@ -27,7 +27,10 @@ PATIENCE = 60
 
 @contextmanager
 def in_time(seconds: int) -> Iterator[None]:
-    """Raises `TimeoutError` in the main thread where the body takes longer."""
+    """Raises `TimeoutError` in the main thread where the body takes longer.
+
+    Not before a decoder that is at it has returned: one that never does is for `forks.was_killed`.
+    """
 
     def ring(*_: object) -> None:
         raise TimeoutError(f"not done after {seconds} s")
