@@ -68,11 +68,11 @@ def change_pictures(ground: Ground, folder: Path, random: Generator) -> int:
             path.write_bytes(files()[0])
     finish(ground.place.crop(folder / "crops", pictures=portraits))
     finish(ground.place.crop(folder / "anew", pictures=portraits))
-    _same_crops(open_crops(folder / "crops"), open_crops(folder / "anew"))
+    same_crops(open_crops(folder / "crops"), open_crops(folder / "anew"))
     return changes
 
 
-def _same_crops(one: CropSet, other: CropSet) -> None:
+def same_crops(one: CropSet, other: CropSet) -> None:
     """But for hundredths of a pixel: which pictures go through the nets together decides the last digits."""
     for column in ("file", "found", "faces", "fingerprint", "size", "mtime_ns", "problem"):
         assert one.index[column].equals(other.index[column]), column
