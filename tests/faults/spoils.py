@@ -2,7 +2,6 @@
 
 import shutil
 import time
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +20,7 @@ from numpy.random import Generator
 from readers import PICTURES, try_pictures, try_tables
 from rooms import small_disk
 
+import combine
 from pipelines.gender.specialist import GENDER
 from shared.crops import BOX, LANDMARKS, CropSet, open_crops
 from shared.errors import UserError
@@ -28,6 +28,12 @@ from shared.training.run import train
 
 BATCH = 500
 """Files that are tried in one process."""
+
+CUT = ("fold0/weights.safetensors", "fold0/oof.csv", "fold0/history.csv", "run.json", "eval.csv")
+"""Files of a run that are cut short."""
+
+LAST_DIGITS = 12
+"""Bytes: without some of them the last number of a table is still one, near enough for its row to sum to one."""
 
 
 def crop_at_once(ground: Ground, folder: Path, random: Generator) -> int:
@@ -45,7 +51,7 @@ def crop_at_once(ground: Ground, folder: Path, random: Generator) -> int:
         assert run.returncode == 0, errors
     finish(ground.place.crop(out))
     assert crops_in(out) == ground.crops
-    return len(runs) + (victim is not None)
+    return 1
 
 
 def change_pictures(ground: Ground, folder: Path, random: Generator) -> int:
@@ -69,7 +75,7 @@ def change_pictures(ground: Ground, folder: Path, random: Generator) -> int:
     finish(ground.place.crop(folder / "crops", pictures=portraits))
     finish(ground.place.crop(folder / "anew", pictures=portraits))
     same_crops(open_crops(folder / "crops"), open_crops(folder / "anew"))
-    return changes
+    return 1
 
 
 def same_crops(one: CropSet, other: CropSet) -> None:
@@ -114,16 +120,40 @@ def cut_file(ground: Ground, folder: Path, random: Generator) -> int:
     """A file of a run cut short by other hands is refused by its name; removed as told, the run ends as it should."""
     run = folder / "run"
     shutil.copytree(ground.run, run)
-    name = ("fold0/weights.safetensors", "fold0/oof.csv", "fold0/history.csv", "run.json")[random.integers(4)]
+    name = CUT[random.integers(len(CUT))]
     whole = (run / name).read_bytes()
-    (run / name).write_bytes(whole[: random.integers(len(whole))])
-    with suppress(UserError):
-        train(GENDER, ground.place.options(run))
-        raise AssertionError(f"{name} was taken, cut to {(run / name).stat().st_size} of {len(whole)} bytes")
-    shutil.rmtree(run if name == "run.json" else run / "fold0")
+    (run / name).write_bytes(whole[: random.integers(len(whole) - LAST_DIGITS)])
+    told = _refusal(ground, run, name, folder / "submission.csv")
+    left = (run / name).stat().st_size
+    assert str(run / name) in told, f"{name}, cut to {left} of {len(whole)} bytes: {told or 'taken'}"
+    match name:
+        case "run.json":
+            shutil.rmtree(run)
+        case "eval.csv":
+            (run / name).unlink()
+        case _:
+            shutil.rmtree(run / "fold0")
     train(GENDER, ground.place.options(run))
     assert files_of(run) == files_of(ground.run)
     return 1
+
+
+def _refusal(ground: Ground, run: Path, name: str, out: Path) -> str:
+    """What the command that reads the file says; nothing where it takes it."""
+    try:
+        if name == "eval.csv":
+            _fuse(ground, run, out)
+        else:
+            train(GENDER, ground.place.options(run))
+    except UserError as error:
+        return str(error)
+    return ""
+
+
+def _fuse(ground: Ground, run: Path, out: Path) -> None:
+    (run / "oof.csv").unlink()  # Of other folds than those of the runs beside it, which would be refused first.
+    runs = ground.place.folder / "runs"
+    combine.main(combine.Options(out, ground.place.folder / "data", (runs / "mask",), (run,), (runs / "age",)))
 
 
 def spoil_pictures(ground: Ground, folder: Path, random: Generator) -> int:
