@@ -5,6 +5,7 @@ epoch is given up. Several of these commands at once work on one study; a stoppe
 best options land in best.toml, which `python -m pipelines.TASK.train --config` takes.
 """
 
+import errno
 import hashlib
 import json
 import shutil
@@ -41,6 +42,9 @@ EFFORT = ("folds", "epochs", "size", "batch_size")
 FAILURES = 3
 """So many trials in a row that cannot be trained are no bad luck."""
 
+REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
+"""Of a disk: no room, too large, not to be written."""
+
 SHOWN = 10
 
 
@@ -68,6 +72,9 @@ class _Worker:
                 self._try(study, trial)
                 failures = 0
             except UserError as error:
+                if _disk_refused(error):
+                    _put_back_if_possible(study, trial)
+                    raise
                 study.tell(trial, state=_state("FAIL"))
                 failures += 1
                 if failures == FAILURES:
@@ -76,9 +83,7 @@ class _Worker:
             except _OutOfTimeError:
                 put_back(study, trial)
             except BaseException:
-                # Where the study itself is the trouble, this fails too: the next command puts the trial back.
-                with suppress(Exception):
-                    put_back(study, trial)
+                _put_back_if_possible(study, trial)
                 raise
             self._write_best(study)
 
@@ -141,6 +146,17 @@ class _Worker:
         chosen = {name: value for name, value in found.items() if value != base.get(name)}
         told = {name: value for name, value in base.items() if value != plain.get(name) and name not in EFFORT}
         return {**told, **chosen}
+
+
+def _disk_refused(error: UserError) -> bool:
+    """Whether a file could not be written, which is no fault of the options that are tried."""
+    return isinstance(error.__cause__, OSError) and error.__cause__.errno in REFUSALS
+
+
+def _put_back_if_possible(study: "Study", trial: "Trial") -> None:
+    """What went wrong is to be told, even where the study is the trouble: then the next command puts the trial back."""
+    with suppress(Exception):
+        put_back(study, trial)
 
 
 def tune(specialist_of: SpecialistOf, space: Space, options: TuneOptions) -> None:

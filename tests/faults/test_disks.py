@@ -134,19 +134,29 @@ def _space_with(trouble: Callable[[], object]) -> Callable[[Any], dict[str, Any]
     return proposing
 
 
-def _search_and_fill(place: Place, disk: Path) -> None:
-    fill = _space_with(lambda: (disk / "ballast").write_bytes(bytes(shutil.disk_usage(disk).free)))
-    with pytest.raises(UserError, match=r"study\.db cannot be read or written any more \(.*full\)"):
+def _search_and_fill(place: Place, disk: Path, room: int, told: str) -> None:
+    fill = _space_with(lambda: (disk / "ballast").write_bytes(bytes(shutil.disk_usage(disk).free - room)))
+    with pytest.raises(UserError, match=told):
         tune(lambda _: GENDER, fill, place.tune_options(disk / "study"))
 
 
-def test_a_search_on_a_disk_that_fills_up_says_so_and_goes_on_with_more_room(place: Place, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("room", "told"),
+    [
+        (0, r"study\.db cannot be read or written any more \(.*full\)"),
+        (65_536, r"fold0.* cannot be written \(No space left"),
+    ],
+    ids=["study", "weights"],
+)
+def test_a_search_on_a_disk_that_fills_up_says_so_and_goes_on_with_more_room(
+    place: Place, tmp_path: Path, room: int, told: str
+) -> None:
     study = tmp_path / "study"
     with small_disk(tmp_path / "disk", 500_000) as disk:
         if not disk.is_mount():
             pytest.skip("no disk can be mounted here, and a study is larger than what is written next")
         # In a process of its own: the trial of one that lives is left to it.
-        assert not was_killed(fork(_search_and_fill, place, disk))
+        assert not was_killed(fork(_search_and_fill, place, disk, room, told))
         shutil.copytree(disk / "study", study)
     tune(lambda _: GENDER, space, replace(place.tune_options(study), trials=1))
     stopped, again = load_study(study_name="gender", storage=f"sqlite:///{study / 'study.db'}").trials
