@@ -1,5 +1,6 @@
 """A picture replaced while the crop stage is at it: no crash, and the next run's crop shows the new one."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -44,8 +45,8 @@ def crop(pictures: pd.DataFrame, out: Path) -> CropSet:
     ("module", "name", "before"),
     [
         (crop_faces, "_crop_and_record", True),
-        (crop_files.os, "fstat", True),
-        (crop_files.os, "fstat", False),
+        (os, "fstat", True),
+        (os, "fstat", False),
         (crop_files, "fingerprint", True),
         (crop_faces, "cut_by_prior", True),
     ],
