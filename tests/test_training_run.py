@@ -1,6 +1,7 @@
 """The loop, on colours that tell the labels and the smallest network that timm has."""
 
 import json
+import multiprocessing
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -24,9 +25,9 @@ from shared.training import ensemble
 from shared.training import run as training_run
 from shared.training.checkpoint import save_checkpoint
 from shared.training.ensemble import PredictOptions, predict
-from shared.training.fold import FoldTraining
+from shared.training.fold import Epoch, FoldTraining
 from shared.training.options import TrainOptions
-from shared.training.run import labelled_crops, train
+from shared.training.run import Purpose, labelled_crops, train
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -247,3 +248,17 @@ def test_predict_without_a_trained_fold_says_what_trains_one(here: TrainOptions)
 def test_a_value_out_of_range_names_its_flag(flag: str, change: dict[str, float]) -> None:
     with pytest.raises(UserError, match=flag):
         TrainOptions(**change)  # type: ignore[arg-type]
+
+
+def test_the_processes_that_read_for_a_fold_end_with_it(here: TrainOptions) -> None:
+    reading: dict[int, int] = {}
+
+    def count(fold: int, epoch: Epoch) -> None:
+        del epoch
+        reading[fold] = len(multiprocessing.active_children())
+
+    before = len(multiprocessing.active_children())
+    train(GENDER, replace(here, only_fold=None, epochs=1, workers=1), Purpose(after_epoch=count))
+    assert list(reading) == [0, 1, 2]
+    assert reading[0] == reading[1] == reading[2] > before
+    assert len(multiprocessing.active_children()) == before

@@ -1,5 +1,7 @@
 """The accelerator of a command: device placement, half precision and several processes are accelerate's business."""
 
+import gc
+
 import torch
 from accelerate import Accelerator
 
@@ -16,3 +18,13 @@ def accelerator_for(device: DeviceName, mixed_precision: Precision = "no") -> Ac
         raise UserError("--mixed-precision fp16 needs a GPU; on a CPU take no or bf16")
     keep_memory()
     return Accelerator(cpu=device == "cpu", mixed_precision=mixed_precision)
+
+
+def let_go(accelerator: Accelerator) -> None:
+    """After a network: end the processes that read for it.
+
+    accelerate remembers every loader it has prepared, and so keeps its readers, each with a copy of what the training
+    held when they began: after some folds that is all memory there is.
+    """
+    accelerator.free_memory()
+    gc.collect()

@@ -17,7 +17,7 @@ from shared.manifest import load_evaluation, split_folder
 from shared.specialist import Specialist
 from shared.training.choices import ViewsName
 from shared.training.data import CropDataset, InOrder, batches
-from shared.training.devices import accelerator_for
+from shared.training.devices import accelerator_for, let_go
 from shared.training.folders import EVAL, WEIGHTS, crop_folder, finished_folds, run_folder
 from shared.training.fused import fuse_batch_norms
 from shared.training.options import PredictOptions
@@ -77,4 +77,6 @@ def answer(
         fuse_batch_norms(network, passport.size)
         label = f"{specialist.name} {path.parent.name}"
         parts.append(predict_distribution(specialist, network, loader, VIEWS[views], accelerator, label))
+        del loader
+        let_go(accelerator)
     return pd.concat([pd.Series(pictures, name="picture"), specialist.columns(np.mean(parts, axis=0))], axis="columns")

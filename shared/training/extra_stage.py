@@ -15,6 +15,7 @@ from shared.crops import CropSet
 from shared.errors import UserError
 from shared.folds import assign_folds
 from shared.specialist import Specialist
+from shared.training.devices import let_go
 from shared.training.fold import FoldTraining
 from shared.training.folders import CHECKPOINT, HISTORY, WEIGHTS, extra_stage_folder
 from shared.training.options import TrainOptions
@@ -46,6 +47,7 @@ def learn_extra(
         extra["fold"] = extra["person"].map(assign_folds(extra, parts))
         stage = replace(options, epochs=options.extra_epochs, folds=parts)
         history = FoldTraining(specialist, stage, extra, crops, 0, folder, accelerator).run()
+        let_go(accelerator)
         if accelerator.is_main_process:
             # Written last: it says that the stage is complete.
             with replacing(folder / HISTORY) as temporary:

@@ -23,7 +23,7 @@ from shared.records import Record, is_recorded, record
 from shared.scores.metrics import accuracy, macro_f1
 from shared.specialist import Specialist
 from shared.training.adjusted import adjusted, resolved
-from shared.training.devices import accelerator_for
+from shared.training.devices import accelerator_for, let_go
 from shared.training.ensemble import answer
 from shared.training.extra import summary, with_extra
 from shared.training.extra_stage import learn_extra
@@ -192,6 +192,7 @@ def _train_fold(
     folder = fold_folder(run, fold)
     here = replace(options, lr=options.fold_lr or options.lr)
     history = FoldTraining(specialist, here, table, crops, fold, folder, accelerator, after_epoch, start).run()
+    let_go(accelerator)
     accelerator.wait_for_everyone()
     held_out = table[table["fold"] == fold].reset_index(drop=True)
     answers = _answer(specialist, [folder / WEIGHTS], crops.keep(held_out["picture"]), options, accelerator)
