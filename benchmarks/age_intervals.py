@@ -14,9 +14,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from shared.answers.predictions import read_predictions
+from shared.answers.years import year_columns
 from shared.commands import run
 from shared.decisions.calibration import temper
-from shared.decisions.chain import year_columns
 from shared.errors import UserError
 from shared.labels import BANDS, age_band
 from shared.predictor.intervals import AgeIntervals

@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 
 from shared.answers.fusion import SPECIALISTS
 from shared.answers.held_out import HeldOut
+from shared.answers.years import answered_age
 from shared.folds import assign_folds
 from shared.labels import PICTURE_KINDS, age_band, mask_of
 
@@ -75,14 +76,14 @@ def _ages(
     pictures: pd.Index,
     random: np.random.Generator,
 ) -> pd.DataFrame:
-    """A normal distribution over years around what is seen, its bands and its mean."""
+    """A normal distribution over years around what is seen, its bands and its median."""
     spread = 2 + 6 * doubt
     seen = ages + np.where(ages >= 45, -years_off, 0) + spread * random.standard_normal(len(ages))
     years = _normalised(-sharpness * (YEARS - seen[:, None]) ** 2 / (2 * spread**2))
     bands = np.stack([part.sum(axis=1) for part in np.split(years, (30, 60), axis=1)], axis=1)
     parts = [
         pd.DataFrame(bands, columns=list(SPECIALISTS["age"]), index=pictures),
-        pd.DataFrame({"age": years @ YEARS}, index=pictures),
+        pd.DataFrame({"age": answered_age(years)}, index=pictures),
         pd.DataFrame(years, columns=[f"year_{year}" for year in YEARS], index=pictures),
     ]
     return pd.concat(parts, axis="columns")

@@ -8,7 +8,8 @@ import pytest
 from synthetic_answers import held_out_answers
 
 from shared.answers.held_out import HeldOut
-from shared.predictor.intervals import AgeIntervals, learn_intervals, quantiles
+from shared.answers.years import quantiles
+from shared.predictor.intervals import TAILS, AgeIntervals, learn_intervals
 
 YEARS = np.arange(101)
 
@@ -36,14 +37,14 @@ def held_out(persons: int = 300, sharpness: float = 1.0) -> HeldOut:
 
 
 def test_quantiles_of_a_year_that_is_sure_lie_within_half_a_year_of_it() -> None:
-    low, high = quantiles(np.eye(101)[[30]])
+    low, high = quantiles(np.eye(101)[[30]], TAILS)
     assert (low[0], high[0]) == (pytest.approx(29.6), pytest.approx(30.4))
 
 
 def test_quantiles_of_ten_equally_likely_years() -> None:
     # 20 to 29: a tenth each, so that the first year ends at the one and the last begins at the other.
     years = np.where((YEARS >= 20) & (YEARS < 30), 0.1, 0.0)[None]
-    low, high = quantiles(years)
+    low, high = quantiles(years, TAILS)
     assert (low[0], high[0]) == (pytest.approx(20.5), pytest.approx(28.5))
 
 

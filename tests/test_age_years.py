@@ -76,10 +76,10 @@ def test_bands_are_the_sums_of_their_years() -> None:
     assert band_probabilities(distribution)[0] == pytest.approx([0.1, 0.5, 0.4])
 
 
-def test_the_columns_give_the_mean_in_years_beside_the_bands() -> None:
+def test_the_columns_give_the_median_in_years_beside_the_bands() -> None:
     distribution = np.zeros((1, YEARS))
-    distribution[0, [20, 40]] = 0.5
+    distribution[0, [20, 30, 70]] = 0.3, 0.4, 0.3
     columns = AGE.columns(distribution)
-    assert columns["age"].item() == 30
-    assert columns[["<30", "30-59", ">=60"]].iloc[0].tolist() == [0.5, 0.5, 0]
-    assert columns["year_40"].item() == 0.5
+    assert columns["age"].item() == pytest.approx(30)
+    assert columns[["<30", "30-59", ">=60"]].iloc[0].tolist() == pytest.approx([0.3, 0.4, 0.3])
+    assert columns["year_70"].item() == 0.3

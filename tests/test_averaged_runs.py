@@ -10,6 +10,7 @@ from synthetic_answers import held_out_answers
 
 from shared.answers.predictions import write_predictions
 from shared.errors import UserError
+from shared.labels import BANDS
 
 sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
 
@@ -24,7 +25,9 @@ def write_runs(folder: Path, *off: float) -> tuple[Path, ...]:
     runs = []
     for number, years in enumerate(off):
         runs.append(folder / f"age-{number}")
-        table = known.join(held_out.answers["age"].assign(age=40.0 + years))
+        # Without the distribution over years, of which the averaged age would be the median.
+        bands = held_out.answers["age"][list(BANDS)]
+        table = known.join(bands.assign(age=40.0 + years))
         write_predictions(runs[-1] / "oof.csv", table)
         write_predictions(runs[-1] / "eval.csv", table.drop(columns=known.columns))
     pd.DataFrame({"ImageID": known.index, "ans": known["truth"], "age": 50}).to_csv(folder / "truth.csv", index=False)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pipelines.age.options import TopCode
+from shared.answers.years import answered_age
 from shared.labels import BAND_EDGES
 
 YEARS = 101
@@ -78,11 +79,10 @@ def band_probabilities(distribution: NDArray[np.float64], edges: tuple[int, ...]
 
 
 def year_columns(distribution: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
-    """`age`, the mean in years, and the distribution it is the mean of as `year_0` to `year_100`."""
-    mean = distribution @ np.arange(YEARS)
-    return {"age": mean, **{f"year_{year}": distribution[:, year] for year in range(YEARS)}}
+    """`age`, the median in years, and the distribution it is the median of as `year_0` to `year_100`."""
+    return {"age": answered_age(distribution), **{f"year_{year}": distribution[:, year] for year in range(YEARS)}}
 
 
 def mean_absolute_error(answers: pd.DataFrame, table: pd.DataFrame) -> dict[str, float]:
-    """In years, of the distribution's mean."""
+    """In years, of the answered age."""
     return {"mae_years": float((answers["age"] - table["age"]).abs().mean())}

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from shared.answers.years import answered_age, year_columns
 from shared.labels import BANDS, GENDERS, MASKS
 
 SPECIALISTS = {"mask": MASKS, "gender": GENDERS, "age": BANDS}
@@ -25,8 +26,8 @@ def average_runs(runs: Sequence[pd.DataFrame], weights: Floats | None = None) ->
     """The mean of what several runs of a specialist say, over the pictures that all of them speak of.
 
     Takes tables indexed by picture, as `predictions.read_predictions` gives them, and returns one with the columns of
-    numbers that all of them have. Order of pictures and columns is that of the first. `weights` (R,) sum to one; all
-    runs count alike without.
+    numbers that all of them have; an age is that of the averaged distribution over years. Order of pictures and columns
+    is that of the first. `weights` (R,) sum to one; all runs count alike without.
     """
     pictures = common([run.index for run in runs])
     columns = common([run.select_dtypes("number").columns for run in runs])
@@ -35,7 +36,11 @@ def average_runs(runs: Sequence[pd.DataFrame], weights: Floats | None = None) ->
         mean = sum(tables) / len(runs)
     else:
         mean = sum(weight * table for weight, table in zip(weights, tables, strict=True))
-    return pd.DataFrame(mean, index=pictures, columns=columns)
+    averaged = pd.DataFrame(mean, index=pictures, columns=columns)
+    years = year_columns(averaged)
+    if years and "age" in averaged:
+        averaged["age"] = answered_age(averaged[years].to_numpy())
+    return averaged
 
 
 def common(indices: Sequence[pd.Index]) -> pd.Index:

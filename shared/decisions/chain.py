@@ -11,12 +11,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from shared.answers.fusion import SPECIALISTS, Answers, joint_probabilities, most_probable
 from shared.answers.predictions import TOLERANCE
+from shared.answers.years import year_columns
 from shared.decisions.calibration import fit_temperature, temper
 from shared.decisions.class_weights import ClassRule, fit_class_rule
 from shared.decisions.persons import Ints, number_persons
 from shared.decisions.thresholds import FIXED, Thresholds, band_masses, fit_thresholds
 from shared.errors import UserError
-from shared.labels import BAND_EDGES
 from shared.wording import first_of
 
 Floats = NDArray[np.float64]
@@ -81,14 +81,6 @@ def probabilities(answers: Answers) -> dict[str, Floats]:
 def without_years(answers: Answers) -> dict[str, pd.DataFrame]:
     """The same, with nothing but bands known of age."""
     return {**answers, "age": answers["age"].drop(columns=year_columns(answers["age"]))}
-
-
-def year_columns(table: pd.DataFrame) -> list[str]:
-    """The columns of the distribution over years, year_0 to the last, or none."""
-    names: list[str] = []
-    while f"year_{len(names)}" in table:
-        names.append(f"year_{len(names)}")
-    return names if len(names) > BAND_EDGES[-1] else []
 
 
 def bands_of(age: Floats, thresholds: Thresholds = FIXED) -> Floats:

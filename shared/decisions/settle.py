@@ -4,7 +4,8 @@ from dataclasses import dataclass, replace
 
 from shared.answers.fusion import Answers, fuse, most_probable
 from shared.answers.held_out import HeldOut
-from shared.decisions.chain import Decider, Way, learn, probabilities, without_years, year_columns
+from shared.answers.years import year_columns
+from shared.decisions.chain import Decider, Way, learn, probabilities, without_years
 from shared.decisions.measured import (
     Decide,
     Measured,

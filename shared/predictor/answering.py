@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.answers.fusion import SPECIALISTS, joint_probabilities
+from shared.answers.years import answered_age
 from shared.decisions.calibration import temper
 from shared.decisions.chain import Decider, bands_of
 from shared.labels import BANDS, GENDERS, MASKS, decode_class
@@ -40,12 +41,12 @@ class Decisions:
         ]
 
     def _ages(self, years: Floats) -> list[Age]:
-        """The mean as in the prediction files; the interval of the tempered distribution."""
-        means = years @ np.arange(years.shape[1])
+        """The median as in the prediction files; the interval of the tempered distribution."""
+        middles = answered_age(years)
         low, high = self.intervals.ends(temper(years, self.decider.temperatures["age"]) if self.years else years)
-        ends = zip(means, np.minimum(low, means), np.maximum(high, means), strict=True)
+        ends = zip(middles, np.minimum(low, middles), np.maximum(high, middles), strict=True)
         top_code = self.intervals.top_code
-        return [Age(float(mean), float(start), float(end), top_code) for mean, start, end in ends]
+        return [Age(float(middle), float(start), float(end), top_code) for middle, start, end in ends]
 
 
 def _face(found: FoundFace, number: int, said: Mapping[str, Floats], joint: Floats, age: Age) -> Face:

@@ -13,8 +13,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from shared.answers.held_out import HeldOut
+from shared.answers.years import quantiles, year_columns
 from shared.decisions.calibration import temper
-from shared.decisions.chain import Way, probabilities, year_columns
+from shared.decisions.chain import Way, probabilities
 from shared.decisions.measured import parts
 from shared.decisions.persons import number_persons
 from shared.labels import BANDS, age_band
@@ -40,7 +41,7 @@ class Coverage:
     width: float
     """Years, in the mean."""
     error: float
-    """Years that the mean of the distribution is off, in the mean over pictures whose label is not top-coded."""
+    """Years that the answered age is off, in the mean over pictures whose label is not top-coded."""
     persons: int
     top_coded: float
     """Share of persons whose label is top-coded."""
@@ -62,17 +63,9 @@ class AgeIntervals:
 
     def ends(self, years: Floats) -> tuple[Floats, Floats]:
         """The lower and the upper ends (N,) for distributions over years (N, Y)."""
-        low, high = quantiles(years)
+        low, high = quantiles(years, TAILS)
         last = years.shape[1] - 1
         return (low - self.below).clip(0, last), (high + self.above).clip(0, last)
-
-
-def quantiles(years: Floats) -> tuple[Floats, Floats]:
-    """Those of `TAILS`, (N,) each; the probability of a year is spread evenly over half a year before and after it."""
-    below = np.pad(years.cumsum(axis=1), ((0, 0), (1, 0)))
-    edges = np.arange(below.shape[1]) - 0.5
-    low, high = np.array([np.interp(TAILS, row, edges) for row in below]).T
-    return low, high
 
 
 def learn_intervals(held_out: HeldOut, temperature: float) -> AgeIntervals:
@@ -92,7 +85,7 @@ def learn_intervals(held_out: HeldOut, temperature: float) -> AgeIntervals:
 
 def _moves(labels: pd.DataFrame, years: Floats, persons: NDArray[np.int64]) -> tuple[float, float]:
     """How far the lower and the upper ends have to move outwards."""
-    low, high = quantiles(years)
+    low, high = quantiles(years, TAILS)
     ages = labels["true_age"].to_numpy()
     weights = 1 / np.bincount(persons)[persons]
     people = len(np.unique(persons))

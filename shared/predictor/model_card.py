@@ -174,7 +174,7 @@ def _age(intervals: AgeIntervals) -> str:
         lines.append(
             f"The 80 % interval held the age of {held} it was not learnt on ({bands}); its mean width is "
             f"{coverage.width:.1f} years. It is meant for persons as they come: ages that are rare among them are held "
-            f"less often. The mean of the distribution is off by {coverage.error:.1f} years in the mean."
+            f"less often. The age that is said is off by {coverage.error:.1f} years in the mean."
         )
     if top_code is not None:
         share = f" ({coverage.top_coded:.0%} of the persons)" if coverage else ""

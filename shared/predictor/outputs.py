@@ -10,7 +10,8 @@ from typing import Any, get_args
 
 from shared.answers.fusion import SPECIALISTS
 from shared.answers.held_out import HeldOut, join_held_out
-from shared.decisions.chain import Decider, year_columns
+from shared.answers.years import year_columns
+from shared.decisions.chain import Decider
 from shared.decisions.measured import Decide, ThresholdChoice
 from shared.decisions.settle import Settled, settle
 from shared.decisions.thresholds import FIXED

@@ -41,7 +41,7 @@ class Age:
     """In years."""
 
     years: float
-    """The mean of the distribution over years."""
+    """The median of the distribution over years."""
     low: float
     """The 80 % interval begins here."""
     high: float

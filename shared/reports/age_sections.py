@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from shared.answers.years import year_columns
 from shared.decisions.calibration import temper
-from shared.decisions.chain import Way, learn, probabilities, year_columns
+from shared.decisions.chain import Way, learn, probabilities
 from shared.decisions.persons import Interval, count_by_person, draw_persons, number_persons, weighted_macro_f1
 from shared.decisions.thresholds import FIXED, Thresholds, band_masses, threshold_intervals
 from shared.labels import BAND_EDGES, BANDS, MASKS

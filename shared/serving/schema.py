@@ -22,7 +22,7 @@ class ChoiceAnswer(Answer):
 class AgeAnswer(Answer):
     """In years."""
 
-    years: float = Field(description="the mean of what is thought possible")
+    years: float = Field(description="the median of what is thought possible")
     low: float = Field(description="the 80 % interval begins here")
     high: float = Field(description="and ends here")
     open_above: bool = Field(description="whether the interval reaches ages that training did not tell apart")
