@@ -3,7 +3,8 @@
     python benchmarks/averaged_runs.py --age outputs/age outputs/age-1 --truth data/eval_solution.csv
 
 Takes the oof.csv of every run, and where there is a truth the eval.csv too. Differences come with 95 % intervals over
-held-out persons; pictures whose age is top-coded count for the bands alone.
+held-out persons; pictures whose age is top-coded count for the bands alone. The age is the median of a distribution
+over years; the last row has its mean instead.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from shared.answers.fusion import average_runs
 from shared.answers.held_out import read_runs
 from shared.answers.predictions import read_predictions
+from shared.answers.years import year_columns
 from shared.commands import run
 from shared.competition.solution import read_solution
 from shared.decisions.persons import number_persons
@@ -72,9 +74,18 @@ def main(options: Options) -> None:
 
 
 def averages(folders: Sequence[Path], runs: Sequence[pd.DataFrame]) -> dict[str, pd.DataFrame]:
-    """Each run's answers alone, then the mean of the first two, of the first three, and so on."""
-    alone = {str(folder): table for folder, table in zip(folders, runs, strict=True)}
-    return {**alone, **{f"first {count}": average_runs(runs[:count]) for count in range(2, len(runs) + 1)}}
+    """Each run's answers alone, then the mean of the first two, of the first three, and so on.
+
+    The last once more, where its distribution over years is known, with the mean of that as the age.
+    """
+    alone = {str(folder): average_runs([table]) for folder, table in zip(folders, runs, strict=True)}
+    together = {f"first {count}": average_runs(runs[:count]) for count in range(2, len(runs) + 1)}
+    name, last = [*together.items()][-1]
+    years = last[year_columns(last)].to_numpy()
+    if not years.size:
+        return {**alone, **together}
+    means = years @ np.arange(years.shape[1]) / years.sum(axis=1)
+    return {**alone, **together, f"{name}, by the mean": last.assign(age=means)}
 
 
 def scores(answers: pd.DataFrame, ages: NDArray[np.float64], bands: NDArray[np.int64], of: str) -> Mapping[str, str]:

@@ -48,6 +48,18 @@ def test_errors_to_both_sides_average_out(tmp_path: Path, capsys: pytest.Capture
     assert [float(line.split()[-2]) for line in lines.values() if "[" in line] == [4.0, 14.0, 9.0]
 
 
+def test_the_age_of_a_distribution_is_its_median_and_its_mean_for_comparison() -> None:
+    years = np.zeros((2, 101))
+    years[:, 30], years[:, 80] = 0.8, 0.2
+    columns = [f"year_{year}" for year in range(101)]
+    run = pd.DataFrame(years, columns=columns).assign(age=0.0, **dict.fromkeys(BANDS, 1 / 3))
+    ways = benchmark.averages((Path("one"), Path("two")), [run, run])
+    ages = {name: way["age"].tolist() for name, way in ways.items()}
+    # The first half of the probability ends at 5/8 of the year around 30.
+    assert ages["one"] == ages["first 2"] == pytest.approx([29.5 + 5 / 8] * 2)
+    assert ages["first 2, by the mean"] == pytest.approx([40.0] * 2)
+
+
 def test_what_cannot_be_compared_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="--age needs two"):
         benchmark.Options((tmp_path,))
