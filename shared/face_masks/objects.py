@@ -176,8 +176,10 @@ def _hair(crop: Plane, face: Face, rng: np.random.Generator) -> None:
         for _ in range(5):
             path.append(path[-1] + (rng.normal(0, 7), rng.uniform(22, 42)))
         _line(paint, np.stack(path), int(rng.integers(1, 4)))
-        rows = paint.astype(np.float32)[..., None] * np.float32(0.7 / 255)
-        crop[:] = (crop + rows * (colour.astype(np.float32) - crop)).astype(np.uint8)
+        x, y, width, height = cv2.boundingRect(paint)
+        share = paint[y : y + height, x : x + width].astype(np.float32)[..., None] * np.float32(0.7 / 255)
+        part = crop[y : y + height, x : x + width]
+        part[:] = (part + share * (colour.astype(np.float32) - part)).astype(np.uint8)
 
 
 def _glasses(crop: Plane, face: Face, rng: np.random.Generator) -> None:
