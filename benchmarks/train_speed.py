@@ -6,11 +6,16 @@ limit   the same step on one batch that lies ready
 torch   the same, with torch's own gradients of depthwise convolutions instead of `shared/training/depthwise.py`
 loop    the project's: reads crops, cuts the window, augments, steps, averages the weights
 plain   the same step, fed as most trainings are: whole JPEGs by PIL, torchvision's transforms
-loader  only the project's reading, one process a core
+loader  only the project's reading, masks drawn on bare faces included, one process a core
 
 The variants take turns, and ratios are medians over rounds: by the clock, and by the CPU time of all cores, which a
 load from elsewhere disturbs less. Drawn portraits unless --data and --crops name others.
 """
+
+import os
+
+# As every command has it (shared/commands.py); libgomp asks for it when torch is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import statistics
 import tempfile
@@ -36,7 +41,7 @@ from shared.commands import run
 from shared.crops import CropSet
 from shared.errors import UserError
 from shared.training import depthwise, devices
-from shared.training.data import CropDataset, Shuffled, batches
+from shared.training.data import batches
 from shared.training.devices import DeviceName, Precision, accelerator_for
 from shared.training.fold import FoldTraining
 from shared.training.options import TrainOptions
@@ -98,7 +103,8 @@ def measure(options: Options, size: int, table: pd.DataFrame, crops: CropSet, fo
     table, crops = repeat(table, crops, count)
     training = FoldTraining(GENDER, _training(options, size), table, crops, 1, folder, _accelerator(options))
     # With workers that last, as all of these have, the first round starts the processes and does not count.
-    loader = training_batches(table, crops, size, options.batch_size, samples.cores())
+    everyone = (table["fold"] == 0).to_numpy()
+    loader = batches(*training.training_data(table, crops, everyone), options.batch_size, samples.cores())
     plain = plain_batches(photographs, size, options)
     measured = in_turn(
         {
@@ -160,14 +166,6 @@ def fixed_steps(training: FoldTraining, size: int, options: Options) -> None:
 def torch_steps(training: FoldTraining, size: int, options: Options) -> None:
     with patch.object(depthwise, "_is_small", return_value=False):
         fixed_steps(training, size, options)
-
-
-def training_batches(
-    table: pd.DataFrame, crops: CropSet, size: int, batch_size: int, workers: int
-) -> "DataLoader[tuple[Tensor, Tensor]]":
-    pictures = table["picture"].tolist()
-    dataset = CropDataset(crops, pictures, GENDER.targets(table), GENDER.window, size, GENDER.augmentation())
-    return batches(dataset, Shuffled(len(dataset), 0), batch_size, workers)
 
 
 class Photographs(Dataset[tuple[Tensor, int]]):

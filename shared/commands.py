@@ -48,6 +48,9 @@ def run(main: Callable[[Options], None], defaults: Options, arguments: list[str]
         main(parse(defaults, arguments))
         sys.stdout.flush()
 
+    # Threads that wait for one another would spin, on cores that the readers of a training need; libgomp asks for this
+    # when torch is loaded, which no command does before here.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         interrupts.hear(work, command=main.__module__ == "__main__")
     except BrokenPipeError:

@@ -109,3 +109,23 @@ def test_a_broken_pipe_elsewhere_is_told() -> None:
 
     with pytest.raises(BrokenPipeError, match="a worker"):
         run(main, Options(), [])
+
+
+@pytest.mark.parametrize(("own", "expected"), [({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "active"}, "active")])
+def test_threads_wait_without_spinning_unless_the_user_says_otherwise(
+    own: dict[str, str], expected: str, tmp_path: Path
+) -> None:
+    script = tmp_path / "wait.py"
+    script.write_text(
+        "import os, sys\n"
+        "from dataclasses import dataclass\n"
+        "from shared.commands import run\n"
+        "@dataclass(frozen=True)\n"
+        "class Options:\n"
+        "    pass\n"
+        "assert 'torch' not in sys.modules\n"
+        "run(lambda _: print(os.environ['OMP_WAIT_POLICY']), Options())\n"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"} | own
+    done = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == expected

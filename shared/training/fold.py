@@ -97,7 +97,7 @@ class FoldTraining:
 
     def _prepare_data(self, table: pd.DataFrame, crops: CropSet, held_out: NDArray[np.bool_]) -> None:
         options = self._options
-        train_set, self._order = self._training_data(table, crops, ~held_out)
+        train_set, self._order = self.training_data(table, crops, ~held_out)
         held_out_set, in_order = self._held_out_data(table, crops, held_out)
         self._train_loader, self._held_out_loader = self._accelerator.prepare(
             batches(train_set, self._order, options.batch_size, options.workers),
@@ -120,7 +120,7 @@ class FoldTraining:
         window, size = self._specialist.window, self._options.size
         return CropDataset(known, pictures, targets, window, size, dressing=shown), order
 
-    def _training_data(
+    def training_data(
         self, table: pd.DataFrame, crops: CropSet, rows: NDArray[np.bool_]
     ) -> tuple[CropDataset, Shuffled]:
         """Pictures to learn from, and in which order; masks are drawn on them where that is asked for."""
