@@ -21,10 +21,10 @@ from shared.answers.predictions import read_predictions
 from shared.answers.years import year_columns
 from shared.commands import run
 from shared.competition.solution import read_solution
-from shared.decisions.persons import number_persons
+from shared.decisions.persons import Interval, number_persons
 from shared.errors import UserError
 from shared.labels import BANDS
-from shared.scores.intervals import mean_interval
+from shared.scores.intervals import mean_interval, told
 from shared.scores.metrics import macro_f1
 from shared.training.folders import EVAL, OOF
 
@@ -38,7 +38,7 @@ class Options:
     age: tuple[Path, ...] = (Path("outputs/age"), Path("outputs/age-1"))
     """Run folders of the age specialist."""
     truth: Path | None = None
-    """True classes and ages of the eval pictures (ImageID, ans, age)."""
+    """True classes and ages of the eval pictures (ImageID, ans, person, age)."""
 
     def __post_init__(self) -> None:
         if len(self.age) < 2:
@@ -56,7 +56,7 @@ def main(options: Options) -> None:
     ways = averages(options.age, runs)
     first = next(iter(ways.values()))
     rows = {
-        name: {**scores(way, ages, bands, "held out"), "beside the first": gain(first, way, ages, persons)}
+        name: {**scores(way, ages, bands, persons, "held out"), "beside the first": gain(first, way, ages, persons)}
         for name, way in ways.items()
     }
     asked = f"{len(ages):,} held-out pictures of {persons.max() + 1:,} persons"
@@ -64,11 +64,12 @@ def main(options: Options) -> None:
         answered = averages(options.age, [read_predictions(folder / EVAL, BANDS) for folder in options.age])
         pictures = next(iter(answered.values())).index
         solution = read_solution(options.truth).reindex(pictures)
-        if "age" not in solution or solution["truth"].isna().any():
-            raise UserError(f"{options.truth} does not tell the age of every picture that the runs answer")
-        truth = solution["truth"].to_numpy(np.int64) % len(BANDS)
+        if not {"age", "person"} <= set(solution) or solution["truth"].isna().any():
+            raise UserError(f"{options.truth} does not tell age and person of every picture that the runs answer")
+        truth, years = solution["truth"].to_numpy(np.int64) % len(BANDS), solution["age"].to_numpy(np.float64)
+        people = number_persons(solution["person"])
         for name, way in answered.items():
-            rows[name] |= scores(way.loc[pictures], solution["age"].to_numpy(np.float64), truth, "eval")
+            rows[name] |= scores(way.loc[pictures], years, truth, people, "eval")
         asked += f"; {len(pictures):,} eval pictures"
     print(f"{asked}\n\n{pd.DataFrame(rows).T.to_string()}")
 
@@ -88,20 +89,26 @@ def averages(folders: Sequence[Path], runs: Sequence[pd.DataFrame]) -> dict[str,
     return {**alone, **together, f"{name}, by the mean": last.assign(age=means)}
 
 
-def scores(answers: pd.DataFrame, ages: NDArray[np.float64], bands: NDArray[np.int64], of: str) -> Mapping[str, str]:
-    """Mean years off, of the ages (N,) that are known, and macro F1 of the most probable band."""
+def scores(
+    answers: pd.DataFrame, ages: NDArray[np.float64], bands: NDArray[np.int64], persons: NDArray[np.int64], of: str
+) -> Mapping[str, str]:
+    """Mean years off, of the ages (N,) that are known, with a 95 % interval; macro F1 of the most probable band."""
     chosen = answers[list(BANDS)].to_numpy().argmax(axis=1)
     return {
-        f"{of}, years": f"{np.nanmean(off(answers, ages)):.2f}",
+        f"{of}, years": told(over_persons(off(answers, ages), persons), digits=2),
         f"{of}, bands": f"{macro_f1(bands, chosen, len(BANDS)):.3f}",
     }
 
 
 def gain(before: pd.DataFrame, after: pd.DataFrame, ages: NDArray[np.float64], persons: NDArray[np.int64]) -> str:
     """Years that `after` is further off than `before`, less than 0 where it is better; 95 % interval over persons."""
-    difference = off(after, ages) - off(before, ages)
-    told = ~np.isnan(difference)
-    return str(mean_interval(difference[told], np.unique(persons[told], return_inverse=True)[1]))
+    return str(over_persons(off(after, ages) - off(before, ages), persons))
+
+
+def over_persons(values: NDArray[np.float64], persons: NDArray[np.int64]) -> Interval:
+    """The mean of what is known of values (N,), NaN where it is not."""
+    known = ~np.isnan(values)
+    return mean_interval(values[known], np.unique(persons[known], return_inverse=True)[1])
 
 
 def off(answers: pd.DataFrame, ages: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,5 +1,6 @@
 """The benchmark that says what further trainings of age bring, on answers whose errors are known."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -30,7 +31,8 @@ def write_runs(folder: Path, *off: float) -> tuple[Path, ...]:
         table = known.join(bands.assign(age=40.0 + years))
         write_predictions(runs[-1] / "oof.csv", table)
         write_predictions(runs[-1] / "eval.csv", table.drop(columns=known.columns))
-    pd.DataFrame({"ImageID": known.index, "ans": known["truth"], "age": 50}).to_csv(folder / "truth.csv", index=False)
+    truth = pd.DataFrame({"ImageID": known.index, "ans": known["truth"], "person": known["person"], "age": 50})
+    truth.to_csv(folder / "truth.csv", index=False)
     return tuple(runs)
 
 
@@ -45,7 +47,8 @@ def test_errors_to_both_sides_average_out(tmp_path: Path, capsys: pytest.Capture
     assert "-2.000 [-2.000, -2.000]" in lines[str(runs[1])]
     assert "-5.000 [-5.000, -5.000]" in lines["first 2"]
     # Of the eval pictures everyone is 50.
-    assert [float(line.split()[-2]) for line in lines.values() if "[" in line] == [4.0, 14.0, 9.0]
+    eval_years = [re.findall(r"([\d.]+) \[", line)[-1] for line in lines.values() if "[" in line]
+    assert eval_years == ["4.00", "14.00", "9.00"]
 
 
 def test_the_age_of_a_distribution_is_its_median_and_its_mean_for_comparison() -> None:
@@ -65,7 +68,7 @@ def test_what_cannot_be_compared_is_refused(tmp_path: Path) -> None:
         benchmark.Options((tmp_path,))
     runs = write_runs(tmp_path, 1.0, 2.0)
     pd.read_csv(tmp_path / "truth.csv").drop(columns="age").to_csv(tmp_path / "truth.csv", index=False)
-    with pytest.raises(UserError, match=r"truth\.csv does not tell the age"):
+    with pytest.raises(UserError, match=r"truth\.csv does not tell age and person"):
         benchmark.main(benchmark.Options(runs, tmp_path / "truth.csv"))
     file = runs[1] / "oof.csv"
     pd.read_csv(file, dtype=str).drop(columns="true_age").to_csv(file, index=False)
