@@ -16,8 +16,10 @@ from pipelines.age.options import AgeOptions
 from pipelines.gender.ablate import CHANGES as GENDER_CHANGES
 from pipelines.mask.ablate import CHANGES as MASK_CHANGES
 from shared.crops import open_crops
+from shared.decisions.persons import Interval
 from shared.experiments import measuring
 from shared.experiments.ablation import ablate
+from shared.experiments.ablation_report import Line, draw
 from shared.experiments.changes import Change, baseline, varied
 from shared.experiments.options import AblateOptions, screening
 from shared.experiments.plain_crops import plain_crops
@@ -107,6 +109,17 @@ def test_what_was_measured_is_not_trained_or_asked_again(
 def test_the_table_is_drawn(measured: AblateOptions) -> None:
     with Image.open(root(measured) / "ablation.png") as picture:
         assert picture.width > 800
+
+
+def test_a_change_of_many_options_leaves_room_for_the_picture(tmp_path: Path) -> None:
+    # A plot without room would be a warning of matplotlib's, and warnings are errors here.
+    many = " ".join(
+        f"{name}=0.123" for name in ("lr", "weight_decay", "dropout", "mixup", "noise", "holes", "ema", "scheduler")
+    )
+    gain = {"macro_f1": Interval(0.1, 0.0, 0.2)}
+    draw(tmp_path / "a.png", "age", [Line("lr=0.1", {}, gain, None), Line(many, {}, gain, None)])
+    with Image.open(tmp_path / "a.png") as picture:
+        assert picture.height > 300
 
 
 def test_changes_of_the_command_line_take_the_place_of_the_list(measured: AblateOptions) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import fill
 
 import pandas as pd
 
@@ -12,6 +13,8 @@ from shared.decisions.persons import Interval
 MAIN = "macro_f1"
 
 DPI = 120
+NAME_WIDTH = 36
+"""Letters of a change's name on a line of the picture."""
 
 
 @dataclass(frozen=True)
@@ -72,11 +75,13 @@ def draw(path: Path, title: str, lines: Sequence[Line]) -> None:
     except ModuleNotFoundError:
         print("no picture: it needs matplotlib, pip install 'face18[figures]'")
         return
-    measured = [(line.change, line.gains[MAIN]) for line in lines if MAIN in line.gains]
+    # A change of many options at once would leave no room beside its name.
+    measured = [(fill(line.change, NAME_WIDTH), line.gains[MAIN]) for line in lines if MAIN in line.gains]
     if not measured:
         return
+    rows = sum(name.count("\n") + 1 for name, _ in measured)
     # Without pyplot: no window system is asked for, and nothing lives on after the call.
-    figure = Figure(figsize=(9, 1.4 + 0.3 * len(measured)), dpi=DPI, layout="constrained")
+    figure = Figure(figsize=(9, 1.4 + 0.3 * rows), dpi=DPI, layout="constrained")
     axes = figure.add_subplot(xlabel="macro F1, difference to the baseline with its 95 % interval over persons")
     axes.set_title(title, fontsize=9, loc="left")
     for place, (_, gain) in enumerate(measured):
