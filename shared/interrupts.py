@@ -51,6 +51,19 @@ def hear(work: Callable[[], None], command: bool) -> None:
             _put(signal.SIG_IGN)
 
 
+@contextmanager
+def held_back() -> Iterator[None]:
+    """Processes that start meanwhile never get Ctrl-C, nor do theirs; this one, afterwards.
+
+    It is the main process's business, which ends the others; a terminal gives it to everybody.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 class _CtrlC:
     """Remembers that it was pressed: not every library lets the exception through, some raise one of their own."""
 

@@ -27,7 +27,9 @@ from shared.training.checkpoint import save_checkpoint
 from shared.training.ensemble import PredictOptions, predict
 from shared.training.fold import Epoch, FoldTraining
 from shared.training.options import TrainOptions
-from shared.training.run import Purpose, labelled_crops, train
+from shared.training.purpose import Purpose
+from shared.training.run import labelled_crops, train
+from shared.training.run_file import fingerprint
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -210,7 +212,7 @@ def test_persons_under_two_ids_are_held_out_together(here: TrainOptions, tmp_pat
     file.write_text(f"id,other\n{one},{other}\n")
     together, _ = labelled_crops(replace(here, group_duplicates=file))
     assert set(together["fold"][together["person"].isin([one, other])]) == {folds[min(one, other)]}
-    assert training_run._fingerprint(GENDER, together, crops) != training_run._fingerprint(GENDER, alone, crops)
+    assert fingerprint(GENDER, together, crops) != fingerprint(GENDER, alone, crops)
 
 
 def test_predict_gives_the_same_answers_as_training_did(

@@ -29,7 +29,8 @@ from shared.training.devices import accelerator_for
 from shared.training.ensemble import answer
 from shared.training.folders import OOF, WEIGHTS, crop_folder, extra_seconds, fold_folder, read_history
 from shared.training.options import TrainOptions
-from shared.training.run import Purpose, labelled_crops, train
+from shared.training.purpose import Purpose
+from shared.training.run import labelled_crops, train
 
 SpecialistOf = Callable[[Any], Specialist]
 """The specialist that options ask for."""

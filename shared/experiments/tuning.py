@@ -12,7 +12,7 @@ import shutil
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,10 +24,12 @@ from shared.experiments.measuring import SpecialistOf
 from shared.experiments.options import TuneOptions
 from shared.experiments.study import OPTIONS, ask, disk_errors_of, finished, open_study, put_back, sign
 from shared.records import Record, is_recorded, origin, record, table_of
+from shared.training.adjusted import resolved
 from shared.training.fold import Epoch
 from shared.training.folders import RUN
 from shared.training.options import TrainOptions
-from shared.training.run import Purpose, train
+from shared.training.purpose import Purpose
+from shared.training.run import train
 from shared.wording import counted
 
 if TYPE_CHECKING:
@@ -121,8 +123,9 @@ class _Worker:
         reported = study.trials[trial.number].intermediate_values
         scores = {"macro_f1": reported[max(reported)], "pruned_after": len(reported)}
         run = options.outputs or self.root
+        told = resolved(self.specialist_of(options), options)
         data, recipe = origin([run])
-        entry = Record("trial", self.name, run, seconds, scores, asdict(options), data, recipe, seed=options.seed)
+        entry = Record("trial", self.name, run, seconds, scores, told, data, recipe, seed=options.seed)
         if not is_recorded(entry, table_of(self.root)):
             record(entry, table_of(self.root), options.track)
         study.tell(trial, state=_state("PRUNED"))

@@ -18,6 +18,7 @@ import joblib
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from shared.errors import UserError
+from shared.interrupts import held_back
 from shared.memory import keep_memory
 
 Chunk = TypeVar("Chunk")
@@ -81,7 +82,10 @@ def spread(work: Callable[[Chunk], Done], chunks: Sequence[Chunk], workers: int,
     )
     job = partial(_in_process, work, os.getpid()) if device == "cpu" else work
     try:
-        with _deaf() if device == "cpu" else nullcontext():
+        if device == "cpu":
+            # Or starting the first process would start this one, which lifts the block.
+            resource_tracker.ensure_running()
+        with held_back() if device == "cpu" else nullcontext():
             done = pool(joblib.delayed(job)(chunk) for chunk in chunks)
         yield from done
     except TerminatedWorkerError as error:
@@ -89,20 +93,6 @@ def spread(work: Callable[[Chunk], Done], chunks: Sequence[Chunk], workers: int,
             "A worker process was killed, most likely for lack of memory. "
             f"What is done is kept: the same command goes on, with --workers {max(1, workers // 2)} in less memory."
         ) from error
-
-
-@contextmanager
-def _deaf() -> Iterator[None]:
-    """Processes that start meanwhile never get Ctrl-C, nor do later ones that take their place; this one, afterwards.
-
-    It is the main process's business, which ends the others; a terminal gives it to everybody.
-    """
-    resource_tracker.ensure_running()  # Or starting the first process would start this one, which lifts the block.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _in_process(work: Callable[[Chunk], Done], parent: int, chunk: Chunk) -> Done:

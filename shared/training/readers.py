@@ -5,27 +5,16 @@ process takes that for a crash. So readers are deaf to it from their first momen
 """
 
 import multiprocessing
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from multiprocessing.context import BaseContext, ForkContext, ForkProcess
 
 import cv2
 
-
-@contextmanager
-def _deaf() -> Iterator[None]:
-    """Signals that come meanwhile are delivered afterwards; a process started meanwhile never gets them."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+from shared.interrupts import held_back
 
 
 class _DeafProcess(ForkProcess):
     def start(self) -> None:
-        with _deaf():
+        with held_back():
             super().start()
 
 

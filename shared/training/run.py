@@ -1,31 +1,23 @@
 """All folds of one specialist: where `python -m pipelines.TASK.train` leads. Files: see `shared.training.folders`."""
 
-import hashlib
-import json
-import shutil
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from accelerate import Accelerator
 
 from shared import tracking
-from shared.answers.predictions import read_held_out, write_predictions
-from shared.atomic import replacing, write_text
+from shared.answers.predictions import write_predictions
+from shared.atomic import replacing
 from shared.competition.same_person import read_pairs
 from shared.crops import UNREADABLE, CropSet, open_crops
-from shared.errors import UserError
 from shared.folds import assign_folds
 from shared.manifest import load_evaluation, load_training, split_folder, split_folders
-from shared.provenance import provenance
-from shared.records import Record, is_recorded, record
-from shared.scores.metrics import accuracy, macro_f1
 from shared.specialist import Specialist
-from shared.training.adjusted import adjusted, resolved
+from shared.training.adjusted import adjusted
 from shared.training.devices import accelerator_for, let_go
 from shared.training.ensemble import answer
-from shared.training.extra import summary, with_extra
+from shared.training.extra import with_extra
 from shared.training.extra_stage import learn_extra
 from shared.training.fold import AfterEpoch, Epoch, FoldTraining, go_on
 from shared.training.folders import (
@@ -33,31 +25,20 @@ from shared.training.folders import (
     EVAL,
     HISTORY,
     OOF,
-    RUN,
     WEIGHTS,
     crop_folder,
-    extra_seconds,
-    extra_stage_folder,
     finished_folds,
     fold_folder,
     read_history,
     run_folder,
 )
 from shared.training.options import TrainOptions
+from shared.training.purpose import FOR_ITSELF, Purpose
+from shared.training.results import collect, record_results
+from shared.training.run_file import claim, data_identity
 
 
-@dataclass(frozen=True)
-class Purpose:
-    """What a training is for, where it is part of something larger."""
-
-    kind: str = "training"
-    """What its row in the table of runs is called."""
-    records: Path | None = None
-    """The table of runs; the one beside the outputs folder when None."""
-    after_epoch: AfterEpoch = go_on
-
-
-def train(specialist: Specialist, options: TrainOptions, purpose: Purpose = Purpose()) -> None:
+def train(specialist: Specialist, options: TrainOptions, purpose: Purpose = FOR_ITSELF) -> None:
     """Train the folds that are not trained yet, then answer for held-out and eval pictures.
 
     Raises `UserError` where data or crops are missing, or the outputs folder holds a run with other options.
@@ -70,16 +51,16 @@ def train(specialist: Specialist, options: TrainOptions, purpose: Purpose = Purp
     accelerator = accelerator_for(options.device, options.mixed_precision)
     table, crops = with_extra(base, base_crops, options, accelerator)
     specialist.check(table)
-    identity = {"options": options.identity(), **_data_identity(specialist, table, crops)}
+    identity = {"options": options.identity(), **data_identity(specialist, table, crops)}
     if accelerator.is_main_process:
-        _claim(run, identity, options.overwrite)
+        claim(run, identity, options.overwrite)
     accelerator.wait_for_everyone()
     already = finished_folds(run)
     if accelerator.is_main_process:
         for fold in already:
             # Left by a kill between the answers, which are written last, and the end.
             (fold_folder(run, fold) / CHECKPOINT).unlink(missing_ok=True)
-            _record(specialist, options, identity, table, purpose, fold, late=True)
+            record_results(specialist, options, identity, table, purpose, fold, late=True)
     wanted = range(options.folds) if options.only_fold is None else (options.only_fold,)
     _tell_again({fold: folder for fold, folder in already.items() if fold in wanted}, purpose.after_epoch)
     missing = [fold for fold in wanted if fold not in already]
@@ -87,16 +68,16 @@ def train(specialist: Specialist, options: TrainOptions, purpose: Purpose = Purp
     for fold in missing:
         _train_fold(specialist, options, table, crops, fold, run, accelerator, purpose.after_epoch, start)
         if accelerator.is_main_process:
-            _record(specialist, options, identity, table, purpose, fold)
+            record_results(specialist, options, identity, table, purpose, fold)
         accelerator.wait_for_everyone()
     weights = [folder / WEIGHTS for folder in finished_folds(run).values()]
     if eval_crops is not None:
         answers = _answer(specialist, weights, eval_crops, options, accelerator)
     if accelerator.is_main_process:
-        _collect(specialist, run, table)
+        collect(specialist, run, table)
         if eval_crops is not None:
             write_predictions(run / EVAL, answers)
-        _record(specialist, options, identity, table, purpose, late=finished_folds(run) == already)
+        record_results(specialist, options, identity, table, purpose, late=finished_folds(run) == already)
 
 
 def labelled_crops(options: TrainOptions) -> tuple[pd.DataFrame, CropSet]:
@@ -116,65 +97,6 @@ def _eval_crops(options: TrainOptions) -> CropSet | None:
         return None
     pictures = load_evaluation(split_folder(options.data, "eval"), options.skip_bad)["picture"]
     return open_crops(crop_folder(options.crops, options.data, "eval")).keep(pictures)
-
-
-def _data_identity(specialist: Specialist, table: pd.DataFrame, crops: CropSet) -> dict[str, Any]:
-    """What run.json says of the data: its fingerprint, the recipe of its crops, and extra folders where there are."""
-    known = {"data": _fingerprint(specialist, table, crops), "recipe": crops.recipe}
-    return {**known, "extra": extra} if (extra := summary(table)) else known
-
-
-def _fingerprint(specialist: Specialist, table: pd.DataFrame, crops: CropSet) -> str:
-    """Changes with any label, any fold and any source picture, but not with where they lie."""
-    known = table[["picture", "person", "mask", "gender", "age", "fold", *specialist.own_labels]].to_csv(index=False)
-    return hashlib.sha256((known + crops.index["fingerprint"].to_csv()).encode()).hexdigest()[:16]
-
-
-def _claim(run: Path, identity: dict[str, Any], overwrite: bool) -> None:
-    """Make the folder this run's own; raises `UserError` where it holds another run that may not be overwritten."""
-    changes = _changes(_read_run(run), identity) if (run / RUN).exists() else []
-    if changes and not overwrite:
-        raise UserError(
-            f"{run} holds a run of another kind ({'; '.join(changes)}). "
-            "Keep it and name another folder with --outputs, or discard it with --overwrite"
-        )
-    if changes:
-        _discard(run)
-    if not (run / RUN).exists():
-        write_text(run / RUN, _json({**identity, "provenance": provenance()}))
-
-
-def _read_run(run: Path) -> dict[str, Any]:
-    try:
-        return dict(json.loads((run / RUN).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise UserError(f"{run / RUN} cannot be read ({error}); move {run} away to train anew") from error
-
-
-def _changes(found: dict[str, Any], identity: dict[str, Any]) -> list[str]:
-    """In what the run that was found differs from this one, for people."""
-    mine, theirs = identity["options"], found.get("options", {})
-    changes = [
-        f"--{name.replace('_', '-')} was {theirs.get(name)}, now {mine.get(name)}"
-        for name in {**theirs, **mine}
-        if theirs.get(name) != mine.get(name)
-    ]
-    whole = {"data": "the labels, pictures or folds changed", "recipe": "the crop recipe changed"}
-    return changes + [text for key, text in whole.items() if found.get(key) != identity[key]]
-
-
-def _discard(run: Path) -> None:
-    try:
-        for folder in run.glob("fold[0-9]*"):
-            shutil.rmtree(folder)
-        if extra_stage_folder(run).exists():
-            shutil.rmtree(extra_stage_folder(run))
-        for name in (OOF, EVAL, RUN):
-            (run / name).unlink(missing_ok=True)
-    except OSError as error:
-        raise UserError(
-            f"--overwrite: {run} cannot be emptied ({error.strerror}): name another folder with --outputs"
-        ) from error
 
 
 def _train_fold(
@@ -218,85 +140,3 @@ def _answer(
     specialist: Specialist, weights: list[Path], crops: CropSet, options: TrainOptions, accelerator: Accelerator
 ) -> pd.DataFrame:
     return answer(specialist, weights, crops, options.views, options.batch_size, options.workers, accelerator)
-
-
-def _collect(specialist: Specialist, run: Path, table: pd.DataFrame) -> None:
-    """Join the folds' held-out answers, add their scores to run.json, and print them."""
-    folds = finished_folds(run)
-    parts = {fold: _read_answers(specialist, folder, table, fold) for fold, folder in folds.items()}
-    write_predictions(run / OOF, pd.concat(parts.values()))
-    scores = {f"fold{fold}": _scores(specialist, part, table) for fold, part in parts.items()}
-    scores["held out"] = _scores(specialist, pd.concat(parts.values()), table)
-    seconds = {f"fold{fold}": _seconds(folder) for fold, folder in folds.items()}
-    if extra := extra_seconds(run):
-        seconds["extra"] = extra
-    known = _read_run(run)
-    write_text(run / RUN, _json({**known, "scores": scores, "seconds": seconds}))
-    print(pd.DataFrame(scores).T.to_string(float_format="{:.3f}".format))
-    print(f"{specialist.name}: {len(folds)} of {known['options']['folds']} folds trained, results in {run}")
-
-
-def _read_answers(specialist: Specialist, folder: Path, table: pd.DataFrame, fold: int) -> pd.DataFrame:
-    """What a fold answered; raises `UserError` where that is not about the pictures that it held out."""
-    answers = read_held_out(folder / OOF, specialist.classes)
-    if set(answers.index) != set(table["picture"][table["fold"] == fold]):
-        raise UserError(
-            f"{folder / OOF} does not answer for the pictures that fold {fold} held out: remove {folder} and train "
-            "this fold again"
-        )
-    return answers
-
-
-def _record(
-    specialist: Specialist,
-    options: TrainOptions,
-    identity: dict[str, Any],
-    table: pd.DataFrame,
-    purpose: Purpose,
-    fold: int | None = None,
-    late: bool = False,
-) -> None:
-    """A row of runs.csv: of one fold, or of all that are trained so far.
-
-    `late` is for what was trained before: there is a row already, but for the rare kill just before it was written.
-    """
-    run = run_folder(options.outputs, specialist.name)
-    folds = finished_folds(run) if fold is None else {fold: fold_folder(run, fold)}
-    answers = pd.concat([_read_answers(specialist, folder, table, number) for number, folder in folds.items()])
-    seconds = sum(_seconds(folder) for folder in folds.values())
-    if fold is None:
-        seconds += extra_seconds(run)
-    entry = Record(
-        kind=purpose.kind if fold is None else "fold",
-        task=specialist.name,
-        run=run,
-        seconds=seconds,
-        scores=_scores(specialist, answers, table),
-        options=resolved(specialist, options),
-        data=identity["data"],
-        recipe=identity["recipe"],
-        fold=fold,
-        seed=options.seed,
-        late=late,
-    )
-    if not (late and is_recorded(entry, purpose.records)):
-        record(entry, purpose.records, options.track)
-
-
-def _scores(specialist: Specialist, answers: pd.DataFrame, table: pd.DataFrame) -> dict[str, float]:
-    predicted = answers[list(specialist.classes)].to_numpy().argmax(1)
-    labels = table.set_index("picture").loc[answers.index]
-    return {
-        "pictures": len(answers),
-        "macro_f1": macro_f1(answers["truth"], predicted, len(specialist.classes)),
-        "accuracy": accuracy(answers["truth"], predicted),
-        **specialist.further_scores(answers, labels),
-    }
-
-
-def _seconds(folder: Path, option: str = "epochs") -> float:
-    return float(read_history(folder, option)["seconds"].sum())
-
-
-def _json(content: dict[str, Any]) -> str:
-    return json.dumps(content, indent=2) + "\n"
