@@ -88,7 +88,7 @@ def test_the_row_of_a_run_that_was_killed_just_before_it_is_added_by_the_next(
         record(entry)
 
     with monkeypatch.context() as patch:
-        patch.setattr("shared.training.run.record", deadly)
+        patch.setattr("shared.training.results.record", deadly)
         with pytest.raises(KeyboardInterrupt):
             train(AGE, options)
     for _ in range(2):

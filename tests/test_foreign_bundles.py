@@ -1,0 +1,238 @@
+"""A bundle may come from a stranger: it does no harm, and what is wrong with it is told."""
+
+import json
+import pickle
+import struct
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tiny_model import write_model
+
+from shared.bundle import Options, main
+from shared.errors import UserError
+from shared.faces.recipe import RECIPE
+from shared.predictor import Predictor
+from shared.predictor.contents import MANIFEST, read_contents
+from shared.predictor.reading import Folder
+
+WEIGHTS = "mask/0/fold0.safetensors"
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("model")
+    main(Options(out=folder / "face18.zip", model=write_model(folder / "outputs")))
+    return folder / "face18.zip"
+
+
+@pytest.fixture
+def content(bundle: Path) -> dict[str, bytes]:
+    """The files of the bundle, to be tampered with."""
+    with zipfile.ZipFile(bundle) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def packed(path: Path, content: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in content.items():
+            archive.writestr(name, data)
+    return path
+
+
+def changed(content: dict[str, bytes], change: Callable[[Any], None]) -> dict[str, bytes]:
+    manifest = json.loads(content[MANIFEST])
+    change(manifest)
+    return {**content, MANIFEST: json.dumps(manifest).encode()}
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../../outside.safetensors", "/etc/passwd", "a/../../b", "..\\b", ".hidden", "C:/x", "a//b", "", 7, None, ["a"]],
+)
+def test_names_that_lead_elsewhere_are_refused(content: dict[str, bytes], tmp_path: Path, name: object) -> None:
+    hostile = changed(content, lambda manifest: manifest["specialists"]["mask"][0].update(weights=[name]))
+    archive = packed(tmp_path / "b.zip", hostile)
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / MANIFEST).write_bytes(hostile[MANIFEST])
+    for path in (archive, folder):
+        with pytest.raises(UserError, match="no bundle may have"):
+            Predictor.load(path)
+
+
+def test_files_that_the_manifest_does_not_name_are_never_touched(content: dict[str, bytes], tmp_path: Path) -> None:
+    before = set(tmp_path.rglob("*"))
+    archive = packed(tmp_path / "b.zip", {**content, "../../evil.py": b"evil", "/tmp/evil.py": b"evil"})
+    Predictor.load(archive, device="cpu")
+    assert set(tmp_path.rglob("*")) == {*before, archive}
+
+
+def test_an_entry_of_boundless_size_is_not_unpacked(content: dict[str, bytes], tmp_path: Path) -> None:
+    bomb = packed(tmp_path / "b.zip", {**content, MANIFEST: b" " * (64 << 20)})
+    assert bomb.stat().st_size < 4 << 20
+    with pytest.raises(UserError, match=r"face18.json is larger than"):
+        Predictor.load(bomb)
+
+
+BROKEN: dict[str, Callable[[Any], object]] = {
+    "no format": lambda manifest: manifest.pop("format"),
+    "a specialist is missing": lambda manifest: manifest["specialists"].pop("age"),
+    "no network": lambda manifest: manifest["specialists"].update(age=[]),
+    "a run without weights": lambda manifest: manifest["specialists"]["age"][0].update(weights=[]),
+    "too many networks": lambda manifest: manifest["specialists"]["age"][0].update(weights=["a.safetensors"] * 1000),
+    "unknown views": lambda manifest: manifest["specialists"]["age"][0].update(views="every"),
+    "temperature of nothing": lambda manifest: manifest["decisions"]["temperatures"].update(mask=None),
+    "temperature zero": lambda manifest: manifest["decisions"]["temperatures"].update(mask=0),
+    "not a number": lambda manifest: manifest["decisions"]["temperatures"].update(mask=float("nan")),
+    "thresholds beyond all years": lambda manifest: manifest["decisions"].update(thresholds=[30, 1e9]),
+    "three thresholds": lambda manifest: manifest["decisions"].update(thresholds=[30, 40, 60]),
+    "few class weights": lambda manifest: manifest["decisions"].update(class_weights={"weights": [1], "offsets": [0]}),
+    "interval of text": lambda manifest: manifest["age_interval"].update(below="wide"),
+    "a list": lambda manifest: manifest.update(decisions=[]),
+}
+
+
+@pytest.mark.parametrize("fault", BROKEN)
+def test_a_broken_manifest_is_refused(content: dict[str, bytes], tmp_path: Path, fault: str) -> None:
+    def change(manifest: Any) -> None:
+        BROKEN[fault](manifest)
+
+    with pytest.raises(UserError, match=r"b.zip is no whole bundle: face18.json is broken .* Get it again"):
+        Predictor.load(packed(tmp_path / "b.zip", changed(content, change)))
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"[]", b"null", b"\xff\xfe", b"[" * 100_000, b'{"format": 1e999}'])
+def test_a_manifest_that_is_no_json_is_refused(content: dict[str, bytes], tmp_path: Path, text: bytes) -> None:
+    with pytest.raises(UserError, match=r"b.zip is (no whole|a) bundle"):
+        Predictor.load(packed(tmp_path / "b.zip", {**content, MANIFEST: text}))
+
+
+def test_a_bundle_of_a_later_format_or_another_recipe_says_so(content: dict[str, bytes], tmp_path: Path) -> None:
+    later = changed(content, lambda manifest: manifest.update(format=99))
+    with pytest.raises(UserError, match="a bundle of format 99"):
+        Predictor.load(packed(tmp_path / "later.zip", later))
+    other = changed(content, lambda manifest: manifest["recipe"].update(id="deadbeef"))
+    with pytest.raises(UserError, match="wants crops of recipe deadbeef"):
+        Predictor.load(packed(tmp_path / "other.zip", other))
+
+
+ODD = (None, True, -1, 0, 1e308, float("inf"), float("nan"), "x", [], {}, [[]], {"a": 1}, 10**400, "../x", [None] * 18)
+
+
+def with_one_value_replaced(value: Any, random: np.random.Generator) -> Any:
+    """The same JSON, but for one of `ODD` somewhere in it."""
+    if isinstance(value, dict) and value and random.random() < 0.8:
+        key = list(value)[random.integers(len(value))]
+        return {**value, key: with_one_value_replaced(value[key], random)}
+    if isinstance(value, list) and value and random.random() < 0.7:
+        at = int(random.integers(len(value)))
+        return [*value[:at], with_one_value_replaced(value[at], random), *value[at + 1 :]]
+    return ODD[random.integers(len(ODD))]
+
+
+def test_whatever_stands_in_a_manifest_it_is_read_or_refused(content: dict[str, bytes], tmp_path: Path) -> None:
+    random, manifest, refused = np.random.default_rng(0), json.loads(content[MANIFEST]), 0
+    for _ in range(300):
+        (tmp_path / MANIFEST).write_text(json.dumps(with_one_value_replaced(manifest, random)))
+        try:
+            read_contents(Folder(tmp_path))
+        except UserError:
+            refused += 1
+    assert refused > 100
+
+
+class Bomb:
+    """Creates a file when it is unpickled."""
+
+    def __init__(self, crater: Path):
+        self._crater = crater
+
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
+        return Path.touch, (self._crater,)
+
+
+def header(passport: dict[str, object]) -> bytes:
+    """A safetensors file that holds a passport and nothing else."""
+    text = json.dumps({"__metadata__": {"face18": json.dumps(passport)}}).encode()
+    return struct.pack("<Q", len(text)) + text
+
+
+SOUND: dict[str, object] = {
+    "specialist": "mask",
+    "classes": ["worn", "incorrect", "none"],
+    "window": {"side": 1.0, "centre_x": 0.5, "centre_y": 0.5},
+    "backbone": "test_efficientnet",
+    "outputs": 3,
+    "size": 32,
+    "recipe": RECIPE.id,
+}
+
+
+@pytest.mark.parametrize(
+    ("weights", "reason"),
+    [
+        (b"", "not a whole weights file"),
+        (b"\xff" * 100, "not a whole weights file"),
+        (struct.pack("<Q", 1 << 60) + b"{}", "not a whole weights file"),
+        (header({**SOUND, "specialist": "age"}), "not the network of a mask specialist"),
+        (header({**SOUND, "outputs": 10**9}), "not the network of a mask specialist"),
+        (header({**SOUND, "size": 10**6}), "not the network of a mask specialist"),
+        (header({**SOUND, "size": "32"}), "not the network of a mask specialist"),
+        (header({**SOUND, "recipe": "deadbeef"}), "trained on crops of recipe deadbeef"),
+        (header({**SOUND, "backbone": ["test_efficientnet"]}), "not the network of a mask specialist"),
+        (header({**SOUND, "distribution": "exec"}), "not the network of a mask specialist"),
+        (header({**SOUND, "backbone": "hf_hub:somebody/evil"}), "timm knows no such model"),
+        (header({**SOUND, "command": "rm"}), "not a whole weights file"),
+        (header(SOUND), "does not fit its backbone"),
+    ],
+)
+def test_weights_that_are_not_what_they_claim_are_refused(
+    content: dict[str, bytes], tmp_path: Path, weights: bytes, reason: str
+) -> None:
+    with pytest.raises(UserError, match=reason):
+        Predictor.load(packed(tmp_path / "b.zip", {**content, WEIGHTS: weights}), device="cpu")
+
+
+def test_pickles_do_not_go_off(content: dict[str, bytes], tmp_path: Path) -> None:
+    crater = tmp_path / "crater"
+    torch.save(Bomb(crater), tmp_path / "bomb.pt")
+    for bomb in (pickle.dumps(Bomb(crater)), (tmp_path / "bomb.pt").read_bytes()):
+        for name in (MANIFEST, WEIGHTS):
+            with pytest.raises(UserError):
+                Predictor.load(packed(tmp_path / "b.zip", {**content, name: bomb}), device="cpu")
+    with pytest.raises(UserError, match="no whole bundle"):
+        Predictor.load(tmp_path / "bomb.pt")  # torch's own files are zip archives too.
+    assert not crater.exists()
+
+
+def test_what_is_no_archive_or_cut_short_is_refused(bundle: Path, tmp_path: Path) -> None:
+    whole = bundle.read_bytes()
+    for number, data in enumerate((b"", b"text", whole[: len(whole) // 2], whole[:-10])):
+        path = tmp_path / f"{number}.zip"
+        path.write_bytes(data)
+        with pytest.raises(UserError, match=f"{number}.zip is no bundle"):
+            Predictor.load(path)
+
+
+def test_a_flipped_bit_is_noticed(content: dict[str, bytes], tmp_path: Path) -> None:
+    path = packed(tmp_path / "b.zip", content)
+    data = bytearray(path.read_bytes())
+    with zipfile.ZipFile(path) as archive:
+        start = archive.getinfo(WEIGHTS).header_offset
+    data[start + 2000] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(UserError, match=r"broken|cannot be read"):
+        Predictor.load(path, device="cpu")
+
+
+def test_a_file_that_the_manifest_names_and_the_bundle_lacks_is_named(
+    content: dict[str, bytes], tmp_path: Path
+) -> None:
+    del content[WEIGHTS]
+    with pytest.raises(UserError, match=f"no whole bundle: {WEIGHTS} is missing"):
+        Predictor.load(packed(tmp_path / "b.zip", content))
