@@ -10,6 +10,9 @@ c   one backbone with three heads on our aligned crops
 d   three specialists, the most probable class
 e   the same with temperatures, tuned age thresholds and class weights for macro F1, learnt on held-out persons
 
+Scored are the eval pictures, by the networks of all folds together, and those that the folds held out, each by the one
+that has not seen its person (e is learnt on other persons there too).
+
 Every part keeps what it trained and answered in its folder below --out, and is not run again; its scores are a row of
 runs.csv there, beside those of its trainings. "shown" counts every picture that its trainings learnt from. Options of a
 training (--epochs, --size, --backbone, ...) are those of all parts alike; what a task ships as its own stays its own.
@@ -25,8 +28,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
-from single_model_report import Line, read_truth, report, scores
-from single_models import PLAIN, SINGLE, THREE_HEADS
+from single_model_report import Line, read_truth, report, report_held_out, scores
+from single_models import PLAIN, SINGLE, THREE_HEADS, eighteen
 
 from pipelines.age import options as age_options
 from pipelines.age.heads import specialist as age_specialist
@@ -37,7 +40,7 @@ from pipelines.mask.specialist import MASK
 from shared import crop_faces
 from shared.answers.fusion import SPECIALISTS, average_runs, fuse, most_probable
 from shared.answers.held_out import join_held_out
-from shared.answers.predictions import read_predictions, write_predictions
+from shared.answers.predictions import read_held_out, read_predictions, write_predictions
 from shared.atomic import write_text
 from shared.commands import parse, run
 from shared.configuration import flags_of
@@ -45,7 +48,7 @@ from shared.crops import open_crops
 from shared.decisions.settle import settle
 from shared.errors import UserError
 from shared.experiments.plain_crops import plain_crops
-from shared.manifest import load_pictures, split_folders
+from shared.manifest import load_pictures, load_training, split_folder, split_folders
 from shared.records import Record, is_recorded, origin, record
 from shared.specialist import Specialist
 from shared.training.devices import accelerator_for
@@ -125,11 +128,13 @@ def main(options: Options) -> None:
         raise UserError(f"{truth} is missing: this benchmark needs a data set whose eval truth is known (--data)")
     solution = read_truth(truth)
     make_crops(data, options.out)
-    lines = []
+    eval_lines, held_out_lines = [], []
     for part in options.only:
-        lines.append(_line(part, options))
-        _record(part, lines[-1], options, solution)
-    text = report(lines, solution)
+        eval_line, held_out_line = _lines(part, options)
+        _record(part, eval_line, options, solution)
+        eval_lines.append(eval_line)
+        held_out_lines.append(held_out_line)
+    text = f"{report(eval_lines, solution)}\n\n{report_held_out(held_out_lines, labelled(options.train))}"
     write_text(options.out / "table.md", text + "\n")
     print(f"\n{text}\n\nwrote {options.out / 'table.md'}")
 
@@ -141,24 +146,39 @@ def make_crops(data: Path, out: Path) -> None:
         plain_crops(load_pictures(folder), out / "centre" / split, "centre")
 
 
-def _line(part: Part, options: Options) -> Line:
-    """What a part answers for the eval pictures, and what that took."""
+def labelled(options: TrainOptions) -> pd.DataFrame:
+    """Class, person and age of every picture to learn from, indexed by picture, as `read_truth` gives those of eval."""
+    table = load_training(split_folder(options.data, "train"), options.fixes, options.skip_bad).set_index("picture")
+    return table[["person", "age"]].assign(truth=eighteen(table))
+
+
+def _lines(part: Part, options: Options) -> tuple[Line, Line]:
+    """What a part answers for the eval pictures, what its folds answer for those that they held out; what that took."""
     runs = _runs_of(part, options)
     took = [_run(task, number, options) for task, names in runs.items() for number in range(len(names))]
     total = {key: sum(times[key] for times in took) for key in ("training", "answering", "shown")}
     if part in MODELS:
-        answers = read_predictions(options.out / part / EVAL, PLAIN.classes)
-        decided = answers[list(PLAIN.classes)].to_numpy().argmax(axis=1)
-        ages = answers.get("age")
+        folder = options.out / part
+        said = [read_predictions(folder / EVAL, PLAIN.classes), read_held_out(folder / OOF, PLAIN.classes)]
+        decided = [table[list(PLAIN.classes)].to_numpy().argmax(axis=1) for table in said]
     else:
         asked = {
             task: average_runs([read_predictions(options.out / name / EVAL, SPECIALISTS[task]) for name in names])
             for task, names in runs.items()
         }
-        decided = most_probable(fuse(asked)) if part == "d" else _decided(asked, runs, options.out)
-        answers = asked["age"]
-        ages = answers.get("age")
-    return Line(part, answers.index, decided, ages, **total)
+        # What e decides by is learnt here; eval truth is not within reach.
+        held_out = join_held_out({task: [options.out / name / OOF for name in names] for task, names in runs.items()})
+        said = [asked["age"], held_out.answers["age"]]
+        if part == "d":
+            decided = [most_probable(fuse(answers)) for answers in (asked, held_out.answers)]
+        else:
+            settled = settle(held_out, asked, "f1", "tuned", calibrate=True)
+            decided = [settled.decide(asked), settled.answers]
+    first, second = (
+        Line(part, table.index, classes, table.get("age"), **total)
+        for table, classes in zip(said, decided, strict=True)
+    )
+    return first, second
 
 
 def _record(part: Part, line: Line, options: Options, solution: pd.DataFrame) -> None:
@@ -193,12 +213,6 @@ def _runs_of(part: Part, options: Options) -> dict[str, list[str]]:
 
 def _name(task: str, number: int) -> str:
     return f"{task}-{number}" if number else task
-
-
-def _decided(asked: dict[str, Any], runs: dict[str, list[str]], out: Path) -> Any:
-    """By what was learnt on held-out persons; eval truth is not within reach."""
-    held_out = join_held_out({task: [out / name / OOF for name in names] for task, names in runs.items()})
-    return settle(held_out, asked, "f1", "tuned", calibrate=True).decide(asked)
 
 
 def _run(task: str, number: int, options: Options) -> dict[str, float]:

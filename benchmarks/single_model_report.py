@@ -19,6 +19,8 @@ TASKS = {"mask": 3, "gender": 2, "age": 3}
 GAINS = (("e", "b"), ("e", "b+"), ("b+", "b"))
 """What is set beside what, where both are there."""
 
+COSTS = ("training s", "shown", "shown/s", "answering s", "pictures/s")
+
 
 @dataclass(frozen=True)
 class Line:
@@ -48,9 +50,17 @@ def read_truth(path: Path) -> pd.DataFrame:
 
 
 def report(lines: Sequence[Line], solution: pd.DataFrame) -> str:
-    """Markdown; `solution` is what `read_truth` gives."""
-    parts = [_score_table(lines, solution), _by_mask(lines, solution), _gain(lines, solution)]
-    return "\n\n".join(filter(None, parts))
+    """Markdown: scores and costs, scores by mask state, differences. `solution` is what `read_truth` gives."""
+    tables = [_score_table(lines, solution, costs=True), _by_mask(lines, solution), _gain(lines, solution)]
+    return "\n\n".join(filter(None, tables))
+
+
+def report_held_out(lines: Sequence[Line], known: pd.DataFrame) -> str:
+    """The same of held-out pictures, of which `known` holds class, person and age; what it took is told with eval."""
+    pictures = known.loc[lines[0].pictures]
+    head = f"Held out: {len(pictures):,} pictures of {pictures['person'].nunique():,} persons"
+    tables = [head, _score_table(lines, known, costs=False), _by_mask(lines, known), _gain(lines, known)]
+    return "\n\n".join(filter(None, tables))
 
 
 def scores(line: Line, solution: pd.DataFrame) -> dict[str, float]:
@@ -66,10 +76,13 @@ def scores(line: Line, solution: pd.DataFrame) -> dict[str, float]:
     return told if line.ages is None else {**told, "mae_years": _years_off(line.ages, known)}
 
 
-def _score_table(lines: Sequence[Line], solution: pd.DataFrame) -> str:
+def _score_table(lines: Sequence[Line], solution: pd.DataFrame, costs: bool) -> str:
     head = ["", "macro F1 of 18 [95 %]", "accuracy", *(f"{task} [95 %]" for task in TASKS), "age off by, years"]
-    rows = [[*head, "training s", "shown", "shown/s", "answering s", "pictures/s"]]
-    return _markdown([*rows, *(_score_row(line, solution.loc[line.pictures]) for line in lines)])
+    rows = [[*head, *(COSTS if costs else ())]]
+    for line in lines:
+        known = solution.loc[line.pictures]
+        rows.append([*_score_row(line, known), *(_costs(line) if costs else ())])
+    return _markdown(rows)
 
 
 def _score_row(line: Line, known: pd.DataFrame) -> list[str]:
@@ -81,11 +94,16 @@ def _score_row(line: Line, known: pd.DataFrame) -> list[str]:
         f"{accuracy(truth, line.decided):.3f}",
         *(_interval(right[:, n], said[:, n], persons, count) for n, count in enumerate(TASKS.values())),
         _years(line, known),
+    ]
+
+
+def _costs(line: Line) -> list[str]:
+    return [
         f"{line.training:.0f}",
         f"{line.shown:,.0f}",
         f"{line.shown / line.training:.0f}",
         f"{line.answering:.0f}",
-        f"{len(known) / line.answering:.0f}",
+        f"{len(line.pictures) / line.answering:.0f}",
     ]
 
 

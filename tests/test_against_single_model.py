@@ -19,6 +19,7 @@ from shared.answers.years import answered_age, year_columns
 from shared.errors import UserError
 from shared.labels import decode_class
 from shared.runs import read_runs
+from shared.scores.metrics import macro_f1
 from shared.training.options import TrainOptions
 
 sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
@@ -150,17 +151,23 @@ def test_all_parts_are_scored_side_by_side_and_nothing_is_done_twice(
     options = benchmark.Options(TrainOptions(data=tmp_path / "data", **FLAGS), out)  # type: ignore[arg-type]
     benchmark.main(options)
     table = (out / "table.md").read_text()
-    assert [line.split("|")[1].strip() for line in table.splitlines() if line.startswith("| ")].count("e") == 2
-    assert "(e) - (b): " in table
+    assert [line.split("|")[1].strip() for line in table.splitlines() if line.startswith("| ")].count("e") == 4
+    assert table.count("(e) - (b): ") == 2
     rows = read_runs(out / "runs.csv")
     assert list(rows["task"][rows["kind"] == "score"]) == [f"part {part}" for part in options.only]
 
-    averaged = benchmark._line("d", replace(options, age_runs=2))
+    averaged, held_out = benchmark._lines("d", replace(options, age_runs=2))
     runs = [pd.read_csv(out / name / "eval.csv").set_index("picture") for name in ("age", "age-1")]
     years = sum(run.loc[averaged.pictures, year_columns(run)].to_numpy() for run in runs) / 2
     assert averaged.ages is not None
     assert averaged.ages.to_numpy() == pytest.approx(answered_age(years))
     assert not np.allclose(*(run["age"] for run in runs))
+    known = benchmark.labelled(options.train)
+    unseen = pd.read_csv(out / "b/oof.csv").set_index("picture")
+    assert set(held_out.pictures) == set(unseen.index)
+    pd.testing.assert_series_equal(known.loc[unseen.index, "truth"], unseen["truth"], check_dtype=False)
+    scored = macro_f1(unseen["truth"], unseen[list(single_models.CLASSES)].to_numpy().argmax(1), 18)
+    assert f"| b | {scored:.3f} [" in table.split("Held out: ")[1]
     assert json.loads((out / "age-1/run.json").read_text())["options"]["seed"] == options.train.seed + 1
 
     monkeypatch.setattr("shared.training.run.FoldTraining", None)
