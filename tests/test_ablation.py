@@ -12,9 +12,12 @@ from tiny_training import FLAGS, write_data
 
 from pipelines.age.ablate import CHANGES
 from pipelines.age.heads import specialist
+from pipelines.age.options import DEFAULTS as AGE_DEFAULTS
 from pipelines.age.options import AgeOptions
 from pipelines.gender.ablate import CHANGES as GENDER_CHANGES
+from pipelines.gender.options import DEFAULTS as GENDER_DEFAULTS
 from pipelines.mask.ablate import CHANGES as MASK_CHANGES
+from pipelines.mask.options import DEFAULTS as MASK_DEFAULTS
 from shared.crops import open_crops
 from shared.decisions.persons import Interval
 from shared.experiments import measuring
@@ -129,11 +132,13 @@ def test_changes_of_the_command_line_take_the_place_of_the_list(measured: Ablate
 
 @pytest.mark.parametrize(
     ("changes", "defaults"),
-    [(CHANGES, AgeOptions()), (GENDER_CHANGES, TrainOptions()), (MASK_CHANGES, TrainOptions())],
+    [(CHANGES, AGE_DEFAULTS), (GENDER_CHANGES, GENDER_DEFAULTS), (MASK_CHANGES, MASK_DEFAULTS)],
 )
 def test_the_lists_that_come_with_the_tasks_can_be_measured(changes: tuple[str, ...], defaults: TrainOptions) -> None:
     start = baseline(screening(defaults))
-    assert len({varied(Change.of(text), start).name for text in changes}) == len(changes) > 25
+    variants = [varied(Change.of(text), start) for text in changes]
+    assert len({variant.name for variant in variants}) == len(changes) > 25
+    assert not any(variant.same_as(start) for variant in variants)
 
 
 def test_the_middle_of_a_picture_is_that_of_the_competitions_baseline(tmp_path: Path) -> None:
