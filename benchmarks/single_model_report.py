@@ -16,7 +16,7 @@ from shared.scores.metrics import accuracy, macro_f1
 TASKS = {"mask": 3, "gender": 2, "age": 3}
 """Classes of each, in the order in which they make up one of the 18."""
 
-GAINS = (("e", "b"), ("e", "b+"), ("b+", "b"))
+GAINS = (("e", "a"), ("e", "b"), ("e", "c"), ("e", "b+"), ("b+", "b"))
 """What is set beside what, where both are there."""
 
 COSTS = ("training s", "shown", "shown/s", "answering s", "pictures/s")
