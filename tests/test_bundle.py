@@ -2,12 +2,11 @@
 
 import json
 import shutil
-import zipfile
 from pathlib import Path
 
 import pytest
 from drawn_faces import files
-from tiny_model import write_model
+from tiny_model import entries, write_model
 
 from shared.bundle import Options, main
 from shared.errors import UserError
@@ -30,8 +29,7 @@ def bundle(model: Path) -> Path:
 
 @pytest.fixture
 def content(bundle: Path) -> dict[str, bytes]:
-    with zipfile.ZipFile(bundle) as archive:
-        return {name: archive.read(name) for name in archive.namelist()}
+    return entries(bundle)
 
 
 def test_a_bundle_answers_as_the_runs_that_it_was_made_of(model: Path, bundle: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tiny_model import write_model
+from tiny_model import entries, write_model
 
 from shared.bundle import Options, main
 from shared.errors import UserError
@@ -33,8 +33,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def content(bundle: Path) -> dict[str, bytes]:
     """The files of the bundle, to be tampered with."""
-    with zipfile.ZipFile(bundle) as archive:
-        return {name: archive.read(name) for name in archive.namelist()}
+    return entries(bundle)
 
 
 def packed(path: Path, content: dict[str, bytes]) -> Path:

@@ -1,5 +1,6 @@
 """Trained runs without training: networks with random weights, and held-out answers as good specialists would give."""
 
+import zipfile
 from functools import cache
 from pathlib import Path
 
@@ -62,3 +63,9 @@ def random_network(outputs: int, seed: int) -> Network:
         with torch.no_grad():
             network.backbone.get_classifier().weight.mul_(20)  # type: ignore[operator]
     return network.eval()
+
+
+def entries(bundle: Path) -> dict[str, bytes]:
+    """The files of a bundle, by name."""
+    with zipfile.ZipFile(bundle) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}

@@ -91,5 +91,5 @@ def _scores(specialist: Specialist, answers: pd.DataFrame, table: pd.DataFrame) 
     }
 
 
-def _seconds(folder: Path, option: str = "epochs") -> float:
-    return float(read_history(folder, option)["seconds"].sum())
+def _seconds(folder: Path) -> float:
+    return float(read_history(folder)["seconds"].sum())
