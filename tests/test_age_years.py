@@ -25,6 +25,16 @@ def test_labels_that_thin_out_with_age_are_not_top_coded() -> None:
     assert find_top_code(np.concatenate([np.repeat(np.arange(20, 70), 5), [74]])) is None
 
 
+def test_the_pictures_of_one_oldest_person_are_no_heap() -> None:
+    persons = pd.DataFrame({"person": [f"p{number}" for number in range(30)], "age": [*range(20, 49), 78]})
+    assert censored_targets(persons.loc[persons.index.repeat(7)])[:, 1].sum() == 0
+
+
+def test_a_heap_of_persons_is_found_however_many_pictures_each_has() -> None:
+    persons = pd.DataFrame({"person": [f"p{number}" for number in range(30)], "age": [*range(20, 45), *[60] * 5]})
+    assert censored_targets(persons.loc[persons.index.repeat(7)])[:, 1].sum() == 5 * 7
+
+
 def test_only_labels_at_the_top_code_are_censored() -> None:
     assert censored_targets(ages(20, 59, 60), 60)[:, 1].tolist() == [0, 0, 1]
     assert censored_targets(ages(20, 59, 60), "none")[:, 1].tolist() == [0, 0, 0]
@@ -35,6 +45,12 @@ def test_a_censored_label_asks_for_nothing_but_an_age_at_or_above_it() -> None:
     assert age_loss(certain_of(60), target).item() == pytest.approx(0, abs=1e-4)
     assert age_loss(certain_of(78), target).item() == pytest.approx(0, abs=1e-4)
     assert age_loss(certain_of(50), target).item() > 1
+
+
+@pytest.mark.parametrize("censored", [0.0, 1.0])
+def test_an_age_beyond_the_last_year_is_taken_for_that_year(censored: float) -> None:
+    loss = age_loss(certain_of(YEARS - 1), torch.tensor([[105.0, censored]]))
+    assert loss.item() == pytest.approx(age_loss(certain_of(YEARS - 1), torch.tensor([[100.0, censored]])).item())
 
 
 def test_an_uncensored_label_is_best_met_by_its_own_spread_and_pulls_from_both_sides() -> None:

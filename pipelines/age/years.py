@@ -29,15 +29,19 @@ _TOP_HEAP = 4.0
 def censored_targets(table: pd.DataFrame, top_code: TopCode = "auto") -> NDArray[np.float32]:
     """(N, 2): the age in years, and 1 where it stands for "this or older", else 0.
 
+    Heaps are counted in persons where the table tells them (column `person`), else in pictures.
     Pictures of other sources than the base data (column `source`, if there is one) may be coded otherwise: a code that
     is given is that of the base data, theirs is found by itself.
     """
     ages = table["age"].to_numpy(np.float32)
     censored = np.zeros_like(ages)
     sources = table["source"].to_numpy() if "source" in table else np.full(len(table), "")
+    # A person has several pictures of one age: seven of the oldest are no heap.
+    first = ~table["person"].duplicated().to_numpy() if "person" in table else np.ones(len(table), dtype=bool)
     for source in np.unique(sources):
         here = sources == source
-        limit = find_top_code(ages[here]) if top_code == "auto" or (source and top_code != "none") else top_code
+        by_itself = top_code == "auto" or (source and top_code != "none")
+        limit = find_top_code(ages[here & first]) if by_itself else top_code
         if limit not in (None, "none"):
             censored[here] = ages[here] >= float(limit)
     return np.stack([ages, censored], axis=1)
@@ -50,7 +54,10 @@ def known_ages(table: pd.DataFrame, top_code: TopCode = "auto") -> dict[str, NDA
 
 
 def find_top_code(ages: NDArray[np.floating]) -> int | None:
-    """The age at which labels are top-coded, told by the heap that they leave at the oldest; None without a heap."""
+    """The age at which labels are top-coded, told by the heap that they leave at the oldest; None without a heap.
+
+    `ages` (P,) in years, one of each person.
+    """
     oldest = ages.max()
     at_top = (ages == oldest).sum()
     a_year_before = ((ages >= oldest - 10) & (ages < oldest)).sum() / 10
@@ -59,7 +66,8 @@ def find_top_code(ages: NDArray[np.floating]) -> int | None:
 
 def age_loss(logits: Tensor, targets: Tensor) -> Tensor:
     """Logits (B, YEARS) and targets (B, 2) as from `censored_targets` to a scalar."""
-    ages, censored = targets[:, 0].float(), targets[:, 1].bool()
+    # An age beyond the last output is one of it: nothing lies above, which would be an infinite loss.
+    ages, censored = targets[:, 0].float().clamp(max=YEARS - 1), targets[:, 1].bool()
     years = torch.arange(YEARS, device=logits.device, dtype=logits.dtype)
     log_p = logits.log_softmax(1)
 
