@@ -24,6 +24,7 @@ from shared.specialist import Specialist
 from shared.training import ensemble
 from shared.training import run as training_run
 from shared.training.checkpoint import save_checkpoint
+from shared.training.choices import ViewsName
 from shared.training.ensemble import PredictOptions, predict
 from shared.training.fold import Epoch, FoldTraining
 from shared.training.options import TrainOptions
@@ -215,12 +216,13 @@ def test_persons_under_two_ids_are_held_out_together(here: TrainOptions, tmp_pat
     assert fingerprint(GENDER, together, crops) != fingerprint(GENDER, alone, crops)
 
 
+@pytest.mark.parametrize("views", ["flip", "all"])
 def test_predict_gives_the_same_answers_as_training_did(
-    here: TrainOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    views: ViewsName, here: TrainOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ensemble, "make_crops", lambda _, folder: open_crops(folder))
     monkeypatch.setattr(ensemble, "RECIPE", SimpleNamespace(id=open_crops(here.crops / "eval").recipe))
-    train(AGE, here)
+    train(AGE, replace(here, views=views))
     assert here.outputs is not None
     out = tmp_path / "eval.csv"
     predict(AGE, PredictOptions(here.data, here.crops, here.outputs, out, batch_size=8, device="cpu", workers=0))

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, get_args
+from typing import Any
 
 from shared.answers.fusion import SPECIALISTS
 from shared.answers.held_out import HeldOut, join_held_out
@@ -20,8 +20,7 @@ from shared.predictor.answering import Decisions
 from shared.predictor.contents import Contents, RunFiles
 from shared.predictor.intervals import AgeIntervals, learn_intervals
 from shared.predictor.reading import Files
-from shared.training.choices import ViewsName
-from shared.training.folders import OOF, RUN, WEIGHTS, finished_folds
+from shared.training.folders import OOF, RUN, WEIGHTS, finished_folds, own_views
 
 Runs = Mapping[str, Sequence[Path]]
 """The run folders of each specialist."""
@@ -68,24 +67,21 @@ def gather(
     listed, described = {}, {}
     for task in SPECIALISTS:
         described[task] = [_read_run(run) for run in runs[task]]
-        listed[task] = tuple(
-            _list(task, number, run, described[task][number], files) for number, run in enumerate(runs[task])
-        )
+        listed[task] = tuple(_list(task, number, run, files) for number, run in enumerate(runs[task]))
     held_out = _held_out(runs)
     settled = settle(held_out, held_out.answers, decide, thresholds, calibrate) if held_out else None
     contents = Contents(listed, _decisions(held_out, settled))
     return Gathered(Files(path, files), contents, held_out, settled, runs, described)
 
 
-def _list(task: str, number: int, run: Path, described: dict[str, Any], files: dict[str, Path]) -> RunFiles:
+def _list(task: str, number: int, run: Path, files: dict[str, Path]) -> RunFiles:
     """Names for the weights of a run's folds, which are added to `files`."""
     folds = finished_folds(run)
     if not folds:
         raise UserError(f"{run} holds no trained fold; python -m pipelines.{task}.train makes them")
     named = {f"{task}/{number}/fold{fold}.safetensors": folder / WEIGHTS for fold, folder in folds.items()}
     files.update(named)
-    views = described.get("options", {}).get("views")
-    return RunFiles(views if views in get_args(ViewsName) else "flip", tuple(named))
+    return RunFiles(own_views(run), tuple(named))
 
 
 def _read_run(run: Path) -> dict[str, Any]:

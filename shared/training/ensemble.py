@@ -18,7 +18,7 @@ from shared.specialist import Specialist
 from shared.training.choices import ViewsName
 from shared.training.data import CropDataset, InOrder, batches
 from shared.training.devices import accelerator_for, let_go
-from shared.training.folders import EVAL, WEIGHTS, crop_folder, finished_folds, run_folder
+from shared.training.folders import EVAL, WEIGHTS, crop_folder, finished_folds, own_views, run_folder
 from shared.training.fused import fuse_batch_norms
 from shared.training.options import PredictOptions
 from shared.training.prediction import predict_distribution
@@ -43,11 +43,12 @@ def predict(specialist: Specialist, options: PredictOptions) -> None:
     accelerator = accelerator_for(options.device, options.mixed_precision)
     with accelerator.main_process_first():
         crops = make_crops(table, crop_folder(options.crops, options.data, "eval"))
-    answers = answer(specialist, weights, crops, options.views, options.batch_size, options.workers, accelerator)
+    views = options.views or own_views(run)
+    answers = answer(specialist, weights, crops, views, options.batch_size, options.workers, accelerator)
     if accelerator.is_main_process:
         out = options.out or run / EVAL
         write_predictions(out, answers)
-        print(f"wrote {out}: {len(answers):,} pictures, folds {', '.join(map(str, folds))} averaged")
+        print(f"wrote {out}: {len(answers):,} pictures, folds {', '.join(map(str, folds))} averaged, --views {views}")
 
 
 def answer(

@@ -11,12 +11,13 @@ import io
 import json
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pandas as pd
 
 from shared.errors import UserError
 from shared.manifest import split_folder
+from shared.training.choices import ViewsName
 
 RUN, OOF, EVAL = "run.json", "oof.csv", "eval.csv"
 WEIGHTS, HISTORY, CHECKPOINT = "weights.safetensors", "history.csv", "resume.pt"
@@ -78,3 +79,9 @@ def trained_with(run: Path, option: str) -> Any:
     with suppress(OSError, ValueError, KeyError, TypeError):
         return json.loads((run / RUN).read_text(encoding="utf-8"))["options"][option]
     return None
+
+
+def own_views(run: Path) -> ViewsName:
+    """The test-time views that a run was trained with; those of most where it does not say."""
+    views = trained_with(run, "views")
+    return views if views in get_args(ViewsName) else "flip"

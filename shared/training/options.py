@@ -80,7 +80,8 @@ class TrainOptions:
     ema: float = 0.99
     """Decay of the moving average of the weights that is scored and kept, with warm-up; 0 switches it off."""
     views: ViewsName = "flip"
-    """Test-time views averaged: the crop alone, with its mirror image, or those and four small shifts of both."""
+    """Test-time views averaged: the crop alone, with its mirror image, or those and four small shifts of both (ten
+    looks)."""
     mean: Rgb | None = None
     """RGB mean, 0 to 1, that pictures are normalised with; the backbone's own when left out."""
     std: Rgb | None = None
@@ -161,8 +162,9 @@ class PredictOptions:
     """The run whose weights are used; outputs/TASK when left out."""
     out: Path | None = None
     """The file to write; eval.csv of the run when left out."""
-    views: ViewsName = "flip"
-    """Test-time views averaged: the crop alone, with its mirror image, or those and four small shifts of both."""
+    views: ViewsName | None = None
+    """Test-time views averaged: the crop alone, with its mirror image, or those and four small shifts of both (ten
+    looks); those that the run was trained with when left out, by which held-out persons were answered too."""
     batch_size: int = 64
     """Pictures per step."""
     mixed_precision: Precision = "no"
