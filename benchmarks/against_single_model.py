@@ -21,8 +21,7 @@ With --recipes that is all of pipelines/TASK/with_extra.toml, and the command li
 """
 
 import json
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -40,19 +39,18 @@ from pipelines.mask.specialist import MASK
 from shared import crop_faces
 from shared.answers.fusion import SPECIALISTS, average_runs, fuse, most_probable
 from shared.answers.held_out import join_held_out
-from shared.answers.predictions import read_held_out, read_predictions, write_predictions
+from shared.answers.predictions import read_held_out, read_predictions
 from shared.atomic import write_text
 from shared.commands import parse, run
 from shared.configuration import flags_of
 from shared.crops import open_crops
 from shared.decisions.settle import settle
 from shared.errors import UserError
+from shared.experiments.asking import ask_once
 from shared.experiments.plain_crops import plain_crops
 from shared.manifest import load_pictures, load_training, split_folder, split_folders
 from shared.records import Record, is_recorded, origin, record
 from shared.specialist import Specialist
-from shared.training.devices import accelerator_for
-from shared.training.ensemble import answer
 from shared.training.extra_stage import PARTS
 from shared.training.folders import EVAL, OOF, WEIGHTS, crop_folder, finished_folds
 from shared.training.options import TrainOptions
@@ -60,7 +58,6 @@ from shared.training.run import train
 
 Part = Literal["a", "b", "b+", "c", "d", "e"]
 
-TOOK = "took.json"
 ROOT = Path(__file__).parents[1]
 
 
@@ -239,22 +236,10 @@ def _run(task: str, number: int, options: Options) -> dict[str, float]:
         (chosen.folds - 1) * known["scores"]["held out"]["pictures"] + len(folds) * further * chosen.extra_draws
     )
     shown += chosen.extra_epochs * further * (PARTS - 1) / PARTS
-    kept = folder / TOOK
-    if not (kept.exists() and json.loads(kept.read_text())["folds"] == len(folds)):
-        seconds = _answer(specialist, [path / WEIGHTS for path in folds.values()], chosen, folder / EVAL)
-        write_text(kept, json.dumps({"folds": len(folds), "answering": seconds}))
-    took = json.loads(kept.read_text(encoding="utf-8"))
-    return {"training": sum(known["seconds"].values()), "answering": took["answering"], "shown": shown}
-
-
-def _answer(specialist: Specialist, weights: Sequence[Path], options: TrainOptions, out: Path) -> float:
-    crops = open_crops(crop_folder(options.crops, options.data, "eval"))
-    accelerator = accelerator_for(options.device, options.mixed_precision)
-    started = time.perf_counter()
-    answers = answer(specialist, weights, crops, options.views, options.batch_size, options.workers, accelerator)
-    seconds = time.perf_counter() - started
-    write_predictions(out, answers)
-    return seconds
+    asked = open_crops(crop_folder(crops, chosen.data, "eval"))
+    weights = [path / WEIGHTS for path in folds.values()]
+    answering = ask_once(specialist, weights, asked, chosen.views, chosen, folder / EVAL)
+    return {"training": sum(known["seconds"].values()), "answering": answering, "shown": shown}
 
 
 def _merged(asked: TrainOptions, own: TrainOptions) -> TrainOptions:

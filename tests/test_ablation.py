@@ -20,7 +20,7 @@ from pipelines.mask.ablate import CHANGES as MASK_CHANGES
 from pipelines.mask.options import DEFAULTS as MASK_DEFAULTS
 from shared.crops import open_crops
 from shared.decisions.persons import Interval
-from shared.experiments import measuring
+from shared.experiments import asking
 from shared.experiments.ablation import ablate
 from shared.experiments.ablation_report import Line, draw
 from shared.experiments.changes import Change, baseline, varied
@@ -102,7 +102,7 @@ def test_what_was_measured_is_not_trained_or_asked_again(
     before = (root(measured) / "ablation.csv").read_text().splitlines()
     rows = len(read_runs(root(measured).parent / "runs.csv"))
     monkeypatch.setattr("shared.training.run.FoldTraining", None)
-    monkeypatch.setattr(measuring, "answer", None)
+    monkeypatch.setattr(asking, "answer", None)
     ablate(specialist, LIST[:-1], measured)
     assert (root(measured) / "ablation.csv").read_text().splitlines() == before[:-1]
     assert len(read_runs(root(measured).parent / "runs.csv")) == rows

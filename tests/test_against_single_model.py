@@ -17,6 +17,7 @@ from torch.nn.functional import cross_entropy
 from pipelines.age.years import age_loss
 from shared.answers.years import answered_age, year_columns
 from shared.errors import UserError
+from shared.experiments import asking
 from shared.labels import decode_class
 from shared.runs import read_runs
 from shared.scores.metrics import macro_f1
@@ -171,7 +172,7 @@ def test_all_parts_are_scored_side_by_side_and_nothing_is_done_twice(
     assert json.loads((out / "age-1/run.json").read_text())["options"]["seed"] == options.train.seed + 1
 
     monkeypatch.setattr("shared.training.run.FoldTraining", None)
-    monkeypatch.setattr(benchmark, "answer", None)
+    monkeypatch.setattr(asking, "answer", None)
     benchmark.main(replace(options, only=("e", "a")))
     assert "| e | " in capsys.readouterr().out
     assert len(read_runs(out / "runs.csv")) == len(rows) + 2, "further rows than those of the fold and run of age-1"

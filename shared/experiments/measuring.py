@@ -3,7 +3,6 @@
 import hashlib
 import json
 import re
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,11 +10,11 @@ from typing import Any, cast
 
 import pandas as pd
 
-from shared.answers.predictions import read_held_out, read_predictions, write_predictions
-from shared.atomic import write_text
+from shared.answers.predictions import read_held_out, read_predictions
 from shared.competition.solution import read_solution
-from shared.crops import CropSet, open_crops
+from shared.crops import open_crops
 from shared.errors import UserError
+from shared.experiments.asking import ask_once
 from shared.experiments.changes import Variant, crops_of, folds_of
 from shared.experiments.comparing import Answered, scores_of
 from shared.experiments.plain_crops import plain_crops
@@ -25,8 +24,6 @@ from shared.records import Record, origin, record
 from shared.specialist import Specialist
 from shared.training.adjusted import resolved
 from shared.training.choices import ViewsName
-from shared.training.devices import accelerator_for
-from shared.training.ensemble import answer
 from shared.training.folders import OOF, WEIGHTS, crop_folder, extra_seconds, fold_folder, read_history
 from shared.training.options import TrainOptions
 from shared.training.purpose import Purpose
@@ -86,7 +83,7 @@ class Laboratory:
         run, folds = _run(options), folds_of(variant)
         file = run / f"eval-{variant.views}-{len(folds)}.csv"
         weights = [fold_folder(run, fold) / WEIGHTS for fold in folds]
-        seconds = _answer(specialist, weights, crops, variant, options, file)
+        seconds = ask_once(specialist, weights, crops, cast("ViewsName", variant.views), options, file)
         labels = _labels_of(self.truth)
         answers = read_predictions(file, specialist.classes)
         known = pd.DataFrame({"person": labels["person"], "truth": specialist.truth(labels)})
@@ -101,9 +98,10 @@ def _folder(variant: Variant, root: Path) -> Path:
     return next(root.glob(f"*-{code}"), root / f"{name}-{code}")
 
 
-def _asked(options: TrainOptions) -> set[Path]:
-    """The answers that there are besides those of its training."""
-    return {*_run(options).rglob("oof-*.csv"), *_run(options).glob("eval-*.csv")}
+def _asked(options: TrainOptions) -> dict[Path, int]:
+    """The answers that there are besides those of its training, and when they were written."""
+    files = (*_run(options).rglob("oof-*.csv"), *_run(options).glob("eval-*.csv"))
+    return {file: file.stat().st_mtime_ns for file in files}
 
 
 def _run(options: TrainOptions) -> Path:
@@ -121,25 +119,11 @@ def _on_held_out(specialist: Specialist, options: TrainOptions, variant: Variant
             seconds += read_history(folder)["seconds"].sum()
         else:
             file = folder / f"oof-{variant.views}.csv"
-            seconds += _answer(specialist, [folder / WEIGHTS], crops.keep(part.index), variant, options, file)
+            views, held_out = cast("ViewsName", variant.views), crops.keep(part.index)
+            seconds += ask_once(specialist, [folder / WEIGHTS], held_out, views, options, file)
             part = part[["person", "truth"]].join(read_predictions(file, specialist.classes))
         parts.append(part)
     return Answered(specialist, pd.concat(parts), table.set_index("picture"), seconds)
-
-
-def _answer(
-    specialist: Specialist, weights: list[Path], crops: CropSet, variant: Variant, options: TrainOptions, file: Path
-) -> float:
-    """Let networks answer into a file where it is missing; the seconds that it took, now or then."""
-    took = file.with_suffix(".json")
-    if not (file.exists() and took.exists()):
-        started = time.perf_counter()
-        accelerator = accelerator_for(options.device, options.mixed_precision)
-        views = cast("ViewsName", variant.views)
-        answers = answer(specialist, weights, crops, views, options.batch_size, options.workers, accelerator)
-        write_predictions(file, answers)
-        write_text(took, json.dumps({"seconds": round(time.perf_counter() - started, 1)}))
-    return float(json.loads(took.read_text(encoding="utf-8"))["seconds"])
 
 
 def _labels_of(truth: Path) -> pd.DataFrame:
