@@ -8,12 +8,12 @@ from shared.training.schedules import Schedule, SchedulerName
 EPOCHS, BATCHES, LR = 6, 10, 0.1
 
 
-def rates(name: SchedulerName, scores: list[float] | None = None) -> list[float]:
+def rates(name: SchedulerName, scores: list[float] | None = None, epochs: int = EPOCHS) -> list[float]:
     """The learning rate at the start of each epoch, and after the last."""
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=LR)
-    schedule = Schedule(name, optimizer, EPOCHS, BATCHES, LR)
+    schedule = Schedule(name, optimizer, epochs, BATCHES, LR)
     seen = [optimizer.param_groups[0]["lr"]]
-    for epoch in range(EPOCHS):
+    for epoch in range(epochs):
         for _ in range(BATCHES):
             optimizer.step()
             schedule.after_batch()
@@ -31,8 +31,12 @@ def test_cosine_falls_along_half_a_cosine() -> None:
     assert rates("cosine") == pytest.approx(expected, abs=1e-9)
 
 
-def test_step_falls_to_a_tenth_after_each_third() -> None:
-    assert rates("step") == pytest.approx([LR, LR, LR / 10, LR / 10, LR / 100, LR / 100, LR / 1000])
+@pytest.mark.parametrize(
+    ("epochs", "falls"),
+    [(1, [0]), (2, [0, 1]), (3, [0, 1, 2]), (4, [0, 1, 1, 2]), (5, [0, 0, 1, 2, 2]), (8, [0, 0, 0, 1, 1, 2, 2, 2])],
+)
+def test_step_falls_to_a_tenth_after_each_of_two_thirds(epochs: int, falls: list[int]) -> None:
+    assert rates("step", epochs=epochs)[:epochs] == pytest.approx([LR * 0.1**times for times in falls])
 
 
 def test_one_cycle_rises_to_the_given_rate_and_falls_to_almost_nothing() -> None:

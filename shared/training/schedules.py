@@ -3,7 +3,7 @@
 from typing import Any
 
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR, ReduceLROnPlateau, StepLR
+from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, MultiStepLR, OneCycleLR, ReduceLROnPlateau
 
 from shared.training.choices import SchedulerName
 
@@ -22,7 +22,8 @@ class Schedule:
             case "one-cycle":
                 self._per_batch = OneCycleLR(optimizer, max_lr=lr, total_steps=epochs * batches)
             case "step":
-                self._per_epoch = StepLR(optimizer, step_size=max(1, epochs // 3), gamma=0.1)
+                thirds = {round(epochs / 3), round(2 * epochs / 3)} - {0}
+                self._per_epoch = MultiStepLR(optimizer, sorted(thirds), gamma=0.1)
             case "plateau":
                 self._plateau = ReduceLROnPlateau(optimizer, mode="max", factor=0.3, patience=1)
 
