@@ -165,6 +165,17 @@ def test_the_trial_of_a_killed_worker_is_put_back(tmp_path: Path) -> None:
     assert again.ask().suggest_float("lr", 0.0, 1.0) == lr
 
 
+def test_a_trial_that_two_workers_put_back_is_tried_once(tmp_path: Path) -> None:
+    study = open_study(tmp_path / "study.db", "gender", {}, prune=True)
+    trial = study.ask()
+    lr = trial.suggest_float("lr", 0.0, 1.0)
+    sign(trial, {})
+    for _ in range(2):
+        put_back(study, trial)
+    assert [each.state.name for each in study.get_trials()] == ["FAIL", "WAITING"]
+    assert study.ask().suggest_float("lr", 0.0, 1.0) == lr
+
+
 def test_a_worker_killed_at_any_moment_changes_no_proposal(tmp_path: Path) -> None:
     undisturbed = open_study(tmp_path / "undisturbed.db", "gender", {}, prune=True)
     wanted = []

@@ -133,9 +133,19 @@ def _myself() -> str:
 
 
 def put_back(study: "Study", trial: "FrozenTrial | Trial") -> None:
-    """Give up a trial, and have its parameters tried again: its training goes on where it stopped."""
+    """Give up a trial, and have its parameters tried again: its training goes on where it stopped.
+
+    Nothing is done where another worker has put it back already.
+    """
+    from optuna.exceptions import UpdateFinishedTrialError
+
     known = study.get_trials(deepcopy=False)[trial.number]
-    study.tell(trial.number, state=_fail())
+    try:
+        study.tell(trial.number, state=_fail())
+    except (ValueError, UpdateFinishedTrialError):
+        if study.get_trials(deepcopy=False)[trial.number].state == _fail():
+            return
+        raise
     params = known.params if OPTIONS in known.user_attrs else known.system_attrs.get("fixed_params")
     if params is not None:
         study.enqueue_trial(params)
