@@ -20,6 +20,7 @@ from pipelines.mask.ablate import CHANGES as MASK_CHANGES
 from pipelines.mask.options import DEFAULTS as MASK_DEFAULTS
 from shared.crops import open_crops
 from shared.decisions.persons import Interval
+from shared.errors import UserError
 from shared.experiments import asking
 from shared.experiments.ablation import ablate
 from shared.experiments.ablation_report import Line, draw
@@ -86,6 +87,19 @@ def test_every_change_has_a_line_beside_the_baseline(measured: AblateOptions) ->
 def test_a_change_that_cannot_be_trained_is_told_and_stops_no_other(measured: AblateOptions) -> None:
     table = pd.read_csv(root(measured) / "ablation.csv").set_index("change")
     assert "timm knows no such model" in table.loc["backbone=no_such_net", "remark"]
+
+
+def test_a_misspelt_change_is_told_before_anything_is_trained(measured: AblateOptions, tmp_path: Path) -> None:
+    elsewhere = replace(measured.train, outputs=tmp_path / "ablation")
+    with pytest.raises(UserError, match="foo"):
+        ablate(specialist, LIST, replace(measured, train=elsewhere, change=("loss=bands", "foo=1")))
+    assert not (tmp_path / "ablation").exists()
+
+
+def test_nothing_is_drawn_of_nothing_measured(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"of an earlier list")
+    assert not draw(tmp_path / "a.png", "age", [Line("baseline", {}, {}, 1.0)])
+    assert not (tmp_path / "a.png").exists()
 
 
 def test_its_trainings_and_scores_are_on_record(measured: AblateOptions) -> None:

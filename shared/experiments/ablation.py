@@ -26,13 +26,16 @@ def ablate(specialist_of: SpecialistOf, listed: Sequence[str], options: AblateOp
     """Measure the changes of the options, or those that are `listed`; prints, writes and draws a table.
 
     A change that cannot be measured is told in the table, and the others go on. Raises `UserError` where that is the
-    baseline, or a change is no OPTION=VALUE.
+    baseline, or a change is no OPTION=VALUE that there is.
     """
     name = specialist_of(options.train).name
     root = options.train.outputs or Path("outputs") / f"{name}-ablation"
     laboratory = Laboratory(specialist_of, root, table_of(root), options.truth)
     changes = [Change.of(text) for text in options.change or listed]
     start = baseline(options.train)
+    for change in changes:
+        # A misspelt one is told before hours are spent on the baseline.
+        varied(change, start)
     reference = laboratory.measure(start)
     lines = [Line("baseline", scores_of(reference), {}, reference.seconds)]
     for number, change in enumerate(changes, start=1):
@@ -40,8 +43,8 @@ def ablate(specialist_of: SpecialistOf, listed: Sequence[str], options: AblateOp
         lines.append(_line(change, start, reference, laboratory))
         write_table(root / "ablation.csv", lines)
     print(f"\n{name}: {_effort(options.train, reference)}\n\n{markdown(lines)}\n")
-    draw(root / "ablation.png", f"{name}: {_effort(options.train, reference)}", lines)
-    print(f"wrote {root / 'ablation.csv'} and {root / 'ablation.png'}")
+    drawn = draw(root / "ablation.png", f"{name}: {_effort(options.train, reference)}", lines)
+    print(f"wrote {root / 'ablation.csv'}" + (f" and {root / 'ablation.png'}" if drawn else ""))
 
 
 def _line(change: Change, start: Variant, reference: Answered, laboratory: Laboratory) -> Line:

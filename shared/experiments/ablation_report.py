@@ -65,20 +65,22 @@ def _gain(gain: Interval | None) -> str:
     return "" if gain is None else str(gain)
 
 
-def draw(path: Path, title: str, lines: Sequence[Line]) -> None:
+def draw(path: Path, title: str, lines: Sequence[Line]) -> bool:
     """A PNG: for every change its difference in macro F1 as a dot, its interval as a line, nothing as a dashed line.
 
-    Without matplotlib there is none, which is told. Raises `UserError` where the file cannot be written.
+    Returns whether there is one: not without matplotlib, which is told, nor where nothing was measured; an older one
+    is then removed. Raises `UserError` where the file cannot be written.
     """
+    path.unlink(missing_ok=True)
     try:
         from matplotlib.figure import Figure
     except ModuleNotFoundError:
         print("no picture: it needs matplotlib, pip install 'face18[figures]'")
-        return
+        return False
     # A change of many options at once would leave no room beside its name.
     measured = [(fill(line.change, NAME_WIDTH), line.gains[MAIN]) for line in lines if MAIN in line.gains]
     if not measured:
-        return
+        return False
     rows = sum(name.count("\n") + 1 for name, _ in measured)
     # Without pyplot: no window system is asked for, and nothing lives on after the call.
     figure = Figure(figsize=(9, 1.4 + 0.3 * rows), dpi=DPI, layout="constrained")
@@ -94,3 +96,4 @@ def draw(path: Path, title: str, lines: Sequence[Line]) -> None:
     axes.grid(axis="x", color="lightgrey", linewidth=0.5)
     with replacing(path) as temporary:
         figure.savefig(temporary)
+    return True
