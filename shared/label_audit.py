@@ -92,7 +92,7 @@ def main(options: Options) -> None:
 def _new(fixes: pd.DataFrame, known: set[str]) -> pd.DataFrame:
     """Without what was corrected already: two corrections of one label are refused by --fixes."""
     targets = [" ".join(filter(None, row)) for row in zip(fixes["id"], fixes["picture"], fixes["field"], strict=True)]
-    return fixes[[target not in known for target in targets]]
+    return fixes.loc[[target not in known for target in targets]]
 
 
 def write_tables(folder: Path, found: Audit) -> None:

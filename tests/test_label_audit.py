@@ -10,6 +10,7 @@ from drawn_blotches import blotches
 from finished_runs import drawn, write_finished
 from scipy.fft import dctn
 
+from shared import label_audit
 from shared.answers.held_out import HeldOut
 from shared.audit.lookalikes import FACE, distances, face_hash, look_alikes, mirrored
 from shared.audit.suspects import SWAP, find_suspects, fixes_of
@@ -91,6 +92,15 @@ def test_what_was_corrected_before_is_not_corrected_again(outputs: Path, audited
     assert "age" not in set(again["field"])
     assert len(again) == len(pd.read_csv(audited / "fixes.csv")) - 1
     load_training(outputs.parent / "data/train", [known, tmp_path / "fixes.csv"])
+
+
+def test_where_no_correction_is_sure_the_file_loads_too(
+    outputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(label_audit, "fixes_of", lambda suspects, sure: fixes_of(suspects.head(0), sure))
+    main(Options(outputs=outputs, out=tmp_path))
+    assert pd.read_csv(tmp_path / "fixes.csv").empty
+    load_training(outputs.parent / "data/train", [tmp_path / "fixes.csv"])
 
 
 def _label(outputs: Path, person: str) -> float:
