@@ -1,5 +1,7 @@
 """Label smoothing and mixup around any loss, against torch's own and a plain calculation."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.nn.functional import cross_entropy
@@ -53,6 +55,12 @@ def test_options_change_the_window_and_the_strengths_of_a_specialist() -> None:
     assert "CoarseDropout" in names
     assert changed.augmentation().transforms[names.index("CoarseDropout")].p == 1.0
     assert adjusted(GENDER, TrainOptions()).window == GENDER.window
+
+
+def test_a_strength_that_an_augmentation_has_not_names_its_flag() -> None:
+    plain = replace(GENDER, augmentation=lambda: None)
+    with pytest.raises(UserError, match="--holes does not go with the gender specialist"):
+        adjusted(plain, TrainOptions(holes=0.2))
 
 
 def test_a_window_beyond_the_crop_names_its_flag() -> None:

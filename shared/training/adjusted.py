@@ -14,7 +14,8 @@ from shared.training.regularisation import smoothed
 def adjusted(specialist: Specialist, options: TrainOptions) -> Specialist:
     """With the window, the strengths of the augmentation and the smoothed labels that the options ask for.
 
-    Raises `UserError` where the window reaches beyond the crop, or labels to smooth are not those of a softmax.
+    Raises `UserError` where the window reaches beyond the crop, labels to smooth are not those of a softmax, or the
+    augmentation has no such strength.
     """
     if options.label_smoothing and specialist.distribution is not softmax:
         raise UserError(
@@ -22,6 +23,9 @@ def adjusted(specialist: Specialist, options: TrainOptions) -> Specialist:
         )
     strengths = {"noise": options.noise, "holes": options.holes}
     given = {name: value for name, value in strengths.items() if value is not None}
+    for name in given:
+        if name not in inspect.signature(specialist.augmentation).parameters:
+            raise UserError(f"--{name} does not go with the {specialist.name} specialist, whose augmentation has none")
     window = dict(zip(("side", "centre_x", "centre_y"), options.window or (), strict=False))
     try:
         return replace(
