@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -25,6 +26,7 @@ from shared.training.extra import extra_crop_folder, with_extra
 from shared.training.fold import FoldTraining
 from shared.training.options import TrainOptions
 from shared.training.run import labelled_crops, train
+from shared.training.sampling import NONE
 from shared.training.weights import load_weights
 
 
@@ -88,10 +90,27 @@ def test_a_run_with_extra_persons_holds_out_base_persons_alone_and_says_what_it_
 def test_the_mask_specialist_learns_from_bare_faces_alone(options: TrainOptions, tmp_path: Path) -> None:
     alone = replace(options, data=options.extra[0], crops=options.crops / "more", extra=(), outputs=tmp_path / "run")
     train(MASK, alone)
-    history = pd.read_csv(tmp_path / "run/fold0/history.csv")
-    # Two held-out faces, each drawn in a state: no epoch is chosen by bare faces alone.
-    assert len(history) == 1
+    assert len(pd.read_csv(tmp_path / "run/fold0/history.csv")) == 1
     assert (tmp_path / "run/oof.csv").exists()
+
+
+def test_bare_faces_that_choose_the_best_epoch_are_shown_in_every_mask_state(
+    options: TrainOptions, tmp_path: Path
+) -> None:
+    alone = replace(options, data=options.extra[0], crops=options.crops / "more", extra=())
+    table, crops = labelled_crops(alone)
+    rows = np.ones(len(table), dtype=bool)
+    fold = FoldTraining(MASK, alone, table, crops, 0, tmp_path, accelerator_for("cpu"))
+    data, order, truth = fold.held_out_data(table, crops, rows)
+    assert truth.tolist() == [0, 1, 2, 0, 1, 2]
+    changed = [not torch.equal(data[draw][0], data[draw._replace(state=NONE)][0]) for draw in order]
+    assert changed == [True, True, False, True, True, False]
+
+
+def test_the_passes_over_extra_persons_know_nothing_of_the_only_fold(options: TrainOptions, tmp_path: Path) -> None:
+    # Fewer extra persons than folds: they are split by themselves.
+    train(GENDER, replace(options, outputs=tmp_path / "run", folds=8, only_fold=7, extra_epochs=1))
+    assert (tmp_path / "run/fold7/oof.csv").exists()
 
 
 def test_a_person_in_both_is_refused(options: TrainOptions, tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def learn_extra(
         if parts < 2:
             raise UserError("--extra-epochs needs two persons or more in the folders of --extra")
         extra["fold"] = extra["person"].map(assign_folds(extra, parts))
-        stage = replace(options, epochs=options.extra_epochs, folds=parts)
+        stage = replace(options, epochs=options.extra_epochs, folds=parts, only_fold=None)
         history = FoldTraining(specialist, stage, extra, crops, 0, folder, accelerator).run()
         let_go(accelerator)
         if accelerator.is_main_process:

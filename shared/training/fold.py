@@ -89,7 +89,6 @@ class FoldTraining:
         self._folder = folder
         self._after_epoch = after_epoch
         self._accelerator = accelerator
-        self._truth = specialist.truth(table)[held_out]
         self._passport = Passport.of(specialist, options.backbone, options.size, crops.recipe)
         self._history: list[Epoch] = []
         self._prepare_data(table, crops, held_out)
@@ -98,27 +97,30 @@ class FoldTraining:
     def _prepare_data(self, table: pd.DataFrame, crops: CropSet, held_out: NDArray[np.bool_]) -> None:
         options = self._options
         train_set, self._order = self.training_data(table, crops, ~held_out)
-        held_out_set, in_order = self._held_out_data(table, crops, held_out)
+        held_out_set, in_order, self._truth = self.held_out_data(table, crops, held_out)
         self._train_loader, self._held_out_loader = self._accelerator.prepare(
             batches(train_set, self._order, options.batch_size, options.workers),
             batches(held_out_set, in_order, options.batch_size, options.workers),
         )
 
-    def _held_out_data(
+    def held_out_data(
         self, table: pd.DataFrame, crops: CropSet, rows: NDArray[np.bool_]
-    ) -> tuple[CropDataset, InOrder]:
-        """Pictures that choose the best epoch: as they are, but that bare faces alone cannot score masks."""
+    ) -> tuple[CropDataset, InOrder, NDArray[np.int64]]:
+        """Pictures that choose the best epoch, in which order, and the true class of each as it is shown.
+
+        They are shown as they are, but that bare faces alone cannot score masks: then these are drawn on them.
+        """
         unseen = table[rows].reset_index(drop=True)
         pictures, order = unseen["picture"].tolist(), InOrder(int(rows.sum()))
-        known, shown = crops.keep(pictures), None
+        known, shown, truth = crops.keep(pictures), None, self._specialist.truth(unseen)
         classes = by_state(self._specialist.truth, unseen)
         if self._options.drawn_masks and (table["mask"] == NONE).all() and (classes != classes[0]).any():
             shown = Shown(unseen, known.index)
             order = drawn = DrawnStates(shown.drawable)
-            self._truth = classes[drawn.states, np.arange(len(unseen))]
+            truth = classes[drawn.states, np.arange(len(unseen))]
         targets = self._specialist.targets(table)[rows]
         window, size = self._specialist.window, self._options.size
-        return CropDataset(known, pictures, targets, window, size, dressing=shown), order
+        return CropDataset(known, pictures, targets, window, size, dressing=shown), order, truth
 
     def training_data(
         self, table: pd.DataFrame, crops: CropSet, rows: NDArray[np.bool_]

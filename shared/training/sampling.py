@@ -2,7 +2,7 @@
 
 Every picture of the base data comes once, or, with classes to balance, every class equally often. Beside them come as
 many of the extra folders as they have pictures, times `extra_draws`: their persons are drawn so that gender, age band
-and mask state are as frequent as in the base data, each person of a cell equally often.
+and mask state are as frequent as in the base data, each picture of a cell equally often.
 
 A share of the masked pictures gives way to the same person's bare one with a mask of the same state drawn on it. Whose
 pictures are all bare gets masks as often as the base data has them, or, where it has none either, as the competition.
