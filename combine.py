@@ -23,6 +23,7 @@ import pandas as pd
 
 from shared import tracking
 from shared.answers.asked import Persons, check_pictures, read_asked
+from shared.answers.files import OOF
 from shared.answers.fusion import SPECIALISTS, Floats
 from shared.answers.held_out import HeldOut, HeldOutRuns, read_runs
 from shared.atomic import replacing
@@ -43,8 +44,6 @@ RunWeights = Literal["equal", "learned"]
 
 Weights = Mapping[str, Floats]
 """For each specialist how much each of its runs counts, (R,)."""
-
-OOF = "oof.csv"
 
 PLAIN_SCORES = ("held-out", "together")
 """In runs.csv the scores of these have no prefix: macro_f1 is that of the 18 classes on held-out persons."""

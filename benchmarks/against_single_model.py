@@ -37,6 +37,7 @@ from pipelines.gender.specialist import GENDER
 from pipelines.mask import options as mask_options
 from pipelines.mask.specialist import MASK
 from shared import crop_faces
+from shared.answers.files import EVAL, OOF, RUN
 from shared.answers.fusion import SPECIALISTS, average_runs, fuse, most_probable
 from shared.answers.held_out import join_held_out
 from shared.answers.predictions import read_held_out, read_predictions
@@ -52,7 +53,7 @@ from shared.manifest import load_pictures, load_training, split_folder, split_fo
 from shared.records import Record, is_recorded, origin, record
 from shared.specialist import Specialist
 from shared.training.extra_stage import PARTS
-from shared.training.folders import EVAL, OOF, WEIGHTS, crop_folder, finished_folds
+from shared.training.folders import WEIGHTS, crop_folder, finished_folds
 from shared.training.options import TrainOptions
 from shared.training.run import train
 
@@ -229,7 +230,7 @@ def _run(task: str, number: int, options: Options) -> dict[str, float]:
     chosen = replace(chosen, seed=options.train.seed + number)
     specialist = model.specialist(chosen)
     train(specialist, chosen)
-    known = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    known = json.loads((folder / RUN).read_text(encoding="utf-8"))
     folds = finished_folds(folder)
     further = sum(part["pictures"] for part in known.get("extra", ()))
     shown = chosen.epochs * (

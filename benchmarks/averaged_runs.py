@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from shared.answers.files import EVAL, OOF
 from shared.answers.fusion import average_runs
 from shared.answers.held_out import read_runs
 from shared.answers.predictions import read_predictions
@@ -26,7 +27,6 @@ from shared.errors import UserError
 from shared.labels import BANDS
 from shared.scores.intervals import mean_interval, told
 from shared.scores.metrics import macro_f1
-from shared.training.folders import EVAL, OOF
 
 KNOWN = ["true_age", "top_coded"]
 

@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from shared.answers.files import OOF
 from shared.answers.held_out import HeldOut, join_held_out
 from shared.commands import run
 from shared.decisions.chain import PLAIN, learn, probabilities
@@ -45,7 +46,7 @@ class Options:
 
 
 def main(options: Options) -> None:
-    held_out = join_held_out({task: [getattr(options, task) / "oof.csv"] for task in ("mask", "gender", "age")})
+    held_out = join_held_out({task: [getattr(options, task) / OOF] for task in ("mask", "gender", "age")})
     held_out = averaged(held_out) if options.average else held_out
     people = held_out.persons.nunique()
     if max(options.learn_on) >= people:

@@ -28,6 +28,7 @@ from sklearn.preprocessing import StandardScaler
 from tqdm import tqdm
 
 from shared import label_audit
+from shared.answers.files import OOF
 from shared.answers.fusion import SPECIALISTS
 from shared.answers.predictions import write_predictions
 from shared.audit.suspects import SWAP
@@ -162,7 +163,7 @@ def write_stand_ins(out: Path, table: pd.DataFrame, seen: NDArray[np.float32]) -
                 years = make_pipeline(StandardScaler(), Ridge(3000)).fit(seen[~out_of], table["age"][~out_of])
                 answers.loc[out_of, "age"] = years.predict(seen[out_of]).clip(0, 100)
         known = table[["picture", "person"]].assign(fold=folds, truth=truth)
-        write_predictions(out / task / "oof.csv", pd.concat([known, answers], axis="columns"))
+        write_predictions(out / task / OOF, pd.concat([known, answers], axis="columns"))
 
 
 def scores(audit: Path, planted: Planted) -> str:

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from shared.answers.files import EVAL
 from shared.answers.fusion import SPECIALISTS
 from shared.answers.predictions import read_predictions
 from shared.commands import run
@@ -86,7 +87,7 @@ def _table(options: Options, truth: pd.DataFrame) -> list[str]:
 
 
 def _answers(options: Options, way: str, task: str) -> pd.DataFrame | None:
-    file = options.out / ("masks" if (task, way) == ("mask", "extra") else way) / task / "eval.csv"
+    file = options.out / ("masks" if (task, way) == ("mask", "extra") else way) / task / EVAL
     return read_predictions(file, SPECIALISTS[task]) if file.exists() else None
 
 

@@ -72,16 +72,16 @@ def main(options: Options) -> None:
 
     runs = options.runs()
     held_out = read_held_out_answers(runs)
-    data, crop_folder, fixes = trained_on(read_records(runs), runs, options.data, options.crops, options.fixes)
-    table = load_training(split_folder(data, "train"), fixes)
-    crops = find_crops(crop_folder) or open_crops(crop_folder / "train")
-    labels = read_labels(data, fixes, held_out)
+    source = trained_on(read_records(runs), runs, options.data, options.crops, options.fixes)
+    table = load_training(split_folder(source.data, "train"), source.fixes, source.skip_bad)
+    crops = find_crops(source.crops) or open_crops(source.crops / "train")
+    labels = read_labels(source, held_out)
     if labels is None:
         raise AssertionError("the table was read from there")
     suspects = find_suspects(held_out, labels)
     found = Audit(
         suspects=suspects,
-        fixes=_new(fixes_of(suspects, options.sure), targets_of(fixes)),
+        fixes=_new(fixes_of(suspects, options.sure), targets_of(source.fixes)),
         pairs=find_duplicates(table, crops, options.alike),
     )
     write_tables(options.folder, found)

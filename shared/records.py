@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from shared.answers.files import RUN
 from shared.errors import UserError
 from shared.memory import Memory, peak_memory
 from shared.provenance import provenance
@@ -89,7 +90,7 @@ def origin(runs: Iterable[Path]) -> tuple[str, str]:
     for run in runs:
         # Predictions may come from elsewhere, without a run.json that could be read.
         with suppress(OSError, ValueError, KeyError, TypeError):
-            content = json.loads((run / "run.json").read_text(encoding="utf-8"))
+            content = json.loads((run / RUN).read_text(encoding="utf-8"))
             told.append((str(content["data"]), str(content["recipe"])))
     return " ".join(dict.fromkeys(data for data, _ in told)), " ".join(dict.fromkeys(recipe for _, recipe in told))
 

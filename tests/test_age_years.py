@@ -4,7 +4,15 @@ import pytest
 import torch
 
 from pipelines.age.specialist import AGE
-from pipelines.age.years import SPREAD, YEARS, age_loss, band_probabilities, censored_targets, find_top_code
+from pipelines.age.years import (
+    SPREAD,
+    YEARS,
+    age_loss,
+    band_probabilities,
+    censored_targets,
+    find_top_code,
+    mean_absolute_error,
+)
 
 
 def ages(*values: float) -> pd.DataFrame:
@@ -51,6 +59,14 @@ def test_a_censored_label_asks_for_nothing_but_an_age_at_or_above_it() -> None:
 def test_an_age_beyond_the_last_year_is_taken_for_that_year(censored: float) -> None:
     loss = age_loss(certain_of(YEARS - 1), torch.tensor([[105.0, censored]]))
     assert loss.item() == pytest.approx(age_loss(certain_of(YEARS - 1), torch.tensor([[100.0, censored]])).item())
+
+
+def test_an_answer_above_a_top_coded_label_is_not_off() -> None:
+    answers = pd.DataFrame({"age": [72.0, 55.0, 72.0], "top_coded": [1, 1, 0]})
+    assert mean_absolute_error(answers, ages(60, 60, 60)) == {"mae_years": pytest.approx((0 + 5 + 12) / 3)}
+    assert mean_absolute_error(answers.drop(columns="top_coded"), ages(60, 60, 60)) == {
+        "mae_years": pytest.approx((12 + 5 + 12) / 3)
+    }
 
 
 def test_an_uncensored_label_is_best_met_by_its_own_spread_and_pulls_from_both_sides() -> None:

@@ -11,11 +11,12 @@ from sklearn.metrics import f1_score, precision_recall_fscore_support
 from shared.answers.held_out import join_held_out
 from shared.decisions.persons import bootstrap_score, number_persons
 from shared.errors import UserError
+from shared.records import Record, append
 from shared.report import Options, main
 from shared.reports import age_sections, run_sections, trust_sections
 from shared.reports.finished_runs import Finished, read_finished
 from shared.reports.run_sections import read_histories
-from shared.reports.score_sections import all_scores, classes, years_off
+from shared.reports.score_sections import age_errors, all_scores, classes
 from shared.reports.trust_sections import reliability_bins, worst_mistakes
 from shared.scores.intervals import mean_interval, share_interval
 
@@ -145,7 +146,7 @@ def test_worst_mistakes_are_the_surest_wrong_answers_one_for_each_person(finishe
 
 
 def test_age_error_is_predicted_less_true_age(finished: Finished) -> None:
-    error = years_off(finished)
+    error = age_errors(finished)
     assert error is not None
     assert finished.labels is not None
     picture = finished.held_out.persons.index[3]
@@ -175,6 +176,21 @@ def test_labels_other_than_those_trained_on_are_refused(options: Options, tmp_pa
     fixes.write_text("id,picture,field,value\n00003,,gender,flip\n")
     with pytest.raises(UserError, match=r"disagree about the gender of 7 pictures.*--fixes"):
         main(Options(options.outputs, tmp_path / "report.html", fixes=(fixes,)))
+
+
+def test_rows_that_a_training_left_out_are_left_out_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    outputs = write_finished(tmp_path, drawn(6))
+    monkeypatch.chdir(tmp_path)
+    with Path("data/train/train.csv").open("a", encoding="utf-8") as file:
+        file.write("99999,nobody,Asian,30,99999\n")
+    asked = Options(outputs=outputs)
+    with pytest.raises(UserError, match="--skip-bad"):
+        read_finished(asked.runs(), None, None, None, "average")
+    trained = {"data": "data", "crops": "crops", "fixes": (), "skip_bad": True}
+    append(outputs / "runs.csv", Record("training", "age", outputs / "age", 4.0, {"macro_f1": 0.5}, trained))
+    finished = read_finished(asked.runs(), None, None, None, "average")
+    assert finished.labels is not None
+    assert len(finished.labels) == 6 * 7
 
 
 def test_a_missing_run_says_what_makes_it(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pipelines.age.options import TopCode
-from shared.answers.years import answered_age
+from shared.answers.years import answered_age, years_off
 from shared.labels import BAND_EDGES
 
 YEARS = 101
@@ -92,5 +92,6 @@ def year_columns(distribution: NDArray[np.float64]) -> dict[str, NDArray[np.floa
 
 
 def mean_absolute_error(answers: pd.DataFrame, table: pd.DataFrame) -> dict[str, float]:
-    """In years, of the answered age."""
-    return {"mae_years": float((answers["age"] - table["age"]).abs().mean())}
+    """In years, of the answered age; above a top-coded label (column `top_coded`, if there is one) none is off."""
+    error = years_off(answers["age"].to_numpy(), table["age"].to_numpy(), answers.get("top_coded"))
+    return {"mae_years": float(np.abs(error).mean())}

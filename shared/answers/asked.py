@@ -7,13 +7,12 @@ from typing import Literal
 
 import pandas as pd
 
+from shared.answers.files import EVAL
 from shared.answers.fusion import SPECIALISTS, Floats, average_runs, common
 from shared.answers.predictions import read_predictions
 from shared.errors import UserError
 from shared.manifest import list_pictures, split_folder
 from shared.wording import counted, first_of
-
-EVAL = "eval.csv"
 
 Persons = Literal["average", "folder", "ignore"]
 """Who is seen: as info.csv says, as the folders of the pictures say, or not to be asked."""

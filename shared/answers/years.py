@@ -35,3 +35,12 @@ def answered_age(years: Floats) -> Floats:
     (The mean is expected to be off by the smallest square, and so leans towards what is far away but unlikely.)
     """
     return quantiles(years, (0.5,))[0]
+
+
+def years_off(answered: Floats, ages: Floats, top_coded: Floats | None = None) -> Floats:
+    """Answered less true age (N,), in years.
+
+    Where a label stands for "this or older" (`top_coded`, 1 or 0), whatever is above it counts as right.
+    """
+    error = np.asarray(answered, np.float64) - np.asarray(ages, np.float64)
+    return error if top_coded is None else np.where(np.asarray(top_coded) > 0.5, np.minimum(error, 0), error)

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import pandas as pd
 
+from shared.answers.files import OOF
 from shared.answers.predictions import read_held_out, read_predictions
 from shared.competition.solution import read_solution
 from shared.crops import open_crops
@@ -24,7 +25,7 @@ from shared.records import Record, origin, record
 from shared.specialist import Specialist
 from shared.training.adjusted import resolved
 from shared.training.choices import ViewsName
-from shared.training.folders import OOF, WEIGHTS, crop_folder, extra_seconds, fold_folder, read_history
+from shared.training.folders import WEIGHTS, crop_folder, extra_seconds, fold_folder, read_history
 from shared.training.options import TrainOptions
 from shared.training.purpose import Purpose
 from shared.training.run import labelled_crops, train
@@ -121,7 +122,8 @@ def _on_held_out(specialist: Specialist, options: TrainOptions, variant: Variant
             file = folder / f"oof-{variant.views}.csv"
             views, held_out = cast("ViewsName", variant.views), crops.keep(part.index)
             seconds += ask_once(specialist, [folder / WEIGHTS], held_out, views, options, file)
-            part = part[["person", "truth"]].join(read_predictions(file, specialist.classes))
+            known = part.columns.intersection(["person", "truth", "top_coded"])
+            part = part[known].join(read_predictions(file, specialist.classes))
         parts.append(part)
     return Answered(specialist, pd.concat(parts), table.set_index("picture"), seconds)
 

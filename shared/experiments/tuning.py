@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shared import tracking
+from shared.answers.files import RUN
 from shared.atomic import write_text
 from shared.configuration import as_toml
 from shared.errors import UserError
@@ -26,7 +27,6 @@ from shared.experiments.study import OPTIONS, ask, disk_errors_of, finished, ope
 from shared.records import Record, is_recorded, origin, record, table_of
 from shared.training.adjusted import resolved
 from shared.training.fold import Epoch
-from shared.training.folders import RUN
 from shared.training.options import TrainOptions
 from shared.training.purpose import Purpose
 from shared.training.run import train

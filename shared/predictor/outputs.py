@@ -8,6 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from shared.answers.files import OOF, RUN
 from shared.answers.fusion import SPECIALISTS
 from shared.answers.held_out import HeldOut, join_held_out
 from shared.answers.years import year_columns
@@ -20,7 +21,7 @@ from shared.predictor.answering import Decisions
 from shared.predictor.contents import Contents, RunFiles
 from shared.predictor.intervals import AgeIntervals, learn_intervals
 from shared.predictor.reading import Files
-from shared.training.folders import OOF, RUN, WEIGHTS, finished_folds, own_views
+from shared.training.folders import WEIGHTS, finished_folds, own_views
 
 Runs = Mapping[str, Sequence[Path]]
 """The run folders of each specialist."""

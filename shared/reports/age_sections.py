@@ -14,7 +14,7 @@ from shared.labels import BAND_EDGES, BANDS, MASKS
 from shared.reports.charts import COLOURS, SOFT, plot
 from shared.reports.finished_runs import Finished
 from shared.reports.page import Section, figure, figures, paragraph, table
-from shared.reports.score_sections import true_ages, years_off
+from shared.reports.score_sections import age_errors, true_ages
 from shared.scores.intervals import mean_interval, told
 
 if TYPE_CHECKING:
@@ -28,18 +28,16 @@ MARKERS = ("o", "s", "^")
 
 
 def age(finished: Finished) -> Section:
-    error, true = years_off(finished), true_ages(finished)
+    error, true = age_errors(finished), true_ages(finished)
     if error is None or true is None:
         return Section("Age in years", [paragraph("Not shown: true ages in years need --data with train.csv.", "soft")])
     persons = number_persons(finished.held_out.persons)
-    said = true + error
+    said = finished.held_out.answers["age"]["age"].to_numpy(np.float64)
+    scatter = "Each point is a picture; on the line, age is right (above it too, where a label means this or older)."
+    decades = "Mean error and mean absolute error by true age, with 95 % intervals."
     shown = [
-        figure(
-            _scatter(true, said, finished.held_out.truth["mask"]), "Each point is a picture; on the line, age is right."
-        ),
-        figure(
-            _by_decade(true, error, persons), "Mean error and mean absolute error by true age, with 95 % intervals."
-        ),
+        figure(_scatter(true, said, finished.held_out.truth["mask"]), scatter),
+        figure(_by_decade(true, error, persons), decades),
     ]
     return Section("Age in years", [figures(shown), _table(true, error, persons, finished.held_out.truth["mask"])])
 

@@ -5,13 +5,15 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
-from shared.answers.asked import EVAL, Asked, Persons, read_asked
+from shared.answers.asked import Asked, Persons, read_asked
+from shared.answers.files import EVAL, OOF, RUN
 from shared.answers.fusion import SPECIALISTS
 from shared.answers.held_out import HeldOut, join_held_out
+from shared.competition.rejected import REJECTED
 from shared.crops import INDEX, CropSet, open_crops
 from shared.decisions.outcome import answer
 from shared.decisions.report import describe
@@ -22,8 +24,6 @@ from shared.manifest import load_training, split_folders
 from shared.records import TABLE
 from shared.runs import read_runs
 from shared.wording import first_of
-
-OOF, RUN = "oof.csv", "run.json"
 
 Folders = Mapping[str, Sequence[Path]]
 """The run folders of each specialist; several are averaged."""
@@ -88,10 +88,10 @@ def read_finished(
     """
     held_out = read_held_out_answers(runs)
     records = read_records(runs)
-    data, crops, fixes = trained_on(records, runs, data, crops, fixes)
-    labels = read_labels(data, fixes, held_out)
-    settled, remark = _decide(runs, data, held_out, persons)
-    return Finished(runs, settled, remark, labels, find_crops(crops), records, _about(runs))
+    source = trained_on(records, runs, data, crops, fixes)
+    labels = read_labels(source, held_out)
+    settled, remark = _decide(runs, source, held_out, persons)
+    return Finished(runs, settled, remark, labels, find_crops(source.crops), records, _about(runs))
 
 
 def read_held_out_answers(runs: Folders) -> HeldOut:
@@ -114,35 +114,46 @@ def read_records(runs: Folders) -> pd.DataFrame | None:
     return None
 
 
+class Source(NamedTuple):
+    """What runs were trained on."""
+
+    data: Path
+    crops: Path
+    fixes: Sequence[Path]
+    skip_bad: bool
+    """Whether faulty rows were left out."""
+
+
 def trained_on(
     records: pd.DataFrame | None, runs: Folders, data: Path | None, crops: Path | None, fixes: Sequence[Path] | None
-) -> tuple[Path, Path, Sequence[Path]]:
-    """Data, crops and label fixes: those named or, where None, those of the latest training of `runs` on record."""
+) -> Source:
+    """As the latest training of `runs` on record says, but for what is named (not None)."""
     told: Mapping[str, Any] = {}
     if records is not None:
         folders = {folder.absolute() for folders in runs.values() for folder in folders}
         mine = records[[Path(run).absolute() in folders for run in records["run"]]]
         told = mine["options"].iloc[-1] if len(mine) else told
     known = tuple(Path(file) for file in told.get("fixes") or ())
-    return (
+    return Source(
         data or Path(told.get("data") or "data"),
         crops or Path(told.get("crops") or "crops"),
         known if fixes is None else fixes,
+        bool(told.get("skip_bad")),
     )
 
 
-def read_labels(data: Path, fixes: Sequence[Path], held_out: HeldOut) -> pd.DataFrame | None:
-    """Kind and age of each held-out picture; None where `data` has no train.csv.
+def read_labels(source: Source, held_out: HeldOut) -> pd.DataFrame | None:
+    """Kind and age of each held-out picture; None where the data has no train.csv.
 
     Raises `UserError` where the labels are not those of the held-out answers.
     """
     try:
-        folder = split_folders(data).get("train")
+        folder = split_folders(source.data).get("train")
     except UserError:
         return None
     if folder is None:
         return None
-    table = load_training(folder, fixes).set_index("picture")
+    table = load_training(folder, source.fixes, source.skip_bad).set_index("picture")
     pictures = held_out.persons.index
     absent = pictures.difference(table.index)
     if len(absent):
@@ -167,8 +178,8 @@ def find_crops(folder: Path) -> CropSet | None:
     return None
 
 
-def _decide(runs: Folders, data: Path, held_out: HeldOut, persons: Persons) -> tuple[Settled, str]:
-    asked = _asked(runs, data)
+def _decide(runs: Folders, source: Source, held_out: HeldOut, persons: Persons) -> tuple[Settled, str]:
+    asked = _asked(runs, source)
     if asked is None:
         settled = settle(held_out, held_out.answers, "auto", "auto", calibrate=True)
         return settled, describe(settled)
@@ -178,12 +189,12 @@ def _decide(runs: Folders, data: Path, held_out: HeldOut, persons: Persons) -> t
     return outcome.settled, outcome.remark
 
 
-def _asked(runs: Folders, data: Path) -> Asked | None:
+def _asked(runs: Folders, source: Source) -> Asked | None:
     """What is to be answered, where all of it is at hand: it tells whether combine.py would average over persons."""
     if not all((folder / EVAL).is_file() for folders in runs.values() for folder in folders):
         return None
     with suppress(UserError):
-        return read_asked(data, runs, skip_bad=False, rejected=Path("rejected.csv"))
+        return read_asked(source.data, runs, source.skip_bad, REJECTED)
     return None
 
 

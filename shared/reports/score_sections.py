@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from shared.answers.fusion import SPECIALISTS
+from shared.answers.years import years_off
 from shared.decisions.persons import bootstrap_score, number_persons
 from shared.labels import CLASS_COUNT, MASKS
 from shared.reports.charts import chart
@@ -35,7 +36,7 @@ def overview(finished: Finished, scores: list[Scored]) -> Section:
         right = share_interval(scored.truth == scored.predicted, persons)
         rows.append((TITLES[scored.name], str(len(scored.classes)), told(f1), told(right)))
         values.append((f"{TITLES[scored.name]}, macro F1", f"{f1.value:.3f}", f"{f1.low:.3f} to {f1.high:.3f}"))
-    error = years_off(finished)
+    error = age_errors(finished)
     if error is not None:
         off = mean_interval(np.abs(error), persons)
         values.append(("Age, mean error", f"{off.value:.1f} years", f"{off.low:.1f} to {off.high:.1f}"))
@@ -64,7 +65,7 @@ def true_ages(finished: Finished) -> np.ndarray | None:
     return answers["true_age"].to_numpy(np.float64) if "true_age" in answers else None
 
 
-def years_off(finished: Finished) -> np.ndarray | None:
+def age_errors(finished: Finished) -> np.ndarray | None:
     """Predicted less true age in years (N,); None where either is not known.
 
     Where a label stands for "this or older" (top-coded), whatever is above it is right.
@@ -72,8 +73,7 @@ def years_off(finished: Finished) -> np.ndarray | None:
     answers, true = finished.held_out.answers["age"], true_ages(finished)
     if true is None or "age" not in answers:
         return None
-    error: np.ndarray = answers["age"].to_numpy(np.float64) - true
-    return np.where(answers["top_coded"] > 0.5, np.minimum(error, 0), error) if "top_coded" in answers else error
+    return years_off(answers["age"].to_numpy(), true, answers.get("top_coded"))
 
 
 def confusion(scores: list[Scored]) -> Section:
@@ -110,7 +110,7 @@ def classes(scores: list[Scored]) -> Section:
 def by_mask_state(finished: Finished, scores: list[Scored]) -> Section:
     """What a mask costs the other two: the same figures for each true mask state."""
     held_out = finished.held_out
-    error = years_off(finished)
+    error = age_errors(finished)
     rows = []
     for state, name in enumerate(MASKS):
         inside = held_out.truth["mask"] == state

@@ -11,7 +11,7 @@ from shared.decisions.calibration import calibration_error
 from shared.reports.charts import COLOURS, SOFT, chart, face
 from shared.reports.finished_runs import Finished
 from shared.reports.page import Section, Tile, figure, figures, heading, paragraph, tiles
-from shared.reports.score_sections import TITLES, true_ages, years_off
+from shared.reports.score_sections import TITLES, age_errors, true_ages
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -77,7 +77,7 @@ def mistakes(finished: Finished) -> Section:
         worst = worst_mistakes(finished, task)
         parts.append(heading(f"{TITLES[task]}: {'no mistake' if worst.empty else 'surest mistakes'}"))
         parts.append(tiles(_tiles(finished, task, worst)))
-    error = years_off(finished)
+    error = age_errors(finished)
     ages = true_ages(finished)
     if error is not None and ages is not None:
         parts += [heading("Age: furthest off"), tiles(_furthest(finished, ages, error))]

@@ -8,6 +8,7 @@ import pandas as pd
 from accelerate import Accelerator
 from numpy.typing import NDArray
 
+from shared.answers.files import EVAL
 from shared.answers.predictions import write_predictions
 from shared.crop_faces import make_crops
 from shared.crops import CropSet
@@ -18,7 +19,7 @@ from shared.specialist import Specialist
 from shared.training.choices import ViewsName
 from shared.training.data import CropDataset, InOrder, batches
 from shared.training.devices import accelerator_for, let_go
-from shared.training.folders import EVAL, WEIGHTS, crop_folder, finished_folds, own_views, run_folder
+from shared.training.folders import WEIGHTS, crop_folder, finished_folds, own_views, run_folder
 from shared.training.fused import fuse_batch_norms
 from shared.training.options import PredictOptions
 from shared.training.prediction import predict_distribution

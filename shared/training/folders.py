@@ -15,11 +15,11 @@ from typing import Any, get_args
 
 import pandas as pd
 
+from shared.answers.files import OOF, RUN
 from shared.errors import UserError
 from shared.manifest import split_folder
 from shared.training.choices import ViewsName
 
-RUN, OOF, EVAL = "run.json", "oof.csv", "eval.csv"
 WEIGHTS, HISTORY, CHECKPOINT = "weights.safetensors", "history.csv", "resume.pt"
 
 EPOCH = ("epoch", "loss", "macro_f1", "lr", "seconds")

@@ -5,13 +5,14 @@ from typing import Any
 
 import pandas as pd
 
+from shared.answers.files import OOF
 from shared.answers.predictions import read_held_out, write_predictions
 from shared.errors import UserError
 from shared.records import Record, is_recorded, record
 from shared.scores.metrics import accuracy, macro_f1
 from shared.specialist import Specialist
 from shared.training.adjusted import resolved
-from shared.training.folders import OOF, extra_seconds, finished_folds, fold_folder, read_history, run_folder
+from shared.training.folders import extra_seconds, finished_folds, fold_folder, read_history, run_folder
 from shared.training.options import TrainOptions
 from shared.training.purpose import Purpose
 from shared.training.run_file import read_run, write_run

@@ -8,13 +8,14 @@ from typing import Any
 
 import pandas as pd
 
+from shared.answers.files import EVAL, OOF, RUN
 from shared.atomic import write_text
 from shared.crops import CropSet
 from shared.errors import UserError
 from shared.provenance import provenance
 from shared.specialist import Specialist
 from shared.training.extra import summary
-from shared.training.folders import EVAL, OOF, RUN, extra_stage_folder
+from shared.training.folders import extra_stage_folder
 
 
 def data_identity(specialist: Specialist, table: pd.DataFrame, crops: CropSet) -> dict[str, Any]:
