@@ -79,6 +79,23 @@ def test_a_photograph_among_the_eval_pictures_is_left_out_too(
     assert f"x000005 is eval's {pictures['picture'][4]}" in capsys.readouterr().err
 
 
+def test_a_file_that_is_an_eval_picture_too_is_left_out_whatever_it_shows(
+    options: TrainOptions, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pictures = load_evaluation(write_eval(options.data)).assign(age=30, gender=0, mask=0)
+    joined(options)
+    assert f"{options.crops / 'eval'} has no crops, so no person of --extra is compared" in capsys.readouterr().err
+    write_crops(pictures, options.crops / "eval")
+    for file, row, value in (("more", 4, "found"), ("more", 4, "fingerprint"), ("eval", 2, "fingerprint")):
+        index = pd.read_csv(options.crops / file / "index.csv", dtype=str)
+        index.loc[row, value] = "prior" if value == "found" else "one file"
+        index.to_csv(options.crops / file / "index.csv", index=False)
+    assert set(joined(options)["person"]) & {"x000003", "x000005"} == {"x000003"}
+    said = capsys.readouterr().err
+    assert f"x000005 is eval's {pictures['picture'][2]}" in said
+    assert "no person of --extra is compared" not in said
+
+
 def test_nothing_is_said_where_all_photographs_are_other_ones(
     options: TrainOptions, capsys: pytest.CaptureFixture[str]
 ) -> None:

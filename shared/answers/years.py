@@ -37,7 +37,7 @@ def answered_age(years: Floats) -> Floats:
     return quantiles(years, (0.5,))[0]
 
 
-def years_off(answered: Floats, ages: Floats, top_coded: Floats | None = None) -> Floats:
+def years_off(answered: Floats, ages: Floats, top_coded: pd.Series | None = None) -> Floats:
     """Answered less true age (N,), in years.
 
     Where a label stands for "this or older" (`top_coded`, 1 or 0), whatever is above it counts as right.

@@ -4,5 +4,6 @@ suspects.py     labels that held-out answers contradict, by person and by pictur
 lookalikes.py   a perceptual hash of aligned faces
 hashes.py       those hashes, kept beside the crops
 duplicates.py   persons under two ids
+twins.py        persons whose photograph is among other data too
 sheet.py        the page on which people look at both
 """

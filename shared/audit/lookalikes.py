@@ -12,6 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 Bits = NDArray[np.int8]
+Distances = NDArray[np.float32]
+
+_ROWS = 512
+"""Hashes are compared with all others so many at a time: all with all may be more than memory holds."""
 
 FACE = (slice(40, 232), slice(32, 224))
 """Rows and columns of the crop that are hashed: brows to chin, with little of what is behind the head."""
@@ -48,17 +52,31 @@ def mirrored(bits: Bits) -> Bits:
     return (bits * signs.ravel()[1:]).astype(np.int8)
 
 
-def distances(hashes: Bits, others: Bits) -> NDArray[np.float64]:
+def distances(hashes: Bits, others: Bits) -> Distances:
     """Share of bits that differ (N, M), of hashes (N, 255) and others (M, 255)."""
     same = hashes.astype(np.float32) @ others.astype(np.float32).T
-    return (0.5 - 0.5 * same / hashes.shape[1]).astype(np.float64)
+    return 0.5 - 0.5 * same / hashes.shape[1]
+
+
+def nearest(hashes: Bits, others: Bits) -> tuple[Distances, NDArray[np.int64]]:
+    """For each of the hashes (N, 255) the distance of the nearest of the others (M, 255), M > 0, and its place."""
+    found = np.zeros(len(hashes), np.float32), np.zeros(len(hashes), np.int64)
+    for start in range(0, len(hashes), _ROWS):
+        rows = slice(start, start + _ROWS)
+        apart = distances(hashes[rows], others)
+        found[0][rows], found[1][rows] = apart.min(axis=1), apart.argmin(axis=1)
+    return found
 
 
 def look_alikes(hashes: Bits, limit: float) -> list[Likeness]:
     """The pairs among hashes (N, 255) no further apart than `limit`, as they are or mirrored; nearest first."""
     found = []
     for turned in (False, True):
-        apart = distances(hashes, mirrored(hashes) if turned else hashes)
-        one, other = np.nonzero(np.triu(apart <= limit, k=1))
-        found += [Likeness(int(i), int(j), float(apart[i, j]), turned) for i, j in zip(one, other, strict=True)]
+        others = mirrored(hashes) if turned else hashes
+        for start in range(0, len(hashes), _ROWS):
+            apart = distances(hashes[start : start + _ROWS], others)
+            one, other = np.nonzero(np.triu(apart <= limit, k=start + 1))
+            found += [
+                Likeness(start + int(i), int(j), float(apart[i, j]), turned) for i, j in zip(one, other, strict=True)
+            ]
     return sorted(found, key=lambda pair: (pair.distance, pair.mirrored))

@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 from accelerate import Accelerator
 
+from shared.audit.twins import find_twins
 from shared.crop_faces import make_crops
 from shared.crops import INDEX, UNREADABLE, CropSet, open_crops
 from shared.errors import UserError
@@ -14,7 +15,7 @@ from shared.faces.recipe import RECIPE
 from shared.manifest import TABLES, load_training, split_folder
 from shared.training.folders import crop_folder
 from shared.training.options import TrainOptions
-from shared.training.twins import faces_that_may_be_held_out, find_twins, tell
+from shared.training.twins import faces_that_may_be_held_out, tell, tell_who_is_not_compared
 from shared.wording import counted, first_of
 
 NEVER_HELD_OUT = -1
@@ -31,10 +32,15 @@ def with_extra(
     where a person is in two of the folders, or crops are of another recipe.
     """
     tables, sets = [table.assign(source="")], [crops]
+    if not options.extra:
+        return tables[0], crops
+    if accelerator.is_main_process:
+        tell_who_is_not_compared(options)
+    with accelerator.main_process_first():
+        held_out = faces_that_may_be_held_out(table, crops, options)
     for name, folder in _named(options).items():
         with accelerator.main_process_first():
             further, own = _read(folder, options, crops.recipe)
-            held_out = faces_that_may_be_held_out(table, crops, options)
             twins = find_twins(further, own, held_out)
         for known, known_crops in zip(tables, sets, strict=True):
             _refuse_shared_persons(folder, further, own, known, known_crops)

@@ -7,6 +7,7 @@ import pandas as pd
 from accelerate import Accelerator
 
 from shared import tracking
+from shared.answers.files import EVAL, OOF
 from shared.answers.predictions import write_predictions
 from shared.atomic import replacing
 from shared.competition.same_person import read_pairs
@@ -22,9 +23,7 @@ from shared.training.extra_stage import learn_extra
 from shared.training.fold import AfterEpoch, Epoch, FoldTraining, go_on
 from shared.training.folders import (
     CHECKPOINT,
-    EVAL,
     HISTORY,
-    OOF,
     WEIGHTS,
     crop_folder,
     finished_folds,
