@@ -1,4 +1,4 @@
-"""Labels that are probably wrong, and persons who are there under two ids.
+"""Labels that are probably wrong, and persons who are there under two ids or among the eval pictures too.
 
     python -m shared.label_audit                        outputs/{mask,gender,age} -> outputs/audit/
     python -m shared.label_audit --outputs outputs/demo
@@ -6,11 +6,13 @@
     audit/suspects.csv     every label that held-out answers contradict, the surest first
     audit/fixes.csv        those that the networks are sure of, in the form that --fixes takes
     audit/duplicates.csv   persons under two ids, in the form that --group-duplicates takes
-    audit/audit.html       the contact sheet of both: look before you use them
+    audit/eval_twins.csv   persons whose photograph is among the eval pictures, where these have crops
+    audit/audit.html       the contact sheet of all of it: look before you use them
 
 It knows only what was held out: train all folds to have all persons audited. The sheet holds pictures of faces.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,9 +21,10 @@ import pandas as pd
 from shared.atomic import write_text
 from shared.audit.duplicates import find_duplicates
 from shared.audit.suspects import find_suspects, fixes_of
+from shared.audit.twins import Twin, asked_faces, find_twins
 from shared.commands import run
 from shared.competition.label_fixes import targets_of
-from shared.crops import open_crops
+from shared.crops import INDEX, open_crops
 from shared.errors import UserError
 from shared.manifest import load_training, split_folder
 from shared.reports.finished_runs import (
@@ -65,16 +68,20 @@ class Audit:
     """id, picture, field, value."""
     pairs: pd.DataFrame
     """As `audit.duplicates.find_duplicates` gives them."""
+    asked: pd.DataFrame
+    """Persons whose photograph is among the eval pictures: id, distance (of the hashes), eval_picture."""
 
 
 def main(options: Options) -> None:
-    from shared.audit.sheet import write_sheet  # Here, not above: --help need not wait for it.
+    # Here, not above: --help need not wait for it.
+    from shared.audit.sheet import asked_section, pair_section, suspect_sections, write_sheet
 
     runs = options.runs()
     held_out = read_held_out_answers(runs)
     source = trained_on(read_records(runs), runs, options.data, options.crops, options.fixes)
     table = load_training(split_folder(source.data, "train"), source.fixes, source.skip_bad)
     crops = find_crops(source.crops) or open_crops(source.crops / "train")
+    eval_crops = open_crops(source.crops / "eval") if (source.crops / "eval" / INDEX).is_file() else None
     labels = read_labels(source, held_out)
     if labels is None:
         raise AssertionError("the table was read from there")
@@ -83,10 +90,26 @@ def main(options: Options) -> None:
         suspects=suspects,
         fixes=_new(fixes_of(suspects, options.sure), targets_of(source.fixes)),
         pairs=find_duplicates(table, crops, options.alike),
+        asked=_asked(find_twins(table, crops, asked_faces(eval_crops), options.alike) if eval_crops else {}),
     )
     write_tables(options.folder, found)
-    write_sheet(options.folder / "audit.html", table, crops, found.suspects, found.fixes, found.pairs)
+    sections = [
+        *suspect_sections(found.suspects, table, crops),
+        pair_section(found.pairs, crops),
+        asked_section(found.asked, table, crops, eval_crops),
+    ]
+    lead = (
+        f"{counted(len(found.suspects), 'label')} that networks which had not seen the person contradict, "
+        f"{counted(len(found.pairs), 'pair')} of ids that may be one person, and {counted(len(found.asked), 'person')} "
+        "whom eval asks about too. Hard faces look like wrong labels: judge by eye."
+    )
+    write_sheet(options.folder / "audit.html", lead, sections, found.fixes)
     print(_summary(options, found, held_out.persons.nunique(), table["person"].nunique()))
+
+
+def _asked(twins: Mapping[str, Twin]) -> pd.DataFrame:
+    rows = [(person, twin.distance, twin.name) for person, twin in twins.items()]
+    return pd.DataFrame(rows, columns=["id", "distance", "eval_picture"])
 
 
 def _new(fixes: pd.DataFrame, known: set[str]) -> pd.DataFrame:
@@ -96,8 +119,13 @@ def _new(fixes: pd.DataFrame, known: set[str]) -> pd.DataFrame:
 
 
 def write_tables(folder: Path, found: Audit) -> None:
-    """suspects.csv, fixes.csv and duplicates.csv, whole or not at all."""
-    tables = {"suspects": found.suspects, "fixes": found.fixes, "duplicates": found.pairs}
+    """suspects.csv, fixes.csv, duplicates.csv and eval_twins.csv, whole or not at all."""
+    tables = {
+        "suspects": found.suspects,
+        "fixes": found.fixes,
+        "duplicates": found.pairs,
+        "eval_twins": found.asked,
+    }
     for name, table in tables.items():
         write_text(folder / f"{name}.csv", table.to_csv(index=False, float_format="%.4f", lineterminator="\n"))
 
@@ -108,6 +136,11 @@ def _summary(options: Options, found: Audit, audited: int, persons: int) -> str:
         lines.append(f"  {field}: {counted(int(count), 'suspect')}")
     lines.append(f"{counted(len(found.fixes), 'correction')} sure enough for fixes.csv (--sure {options.sure:g})")
     lines.append(f"{counted(len(found.pairs), 'pair')} of ids that may be one person")
+    if len(found.asked):
+        lines.append(
+            f"{counted(len(found.asked), 'person')} whose photograph is among the eval pictures (eval_twins.csv): what "
+            "is answered there is not answered of persons never seen"
+        )
     lines.append(f"look at {options.folder / 'audit.html'} before you use them")
     return "\n".join(lines)
 

@@ -1,3 +1,4 @@
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -116,11 +117,33 @@ def test_a_person_under_two_ids_is_found_and_kept_in_one_fold(audited: Path, out
     assert folds[COPIED] == folds[COPY]
 
 
+def test_a_person_whose_photograph_is_among_the_eval_pictures_is_told(
+    outputs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train, asked = outputs.parent / "crops/train", tmp_path / "crops/eval"
+    shutil.copytree(train, tmp_path / "crops/train")
+    index = pd.read_csv(train / "index.csv", dtype=str)
+    faces = index[index["picture"].isin([f"{COPIED}/normal.jpg", "00001/normal.jpg"])].copy()
+    asked.mkdir()
+    for row in faces.itertuples():
+        mirrored = cv2.imread(str(train / row.file))[:, ::-1]
+        cv2.imwrite(str(asked / f"{row.Index}.png"), mirrored if row.picture.startswith(COPIED) else blotches(77))
+    faces["file"] = [f"{place}.png" for place in faces.index]
+    faces.assign(picture=["a.jpg", "b.jpg"], fingerprint=["x", "y"]).to_csv(asked / "index.csv", index=False)
+    main(Options(outputs=outputs, out=tmp_path / "audit", crops=tmp_path / "crops"))
+    twins = pd.read_csv(tmp_path / "audit/eval_twins.csv", dtype={"id": str})
+    named = dict(zip(faces["picture"], ("a.jpg", "b.jpg"), strict=True))
+    assert set(twins["id"]) == {COPIED, COPY}
+    assert set(twins["eval_picture"]) == {named[f"{COPIED}/normal.jpg"]}
+    assert "2 persons whose photograph is among the eval pictures" in capsys.readouterr().out
+    assert "whom eval asks about too" in (tmp_path / "audit/audit.html").read_text(encoding="utf-8")
+
+
 def test_the_contact_sheet_opens_in_a_browser_with_all_faces(audited: Path) -> None:
     with browser() as driver:
         shown = show(driver, audited / "audit.html")
     assert shown.title == "face18: label audit"
-    assert len(shown.sections) == 6
+    assert len(shown.sections) == 7
     assert shown.pictures >= 2 * (len(WRONG_GENDER) + len(WRONG_AGE) + len(SWAPPED) + 1)
     assert (shown.broken, shown.console, shown.overflow) == ([], [], 0)
     assert shown.requests == [(audited / "audit.html").absolute().as_uri()]

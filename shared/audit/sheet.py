@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from shared.audit.hashes import unmasked_faces
 from shared.audit.suspects import SWAP
 from shared.crops import CropSet
 from shared.labels import INCORRECT, NORMAL
@@ -19,16 +20,14 @@ MOST = 60
 TITLES = {SWAP: "Masks that changed places", "gender": "Gender", "age": "Age", "mask": "Mask of one picture"}
 
 
-def write_sheet(
-    path: Path, table: pd.DataFrame, crops: CropSet, suspects: pd.DataFrame, sure: pd.DataFrame, pairs: pd.DataFrame
-) -> None:
-    """Write the page. `table` is the training table, `sure` the fixes, `pairs` the persons under two ids."""
-    sections = [_suspects(kind, title, table, crops, suspects) for kind, title in TITLES.items()]
-    lead = (
-        f"{counted(len(suspects), 'label')} that networks which had not seen the person contradict, and "
-        f"{counted(len(pairs), 'pair')} of ids that may be one person. Hard faces look like wrong labels: judge by eye."
-    )
-    write_page(path, "face18: label audit", lead, [*sections, _pairs(crops, pairs), _how_to_use(path.parent, sure)])
+def write_sheet(path: Path, lead: str, sections: Sequence[Section], sure: pd.DataFrame) -> None:
+    """Write the page; `sure` are the fixes."""
+    write_page(path, "face18: label audit", lead, [*sections, _how_to_use(path.parent, sure)])
+
+
+def suspect_sections(suspects: pd.DataFrame, table: pd.DataFrame, crops: CropSet) -> list[Section]:
+    """A section for each kind of label; `table` is the training table."""
+    return [_suspects(kind, title, table, crops, suspects) for kind, title in TITLES.items()]
 
 
 def _suspects(kind: str, title: str, table: pd.DataFrame, crops: CropSet, suspects: pd.DataFrame) -> Section:
@@ -57,7 +56,9 @@ def _suspect_tiles(suspects: pd.DataFrame, table: pd.DataFrame, crops: CropSet) 
         )
 
 
-def _pairs(crops: CropSet, pairs: pd.DataFrame) -> Section:
+def pair_section(pairs: pd.DataFrame, crops: CropSet) -> Section:
+    """Persons under two ids."""
+
     def tile(pair: Mapping[Hashable, Any]) -> Tile:
         text = f"{pair['how']}, {pair['distance']:.2f}\ngender {pair['gender']}, {pair['years_apart']:.0f} years apart"
         return Tile(_faces(crops, [pair["picture"], pair["other_picture"]]), f"{pair['id']} and {pair['other']}", text)
@@ -67,6 +68,28 @@ def _pairs(crops: CropSet, pairs: pd.DataFrame) -> Section:
     made = (tile(pair) for pair in pairs.head(MOST).to_dict("records"))
     text = f"The number is the share of bits in which the hashes of the pictures differ. {_shown(len(pairs))}"
     return Section("Persons under two ids", [paragraph(text, "soft"), tiles(made)])
+
+
+def asked_section(asked: pd.DataFrame, table: pd.DataFrame, crops: CropSet, eval_crops: CropSet | None) -> Section:
+    """Persons to learn from whose photograph is among the eval pictures; None of those crops: nobody was compared."""
+    title = "Persons whom eval asks about too"
+    if eval_crops is None:
+        return Section(title, [paragraph("Not compared: the eval pictures have no crops.", "soft")])
+    if asked.empty:
+        return Section(title, [paragraph("None found.", "soft")])
+    bare = unmasked_faces(table, crops).drop_duplicates("person").set_index("person")["picture"]
+
+    def tile(twin: Mapping[Hashable, Any]) -> Tile:
+        own = [bare[twin["id"]]] if twin["id"] in bare else []
+        faces = [*_faces(crops, own), *_faces(eval_crops, [twin["eval_picture"]])]
+        return Tile(faces, f"{twin['id']} and eval's {twin['eval_picture']}", f"{twin['distance']:.2f}")
+
+    text = (
+        "The same photograph, by the hashes of its faces: scores on eval are a little too good by these persons, or "
+        f"too bad where the two labels differ. {_shown(len(asked))}"
+    )
+    nearest_first = asked.sort_values("distance", kind="stable").head(MOST)
+    return Section(title, [paragraph(text, "soft"), tiles(tile(twin) for twin in nearest_first.to_dict("records"))])
 
 
 def _shown(count: int) -> str:
