@@ -9,13 +9,16 @@ b+  the same, given the persons of --extra too, as d and e are
 c   one backbone with three heads on our aligned crops
 d   three specialists, the most probable class
 e   the same with temperatures, tuned age thresholds and class weights for macro F1, learnt on held-out persons
+ep  e where it is known which pictures show one person: gender and age averaged over them (--persons of combine.py)
 
 Scored are the eval pictures, by the networks of all folds together, and those that the folds held out, each by the one
-that has not seen its person (e is learnt on other persons there too).
+that has not seen its person (e is learnt on other persons there too). Where photographs of eval persons are among those
+to learn from (shared.audit.twins), a further table leaves these persons out.
 
 Every part keeps what it trained and answered in its folder below --out, and is not run again; its scores are a row of
 runs.csv there, beside those of its trainings. "shown" counts every picture that its trainings learnt from. Options of a
-training (--epochs, --size, --backbone, ...) are those of all parts alike; what a task ships as its own stays its own.
+training (--epochs, --size, --backbone, ...) are those of all parts alike; what a task ships as its own, such as the
+learning rate of age, stays its own unless the option is given another value than trainings have by themselves.
 With --recipes that is all of pipelines/TASK/with_extra.toml, and the command line speaks of the single models. With
 --age-runs 3 the age specialist is trained three times, each time with another seed, and the three are averaged.
 """
@@ -27,7 +30,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
-from single_model_report import Line, read_truth, report, report_held_out, scores
+from single_model_report import Line, read_truth, report, report_held_out, report_without, scores
 from single_models import PLAIN, SINGLE, THREE_HEADS, eighteen
 
 from pipelines.age import options as age_options
@@ -42,10 +45,12 @@ from shared.answers.fusion import SPECIALISTS, average_runs, fuse, most_probable
 from shared.answers.held_out import join_held_out
 from shared.answers.predictions import read_held_out, read_predictions
 from shared.atomic import write_text
+from shared.audit.twins import asked_faces, find_twins
 from shared.commands import parse, run
 from shared.configuration import flags_of
 from shared.crops import open_crops
-from shared.decisions.settle import settle
+from shared.decisions.persons import average_persons
+from shared.decisions.settle import averaged, settle
 from shared.errors import UserError
 from shared.experiments.asking import ask_once
 from shared.experiments.plain_crops import plain_crops
@@ -57,7 +62,7 @@ from shared.training.folders import WEIGHTS, crop_folder, finished_folds
 from shared.training.options import TrainOptions
 from shared.training.run import train
 
-Part = Literal["a", "b", "b+", "c", "d", "e"]
+Part = Literal["a", "b", "b+", "c", "d", "e", "ep"]
 
 ROOT = Path(__file__).parents[1]
 
@@ -128,11 +133,15 @@ def main(options: Options) -> None:
     make_crops(data, options.out)
     eval_lines, held_out_lines = [], []
     for part in options.only:
-        eval_line, held_out_line = _lines(part, options)
-        _record(part, eval_line, options, solution)
+        eval_line, held_out_line = _lines(part, options, solution)
+        _record(part, eval_line, held_out_line, options, solution)
         eval_lines.append(eval_line)
         held_out_lines.append(held_out_line)
-    text = f"{report(eval_lines, solution)}\n\n{report_held_out(held_out_lines, labelled(options.train))}"
+    tables = [report(eval_lines, solution), report_held_out(held_out_lines, labelled(options.train))]
+    known = asked_persons_known(options, solution)
+    if known:
+        tables.append(report_without(known, eval_lines, solution))
+    text = "\n\n".join(tables)
     write_text(options.out / "table.md", text + "\n")
     print(f"\n{text}\n\nwrote {options.out / 'table.md'}")
 
@@ -150,7 +159,16 @@ def labelled(options: TrainOptions) -> pd.DataFrame:
     return table[["person", "age"]].assign(truth=eighteen(table))
 
 
-def _lines(part: Part, options: Options) -> tuple[Line, Line]:
+def asked_persons_known(options: Options, solution: pd.DataFrame) -> set[str]:
+    """Eval persons of whom a photograph is among those to learn from: told by the pictures, not by who is right."""
+    table = load_training(split_folder(options.train.data, "train"), options.train.fixes, options.train.skip_bad)
+    asked = asked_faces(open_crops(crop_folder(options.out / "crops", options.train.data, "eval")))
+    crops = open_crops(crop_folder(options.out / "crops", options.train.data, "train"))
+    twins = find_twins(table, crops, asked).values()
+    return {str(person) for person in solution.loc[[twin.name for twin in twins], "person"]}
+
+
+def _lines(part: Part, options: Options, solution: pd.DataFrame) -> tuple[Line, Line]:
     """What a part answers for the eval pictures, what its folds answer for those that they held out; what that took."""
     runs = _runs_of(part, options)
     took = [_run(task, number, options) for task, names in runs.items() for number in range(len(names))]
@@ -166,6 +184,8 @@ def _lines(part: Part, options: Options) -> tuple[Line, Line]:
         }
         # What e decides by is learnt here; eval truth is not within reach.
         held_out = join_held_out({task: [options.out / name / OOF for name in names] for task, names in runs.items()})
+        if part == "ep":
+            asked, held_out = average_persons(asked, solution.loc[asked["mask"].index, "person"]), averaged(held_out)
         said = [asked["age"], held_out.answers["age"]]
         if part == "d":
             decided = [most_probable(fuse(answers)) for answers in (asked, held_out.answers)]
@@ -179,8 +199,9 @@ def _lines(part: Part, options: Options) -> tuple[Line, Line]:
     return first, second
 
 
-def _record(part: Part, line: Line, options: Options, solution: pd.DataFrame) -> None:
+def _record(part: Part, line: Line, held_out: Line, options: Options, solution: pd.DataFrame) -> None:
     """Leave a row in the table of the trainings; a part that says what it said before has one."""
+    unseen = {f"held_out_{name}": score for name, score in scores(held_out, labelled(options.train)).items()}
     told = asdict(options)
     folders = [options.out / name for names in _runs_of(part, options).values() for name in names]
     data, recipe = origin(folders)
@@ -189,14 +210,14 @@ def _record(part: Part, line: Line, options: Options, solution: pd.DataFrame) ->
         task=f"part {part}",
         run=options.out / part,
         seconds=line.training + line.answering,
-        scores=scores(line, solution),
+        scores={**scores(line, solution), **unseen},
         options={**told.pop("train"), **told},
         data=data,
         recipe=recipe,
         seed=options.train.seed,
     )
     if not is_recorded(entry):
-        record(entry)
+        record(entry, tracker=options.train.track)
 
 
 def _runs_of(part: Part, options: Options) -> dict[str, list[str]]:

@@ -1,22 +1,24 @@
 """The tables of `against_single_model.py`: scores with intervals over persons, by mask state, and differences."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from shared.answers.fusion import SPECIALISTS
 from shared.competition.solution import read_solution
 from shared.decisions.persons import Ints, bootstrap_gain, bootstrap_score, number_persons
 from shared.errors import UserError
 from shared.labels import CLASS_COUNT, MASKS, decode_class
+from shared.scores.intervals import told
 from shared.scores.metrics import accuracy, macro_f1
 
-TASKS = {"mask": 3, "gender": 2, "age": 3}
+TASKS = {task: len(classes) for task, classes in SPECIALISTS.items()}
 """Classes of each, in the order in which they make up one of the 18."""
 
-GAINS = (("e", "a"), ("e", "b"), ("e", "c"), ("e", "b+"), ("b+", "b"))
+GAINS = (("e", "a"), ("e", "b"), ("e", "c"), ("e", "b+"), ("d", "b+"), ("b+", "b"), ("ep", "e"))
 """What is set beside what, where both are there."""
 
 COSTS = ("training s", "shown", "shown/s", "answering s", "pictures/s")
@@ -63,17 +65,30 @@ def report_held_out(lines: Sequence[Line], known: pd.DataFrame) -> str:
     return "\n\n".join(filter(None, tables))
 
 
+def report_without(persons: Collection[str], lines: Sequence[Line], solution: pd.DataFrame) -> str:
+    """Scores and differences once more, without some of the persons."""
+    kept = [_without(persons, line, solution) for line in lines]
+    left = solution.loc[kept[0].pictures, "person"].nunique()
+    head = f"{left:,} eval persons, without {len(persons)} of whom a photograph is among those to learn from"
+    return "\n\n".join(filter(None, [head, _score_table(kept, solution, costs=False), _gain(kept, solution)]))
+
+
+def _without(persons: Collection[str], line: Line, solution: pd.DataFrame) -> Line:
+    others = ~solution.loc[line.pictures, "person"].isin([*persons]).to_numpy()
+    return replace(line, pictures=line.pictures[others], decided=line.decided[others])
+
+
 def scores(line: Line, solution: pd.DataFrame) -> dict[str, float]:
     """What runs.csv tells of a part, by name."""
     known = solution.loc[line.pictures]
-    told = {
+    found = {
         "macro_f1": macro_f1(known["truth"], line.decided, CLASS_COUNT),
         "accuracy": accuracy(known["truth"], line.decided),
     }
     right, said = _attributes(known["truth"].to_numpy()), _attributes(line.decided)
     for column, (task, count) in enumerate(TASKS.items()):
-        told[f"{task}_macro_f1"] = macro_f1(right[:, column], said[:, column], count)
-    return told if line.ages is None else {**told, "mae_years": _years_off(line.ages, known)}
+        found[f"{task}_macro_f1"] = macro_f1(right[:, column], said[:, column], count)
+    return found if line.ages is None else {**found, "mae_years": _years_off(line.ages, known)}
 
 
 def _score_table(lines: Sequence[Line], solution: pd.DataFrame, costs: bool) -> str:
@@ -90,9 +105,9 @@ def _score_row(line: Line, known: pd.DataFrame) -> list[str]:
     right, said = _attributes(truth), _attributes(line.decided)
     return [
         line.part,
-        _interval(truth, line.decided, persons, CLASS_COUNT),
+        told(bootstrap_score(truth, line.decided, persons, CLASS_COUNT)),
         f"{accuracy(truth, line.decided):.3f}",
-        *(_interval(right[:, n], said[:, n], persons, count) for n, count in enumerate(TASKS.values())),
+        *(told(bootstrap_score(right[:, n], said[:, n], persons, count)) for n, count in enumerate(TASKS.values())),
         _years(line, known),
     ]
 
@@ -107,11 +122,6 @@ def _costs(line: Line) -> list[str]:
     ]
 
 
-def _interval(truth: Ints, answers: Ints, persons: Ints, classes: int) -> str:
-    score = bootstrap_score(truth, answers, persons, classes)
-    return f"{score.value:.3f} [{score.low:.3f}, {score.high:.3f}]"
-
-
 def _by_mask(lines: Sequence[Line], solution: pd.DataFrame) -> str:
     """Of the six cells of gender and age band among pictures of each mask state, and ages."""
     rows = [["gender and age band, by mask state", *(f"{state}{what}" for state in MASKS for what in ("", ", years"))]]
@@ -120,7 +130,7 @@ def _by_mask(lines: Sequence[Line], solution: pd.DataFrame) -> str:
         truth, cells = known["truth"].to_numpy(), []
         for state in range(len(MASKS)):
             here = truth // 6 == state
-            part = Line(**{**vars(line), "pictures": line.pictures[here]})
+            part = replace(line, pictures=line.pictures[here])
             cells += [f"{macro_f1(truth[here] % 6, line.decided[here] % 6, 6):.3f}" if here.any() else "-"]
             cells += [_years(part, known[here])]
         rows.append([line.part, *cells])

@@ -82,30 +82,32 @@ def test_further_persons_are_for_those_parts_that_say_so() -> None:
         benchmark.Options(only=("b", "b+"))
 
 
-def test_a_part_leaves_one_row_that_tells_its_scores_and_effort(tmp_path: Path) -> None:
+def test_a_part_leaves_one_row_that_tells_its_scores_and_effort(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pictures = pd.Index(["1.jpg", "2.jpg", "3.jpg", "4.jpg"], name="picture")
     solution = pd.DataFrame({"truth": [0, 4, 8, 13], "person": list("abcd"), "age": [20.0, 40.0, 70.0, 35.0]}, pictures)
     ages = pd.Series([22.0, 40.0, 66.0, 35.0], pictures)
     line = single_model_report.Line("d", pictures, np.array([0, 4, 8, 12]), ages, 60.0, 4.0, 1200)
     options = benchmark.Options(TrainOptions(seed=7), tmp_path, age_runs=2)
+    monkeypatch.setattr(benchmark, "labelled", lambda _: solution)
     for _ in range(2):
-        benchmark._record("d", line, options, solution)
+        benchmark._record("d", line, line, options, solution)
     [row] = [row for _, row in read_runs(tmp_path / "runs.csv").iterrows()]
     assert (row["kind"], row["task"], row["run"], row["seed"]) == ("score", "part d", str(tmp_path / "d"), "7")
     assert row["seconds"] == "64.0"
     assert (row["options"]["age_runs"], row["options"]["seed"]) == (2, 7)
     # Of 18 classes three are right throughout. Ages: middle 2 of 2 but one said to be young; young 1 of 1.
-    assert row["scores"] == pytest.approx(
-        {
-            "macro_f1": 3 / 18,
-            "accuracy": 0.75,
-            "mask_macro_f1": 1.0,
-            "gender_macro_f1": 1.0,
-            "age_macro_f1": (2 / 3 + 2 / 3 + 1) / 3,
-            "mae_years": 1.5,
-        },
-        abs=1e-5,
-    )
+    expected = {
+        "macro_f1": 3 / 18,
+        "accuracy": 0.75,
+        "mask_macro_f1": 1.0,
+        "gender_macro_f1": 1.0,
+        "age_macro_f1": (2 / 3 + 2 / 3 + 1) / 3,
+        "mae_years": 1.5,
+    }
+    unseen = {f"held_out_{name}": score for name, score in expected.items()}
+    assert row["scores"] == pytest.approx({**expected, **unseen}, abs=1e-5)
     text = single_model_report.report([line], solution).splitlines()
     cells = dict(zip(text[0].split(" | "), text[2].split(" | "), strict=True))
     assert cells["mask [95 %]"].startswith("1.000 [")
@@ -149,15 +151,21 @@ def test_all_parts_are_scored_side_by_side_and_nothing_is_done_twice(
     for crops in ("crops", "centre"):
         (out / crops).symlink_to(tmp_path / "crops")
     monkeypatch.setattr(benchmark, "make_crops", lambda *_: None)
-    options = benchmark.Options(TrainOptions(data=tmp_path / "data", **FLAGS), out)  # type: ignore[arg-type]
+    only = ("a", "b", "c", "d", "e", "ep")
+    options = benchmark.Options(TrainOptions(data=tmp_path / "data", **FLAGS), out, only)  # type: ignore[arg-type]
+    solution = single_model_report.read_truth(tmp_path / "data/eval_solution.csv")
+    monkeypatch.setattr(benchmark, "asked_persons_known", lambda *_: {str(solution["person"].iloc[0])})
     benchmark.main(options)
     table = (out / "table.md").read_text()
-    assert [line.split("|")[1].strip() for line in table.splitlines() if line.startswith("| ")].count("e") == 4
-    assert table.count("(e) - (b): ") == 2
+    persons = solution["person"].nunique()
+    assert f"{persons - 1} eval persons, without 1 of whom a photograph is among those to learn from" in table
+    assert "(ep) - (e): " in table
+    assert [line.split("|")[1].strip() for line in table.splitlines() if line.startswith("| ")].count("e") == 5
+    assert table.count("(e) - (b): ") == 3
     rows = read_runs(out / "runs.csv")
     assert list(rows["task"][rows["kind"] == "score"]) == [f"part {part}" for part in options.only]
 
-    averaged, held_out = benchmark._lines("d", replace(options, age_runs=2))
+    averaged, held_out = benchmark._lines("d", replace(options, age_runs=2), solution)
     runs = [pd.read_csv(out / name / "eval.csv").set_index("picture") for name in ("age", "age-1")]
     years = sum(run.loc[averaged.pictures, year_columns(run)].to_numpy() for run in runs) / 2
     assert averaged.ages is not None
