@@ -6,7 +6,8 @@ Takes trained runs, whose oof.csv must tell ages in years, as trainings write th
 pictures: ImageID and age, and the person where one is seen more than once.
 """
 
-from dataclasses import dataclass
+import time
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from shared.errors import UserError
 from shared.labels import BANDS, age_band
 from shared.predictor.intervals import AgeIntervals
 from shared.predictor.outputs import gather, runs_below
+from shared.records import Record, origin, record
 from shared.scores.intervals import mean_interval, told
 
 
@@ -35,6 +37,7 @@ class Options:
 
 
 def main(options: Options) -> None:
+    started = time.perf_counter()
     decisions = gather(runs_below(options.outputs), options.outputs).contents.decisions
     if decisions.intervals.coverage is None:
         raise UserError(f"{options.outputs}/age/oof.csv does not tell ages in years: train the age specialist again")
@@ -51,14 +54,24 @@ def main(options: Options) -> None:
     print(f"held out: {decisions.intervals.coverage}")
     print(f"eval, {len(truth):,} pictures, aim 0.8:")
     print(pd.DataFrame({name: scores(truth, *ends) for name, ends in ways.items()}).T.to_string())
+    found = {f"held: {name}": float(holds(truth, *ends).mean()) for name, ends in ways.items()}
+    folder = options.outputs / "age"
+    data, recipe = origin([folder])
+    seconds = time.perf_counter() - started
+    record(Record("score", "age", folder, seconds, found, asdict(options), data, recipe))
+
+
+def holds(truth: pd.DataFrame, low: NDArray[np.float64], high: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Whether the interval of each picture (N,) holds its age."""
+    ages = truth["age"].to_numpy()
+    return np.asarray((low <= ages) & (ages <= high))
 
 
 def scores(truth: pd.DataFrame, low: NDArray[np.float64], high: NDArray[np.float64]) -> dict[str, str]:
     """Coverage with its 95 % interval over persons, width in years, and coverage by age band."""
-    ages = truth["age"].to_numpy()
-    held = (low <= ages) & (ages <= high)
+    held = holds(truth, low, high)
     persons = truth["person"] if "person" in truth else pd.Series(truth.index)
-    bands = np.array([age_band(age) for age in ages])
+    bands = np.array([age_band(age) for age in truth["age"]])
     by_band = {f"held, {BANDS[band]}": f"{held[bands == band].mean():.3f}" for band in np.unique(bands)}
     numbers = np.unique(persons.to_numpy().astype(str), return_inverse=True)[1]
     return {

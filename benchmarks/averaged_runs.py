@@ -7,8 +7,9 @@ held-out persons; pictures whose age is top-coded count for the bands alone. The
 over years; the last row has its mean instead.
 """
 
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from shared.competition.solution import read_solution
 from shared.decisions.persons import Interval, number_persons
 from shared.errors import UserError
 from shared.labels import BANDS
+from shared.records import Record, origin, record
 from shared.scores.intervals import mean_interval, told
 from shared.scores.metrics import macro_f1
 
@@ -46,6 +48,7 @@ class Options:
 
 
 def main(options: Options) -> None:
+    started = time.perf_counter()
     held_out = read_runs({"age": [folder / OOF for folder in options.age]})
     runs, bands = held_out.tables["age"], held_out.averaged.truth["age"]
     if not all(column in table for table in runs for column in ("age", *KNOWN)):
@@ -59,6 +62,7 @@ def main(options: Options) -> None:
         name: {**scores(way, ages, bands, persons, "held out"), "beside the first": gain(first, way, ages, persons)}
         for name, way in ways.items()
     }
+    found = {f"{name}: held out, years": float(np.nanmean(off(way, ages))) for name, way in ways.items()}
     asked = f"{len(ages):,} held-out pictures of {persons.max() + 1:,} persons"
     if options.truth:
         answered = averages(options.age, [read_predictions(folder / EVAL, BANDS) for folder in options.age])
@@ -70,8 +74,12 @@ def main(options: Options) -> None:
         people = number_persons(solution["person"])
         for name, way in answered.items():
             rows[name] |= scores(way.loc[pictures], years, truth, people, "eval")
+            found[f"{name}: eval, years"] = float(np.nanmean(off(way.loc[pictures], years)))
         asked += f"; {len(pictures):,} eval pictures"
     print(f"{asked}\n\n{pd.DataFrame(rows).T.to_string()}")
+    data, recipe = origin(options.age)
+    seconds = time.perf_counter() - started
+    record(Record("score", "age", options.age[0], seconds, found, asdict(options), data, recipe))
 
 
 def averages(folders: Sequence[Path], runs: Sequence[pd.DataFrame]) -> dict[str, pd.DataFrame]:

@@ -9,7 +9,8 @@ is measured is what they see and not for how long. Stages already done are not r
 
 import subprocess
 import sys
-from dataclasses import dataclass
+import time
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from shared.commands import run
 from shared.competition.solution import read_solution
 from shared.errors import UserError
 from shared.labels import CLASS_COUNT
+from shared.records import Record, is_recorded, origin, record
 from shared.scores.metrics import accuracy, macro_f1
 
 DIVISORS = {"mask": 6, "gender": 3, "age": 1}
@@ -76,14 +78,29 @@ def _training(options: Options, crops: Path, task: str, way: str) -> list[object
 
 
 def _table(options: Options, truth: pd.DataFrame) -> list[str]:
+    """Scores on the eval pictures as lines; those of each way are a row of runs.csv too."""
     lines = [f"{'':<10}{'mask F1':>10}{'gender':>10}{'band F1':>10}{'age MAE':>10}{'18 F1':>10}"]
     for way in options.ways:
+        started = time.perf_counter()
         answers = {task: _answers(options, way, task) for task in SPECIALISTS}
-        cells = [_score(task, answers[task], truth) for task in SPECIALISTS]
-        age = answers["age"]
-        years = f"{(age['age'] - truth['age'].loc[age.index]).abs().mean():.2f}" if age is not None else ""
-        lines.append(f"{way:<10}" + "".join(f"{cell:>10}" for cell in (*cells, years, _together(answers, truth))))
+        scores = {task: _score(task, answers[task], truth) for task in SPECIALISTS}
+        if (age := answers["age"]) is not None:
+            scores["mae_years"] = float((age["age"] - truth["age"].loc[age.index]).abs().mean())
+        scores["macro_f1"] = _together(answers, truth)
+        told = {name: score for name, score in scores.items() if score is not None}
+        digits = {name: f"{score:.{2 if name == 'mae_years' else 3}f}" for name, score in told.items()}
+        columns = (*SPECIALISTS, "mae_years", "macro_f1")
+        lines.append(f"{way:<10}" + "".join(f"{digits.get(name, ''):>10}" for name in columns))
+        _record(options, way, told, time.perf_counter() - started)
     return lines
+
+
+def _record(options: Options, way: str, scores: dict[str, float], seconds: float) -> None:
+    """A row of runs.csv beside the folder of each way; what was told before is there already."""
+    data, recipe = origin(options.out / way / task for task in SPECIALISTS)
+    entry = Record("score", "together", options.out / way, seconds, scores, asdict(options), data, recipe)
+    if not is_recorded(entry):
+        record(entry)
 
 
 def _answers(options: Options, way: str, task: str) -> pd.DataFrame | None:
@@ -95,24 +112,24 @@ def _chosen(task: str, answers: pd.DataFrame) -> NDArray[np.int64]:
     return answers[list(SPECIALISTS[task])].to_numpy().argmax(1)
 
 
-def _score(task: str, answers: pd.DataFrame | None, truth: pd.DataFrame) -> str:
+def _score(task: str, answers: pd.DataFrame | None, truth: pd.DataFrame) -> float | None:
     """Macro F1 of mask and band, accuracy of gender."""
     if answers is None:
-        return ""
+        return None
     count = len(SPECIALISTS[task])
     right = truth["truth"].loc[answers.index].to_numpy() // DIVISORS[task] % count
     chosen = _chosen(task, answers)
-    return f"{accuracy(right, chosen) if task == 'gender' else macro_f1(right, chosen, count):.3f}"
+    return accuracy(right, chosen) if task == "gender" else macro_f1(right, chosen, count)
 
 
-def _together(answers: dict[str, pd.DataFrame | None], truth: pd.DataFrame) -> str:
+def _together(answers: dict[str, pd.DataFrame | None], truth: pd.DataFrame) -> float | None:
     """Macro F1 of the 18 classes, each specialist's most probable class taken."""
     known = {task: table for task, table in answers.items() if table is not None}
     if len(known) < len(answers):
-        return ""
+        return None
     pictures = known["mask"].index
     chosen = sum(DIVISORS[task] * _chosen(task, table.loc[pictures]) for task, table in known.items())
-    return f"{macro_f1(truth['truth'].loc[pictures].to_numpy(), np.asarray(chosen), CLASS_COUNT):.3f}"
+    return macro_f1(truth["truth"].loc[pictures].to_numpy(), np.asarray(chosen), CLASS_COUNT)
 
 
 def _call(*command: object) -> None:

@@ -9,7 +9,8 @@ Stages already done are not run again; `--run FOLDER` asks a specialist that was
 
 import subprocess
 import sys
-from dataclasses import dataclass
+import time
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from shared.competition.solution import read_solution
 from shared.crops import open_crops
 from shared.errors import UserError
 from shared.labels import MASKS
+from shared.records import Record, origin, record
 from shared.scores.metrics import macro_f1
 
 WORN, NONE = MASKS.index("worn"), MASKS.index("none")
@@ -37,7 +39,7 @@ class Options:
     other: Path | None = None
     """A data set whose eval pictures are known (eval_solution.csv), with masks that another program drew."""
     run: Path | None = None
-    """A mask specialist that is trained already; it may have seen some of --bare."""
+    """A mask specialist that is trained already, perhaps on some of --bare, or all of them."""
     out: Path = Path("outputs/real_masks")
     """Where lists, crops, run and answers go."""
     persons: int = 1500
@@ -56,16 +58,24 @@ def main(options: Options) -> None:
         where = ("--data", trained, "--crops", options.out / "crops/bare", "--outputs", model)
         effort = ("--folds", 10, "--only-fold", 0, "--epochs", options.epochs, "--size", options.size)
         _call("-m", "pipelines.mask.train", *where, *effort)
-    lines = [_line("real, worn right", _ask(options, model, "worn", options.worn), WORN)]
-    lines.append(_line("bare, not seen", _ask(options, model, "unseen", options.out / "unseen"), NONE))
+    started = time.perf_counter()
+    asked = {
+        "real, worn right": (_ask(options, model, "worn", options.worn), WORN),
+        "bare" if options.run else "bare, not seen": (_ask(options, model, "unseen", options.out / "unseen"), NONE),
+    }
+    lines = [_line(title, *each) for title, each in asked.items()]
+    scores = {f"right: {title}": _right(*each) for title, each in asked.items()}
     if options.other is not None:
         answers = _ask(options, model, "other", options.other)
         truth = read_solution(options.other / "eval_solution.csv")["truth"].loc[answers.index].to_numpy() // 6
         lines += [_line(f"other hand, {name}", answers[truth == state], state) for state, name in enumerate(MASKS)]
         score = macro_f1(truth, answers.to_numpy().argmax(1), len(MASKS))
         lines.append(f"{'other hand, macro F1':<24}{score:>31.3f}")
+        scores["macro_f1"] = score
     print(f"\n{'':<24}{'pictures':>9}{'right':>8}" + "".join(f"{name:>11}" for name in MASKS))
     print("\n".join(lines))
+    data, recipe = origin([model])
+    record(Record("score", "mask", model, time.perf_counter() - started, scores, asdict(options), data, recipe))
 
 
 def _split(options: Options) -> Path:
@@ -95,8 +105,12 @@ def _ask(options: Options, model: Path, name: str, data: Path) -> pd.DataFrame:
 
 def _line(title: str, answers: pd.DataFrame, state: int) -> str:
     given = np.bincount(answers.to_numpy().argmax(1), minlength=len(MASKS))
-    share = given[state] / given.sum()
-    return f"{title:<24}{given.sum():>9}{share:>8.3f}" + "".join(f"{count:>11}" for count in given)
+    return f"{title:<24}{given.sum():>9}{_right(answers, state):>8.3f}" + "".join(f"{count:>11}" for count in given)
+
+
+def _right(answers: pd.DataFrame, state: int) -> float:
+    """The share of pictures for which the state is the most probable."""
+    return float((answers.to_numpy().argmax(1) == state).mean())
 
 
 def _call(*command: object) -> None:

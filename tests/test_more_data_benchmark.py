@@ -15,6 +15,7 @@ from shared.answers.fusion import SPECIALISTS
 from shared.answers.predictions import write_predictions
 from shared.commands import parse
 from shared.labels import decode_class
+from shared.runs import read_runs
 from shared.training.options import TrainOptions
 
 
@@ -37,6 +38,8 @@ def test_perfect_answers_score_one_in_every_column(tmp_path: Path) -> None:
         write_predictions(tmp_path / "both" / task / "eval.csv", answers.assign(age=42.5) if task == "age" else answers)
     lines = more_data._table(more_data.Options(out=tmp_path, ways=("both",)), truth)
     assert lines[1].split() == ["both", "1.000", "1.000", "1.000", "2.50", "1.000"]
+    [row] = [row for _, row in read_runs(tmp_path / "runs.csv").iterrows()]
+    assert row["scores"] == {"mask": 1, "gender": 1, "age": 1, "mae_years": 2.5, "macro_f1": 1}
 
 
 def test_faces_that_are_trained_on_are_not_asked_about(tmp_path: Path) -> None:
