@@ -11,6 +11,9 @@ from shared.labels import CLASS_COUNT, class_name, encode_class
 from shared.scores.metrics import Counts, accuracy, class_scores, confusion_matrix, macro_f1
 
 
+HOW = "(a specialist alone: its most probable class; together: as was decided)"
+
+
 @dataclass(frozen=True)
 class Scored:
     """Answers beside the truth, of one specialist or of the 18 classes."""
@@ -48,7 +51,7 @@ class Report:
     notes: Sequence[str] = ()
 
     def __str__(self) -> str:
-        parts = (self.title, score_table(self.scores), *self.notes, class_table(self.scores[-1]))
+        parts = (self.title, f"{score_table(self.scores)}\n{HOW}", *self.notes, class_table(self.scores[-1]))
         return "\n\n".join(parts)
 
 
