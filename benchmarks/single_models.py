@@ -92,7 +92,7 @@ def heads_classes(distribution: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def heads_age(distribution: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
-    """`age`, the mean in years."""
+    """`age`, the median in years."""
     return {"age": year_columns(np.split(distribution, _HEADS, axis=1)[2])["age"]}
 
 

@@ -125,22 +125,16 @@ class Window:
         )
 
 
-def open_crops(folder: Path, recipe: str | None = None) -> CropSet:
+def open_crops(folder: Path) -> CropSet:
     """The crops in a folder that `shared/crop_faces.py` filled.
 
-    Raises `UserError` when the folder is missing or unfinished, or when its recipe is not the wanted one.
+    Raises `UserError` when the folder is missing or unfinished.
     """
     if not (folder / INDEX).exists():
         state = "are not finished" if (folder / UNFINISHED).exists() else "do not exist"
         raise UserError(f"The crops in {folder} {state}. {_way_out(folder)}")
     index = read_index(folder / INDEX)
-    made = str(index["recipe"].iloc[0])
-    if recipe is not None and made != recipe:
-        raise UserError(
-            f"The crops in {folder} are of recipe {made}, but the weights were trained on recipe {recipe}. Make "
-            f"crops with the version of face18 that trained the weights, or train again. {_way_out(folder)}"
-        )
-    return CropSet(folder, made, index)
+    return CropSet(folder, str(index["recipe"].iloc[0]), index)
 
 
 def read_index(file: Path) -> pd.DataFrame:

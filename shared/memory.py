@@ -1,8 +1,9 @@
-"""The most memory that this process has held so far; and keeping it, which is quicker than asking for it again."""
+"""The most memory that this process has held; and keeping it, which is quicker than asking for it again."""
 
 import ctypes
 import sys
 from contextlib import suppress
+from pathlib import Path
 from typing import NamedTuple
 
 MIB = 2**20
@@ -12,7 +13,7 @@ class Memory(NamedTuple):
     """In MiB; None where it cannot be told."""
 
     process: int | None
-    """Of this process, or of one of its workers where that held more."""
+    """Of this process since `forget_peak`, or of one of its workers so far where that held more."""
     gpu: int | None
     """Allocated by torch on the first GPU; None where none is used."""
 
@@ -20,6 +21,15 @@ class Memory(NamedTuple):
 def peak_memory() -> Memory:
     """Asks torch only where it is loaded already."""
     return Memory(_resident(), _on_gpu())
+
+
+def forget_peak() -> None:
+    """Count from here on, where the system can (Linux; elsewhere the peak is that of the process from its start)."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        torch.cuda.reset_peak_memory_stats()
 
 
 def keep_memory() -> None:
@@ -37,9 +47,18 @@ def _resident() -> int | None:
     with suppress(ImportError):
         import resource
 
-        most = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+        own, workers = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
         # Linux counts in KiB, macOS in bytes.
-        return round(most / (MIB if sys.platform == "darwin" else 1024))
+        return round(max(_since_forgotten() or own, workers) / (MIB if sys.platform == "darwin" else 1024))
+    return None
+
+
+def _since_forgotten() -> int | None:
+    """In KiB; None where the system does not tell."""
+    with suppress(OSError, ValueError):
+        for line in Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1])
     return None
 
 

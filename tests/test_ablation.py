@@ -166,3 +166,11 @@ def test_the_middle_of_a_picture_is_that_of_the_competitions_baseline(tmp_path: 
     assert whole[128, 10, 0] > 200
     assert whole[128, 128, 2] > 200
     assert open_crops(tmp_path / "centre").recipe != open_crops(tmp_path / "whole").recipe
+
+
+def test_plain_crops_are_made_anew_of_pictures_drawn_anew(tmp_path: Path) -> None:
+    table = pd.DataFrame({"picture": ["a"], "path": [str(tmp_path / "a.png")]})
+    for colour in ((255, 0, 0), (0, 0, 255)):
+        Image.new("RGB", (384, 512), colour).save(tmp_path / "a.png")
+        crop = plain_crops(table, tmp_path / "whole", "whole").read("a")
+        assert crop[128, 128].tolist() == pytest.approx(colour, abs=2)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from tiny_crops import RECIPE, write_crops
+from tiny_crops import write_crops
 
 from shared.crops import INDEX, UNFINISHED, open_crops
 from shared.errors import UserError
@@ -38,12 +38,6 @@ def test_pictures_without_a_crop_are_counted_and_named(folder: Path) -> None:
         open_crops(folder).keep(["x", "NA", "y"])
     with pytest.raises(UserError, match="no crop of x"):
         open_crops(folder).read("x")
-
-
-def test_crops_of_another_recipe_are_refused_with_both_ids(folder: Path) -> None:
-    assert open_crops(folder, RECIPE).recipe == RECIPE
-    with pytest.raises(UserError, match=rf"{RECIPE}.*0123abcd"):
-        open_crops(folder, "0123abcd")
 
 
 def test_a_missing_crop_file_is_named(folder: Path) -> None:

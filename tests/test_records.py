@@ -1,9 +1,11 @@
 import multiprocessing
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from shared import memory
 from shared.errors import UserError
 from shared.memory import peak_memory
 from shared.records import Record, append, origin, record, table_of
@@ -114,3 +116,15 @@ def test_peak_memory_grows_with_what_is_held() -> None:
     after = peak_memory().process
     assert after is not None
     assert after >= len(held) / 2**20
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system cannot forget it")
+def test_a_peak_before_a_training_is_not_taken_for_its_own() -> None:
+    held = bytearray(b"x") * 2**28
+    with_it = memory._since_forgotten()
+    del held
+    memory.forget_peak()
+    without = memory._since_forgotten()
+    assert with_it is not None
+    assert without is not None
+    assert without < with_it - 2**17  # KiB, half of what was held

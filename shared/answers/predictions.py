@@ -4,7 +4,7 @@
     oof.csv    picture, person, fold, truth, <classes>, [details]
 
 `oof` holds the answers of the fold that had not seen the person; truth is the index of the right class. Details are
-further numbers of a specialist (age: `age`, the mean in years, and the distribution over years).
+further numbers of a specialist (age: `age`, the median in years, and the distribution over years).
 """
 
 import warnings

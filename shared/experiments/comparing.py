@@ -10,8 +10,6 @@ from shared.decisions.persons import DRAWS, Interval, bootstrap_gain, draw_perso
 from shared.scores.metrics import accuracy, macro_f1
 from shared.specialist import Specialist
 
-KNOWN = ("person", "truth")
-
 
 @dataclass(frozen=True)
 class Answered:

@@ -27,13 +27,15 @@ _QUALITY = [cv2.IMWRITE_JPEG_QUALITY, 95]
 
 
 def plain_crops(pictures: pd.DataFrame, out: Path, cut: Cut) -> CropSet:
-    """The crop set in `out`, made where it is missing, of pictures (columns `picture`: id, `path`: file).
+    """The crop set in `out`, made where it is missing or of other files, of pictures (`picture`: id, `path`: file).
 
     Each picture, or its middle, is squeezed into the square of a crop. Raises `UserError` where one cannot be read.
     """
-    if (out / INDEX).exists() and set(open_crops(out).index.index) == set(pictures["picture"]):
-        return open_crops(out)
     sources = list(zip(pictures["picture"], pictures["path"], strict=True))
+    if (out / INDEX).exists():
+        found = open_crops(out)
+        if dict(found.index["fingerprint"]) == {name: _fingerprint(Path(path)) for name, path in sources}:
+            return found
     rows = [_crop(name, Path(path), out, cut) for name, path in tqdm(sources, f"{cut} crops", disable=None)]
     with replacing(out / INDEX) as temporary:
         pd.DataFrame(rows).reindex(columns=list(COLUMN_TYPES)).to_csv(temporary, index=False)
@@ -52,6 +54,14 @@ def _crop(picture: str, path: Path, out: Path, cut: Cut) -> dict[str, object]:
         temporary.write_bytes(cv2.imencode(".jpg", cv2.cvtColor(square, cv2.COLOR_RGB2BGR), _QUALITY)[1].tobytes())
     about = {"recipe": f"{cut}-{CROP_SIZE}", "found": PRIOR, "fingerprint": fingerprint(data), "problem": ""}
     return {"picture": picture, "file": file, **about}
+
+
+def _fingerprint(path: Path) -> str:
+    """Of the file as it is now; empty where it cannot be read."""
+    try:
+        return fingerprint(path.read_bytes())
+    except OSError:
+        return ""
 
 
 def shown(pixels: np.ndarray, cut: Cut) -> np.ndarray:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 COLOURS = ("#1f5f99", "#d1701f", "#3b8c5a", "#8e4a9e", "#b5485d", "#6b7683", "#a88420", "#2a9d9d")
 """Told apart also by most of the colour-blind, and in print."""
 
-SOFT, LINE = "#6b7683", "#dfe4ea"
+SOFT = "#6b7683"
 
 _STYLE: Any = {
     "font.family": "DejaVu Sans",

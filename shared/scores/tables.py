@@ -10,7 +10,6 @@ from shared.answers.fusion import SPECIALISTS
 from shared.labels import CLASS_COUNT, class_name, encode_class
 from shared.scores.metrics import Counts, accuracy, class_scores, confusion_matrix, macro_f1
 
-
 HOW = "(a specialist alone: its most probable class; together: as was decided)"
 
 

@@ -14,6 +14,7 @@ from shared.competition.same_person import read_pairs
 from shared.crops import UNREADABLE, CropSet, open_crops
 from shared.folds import assign_folds
 from shared.manifest import load_evaluation, load_training, split_folder, split_folders
+from shared.memory import forget_peak
 from shared.specialist import Specialist
 from shared.training.adjusted import adjusted
 from shared.training.devices import accelerator_for, let_go
@@ -43,6 +44,7 @@ def train(specialist: Specialist, options: TrainOptions, purpose: Purpose = FOR_
     Raises `UserError` where data or crops are missing, or the outputs folder holds a run with other options.
     """
     tracking.check(options.track)
+    forget_peak()
     specialist = adjusted(specialist, options)
     run = run_folder(options.outputs, specialist.name)
     base, base_crops = labelled_crops(options)
