@@ -24,8 +24,9 @@ import pandas as pd
 from shared import tracking
 from shared.answers.asked import Persons, check_pictures, read_asked
 from shared.answers.files import OOF
-from shared.answers.fusion import SPECIALISTS, Floats
+from shared.answers.fusion import SPECIALISTS
 from shared.answers.held_out import HeldOut, HeldOutRuns, read_runs
+from shared.arrays import Floats, Ints
 from shared.atomic import replacing
 from shared.commands import run
 from shared.competition.solution import read_solution
@@ -36,7 +37,6 @@ from shared.errors import UserError
 from shared.labels import decode_class
 from shared.records import Record, origin, record, table_of
 from shared.scores.figures import draw_confusion
-from shared.scores.metrics import Counts
 from shared.scores.tables import Report, score_answers
 from shared.tracking import Tracker
 
@@ -219,7 +219,7 @@ def draw(folder: Path | None, reports: Sequence[Report]) -> list[Path]:
     return drawn
 
 
-def write_submission(path: Path, pictures: pd.Index, decided: Counts) -> None:
+def write_submission(path: Path, pictures: pd.Index, decided: Ints) -> None:
     """Write ImageID and ans, whole or not at all."""
     with replacing(path) as temporary:
         table = pd.DataFrame({"ImageID": pictures, "ans": decided})

@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from shared.answers.files import OOF
+from shared.answers.fusion import right_classes
 from shared.answers.held_out import HeldOut, join_held_out
 from shared.commands import run
 from shared.decisions.chain import PLAIN, learn, probabilities
-from shared.decisions.measured import allowed_ways, choose, measure, right_classes
+from shared.decisions.measured import allowed_ways, choose, measure
 from shared.decisions.persons import number_persons
 from shared.decisions.settle import averaged
 from shared.decisions.thresholds import FIXED, band_masses, fit_thresholds

@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 
 from shared.answers.fusion import SPECIALISTS
+from shared.arrays import Ints
 from shared.competition.solution import read_solution
-from shared.decisions.persons import Ints, bootstrap_gain, bootstrap_score, number_persons
+from shared.decisions.persons import bootstrap_gain, bootstrap_score, number_persons
 from shared.errors import UserError
 from shared.labels import CLASS_COUNT, MASKS, decode_class
 from shared.scores.intervals import told

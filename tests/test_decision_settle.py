@@ -5,11 +5,11 @@ import pandas as pd
 import pytest
 from synthetic_answers import held_out_answers
 
-from shared.answers.fusion import fuse, most_probable
+from shared.answers.fusion import fuse, most_probable, right_classes
 from shared.answers.held_out import PARTS, HeldOut
 from shared.decisions import measured as measuring
 from shared.decisions.chain import PLAIN, Way, learn, probabilities
-from shared.decisions.measured import allowed_ways, choose, measure, right_classes
+from shared.decisions.measured import allowed_ways, choose, measure
 from shared.decisions.report import describe
 from shared.decisions.settle import averaged, gain_of_averaging, settle
 from shared.errors import UserError

@@ -8,8 +8,9 @@ from typing import Literal
 import pandas as pd
 
 from shared.answers.files import EVAL
-from shared.answers.fusion import SPECIALISTS, Floats, average_runs, common
+from shared.answers.fusion import SPECIALISTS, average_runs, common
 from shared.answers.predictions import read_predictions
+from shared.arrays import Floats
 from shared.errors import UserError
 from shared.manifest import list_pictures, split_folder
 from shared.wording import counted, first_of

@@ -8,15 +8,13 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from shared.answers.years import answered_age, year_columns
+from shared.arrays import Floats, Ints
 from shared.labels import BANDS, GENDERS, MASKS
 
 SPECIALISTS = {"mask": MASKS, "gender": GENDERS, "age": BANDS}
 """The classes of each, in the order in which they make up one of the 18."""
-
-Floats = NDArray[np.float64]
 
 Answers = Mapping[str, pd.DataFrame]
 """A table of the same N pictures for each specialist: class probabilities and details."""
@@ -64,6 +62,12 @@ def joint_probabilities(mask: Floats, gender: Floats, band: Floats) -> Floats:
     return np.einsum("nm,ng,nb->nmgb", mask, gender, band).reshape(len(mask), -1)
 
 
-def most_probable(joint: Floats) -> NDArray[np.int64]:
+def right_classes(truth: Mapping[str, Ints]) -> Ints:
+    """The right one of the 18 classes (N,), of the right ones of each specialist."""
+    classes: Ints = 6 * truth["mask"] + 3 * truth["gender"] + truth["age"]
+    return classes
+
+
+def most_probable(joint: Floats) -> Ints:
     """The most probable class (N,) of probabilities (N, C); the first of equals."""
     return joint.argmax(axis=1)

@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from shared.answers.fusion import SPECIALISTS, Floats, average_runs, common
+from shared.answers.fusion import SPECIALISTS, average_runs, common
 from shared.answers.predictions import read_held_out
 from shared.answers.run_weights import equal_weights, learn_weights
+from shared.arrays import Floats, Ints
 from shared.errors import UserError
 from shared.folds import assign_folds
 from shared.labels import BAND_EDGES
-from shared.scores.metrics import Counts
 from shared.wording import first_of
 
 PARTS = 5
@@ -28,7 +28,7 @@ class HeldOut:
     answers: dict[str, pd.DataFrame]
     """For each specialist a table of N rows, indexed by picture: its class probabilities and details."""
 
-    truth: dict[str, Counts]
+    truth: dict[str, Ints]
     """For each specialist the right classes, (N,)."""
 
     persons: pd.Series
@@ -37,7 +37,7 @@ class HeldOut:
     folds: pd.Series
     """The fold that held the picture out, (N,) int64; the same for all specialists."""
 
-    def parts(self) -> Counts:
+    def parts(self) -> Ints:
         """The fold of each picture (N,) or, where only one was trained, a part that its person is dealt to."""
         persons = self.persons.nunique()
         if len(self.folds.unique()) > 1 or persons == 1:

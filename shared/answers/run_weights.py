@@ -6,9 +6,8 @@ Predictive Distributions", 2018, have it. Equal weights are what few persons lea
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from shared.arrays import Floats
 
 _CAUTION = 10.0
 """Every run counts as if so many persons more had been answered best by it."""

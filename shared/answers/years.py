@@ -4,11 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from shared.arrays import Floats
 from shared.labels import BAND_EDGES
-
-Floats = NDArray[np.float64]
 
 
 def year_columns(table: pd.DataFrame) -> list[str]:

@@ -17,11 +17,9 @@ from numpy.typing import NDArray
 
 from shared.answers.fusion import SPECIALISTS
 from shared.answers.held_out import HeldOut
+from shared.arrays import Floats, Ints
 from shared.errors import UserError
 from shared.labels import BAND_EDGES
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 SWAP = "mask swap"
 BY_PERSON = ("gender", "age")

@@ -7,11 +7,8 @@ below adds some; which class is most probable stays the same (but for age, where
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
-from shared.decisions.persons import Ints
-
-Floats = NDArray[np.float64]
+from shared.arrays import Floats, Ints
 
 RANGE = (0.2, 5.0)
 """Temperatures beyond that are not looked for."""

@@ -7,19 +7,19 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from shared.answers.fusion import SPECIALISTS, Answers, joint_probabilities, most_probable
 from shared.answers.predictions import TOLERANCE
 from shared.answers.years import year_columns
+from shared.arrays import Floats, Ints
 from shared.decisions.calibration import fit_temperature, temper
 from shared.decisions.class_weights import ClassRule, fit_class_rule
-from shared.decisions.persons import Ints, number_persons
+from shared.decisions.persons import number_persons
 from shared.decisions.thresholds import FIXED, Thresholds, band_masses, fit_thresholds
 from shared.errors import UserError
 from shared.wording import first_of
 
-Floats = NDArray[np.float64]
 Probabilities = Mapping[str, Floats]
 """What is tempered, (N, C) for each specialist: of the classes of mask and gender, of years or bands of age."""
 

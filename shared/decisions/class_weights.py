@@ -10,11 +10,8 @@ ICML 2015. Expected counts stand for true ones: sums of calibrated probabilities
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from shared.decisions.persons import Ints
-
-Floats = NDArray[np.float64]
+from shared.arrays import Floats, Ints
 
 _CAUTION = 30.0
 """With so many persons half of what was learnt is used, with many all of it (on the scale of log-weights)."""

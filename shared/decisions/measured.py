@@ -8,11 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from shared.answers.fusion import SPECIALISTS
+from shared.answers.fusion import SPECIALISTS, right_classes
 from shared.answers.held_out import HeldOut
+from shared.arrays import Floats, Ints
 from shared.decisions.calibration import calibration_error
-from shared.decisions.chain import PLAIN, Decider, Floats, Probabilities, Way, learn, probabilities
-from shared.decisions.persons import Interval, Ints, bootstrap_gain, number_persons
+from shared.decisions.chain import PLAIN, Decider, Probabilities, Way, learn, probabilities
+from shared.decisions.persons import Interval, bootstrap_gain, number_persons
 from shared.labels import BANDS, CLASS_COUNT
 
 Decide = Literal["auto", "argmax", "f1"]
@@ -105,9 +106,3 @@ def allowed_ways(decide: Decide, thresholds: ThresholdChoice, calibrate: bool, y
     rules = {"auto": (False, True), "argmax": (False,), "f1": (True,)}[decide]
     cuts = {"auto": (False, True) if years else (False,), "tuned": (True,), "fixed": (False,)}[thresholds]
     return [Way(calibrate, cut, rule) for rule in rules for cut in cuts]
-
-
-def right_classes(truth: Mapping[str, Ints]) -> Ints:
-    """The right one of the 18 classes (N,), of the right ones of each specialist."""
-    classes: Ints = 6 * truth["mask"] + 3 * truth["gender"] + truth["age"]
-    return classes

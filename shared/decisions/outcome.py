@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from shared.answers.asked import Asked, Persons, persons_of
 from shared.answers.fusion import Answers, fuse, most_probable
 from shared.answers.held_out import HeldOut
+from shared.arrays import Ints
 from shared.decisions.measured import Decide, ThresholdChoice
-from shared.decisions.persons import Ints, average_persons
+from shared.decisions.persons import average_persons
 from shared.decisions.report import describe
 from shared.decisions.settle import Settled, averaged, gain_of_averaging, settle
 

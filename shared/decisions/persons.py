@@ -5,12 +5,10 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from shared.answers.fusion import Answers
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
+from shared.arrays import Floats, Ints
 
 AVERAGED = ("gender", "age")
 """What does not change between two pictures of a person; how the mask is worn does."""

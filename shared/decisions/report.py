@@ -1,9 +1,9 @@
 """What was settled and why, in the few lines that combine.py prints."""
 
-from shared.answers.fusion import SPECIALISTS
+from shared.answers.fusion import SPECIALISTS, right_classes
 from shared.decisions.calibration import temper
 from shared.decisions.chain import PLAIN, Way, learn, probabilities
-from shared.decisions.measured import Measured, right_classes
+from shared.decisions.measured import Measured
 from shared.decisions.persons import number_persons
 from shared.decisions.settle import Settled
 from shared.decisions.thresholds import threshold_intervals

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass, replace
 
-from shared.answers.fusion import Answers, fuse, most_probable
+from shared.answers.fusion import Answers, fuse, most_probable, right_classes
 from shared.answers.held_out import HeldOut
 from shared.answers.years import year_columns
+from shared.arrays import Ints
 from shared.decisions.chain import Decider, Way, learn, probabilities, without_years
 from shared.decisions.measured import (
     Decide,
@@ -13,9 +14,8 @@ from shared.decisions.measured import (
     allowed_ways,
     choose,
     measure,
-    right_classes,
 )
-from shared.decisions.persons import Interval, Ints, average_persons, bootstrap_gain, number_persons
+from shared.decisions.persons import Interval, average_persons, bootstrap_gain, number_persons
 from shared.errors import UserError
 from shared.labels import CLASS_COUNT
 

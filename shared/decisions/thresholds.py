@@ -8,12 +8,10 @@ from itertools import product
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from shared.decisions.persons import Ints, count_by_person, draw_persons, weighted_macro_f1
+from shared.arrays import Floats, Ints
+from shared.decisions.persons import count_by_person, draw_persons, weighted_macro_f1
 from shared.labels import BAND_EDGES, BANDS
-
-Floats = NDArray[np.float64]
 
 REACH = 6.0
 """So many years a threshold may lie from the label's own edge."""

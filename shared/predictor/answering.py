@@ -4,18 +4,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from shared.answers.fusion import SPECIALISTS, joint_probabilities
 from shared.answers.years import answered_age
+from shared.arrays import Floats
 from shared.decisions.calibration import temper
 from shared.decisions.chain import Decider, bands_of
 from shared.labels import BANDS, GENDERS, MASKS, decode_class
 from shared.predictor.finding import FoundFace
 from shared.predictor.intervals import AgeIntervals
 from shared.predictor.results import Age, Choice, Face
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,12 @@ from numpy.typing import NDArray
 
 from shared.answers.held_out import HeldOut
 from shared.answers.years import quantiles, year_columns
+from shared.arrays import Floats
 from shared.decisions.calibration import temper
 from shared.decisions.chain import Way, probabilities
 from shared.decisions.measured import parts
 from shared.decisions.persons import number_persons
 from shared.labels import BANDS, age_band
-
-Floats = NDArray[np.float64]
 
 TAILS = (0.1, 0.9)
 """What lies below the lower and below the upper end."""

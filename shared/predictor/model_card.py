@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from shared.answers.fusion import SPECIALISTS
+from shared.answers.fusion import SPECIALISTS, right_classes
 from shared.answers.held_out import HeldOut
-from shared.decisions.measured import right_classes
+from shared.arrays import Ints
 from shared.decisions.persons import bootstrap_score, number_persons
 from shared.decisions.settle import Settled
 from shared.faces.recipe import RECIPE
@@ -19,8 +19,6 @@ from shared.predictor.intervals import AgeIntervals
 from shared.predictor.outputs import Gathered
 from shared.provenance import provenance
 from shared.scores.intervals import share_interval, told
-
-Ints = NDArray[np.int64]
 
 USES = """\
 ## Intended use

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.arrays import Floats
 from shared.crops import Window
 from shared.training.choices import ViewsName
 from shared.training.views import VIEWS
 
-Floats = NDArray[np.float64]
 Pixels = NDArray[np.uint8]
 
 

@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from shared.arrays import Ints
 from shared.atomic import replacing
 from shared.errors import UserError
-from shared.scores.metrics import Counts, macro_f1
+from shared.scores.metrics import macro_f1
 from shared.scores.tables import Scored
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def plot_confusion(axes: "Axes", scored: Scored) -> None:
     _fill(axes, scored.confusion)
 
 
-def _fill(axes: "Axes", confusion: Counts) -> None:
+def _fill(axes: "Axes", confusion: Ints) -> None:
     shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for true, predicted in np.argwhere(confusion):

@@ -6,7 +6,8 @@ Macro F1 has its own, `shared.decisions.persons.bootstrap_score`.
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from shared.decisions.persons import Interval, Ints, draw_persons
+from shared.arrays import Ints
+from shared.decisions.persons import Interval, draw_persons
 
 Z = 1.96
 """Standard deviations that 95 % of a normal distribution lie within."""

@@ -3,10 +3,9 @@
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-Floats = NDArray[np.float64]
-Counts = NDArray[np.int64]
+from shared.arrays import Floats, Ints
 
 
 class ClassScores(NamedTuple):
@@ -15,11 +14,11 @@ class ClassScores(NamedTuple):
     precision: Floats
     recall: Floats
     f1: Floats
-    support: Counts
+    support: Ints
     """How many of N are of the class in truth."""
 
 
-def confusion_matrix(truth: ArrayLike, predicted: ArrayLike, classes: int) -> Counts:
+def confusion_matrix(truth: ArrayLike, predicted: ArrayLike, classes: int) -> Ints:
     """Counts (C, C): a row for each true class, a column for each predicted one.
 
     Raises `ValueError` where the two differ in length, hold nothing, or hold a class out of range.
@@ -33,7 +32,7 @@ def confusion_matrix(truth: ArrayLike, predicted: ArrayLike, classes: int) -> Co
     return np.bincount(true * classes + guess, minlength=classes**2).reshape(classes, classes)
 
 
-def class_scores(confusion: Counts) -> ClassScores:
+def class_scores(confusion: Ints) -> ClassScores:
     """Precision, recall, F1 and support of each class of a confusion matrix."""
     hits = np.diagonal(confusion)
     support, answers = confusion.sum(1), confusion.sum(0)

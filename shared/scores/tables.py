@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 
-from shared.answers.fusion import SPECIALISTS
-from shared.labels import CLASS_COUNT, class_name, encode_class
-from shared.scores.metrics import Counts, accuracy, class_scores, confusion_matrix, macro_f1
+from shared.answers.fusion import SPECIALISTS, right_classes
+from shared.arrays import Ints
+from shared.labels import CLASS_COUNT, class_name
+from shared.scores.metrics import accuracy, class_scores, confusion_matrix, macro_f1
 
 HOW = "(a specialist alone: its most probable class; together: as was decided)"
 
@@ -19,13 +19,13 @@ class Scored:
 
     name: str
     classes: Sequence[str]
-    truth: Counts
+    truth: Ints
     """(N,) indices into `classes`."""
-    predicted: Counts
+    predicted: Ints
     """(N,) indices into `classes`."""
 
     @property
-    def confusion(self) -> Counts:
+    def confusion(self) -> Ints:
         """Counts (C, C), a row for each true class."""
         return confusion_matrix(self.truth, self.predicted, len(self.classes))
 
@@ -54,7 +54,7 @@ class Report:
         return "\n\n".join(parts)
 
 
-def score_answers(answers: Mapping[str, pd.DataFrame], truth: Mapping[str, Counts], decided: Counts) -> list[Scored]:
+def score_answers(answers: Mapping[str, pd.DataFrame], truth: Mapping[str, Ints], decided: Ints) -> list[Scored]:
     """The most probable class of each specialist, and the `decided` ones (N,) of the 18, beside the truth.
 
     `answers` has a table of N rows for each of `fusion.SPECIALISTS`, `truth` the right classes (N,) of each.
@@ -63,8 +63,8 @@ def score_answers(answers: Mapping[str, pd.DataFrame], truth: Mapping[str, Count
         Scored(task, classes, truth[task], answers[task][list(classes)].to_numpy().argmax(axis=1))
         for task, classes in SPECIALISTS.items()
     ]
-    together = np.array([encode_class(*three) for three in zip(*(truth[task] for task in SPECIALISTS), strict=True)])
-    return [*single, Scored("together", [class_name(number) for number in range(CLASS_COUNT)], together, decided)]
+    names = [class_name(number) for number in range(CLASS_COUNT)]
+    return [*single, Scored("together", names, right_classes(truth), decided)]
 
 
 def score_table(scores: Sequence[Scored]) -> str:
