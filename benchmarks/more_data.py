@@ -7,8 +7,6 @@ bare extra persons without masks). One fold of five, 112 px; the same number of 
 is measured is what they see and not for how long. Stages already done are not run again, so a stopped run goes on.
 """
 
-import subprocess
-import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,13 +14,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from stages import run_stage
 
 from shared.answers.files import EVAL
 from shared.answers.fusion import SPECIALISTS
 from shared.answers.predictions import read_predictions
 from shared.commands import run
 from shared.competition.solution import read_solution
-from shared.errors import UserError
 from shared.labels import CLASS_COUNT
 from shared.records import Record, is_recorded, origin, record
 from shared.scores.metrics import accuracy, macro_f1
@@ -59,11 +57,11 @@ class Options:
 
 def main(options: Options) -> None:
     crops = options.crops or options.out / "crops"
-    _call("-m", "shared.crop_faces", "--data", options.data, "--out", crops)
+    run_stage("-m", "shared.crop_faces", "--data", options.data, "--out", crops)
     for task in options.tasks:
         for way in options.ways:
             if (task, way) != ("mask", "extra"):
-                _call(*_training(options, crops, task, way))
+                run_stage(*_training(options, crops, task, way))
     truth = read_solution(options.data / "eval_solution.csv")
     print("\n".join(_table(options, truth)))
 
@@ -130,13 +128,6 @@ def _together(answers: dict[str, pd.DataFrame | None], truth: pd.DataFrame) -> f
     pictures = known["mask"].index
     chosen = sum(DIVISORS[task] * _chosen(task, table.loc[pictures]) for task, table in known.items())
     return macro_f1(truth["truth"].loc[pictures].to_numpy(), np.asarray(chosen), CLASS_COUNT)
-
-
-def _call(*command: object) -> None:
-    words = [str(word) for word in command]
-    print("$ python", *words, flush=True)
-    if subprocess.run([sys.executable, *words]).returncode:
-        raise UserError("the command above failed; what was done before it is kept in its folder")
 
 
 if __name__ == "__main__":

@@ -6,11 +6,10 @@ One fold of five held out, 112 px, six epochs: some twenty minutes on two cores.
 again, so a stopped run goes on; --overwrite starts anew where options changed.
 """
 
-import subprocess
-import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
+
+from stages import run_stage
 
 from shared.answers.fusion import SPECIALISTS
 from shared.commands import run
@@ -43,7 +42,7 @@ def main(options: Options) -> None:
     truth = options.data / "eval_solution.csv"
     if not truth.is_file():
         raise UserError(f"{truth} is missing: this benchmark needs a data set whose eval truth is known (--data)")
-    seconds = {name: _timed(command) for name, command in commands(options, truth).items()}
+    seconds = {name: run_stage(*command) for name, command in commands(options, truth).items()}
     print(f"\nOn persons never seen ({truth})\n\n{_table(options.out, seconds)}")
 
 
@@ -58,15 +57,15 @@ def _table(out: Path, seconds: dict[str, float]) -> str:
     return "\n".join([*lines, f"{'crop':<12}{'':>20}{seconds['crop']:>10.0f}"])
 
 
-def commands(options: Options, truth: Path) -> dict[str, list[str]]:
-    """The command line of each stage, by its name."""
+def commands(options: Options, truth: Path) -> dict[str, list[object]]:
+    """What comes after `python` in each stage, by its name."""
     crops = options.out / "crops"
     runs = {task: options.out / task for task in SPECIALISTS}
     effort = ["--folds", options.folds, "--only-fold", options.only_fold, "--epochs", options.epochs]
     shared_options = ["--data", options.data, "--crops", crops, *effort, "--size", options.size]
     if options.overwrite:
         shared_options.append("--overwrite")
-    stages: dict[str, list[object]] = {
+    return {
         "crop": ["-m", "shared.crop_faces", "--data", options.data, "--out", crops],
         **{
             f"train {task}": ["-m", f"pipelines.{task}.train", *shared_options, "--outputs", folder]
@@ -77,15 +76,6 @@ def commands(options: Options, truth: Path) -> dict[str, list[str]]:
             *(word for task, folder in runs.items() for word in (f"--{task}", folder)),
         ],
     }
-    return {name: [sys.executable, *map(str, command)] for name, command in stages.items()}
-
-
-def _timed(command: list[str]) -> float:
-    print("$ python", *command[1:], flush=True)
-    started = time.perf_counter()
-    if subprocess.run(command).returncode:
-        raise UserError("the command above failed; what was done before it is kept in its folder")
-    return time.perf_counter() - started
 
 
 if __name__ == "__main__":

@@ -7,20 +7,18 @@ masks worn right `worn`, and pictures whose masks another program drew (`--other
 Stages already done are not run again; `--run FOLDER` asks a specialist that was trained otherwise.
 """
 
-import subprocess
-import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from stages import run_stage
 
 from shared.answers.predictions import read_predictions
 from shared.commands import run
 from shared.competition.solution import read_solution
 from shared.crops import open_crops
-from shared.errors import UserError
 from shared.labels import MASKS
 from shared.records import Record, origin, record
 from shared.scores.metrics import macro_f1
@@ -54,10 +52,10 @@ def main(options: Options) -> None:
     trained = _split(options)
     model = options.run or options.out / "mask"
     if options.run is None:
-        _call("-m", "shared.crop_faces", "--data", trained, "--out", options.out / "crops/bare")
+        run_stage("-m", "shared.crop_faces", "--data", trained, "--out", options.out / "crops/bare")
         where = ("--data", trained, "--crops", options.out / "crops/bare", "--outputs", model)
         effort = ("--folds", 10, "--only-fold", 0, "--epochs", options.epochs, "--size", options.size)
-        _call("-m", "pipelines.mask.train", *where, *effort)
+        run_stage("-m", "pipelines.mask.train", *where, *effort)
     started = time.perf_counter()
     asked = {
         "real, worn right": (_ask(options, model, "worn", options.worn), WORN),
@@ -97,7 +95,7 @@ def _ask(options: Options, model: Path, name: str, data: Path) -> pd.DataFrame:
     """The specialist's probabilities for the eval pictures of a folder; says how their faces were found."""
     out, crops = options.out / f"{name}.csv", options.out / "crops" / name
     where = ("--data", data, "--crops", crops, "--outputs", model, "--out", out)
-    _call("-m", "pipelines.mask.predict", *where)
+    run_stage("-m", "pipelines.mask.predict", *where)
     folder = crops if (crops / "index.csv").exists() else crops / "eval"
     print(f"{name}:", open_crops(folder).index["found"].value_counts().to_dict())
     return read_predictions(out, MASKS)[list(MASKS)]
@@ -111,13 +109,6 @@ def _line(title: str, answers: pd.DataFrame, state: int) -> str:
 def _right(answers: pd.DataFrame, state: int) -> float:
     """The share of pictures for which the state is the most probable."""
     return float((answers.to_numpy().argmax(1) == state).mean())
-
-
-def _call(*command: object) -> None:
-    words = [str(word) for word in command]
-    print("$ python", *words, flush=True)
-    if subprocess.run([sys.executable, *words]).returncode:
-        raise UserError("the command above failed; what was done before it is kept in its folder")
 
 
 if __name__ == "__main__":

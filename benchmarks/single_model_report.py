@@ -15,6 +15,7 @@ from shared.errors import UserError
 from shared.labels import CLASS_COUNT, MASKS, decode_class
 from shared.scores.intervals import told
 from shared.scores.metrics import accuracy, macro_f1
+from shared.wording import markdown_table
 
 TASKS = {task: len(classes) for task, classes in SPECIALISTS.items()}
 """Classes of each, in the order in which they make up one of the 18."""
@@ -94,11 +95,11 @@ def scores(line: Line, solution: pd.DataFrame) -> dict[str, float]:
 
 def _score_table(lines: Sequence[Line], solution: pd.DataFrame, costs: bool) -> str:
     head = ["", "macro F1 of 18 [95 %]", "accuracy", *(f"{task} [95 %]" for task in TASKS), "age off by, years"]
-    rows = [[*head, *(COSTS if costs else ())]]
+    rows = []
     for line in lines:
         known = solution.loc[line.pictures]
         rows.append([*_score_row(line, known), *(_costs(line) if costs else ())])
-    return _markdown(rows)
+    return markdown_table([*head, *(COSTS if costs else ())], rows)
 
 
 def _score_row(line: Line, known: pd.DataFrame) -> list[str]:
@@ -125,7 +126,8 @@ def _costs(line: Line) -> list[str]:
 
 def _by_mask(lines: Sequence[Line], solution: pd.DataFrame) -> str:
     """Of the six cells of gender and age band among pictures of each mask state, and ages."""
-    rows = [["gender and age band, by mask state", *(f"{state}{what}" for state in MASKS for what in ("", ", years"))]]
+    head = ["gender and age band, by mask state", *(f"{state}{what}" for state in MASKS for what in ("", ", years"))]
+    rows = []
     for line in lines:
         known = solution.loc[line.pictures]
         truth, cells = known["truth"].to_numpy(), []
@@ -135,7 +137,7 @@ def _by_mask(lines: Sequence[Line], solution: pd.DataFrame) -> str:
             cells += [f"{macro_f1(truth[here] % 6, line.decided[here] % 6, 6):.3f}" if here.any() else "-"]
             cells += [_years(part, known[here])]
         rows.append([line.part, *cells])
-    return _markdown(rows)
+    return markdown_table(head, rows)
 
 
 def _gain(lines: Sequence[Line], solution: pd.DataFrame) -> str:
@@ -165,8 +167,3 @@ def _years_off(ages: pd.Series, known: pd.DataFrame) -> float:
 
 def _attributes(numbers: Ints) -> Ints:
     return np.array([decode_class(number) for number in numbers])
-
-
-def _markdown(rows: list[list[str]]) -> str:
-    rows.insert(1, ["---"] * len(rows[0]))
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)

@@ -1,4 +1,4 @@
-"""Counts and lists as messages tell them: short, whatever there is."""
+"""Counts, lists and tables as messages tell them."""
 
 from collections.abc import Iterable, Sequence
 
@@ -27,3 +27,8 @@ def first_of(names: Iterable[object]) -> str:
     """The first few names; for example "a, b, c, ..."."""
     texts = [str(name) for name in names]
     return ", ".join([*texts[:NAMES], "..."] if len(texts) > NAMES else texts)
+
+
+def markdown_table(head: Sequence[object], rows: Iterable[Sequence[object]]) -> str:
+    """A line for the head, one for each row."""
+    return "\n".join(f"| {' | '.join(map(str, row))} |" for row in [head, ["---"] * len(head), *rows])

@@ -9,6 +9,7 @@ import pandas as pd
 
 from shared.atomic import replacing
 from shared.decisions.persons import Interval
+from shared.wording import markdown_table
 
 MAIN = "macro_f1"
 
@@ -48,13 +49,12 @@ def markdown(lines: Sequence[Line]) -> str:
     """The same for people: a score and its difference for each thing that was compared."""
     names = list(dict.fromkeys(name for line in lines for name in line.gains)) or [MAIN]
     heads = [part for name in names for part in (name.replace("_", " "), "difference [95 %]")]
-    rows = [["change", *heads, "seconds", ""]]
+    rows = []
     for line in lines:
         cells = [part for name in names for part in (_number(line.scores.get(name)), _gain(line.gains.get(name)))]
         remark = line.remark if line.scores else f"not measured: {line.remark}"
         rows.append([f"`{line.change}`", *cells, "" if line.seconds is None else f"{line.seconds:.0f}", remark])
-    rows.insert(1, ["---"] * len(rows[0]))
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return markdown_table(["change", *heads, "seconds", ""], rows)
 
 
 def _number(value: float | None) -> str:

@@ -30,7 +30,7 @@ from shared.training.fold import Epoch
 from shared.training.options import TrainOptions
 from shared.training.purpose import Purpose
 from shared.training.run import train
-from shared.wording import counted
+from shared.wording import counted, markdown_table
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
@@ -191,14 +191,14 @@ def summary(study: "Study") -> str:
     """The best trials as a Markdown table."""
     trials = finished(study)
     names = list(dict.fromkeys(name for trial in trials for name in trial.params))
-    rows = [["trial", "macro F1", *names, ""], ["---"] * (len(names) + 3)]
+    rows = []
     for trial in trials[:SHOWN]:
         params = [_short(trial.params.get(name)) for name in names]
         pruned = (
             f"given up after {counted(len(trial.intermediate_values), 'epoch')}" if trial.state.name == "PRUNED" else ""
         )
         rows.append([str(trial.number), f"{trial.value:.4f}", *params, pruned])
-    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    table = markdown_table(["trial", "macro F1", *names, ""], rows)
     return f"{counted(len(trials), 'trial')} finished, the best first\n\n{table}"
 
 

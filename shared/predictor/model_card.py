@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,6 +18,7 @@ from shared.predictor.intervals import AgeIntervals
 from shared.predictor.outputs import Gathered
 from shared.provenance import provenance
 from shared.scores.intervals import share_interval, told
+from shared.wording import markdown_table
 
 USES = """\
 ## Intended use
@@ -117,13 +117,13 @@ def _scores(held_out: HeldOut, settled: Settled) -> str:
             "Those of macro F1 are of bootstrap draws, and know of no mistakes but those that were seen: 1.000 [1.000, "
             "1.000] is no promise. Those of accuracy are Wilson's, with a person as one trial, and stay wide where "
             f"persons are few. Decided by {settled.way}.\n",
-            _table(("", "macro F1", "accuracy"), rows),
+            markdown_table(("", "macro F1", "accuracy"), rows),
             "\nShare of right answers by mask state:\n",
-            _table(
+            markdown_table(
                 ("mask state", "pictures", "mask", "gender", "age band", "all three"), _by_mask(truth, said, persons)
             ),
             "\nShare of right answers by gender and age band:\n",
-            _table(
+            markdown_table(
                 ("persons", "pictures", "mask", "gender", "age band", "all three"), [*_by_cell(truth, said, persons)]
             ),
             "",
@@ -197,12 +197,7 @@ def _made(gathered: Gathered, files: Mapping[str, int], remarks: Sequence[str]) 
         f"- Crops: MTCNN, aligned by the eyes, {RECIPE.size} pixels, recipe {RECIPE.id} (version {RECIPE.version})",
         f"- Decisions, learnt on held-out persons: {json.dumps(told)}; class weights: {weights}",
         *(f"- {remark}" for remark in remarks),
-        "\n" + _table(("file", "bytes"), sizes),
+        "\n" + markdown_table(("file", "bytes"), sizes),
         "",
     ]
     return "\n".join(lines)
-
-
-def _table(head: Sequence[str], rows: Any) -> str:
-    """A Markdown table."""
-    return "\n".join(f"| {' | '.join(map(str, row))} |" for row in [head, ["---"] * len(head), *rows])
