@@ -46,7 +46,8 @@ def test_a_missing_crop_file_is_named(folder: Path) -> None:
         open_crops(folder).read("NA")
 
 
-def test_no_crops_and_unfinished_ones_are_told_apart(tmp_path: Path) -> None:
+def test_no_crops_and_unfinished_ones_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=r"do not exist.*--out crops"):
         open_crops(Path("crops") / "train")
     (tmp_path / UNFINISHED).mkdir()

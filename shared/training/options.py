@@ -77,7 +77,7 @@ class TrainOptions:
     drawn_masks: float = 0.3
     """Share of the masked pictures shown that are the bare one of that person with a mask drawn on it; where all are
     bare, above 0 draws masks as often as the base data, or else the competition, has them. 0 draws none, nor the
-    glasses, beards, hands and close cuts that come with them."""
+    beards, hands, close cuts and the like that come with them."""
     ema: float = 0.99
     """Decay of the moving average of the weights that is scored and kept, with warm-up; 0 switches it off."""
     views: ViewsName = "flip"
