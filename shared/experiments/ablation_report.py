@@ -71,15 +71,16 @@ def draw(path: Path, title: str, lines: Sequence[Line]) -> bool:
     Returns whether there is one: not without matplotlib, which is told, nor where nothing was measured; an older one
     is then removed. Raises `UserError` where the file cannot be written.
     """
-    path.unlink(missing_ok=True)
     try:
         from matplotlib.figure import Figure
     except ModuleNotFoundError:
         print("no picture: it needs matplotlib, pip install 'face18[figures]'")
+        path.unlink(missing_ok=True)
         return False
     # A change of many options at once would leave no room beside its name.
     measured = [(fill(line.change, NAME_WIDTH), line.gains[MAIN]) for line in lines if MAIN in line.gains]
     if not measured:
+        path.unlink(missing_ok=True)
         return False
     rows = sum(name.count("\n") + 1 for name, _ in measured)
     # Without pyplot: no window system is asked for, and nothing lives on after the call.
