@@ -4,6 +4,7 @@
 
 Some of the bare faces are trained on, with masks drawn on them; the others must be answered `none`, the photographs of
 masks worn right `worn`, and pictures whose masks another program drew (`--other`, with eval_solution.csv) as it says.
+With `--other` the real masks are also cut out and laid on its bare faces, right and wrongly (`real_cloth.py`).
 Stages already done are not run again; `--run FOLDER` asks a specialist that was trained otherwise.
 """
 
@@ -11,14 +12,16 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
+from real_cloth import WAYS, cut_masks, lay_masks
 from stages import run_stage
 
 from shared.answers.predictions import read_predictions
 from shared.commands import run
 from shared.competition.solution import read_solution
-from shared.crops import open_crops
+from shared.crops import CropSet, open_crops
 from shared.labels import MASKS
 from shared.records import Record, origin, record
 from shared.scores.metrics import macro_f1
@@ -66,11 +69,14 @@ def main(options: Options) -> None:
     if options.other is not None:
         answers = _ask(options, model, "other", options.other)
         truth = read_solution(options.other / "eval_solution.csv")["truth"].loc[answers.index].to_numpy() // 6
-        lines += [_line(f"other hand, {name}", answers[truth == state], state) for state, name in enumerate(MASKS)]
+        lines += [_line(f"--other, {name}", answers[truth == state], state) for state, name in enumerate(MASKS)]
         score = macro_f1(truth, answers.to_numpy().argmax(1), len(MASKS))
-        lines.append(f"{'other hand, macro F1':<24}{score:>31.3f}")
+        lines.append(f"{'--other, macro F1':<28}{score:>31.3f}")
         scores["macro_f1"] = score
-    print(f"\n{'':<24}{'pictures':>9}{'right':>8}" + "".join(f"{name:>11}" for name in MASKS))
+        cloth = _ask_real_cloth(options, model, answers.index[truth == NONE])
+        lines += [_line(f"real cloth, {way}", of_way, WAYS[way]) for way, of_way in cloth.items()]
+        scores |= {f"right: real cloth, {way}": _right(of_way, WAYS[way]) for way, of_way in cloth.items()}
+    print(f"\n{'':<28}{'pictures':>9}{'right':>8}" + "".join(f"{name:>11}" for name in MASKS))
     print("\n".join(lines))
     data, recipe = origin([model])
     record(Record("score", "mask", model, time.perf_counter() - started, scores, asdict(options), data, recipe))
@@ -93,17 +99,37 @@ def _split(options: Options) -> Path:
 
 def _ask(options: Options, model: Path, name: str, data: Path) -> pd.DataFrame:
     """The specialist's probabilities for the eval pictures of a folder; says how their faces were found."""
-    out, crops = options.out / f"{name}.csv", options.out / "crops" / name
-    where = ("--data", data, "--crops", crops, "--outputs", model, "--out", out)
+    out = options.out / f"{name}.csv"
+    where = ("--data", data, "--crops", options.out / "crops" / name, "--outputs", model, "--out", out)
     run_stage("-m", "pipelines.mask.predict", *where)
-    folder = crops if (crops / "index.csv").exists() else crops / "eval"
-    print(f"{name}:", open_crops(folder).index["found"].value_counts().to_dict())
+    print(f"{name}:", _crops(options, name).index["found"].value_counts().to_dict())
     return read_predictions(out, MASKS)[list(MASKS)]
+
+
+def _crops(options: Options, name: str) -> CropSet:
+    folder = options.out / "crops" / name
+    return open_crops(folder if (folder / "index.csv").exists() else folder / "eval")
+
+
+def _ask_real_cloth(options: Options, model: Path, bare: pd.Index) -> dict[str, pd.DataFrame]:
+    """The answers to masks of `--worn` laid on these faces of `--other`, for each way."""
+    folder = options.out / "cloth"
+    (folder / "images").mkdir(parents=True, exist_ok=True)
+    masks = cut_masks(_crops(options, "worn"))
+    print(f"{len(masks)} masks cut out")
+    ways = {}
+    for number, (way, crop) in enumerate(lay_masks(masks, _crops(options, "other").keep(bare))):
+        picture = f"{number:04d}.jpg"
+        cv2.imwrite(str(folder / "images" / picture), cv2.cvtColor(crop, cv2.COLOR_RGB2BGR))
+        ways[picture] = way
+    pd.DataFrame({"ImageID": list(ways), "ans": 0}).to_csv(folder / "info.csv", index=False)
+    answers = _ask(options, model, "cloth", folder)
+    return {way: answers[answers.index.map(ways) == way] for way in WAYS}
 
 
 def _line(title: str, answers: pd.DataFrame, state: int) -> str:
     given = np.bincount(answers.to_numpy().argmax(1), minlength=len(MASKS))
-    return f"{title:<24}{given.sum():>9}{_right(answers, state):>8.3f}" + "".join(f"{count:>11}" for count in given)
+    return f"{title:<28}{given.sum():>9}{_right(answers, state):>8.3f}" + "".join(f"{count:>11}" for count in given)
 
 
 def _right(answers: pd.DataFrame, state: int) -> float:
