@@ -25,7 +25,7 @@ from shared import tracking
 from shared.answers.asked import Persons, check_pictures, read_asked
 from shared.answers.files import OOF
 from shared.answers.fusion import SPECIALISTS
-from shared.answers.held_out import HeldOut, HeldOutRuns, read_runs
+from shared.answers.held_out import HeldOut, HeldOutRuns, read_held_out_runs
 from shared.arrays import Floats, Ints
 from shared.atomic import replacing
 from shared.commands import run
@@ -141,7 +141,7 @@ def find_held_out(options: Options) -> tuple[HeldOut | None, Weights | None, str
     files = {task: [folder / OOF for folder in options.runs(task)] for task in SPECIALISTS}
     missing = [file for runs in files.values() for file in runs if not file.is_file()]
     if not missing:
-        runs = read_runs(files)
+        runs = read_held_out_runs(files)
         return weigh_runs(options, runs) if options.weights == "learned" else (runs.averaged, None, "")
     for flag, value in (
         ("--decide f1", options.decide),
@@ -179,11 +179,12 @@ def report(options: Options, outcome: Outcome) -> list[Report]:
 
 
 def report_held_out(settled: Settled) -> Report:
-    """How good the decided answers are where neither specialists nor decisions had learnt on the person."""
+    """How good the decided answers are where neither specialists nor temperatures, thresholds and weights had learnt on
+    the person; which of the ways to decide is taken may rest on all of them."""
     held_out = settled.measured.held_out
     persons = held_out.persons.nunique()
     return Report(
-        f"Held out: {len(held_out.persons):,} pictures of {persons:,} persons, each unseen by all that answers",
+        f"Held out: {len(held_out.persons):,} pictures of {persons:,} persons, by networks that had not seen them",
         "held-out",
         score_answers(held_out.answers, held_out.truth, settled.answers),
     )

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from shared.answers.files import EVAL, OOF
 from shared.answers.fusion import average_runs
-from shared.answers.held_out import read_runs
+from shared.answers.held_out import read_held_out_runs
 from shared.answers.predictions import read_predictions
 from shared.answers.years import year_columns
 from shared.commands import run
@@ -49,7 +49,7 @@ class Options:
 
 def main(options: Options) -> None:
     started = time.perf_counter()
-    held_out = read_runs({"age": [folder / OOF for folder in options.age]})
+    held_out = read_held_out_runs({"age": [folder / OOF for folder in options.age]})
     runs, bands = held_out.tables["age"], held_out.averaged.truth["age"]
     if not all(column in table for table in runs for column in ("age", *KNOWN)):
         raise UserError("the runs' oof.csv do not tell ages in years: train with --loss years")

@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 
 from shared.arrays import Floats
 from shared.crops import CROP_SIZE, DETECTED, CropSet
+from shared.errors import UserError
 from shared.face_masks.face import EYE_LINE, Face, face_of, places_in_crops
 from shared.labels import MASKS
+from shared.wording import counted
 
 Pixels = NDArray[np.uint8]
 
@@ -46,9 +48,15 @@ class Mask:
 
 
 def cut_masks(crops: CropSet) -> dict[str, Mask]:
-    """The masks of faces seen from the front that could be cut out whole, by picture."""
+    """The masks of faces seen from the front that could be cut out whole, by picture.
+
+    Raises `UserError` where there are none.
+    """
     masks = {picture: cut_mask(crops.read(picture), face) for picture, face in _faces(crops, 0.4).items()}
-    return {picture: mask for picture, mask in masks.items() if mask is not None}
+    whole = {picture: mask for picture, mask in masks.items() if mask is not None}
+    if not whole:
+        raise UserError(f"of the {counted(len(crops.index), 'crop')} in {crops.folder} no mask could be cut out whole")
+    return whole
 
 
 def _faces(crops: CropSet, most: float) -> dict[str, Face]:
@@ -106,9 +114,14 @@ def _grab(crop: Pixels, face: Face) -> Pixels:
 
 
 def lay_masks(masks: dict[str, Mask], bare: CropSet, seed: int = 0) -> Iterator[tuple[str, Pixels]]:
-    """Every mask laid in every way of `WAYS`, each time on another bare face seen from the front: the way, the crop."""
+    """Every mask laid in every way of `WAYS`, each time on another bare face seen from the front: the way, the crop.
+
+    Raises `UserError` where no bare face is seen from the front.
+    """
     rng = np.random.default_rng(seed)
     faces = _faces(bare, 0.3)
+    if not faces:
+        raise UserError(f"none of the {counted(len(bare.index), 'crop')} in {bare.folder} shows a face from the front")
     order = itertools.cycle(map(str, rng.permutation(list(faces))))
     for mask, way in itertools.product(masks.values(), WAYS):
         picture = next(order)
@@ -126,14 +139,15 @@ def lay_mask(mask: Mask, crop: Pixels, face: Face, way: str, rng: np.random.Gene
     y += np.float32(bend) * ((x - np.float32(middle)) / np.float32(face.half_width)) ** 2
 
     def placed(picture: NDArray[np.generic]) -> Floats:
-        flat = cv2.warpAffine(picture.astype(np.float32), moved, (CROP_SIZE, CROP_SIZE), flags=cv2.INTER_AREA)
+        flat = cv2.warpAffine(picture.astype(np.float32), moved, (CROP_SIZE, CROP_SIZE))
         return cv2.remap(flat, x, y, cv2.INTER_LINEAR).astype(np.float64)
 
     # Bright as the new face is.
     light = np.clip(_forehead(crop) / max(_forehead(mask.crop), 1.0), 0.6, 1.5)
     core = np.asarray(cv2.erode(mask.cover, np.ones((5, 5), np.uint8)))
     cover = np.asarray(cv2.GaussianBlur(placed(core), (0, 0), 1.1), np.float64)
-    shadow = cv2.GaussianBlur(np.roll(cover, 4, axis=0), (0, 0), 4) / 4
+    lower = np.pad(cover, ((4, 0), (0, 0)))[:CROP_SIZE]
+    shadow = cv2.GaussianBlur(lower, (0, 0), 4) / 4
     under = _with_straps(crop, cover, face, rng) * (1 - shadow[..., None])
     laid = under * (1 - cover[..., None]) + placed(mask.crop) * light * cover[..., None]
     return np.clip(laid, 0, 255).astype(np.uint8)

@@ -103,7 +103,7 @@ def main(options: Options) -> None:
         f"{counted(len(found.pairs), 'pair')} of ids that may be one person, and {counted(len(found.asked), 'person')} "
         "whom eval asks about too. Hard faces look like wrong labels: judge by eye."
     )
-    write_sheet(options.folder / "audit.html", lead, sections, found.fixes)
+    write_sheet(options.folder / "audit.html", lead, sections, found.fixes, source.fixes)
     print(_summary(options, found, held_out.persons.nunique(), table["person"].nunique()))
 
 

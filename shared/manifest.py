@@ -16,7 +16,7 @@ import pandas as pd
 from shared.commands import run
 from shared.competition.info_rows import named_pictures, on_disk
 from shared.competition.label_fixes import apply_fixes
-from shared.competition.rejected import REJECTED, settle
+from shared.competition.rejected import REJECTED, refuse_or_leave_out
 from shared.competition.summary import summarise_evaluation, summarise_training
 from shared.competition.text_rows import Row, read_rows
 from shared.competition.train_rows import COLUMNS, Person, pictures_of, read_persons
@@ -95,7 +95,7 @@ def load_training(
         for person in read_persons(rows, faults)
         for kind, name in pictures_of(images, person, faults)
     ]
-    settle(source, faults, skip_bad, rejected)
+    refuse_or_leave_out(source, faults, skip_bad, rejected)
     _refuse_empty(source, len(records))
     return apply_fixes(pd.DataFrame(records), fixes)
 
@@ -117,7 +117,7 @@ def load_evaluation(folder: Path, skip_bad: bool = False, rejected: Path = REJEC
     source, images = folder / "info.csv", _images(folder)
     rows, faults = named_pictures(source)
     present = on_disk(images, rows, faults)
-    settle(source, faults, skip_bad, rejected)
+    refuse_or_leave_out(source, faults, skip_bad, rejected)
     _refuse_empty(source, len(present))
     table = _named(present)
     table.insert(1, "path", [f"{images}{os.sep}{name}" for name in table["picture"]])
@@ -138,7 +138,7 @@ def list_pictures(folder: Path, skip_bad: bool = False, rejected: Path = REJECTE
     """
     source = folder / "info.csv"
     rows, faults = named_pictures(source)
-    settle(source, faults, skip_bad, rejected)
+    refuse_or_leave_out(source, faults, skip_bad, rejected)
     _refuse_empty(source, len(rows))
     return _named(rows)
 

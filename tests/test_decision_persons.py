@@ -65,3 +65,13 @@ def test_gender_and_age_of_a_person_are_averaged_and_masks_are_not() -> None:
     pd.testing.assert_frame_equal(answers["gender"], expected)
     pd.testing.assert_frame_equal(answers["age"], expected)
     pd.testing.assert_frame_equal(answers["mask"], table)
+
+
+def test_the_age_of_a_person_is_that_of_the_averaged_distribution() -> None:
+    pictures = pd.Index(["x", "y"], name="picture")
+    years = np.zeros((2, 101))
+    years[0, [20, 50]], years[1, [20, 30, 50]] = (0.8, 0.2), (0.3, 0.5, 0.2)
+    table = pd.DataFrame(years, pictures, [f"year_{year}" for year in range(101)]).assign(age=[20.1, 29.9])
+    averaged = average_persons({"age": table}, pd.Series(["p", "p"], pictures))["age"]
+    # 20 years has .55 together, of which the first .50 are below the age; the mean of the two ages would be 25.
+    assert averaged["age"].tolist() == pytest.approx([19.5 + 0.5 / 0.55] * 2)

@@ -93,6 +93,8 @@ def test_what_was_corrected_before_is_not_corrected_again(outputs: Path, audited
     assert "age" not in set(again["field"])
     assert len(again) == len(pd.read_csv(audited / "fixes.csv")) - 1
     load_training(outputs.parent / "data/train", [known, tmp_path / "fixes.csv"])
+    # What to do with it does not undo what was known.
+    assert f"--fixes {known} {tmp_path / 'fixes.csv'} --" in (tmp_path / "audit.html").read_text(encoding="utf-8")
 
 
 def test_where_no_correction_is_sure_the_file_loads_too(

@@ -75,6 +75,12 @@ def test_a_laid_mask_covers_what_its_way_says(seed: int) -> None:
     }
 
 
+def test_nothing_above_a_mask_changes_but_straps() -> None:
+    for seed in range(5):
+        crop = real_cloth.lay_mask(cut(), bare_crop(), FACE, "under the chin", np.random.default_rng(seed))
+        assert np.array_equal(crop[:100], bare_crop()[:100])
+
+
 def test_cloth_is_as_bright_as_the_face_it_is_laid_on() -> None:
     dark = (bare_crop() * 0.7).astype(np.uint8)
     laid = [

@@ -188,6 +188,8 @@ def test_rows_that_a_training_left_out_are_left_out_again(tmp_path: Path, monkey
         read_finished(asked.runs(), None, None, None, "average")
     trained = {"data": "data", "crops": "crops", "fixes": (), "skip_bad": True}
     append(outputs / "runs.csv", Record("training", "age", outputs / "age", 4.0, {"macro_f1": 0.5}, trained))
+    # A benchmark asks the run something later, with options of its own; that is no training.
+    append(outputs / "runs.csv", Record("score", "age", outputs / "age", 1.0, {"macro_f1": 0.6}, {"repeats": 3}))
     finished = read_finished(asked.runs(), None, None, None, "average")
     assert finished.labels is not None
     assert len(finished.labels) == 6 * 7

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from shared.answers.years import answered_age, year_columns
+from shared.answers.years import with_answered_age
 from shared.arrays import Floats, Ints
 from shared.labels import BANDS, GENDERS, MASKS
 
@@ -34,11 +34,7 @@ def average_runs(runs: Sequence[pd.DataFrame], weights: Floats | None = None) ->
         mean = sum(tables) / len(runs)
     else:
         mean = sum(weight * table for weight, table in zip(weights, tables, strict=True))
-    averaged = pd.DataFrame(mean, index=pictures, columns=columns)
-    years = year_columns(averaged)
-    if years and "age" in averaged:
-        averaged["age"] = answered_age(averaged[years].to_numpy())
-    return averaged
+    return with_answered_age(pd.DataFrame(mean, index=pictures, columns=columns))
 
 
 def common(indices: Sequence[pd.Index]) -> pd.Index:

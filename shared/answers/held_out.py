@@ -85,11 +85,11 @@ class HeldOutRuns:
 
 
 def join_held_out(files: Mapping[str, Sequence[Path]]) -> HeldOut:
-    """As `read_runs`; those of several runs are averaged."""
-    return read_runs(files).averaged
+    """As `read_held_out_runs`; those of several runs are averaged."""
+    return read_held_out_runs(files).averaged
 
 
-def read_runs(files: Mapping[str, Sequence[Path]]) -> HeldOutRuns:
+def read_held_out_runs(files: Mapping[str, Sequence[Path]]) -> HeldOutRuns:
     """Read and join the oof.csv files of each specialist.
 
     Raises `UserError` where a file is unusable, where two of them disagree about the person, the fold or the truth of

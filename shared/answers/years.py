@@ -35,6 +35,14 @@ def answered_age(years: Floats) -> Floats:
     return quantiles(years, (0.5,))[0]
 
 
+def with_answered_age(answers: pd.DataFrame) -> pd.DataFrame:
+    """The table with the age of its own distribution over years, where it has both."""
+    years = year_columns(answers)
+    if years and "age" in answers:
+        return answers.assign(age=answered_age(answers[years].to_numpy()))
+    return answers
+
+
 def years_off(answered: Floats, ages: Floats, top_coded: pd.Series | None = None) -> Floats:
     """Answered less true age (N,), in years.
 

@@ -20,9 +20,11 @@ MOST = 60
 TITLES = {SWAP: "Masks that changed places", "gender": "Gender", "age": "Age", "mask": "Mask of one picture"}
 
 
-def write_sheet(path: Path, lead: str, sections: Sequence[Section], sure: pd.DataFrame) -> None:
-    """Write the page; `sure` are the fixes."""
-    write_page(path, "face18: label audit", lead, [*sections, _how_to_use(path.parent, sure)])
+def write_sheet(
+    path: Path, lead: str, sections: Sequence[Section], sure: pd.DataFrame, known: Sequence[Path] = ()
+) -> None:
+    """Write the page; `sure` are the fixes, beside the files of those that are `known` already."""
+    write_page(path, "face18: label audit", lead, [*sections, _how_to_use(path.parent, sure, known)])
 
 
 def suspect_sections(suspects: pd.DataFrame, table: pd.DataFrame, crops: CropSet) -> list[Section]:
@@ -100,11 +102,12 @@ def _faces(crops: CropSet, pictures: Sequence[str]) -> list[str]:
     return [face(crops.read(picture)) for picture in pictures if picture in crops.index.index]
 
 
-def _how_to_use(folder: Path, sure: pd.DataFrame) -> Section:
+def _how_to_use(folder: Path, sure: pd.DataFrame, known: Sequence[Path]) -> Section:
     text = (
         f"fixes.csv holds {counted(len(sure), 'correction')} that the networks are sure of. Delete the lines that are "
         "wrong, then train with it; duplicates.csv keeps persons under two ids in one fold."
     )
-    flags = f"--fixes {folder / 'fixes.csv'} --group-duplicates {folder / 'duplicates.csv'}"
+    fixes = " ".join(map(str, (*known, folder / "fixes.csv")))
+    flags = f"--fixes {fixes} --group-duplicates {folder / 'duplicates.csv'}"
     commands = "\n".join(f"python -m pipelines.{task}.train {flags}" for task in ("mask", "gender", "age"))
     return Section("What to do with it", [paragraph(text), plain_text(commands, wrap=True)])

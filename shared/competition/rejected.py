@@ -19,7 +19,7 @@ REJECTED = Path("rejected.csv")
 COLUMNS = ("table", "row", "name", "reason")
 
 
-def settle(table: Path, faults: Sequence[Fault], skip_bad: bool, rejected: Path) -> None:
+def refuse_or_leave_out(table: Path, faults: Sequence[Fault], skip_bad: bool, rejected: Path) -> None:
     """Refuse a table with faults; with `skip_bad` list them in `rejected` instead, and say so on stderr.
 
     Raises `UserError` listing the first faults and the way out.

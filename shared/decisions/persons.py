@@ -8,6 +8,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from shared.answers.fusion import Answers
+from shared.answers.years import with_answered_age
 from shared.arrays import Floats, Ints
 
 AVERAGED = ("gender", "age")
@@ -106,9 +107,12 @@ def bootstrap_score(truth: Ints, answers: Ints, persons: Ints, classes: int) -> 
 def average_persons(answers: Answers, persons: pd.Series) -> dict[str, pd.DataFrame]:
     """Answers in which the numbers of gender and age are the mean over all pictures of a person.
 
-    Takes a table of N pictures for each specialist, and who is seen (N,) in the same order.
+    An age is that of the averaged distribution over years. Takes a table of N pictures for each specialist, and who is
+    seen (N,) in the same order.
     """
-    return {
-        task: table.select_dtypes("number").groupby(persons.to_numpy()).transform("mean") if task in AVERAGED else table
-        for task, table in answers.items()
-    }
+
+    def averaged(table: pd.DataFrame) -> pd.DataFrame:
+        mean = table.select_dtypes("number").groupby(persons.to_numpy()).transform("mean")
+        return with_answered_age(mean)
+
+    return {task: averaged(table) if task in AVERAGED else table for task, table in answers.items()}

@@ -130,8 +130,10 @@ def trained_on(
     """As the latest training of `runs` on record says, but for what is named (not None)."""
     told: Mapping[str, Any] = {}
     if records is not None:
-        folders = {folder.absolute() for folders in runs.values() for folder in folders}
-        mine = records[[Path(run).absolute() in folders for run in records["run"]]]
+        # By name, for they lie beside the table, whatever path a command gave them; scores of them tell no training.
+        names = {folder.absolute().name for folders in runs.values() for folder in folders}
+        trained = records[records["kind"].isin(("fold", "training", "trial"))]
+        mine = trained[[Path(run).name in names for run in trained["run"]]]
         told = mine["options"].iloc[-1] if len(mine) else told
     known = tuple(Path(file) for file in told.get("fixes") or ())
     return Source(

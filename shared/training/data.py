@@ -94,40 +94,26 @@ class InOrder(Sampler[Draw]):
 
 
 class Shuffled(Sampler[Draw]):
-    """As many draws as there are pictures: each once, or, with classes to balance, every class equally often."""
+    """As many draws as it is long, in an order of each epoch's own; `shared.training.sampling.Mixed` draws them."""
 
-    def __init__(self, count: int, seed: int, balanced: NDArray[np.int64] | None = None):
-        """`balanced` holds the class of each picture, (count,)."""
+    def __init__(self, count: int, seed: int):
         self._count = count
         self._seed = seed
         # No `set_epoch` on purpose: accelerate would call it with a count of its own, which a resume begins anew.
         self.epoch = 0
-        self._weights: NDArray[np.float64] | None = None
-        if balanced is not None:
-            weights = 1 / np.bincount(balanced)[balanced]
-            self._weights = weights / weights.sum()
 
     def __len__(self) -> int:
         return self._count
 
-    def __iter__(self) -> Iterator[Draw]:
-        rng = np.random.default_rng((self._seed, self.epoch))
-        if self._weights is None:
-            order = rng.permutation(self._count)
-        else:
-            order = rng.choice(self._count, size=self._count, p=self._weights)
-        seeds = rng.integers(2**31, size=self._count)
-        return (Draw(int(index), int(seed)) for index, seed in zip(order, seeds, strict=True))
 
-
-def batches(dataset: CropDataset, sampler: Sampler[Draw], batch_size: int, workers: int) -> DataLoader[Batch]:
+def batches(dataset: CropDataset, sampler: InOrder | Shuffled, batch_size: int, workers: int) -> DataLoader[Batch]:
     """A loader of uint8 batches. A `Shuffled` one leaves a rest smaller than a batch out; `InOrder` never drops any."""
     return DataLoader(
         dataset,
         sampler=sampler,
         batch_size=batch_size,
         num_workers=workers,
-        drop_last=isinstance(sampler, Shuffled) and len(dataset) > batch_size,
+        drop_last=isinstance(sampler, Shuffled) and len(sampler) > batch_size,
         pin_memory=torch.cuda.is_available(),
         persistent_workers=workers > 0,
         worker_init_fn=settle_in if workers else None,

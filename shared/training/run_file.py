@@ -59,7 +59,10 @@ def _changes(found: dict[str, Any], identity: dict[str, Any]) -> list[str]:
         for name in {**theirs, **mine}
         if theirs.get(name) != mine.get(name)
     ]
-    whole = {"data": "the labels, pictures or folds changed", "recipe": "the crop recipe changed"}
+    data = "the labels, pictures or folds changed"
+    if identity.get("extra"):
+        data += " (persons of --extra who are among eval are left out from when eval has crops)"
+    whole = {"data": data, "recipe": "the crop recipe changed"}
     return changes + [text for key, text in whole.items() if found.get(key) != identity[key]]
 
 
