@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from shutil import copytree
 
 import pandas as pd
 import pytest
@@ -25,6 +26,7 @@ from shared.experiments import asking
 from shared.experiments.ablation import ablate
 from shared.experiments.ablation_report import Line, draw
 from shared.experiments.changes import Change, baseline, varied
+from shared.experiments.measuring import Laboratory
 from shared.experiments.options import AblateOptions, screening
 from shared.experiments.plain_crops import plain_crops
 from shared.runs import read_runs
@@ -89,6 +91,15 @@ def test_a_change_that_cannot_be_trained_is_told_and_stops_no_other(measured: Ab
     assert "timm knows no such model" in table.loc["backbone=no_such_net", "remark"]
 
 
+def test_crops_without_a_detector_say_that_nothing_was_drawn(measured: AblateOptions) -> None:
+    table = pd.read_csv(root(measured) / "ablation.csv").set_index("change")
+    assert table.loc["crop=centre", "remark"] == "nothing drawn; compare with drawn_masks=0"
+    undrawn = replace(measured, train=replace(measured.train, drawn_masks=0.0), change=("crop=centre",))
+    start = baseline(undrawn.train)
+    changed = varied(Change.of("crop=centre"), start)
+    assert changed.options.drawn_masks == start.options.drawn_masks
+
+
 def test_a_misspelt_change_is_told_before_anything_is_trained(measured: AblateOptions, tmp_path: Path) -> None:
     elsewhere = replace(measured.train, outputs=tmp_path / "ablation")
     with pytest.raises(UserError, match="foo"):
@@ -108,6 +119,19 @@ def test_its_trainings_and_scores_are_on_record(measured: AblateOptions) -> None
     assert asked == [("plain", None), ("flip", 1), ("flip", 2)]
     # Baseline (and its second fold for the average of two), bands, centre crop.
     assert len(rows[rows["kind"] == "fold"]) == 4
+
+
+def test_a_score_that_a_kill_kept_from_the_record_is_written_by_the_next_command(measured: AblateOptions) -> None:
+    table = root(measured).parent / "runs.csv"
+    whole = table.read_text()
+    rows = read_runs(table)
+    lost = rows[rows["kind"] == "score"].iloc[-1]["id"]
+    table.write_text("".join(line for line in whole.splitlines(keepends=True) if not line.startswith(lost)))
+    for _ in range(2):
+        ablate(specialist, LIST, measured)
+        again = read_runs(table)
+        assert len(again) == len(rows)
+        assert again.iloc[-1]["scores"] == rows.set_index("id").loc[lost, "scores"]
 
 
 def test_what_was_measured_is_not_trained_or_asked_again(
@@ -144,6 +168,56 @@ def test_changes_of_the_command_line_take_the_place_of_the_list(measured: Ablate
     assert len(pd.read_csv(root(measured) / "ablation.csv")) == 2
 
 
+def test_a_change_of_the_list_that_this_baseline_cannot_have_stops_no_other(measured: AblateOptions) -> None:
+    ablate(specialist, ("average=5", "loss=bands"), measured)
+    table = pd.read_csv(root(measured) / "ablation.csv").set_index("change")
+    assert "average is 1 to 2" in table.loc["average=5", "remark"]
+    assert table["macro_f1"].notna().tolist() == [True, False, True]
+
+
+def test_label_fixes_are_measured_on_pictures_whose_labels_are_in_no_dispute(
+    measured: AblateOptions, tmp_path: Path
+) -> None:
+    held_out = pd.read_csv(next(root(measured).glob("baseline-*/fold0/oof.csv")), dtype={"person": str})
+    fixes = tmp_path / "fixes.csv"
+    fixes.write_text(f"id,picture,field,value\n{held_out['person'][0]},normal,mask,worn\n")
+    ablate(specialist, LIST, replace(measured, change=(f"fixes={fixes}",)))
+    row = pd.read_csv(root(measured) / "ablation.csv").iloc[1]
+    assert row["macro_f1_low"] <= row["macro_f1_difference"] <= row["macro_f1_high"]
+    assert row["remark"] == f"on the {len(held_out) - 1} pictures that both hold out under the same labels"
+
+
+def test_crops_without_a_detector_are_made_of_the_eval_pictures_that_networks_answer_together(
+    measured: AblateOptions,
+) -> None:
+    ablate(specialist, LIST, replace(measured, change=("crop=centre average=2",)))
+    row = pd.read_csv(root(measured) / "ablation.csv").iloc[1]
+    assert row["remark"] == "on eval, against 1 network alone; nothing drawn; compare with drawn_masks=0"
+    assert row["macro_f1_low"] <= row["macro_f1_difference"] <= row["macro_f1_high"]
+
+
+@pytest.mark.parametrize("missing", ["--truth", "eval"])
+def test_what_eval_pictures_lack_is_told_before_anything_is_trained(
+    measured: AblateOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    crops = tmp_path / "crops"
+    copytree(measured.train.crops / "train", crops / "train")
+    here = replace(measured.train, outputs=tmp_path / "outputs", crops=crops)
+    laboratory = Laboratory(
+        specialist, tmp_path, tmp_path / "runs.csv", None if missing == "--truth" else measured.truth
+    )
+    monkeypatch.setattr("shared.experiments.measuring.train", None)
+    with pytest.raises(UserError, match=missing):
+        laboratory.measure(varied(Change.of("average=2"), baseline(here)))
+
+
+def test_all_folds_are_one_training_on_record(measured: AblateOptions, tmp_path: Path) -> None:
+    here = replace(measured.train, only_fold=None, outputs=tmp_path / "outputs/age-ablation")
+    ablate(specialist, LIST, replace(measured, train=here, change=("views=plain",)))
+    kinds = read_runs(tmp_path / "outputs/runs.csv")["kind"]
+    assert [*kinds] == ["fold", "fold", "training", "score"]
+
+
 @pytest.mark.parametrize(
     ("changes", "defaults"),
     [(CHANGES, AGE_DEFAULTS), (GENDER_CHANGES, GENDER_DEFAULTS), (MASK_CHANGES, MASK_DEFAULTS)],
@@ -174,3 +248,12 @@ def test_plain_crops_are_made_anew_of_pictures_drawn_anew(tmp_path: Path) -> Non
         Image.new("RGB", (384, 512), colour).save(tmp_path / "a.png")
         crop = plain_crops(table, tmp_path / "whole", "whole").read("a")
         assert crop[128, 128].tolist() == pytest.approx(colour, abs=2)
+
+
+def test_aligned_crops_are_not_taken_for_plain_ones(tmp_path: Path) -> None:
+    Image.new("RGB", (384, 512), (255, 0, 0)).save(tmp_path / "a.png")
+    table = pd.DataFrame({"picture": ["a"], "path": [str(tmp_path / "a.png")]})
+    plain = plain_crops(table, tmp_path / "whole", "whole")
+    index = pd.read_csv(tmp_path / "whole/index.csv")
+    index.assign(recipe="aligned").to_csv(tmp_path / "whole/index.csv", index=False)
+    assert plain_crops(table, tmp_path / "whole", "whole").recipe == plain.recipe

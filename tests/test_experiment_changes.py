@@ -51,6 +51,29 @@ def test_crops_without_a_detector_are_seen_whole(tmp_path: Path) -> None:
     assert after("crop=aligned").same_as(START)
 
 
+def test_nothing_is_drawn_where_nobody_knows_of_a_face() -> None:
+    assert START.options.drawn_masks > 0
+    assert after("crop=whole").options.drawn_masks == 0
+    assert after("crop=whole drawn_masks=0.5").options.drawn_masks == 0.5
+    assert after("crop=aligned").options.drawn_masks == START.options.drawn_masks
+
+
+def test_crops_without_a_detector_are_refused_beside_extra_folders() -> None:
+    start = baseline(AgeOptions(only_fold=0, extra=(Path("further"),)))
+    with pytest.raises(UserError, match="by a command without --extra"):
+        after("crop=whole", start)
+    with pytest.raises(UserError, match="by a command without --extra"):
+        after("crop=whole extra=further")
+
+
+@pytest.mark.parametrize("text", ["fixes=fixes.csv", "group_duplicates=pairs.csv"])
+def test_other_labels_and_folds_are_another_training(text: str) -> None:
+    changed = after(text)
+    assert not changed.same_as(START)
+    assert changed.trained != START.trained
+    assert after(text, changed).same_as(changed)
+
+
 def test_networks_that_answer_together_are_of_the_first_folds() -> None:
     assert folds_of(after("average=3")) == (0, 1, 2)
     assert folds_of(START) == (0,)
@@ -68,6 +91,8 @@ def test_networks_that_answer_together_are_of_the_first_folds() -> None:
         ("crop=round", "crop is one of aligned, whole, centre"),
         ("average=9", "average is 1 to 5"),
         ("folds=3", r"folds is that of the whole experiment: give it as --folds"),
+        ("skip_bad=true", r"skip_bad is that of the whole experiment: give it as --skip-bad$"),
+        ("crops=others", r"crops is that of .*: give it as --crops, or change crop=whole, crop=centre$"),
         ("dropout=2", "--dropout must be"),
     ],
 )

@@ -8,6 +8,7 @@ from sklearn.metrics import f1_score, mean_absolute_error
 from pipelines.age.specialist import AGE
 from pipelines.age.years import YEARS
 from shared.decisions.persons import draw_persons
+from shared.errors import UserError
 from shared.experiments.comparing import Answered, compared, scores_of
 from shared.labels import age_band
 
@@ -72,6 +73,24 @@ def test_a_change_is_compared_on_the_pictures_that_both_answer() -> None:
     before, after = answered(1, 9), answered(2, 6)
     fewer = Answered(AGE, after.answers.iloc[::-1].iloc[: 9 * PICTURES], after.labels, 1.0)
     assert compared(before, fewer).scores == pytest.approx(scores_of(fewer))
+
+
+def test_a_picture_whose_label_is_in_dispute_decides_nothing() -> None:
+    before, after = answered(1, 9), answered(2, 6)
+    labels, truth = after.labels.copy(), after.answers["truth"].copy()
+    labels.iloc[:PICTURES, 0] += 1
+    truth.iloc[-1] = (truth.iloc[-1] + 1) % 3
+    fixed = Answered(AGE, after.answers.assign(truth=truth), labels, 1.0)
+    agreed = Answered(AGE, after.answers.iloc[PICTURES:-1], after.labels, 1.0)
+    assert compared(before, fixed) == compared(before, agreed)
+    assert compared(before, fixed).pictures == len(truth) - PICTURES - 1
+
+
+def test_without_a_picture_in_common_there_is_nothing_to_compare() -> None:
+    before, after = answered(1, 9), answered(2, 6)
+    first, others = (Answered(AGE, answers, after.labels, 1.0) for answers in (after.answers[:9], before.answers[9:]))
+    with pytest.raises(UserError, match="no picture that the baseline does"):
+        compared(first, others)
 
 
 def test_the_same_answers_differ_by_nothing() -> None:

@@ -84,6 +84,31 @@ def test_other_trials_do_not_join_a_study(tmp_path: Path) -> None:
         open_study(tmp_path / "study.db", "gender", {"size": 112}, prune=True)
 
 
+@pytest.mark.parametrize(
+    ("labels", "told"),
+    [
+        ({"fixes": (Path("fixes.csv"),)}, r"--fixes was None, now \['.*fixes.csv'\]"),
+        ({"group_duplicates": Path("pairs.csv")}, "--group-duplicates was None, now .*pairs.csv"),
+        ({"skip_bad": True}, "--skip-bad was None, now True"),
+    ],
+)
+def test_trials_on_other_labels_do_not_join_a_study(
+    options: TuneOptions, tmp_path: Path, labels: dict[str, Any], told: str
+) -> None:
+    here = replace(options, train=replace(options.train, outputs=tmp_path / "t"), minutes=1e-9)
+    tune(lambda _: GENDER, space, here)
+    tune(lambda _: GENDER, space, here)
+    with pytest.raises(UserError, match=told):
+        tune(lambda _: GENDER, space, replace(here, train=replace(here.train, **labels)))
+
+
+def test_a_study_begun_before_labels_were_told_goes_on(options: TuneOptions, tmp_path: Path) -> None:
+    train = replace(options.train, outputs=tmp_path / "t")
+    told = {"only_fold": train.only_fold, "data": str(train.data.absolute()), "extra": []}
+    open_study(tmp_path / "t/study.db", "gender", {**train.identity(), **told}, prune=True)
+    tune(lambda _: GENDER, space, replace(options, train=train, minutes=1e-9))
+
+
 def test_a_file_that_is_no_study_is_named(tmp_path: Path) -> None:
     (tmp_path / "study.db").write_text("no database, but long enough to be taken for something else")
     with pytest.raises(UserError, match=r"study.db cannot be opened as a study"):

@@ -12,7 +12,7 @@ from pathlib import Path
 from shared.errors import UserError
 from shared.experiments.ablation_report import Line, draw, markdown, write_table
 from shared.experiments.changes import Change, Variant, baseline, varied
-from shared.experiments.comparing import Answered, compared, scores_of
+from shared.experiments.comparing import Answered, Difference, compared, scores_of
 from shared.experiments.measuring import Laboratory, SpecialistOf
 from shared.experiments.options import AblateOptions
 from shared.records import table_of
@@ -26,15 +26,15 @@ def ablate(specialist_of: SpecialistOf, listed: Sequence[str], options: AblateOp
     """Measure the changes of the options, or those that are `listed`; prints, writes and draws a table.
 
     A change that cannot be measured is told in the table, and the others go on. Raises `UserError` where that is the
-    baseline, or a change is no OPTION=VALUE that there is.
+    baseline, or a change of the options is no OPTION=VALUE that this baseline can have.
     """
     name = specialist_of(options.train).name
     root = options.train.outputs or Path("outputs") / f"{name}-ablation"
     laboratory = Laboratory(specialist_of, root, table_of(root), options.truth)
     changes = [Change.of(text) for text in options.change or listed]
     start = baseline(options.train)
-    for change in changes:
-        # A misspelt one is told before hours are spent on the baseline.
+    # A misspelt one is told before hours are spent on the baseline; what it cannot have of the list, in the table.
+    for change in changes if options.change else ():
         varied(change, start)
     reference = laboratory.measure(start)
     lines = [Line("baseline", scores_of(reference), {}, reference.seconds)]
@@ -55,12 +55,24 @@ def _line(change: Change, start: Variant, reference: Answered, laboratory: Labor
         if variant.average is not None:
             reference = laboratory.measure(replace(start, average=FIRST_FOLD))
         answered = laboratory.measure(variant)
+        difference = compared(reference, answered)
     except UserError as error:
         print(f"not measured: {error}", flush=True)
         return Line(change.name, {}, {}, None, str(error))
-    difference = compared(reference, answered)
-    where = "" if variant.average is None else f"on eval, against {FIRST_FOLD} network alone"
-    return Line(change.name, difference.scores, difference.gains, answered.seconds, where)
+    remark = _remark(variant, start, difference, reference)
+    return Line(change.name, difference.scores, difference.gains, answered.seconds, remark)
+
+
+def _remark(variant: Variant, start: Variant, difference: Difference, reference: Answered) -> str:
+    """What else is not as with the baseline."""
+    told = []
+    if variant.average is not None:
+        told.append(f"on eval, against {FIRST_FOLD} network alone")
+    if variant.crop is not None and variant.options.drawn_masks == 0 < start.options.drawn_masks:
+        told.append("nothing drawn; compare with drawn_masks=0")
+    if difference.pictures < len(reference.answers):
+        told.append(f"on the {difference.pictures:,} pictures that both hold out under the same labels")
+    return "; ".join(told)
 
 
 def _effort(options: TrainOptions, reference: Answered) -> str:

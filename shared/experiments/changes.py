@@ -1,8 +1,9 @@
 """A single change to a baseline, as people write it: `backbone=resnet18 pretrained=false`.
 
-Every option of a training can be changed. Besides:
+Every option of a training can be changed, but those that baseline and changes must share. Besides:
 
-    crop=whole, crop=centre   pictures without a detector: all of it, or the middle of it, squeezed into the square
+    crop=whole, crop=centre   pictures without a detector: all of it, or the middle of it, squeezed into the square;
+                              nothing is drawn on them, as nobody knows where the face is
     average=3                 the networks of so many folds answer together; told on the eval pictures, see --truth
     views=all                 how a trained network is asked, so it is not trained again
 """
@@ -14,6 +15,7 @@ from typing import Any, Literal, cast, get_args
 from shared.commands import parse
 from shared.configuration import as_flags
 from shared.errors import UserError
+from shared.experiments.options import labels_of
 from shared.experiments.plain_crops import Cut
 from shared.training.options import TrainOptions
 
@@ -21,6 +23,9 @@ CropName = Literal["aligned", "whole", "centre"]
 
 WHOLE_WINDOW = (1.0, 0.5, 0.5)
 """Side and centre: where there is no alignment, a specialist's own window shows nothing in particular."""
+
+SHARED = ("outputs", "folds", "only_fold", "data", "crops", "skip_bad", "answer_eval")
+"""Options that are those of the whole experiment."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +71,9 @@ class Variant:
     @property
     def trained(self) -> list[Any]:
         """All that its networks depend on, as JSON knows it."""
-        return [self.options.identity(), [str(folder) for folder in self.options.extra], self.crop]
+        labels = labels_of(self.options)
+        told = [self.options.identity(), [str(folder) for folder in self.options.extra], self.crop]
+        return [*told, labels] if labels else told
 
 
 def baseline(options: TrainOptions) -> Variant:
@@ -75,7 +82,10 @@ def baseline(options: TrainOptions) -> Variant:
 
 
 def varied(change: Change, start: Variant) -> Variant:
-    """The baseline with one change. Raises `UserError` where there is no such option, or no such value of it."""
+    """The baseline with one change.
+
+    Raises `UserError` where there is no such option, or no such value of it, or this baseline cannot have it.
+    """
     values: dict[str, Any] = dict(change.values)
     variant = replace(start, name=change.name)
     if "views" in values:
@@ -87,8 +97,16 @@ def varied(change: Change, start: Variant) -> Variant:
         if crop not in get_args(Cut):
             raise UserError(f"--change {change.name!r}: crop is one of {', '.join(get_args(CropName))}")
         variant = replace(variant, crop=cast("Cut", crop))
-        values.setdefault("window", ",".join(map(str, WHOLE_WINDOW)))
-    return replace(variant, options=_changed(start.options, values, change)) if values else variant
+        # Without landmarks no mask can be drawn, and other things would be, where no face is.
+        values = {"window": ",".join(map(str, WHOLE_WINDOW)), "drawn_masks": "0", **values}
+    if values:
+        variant = replace(variant, options=_changed(start.options, values, change))
+    if variant.crop is not None and variant.options.extra:
+        raise UserError(
+            f"--change {change.name!r}: crops without a detector are made of --data alone: "
+            "measure them by a command without --extra"
+        )
+    return variant
 
 
 def _average(value: str, options: TrainOptions, change: Change) -> int:
@@ -99,9 +117,11 @@ def _average(value: str, options: TrainOptions, change: Change) -> int:
 
 def _changed(options: TrainOptions, values: dict[str, str], change: Change) -> TrainOptions:
     source = f"--change {change.name!r}"
-    for name in ("outputs", "folds", "only_fold", "data", "answer_eval"):
+    for name in SHARED:
         if name in values:
-            raise UserError(f"{source}: {name} is that of the whole experiment: give it as --{name.replace('_', '-')}")
+            besides = ", or change crop=whole, crop=centre" if name == "crops" else ""
+            flag = f"--{name.replace('_', '-')}{besides}"
+            raise UserError(f"{source}: {name} is that of the whole experiment: give it as {flag}")
     flags = as_flags({name: _typed(value) for name, value in values.items()}, options, source)
     try:
         # Without its file of options, which would win over what the command line changed in the baseline.

@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 
 from shared.decisions.persons import DRAWS, Interval, bootstrap_gain, draw_persons, number_persons
+from shared.errors import UserError
 from shared.scores.metrics import accuracy, macro_f1
-from shared.specialist import Specialist
+from shared.specialist import OWN_LABELS, Specialist
 
 
 @dataclass(frozen=True)
@@ -26,11 +27,13 @@ class Answered:
 
 @dataclass(frozen=True)
 class Difference:
-    """A change beside the baseline, on the pictures that both answer."""
+    """A change beside the baseline, on the pictures that both answer and have the same labels for."""
 
     scores: Mapping[str, float]
     gains: Mapping[str, Interval]
     """Score less the baseline's, for the scores that both have."""
+    pictures: int
+    """On so many both were compared."""
 
 
 def scores_of(answered: Answered) -> dict[str, float]:
@@ -45,13 +48,31 @@ def scores_of(answered: Answered) -> dict[str, float]:
 
 
 def compared(before: Answered, after: Answered) -> Difference:
-    """`after` beside `before`; draws of persons are the same for both."""
-    pictures = before.answers.index.intersection(after.answers.index, sort=False)
+    """`after` beside `before`; draws of persons are the same for both. Raises `UserError` where no picture is common.
+
+    Where label fixes or persons kept together differ, so do truth and folds: a picture whose label is in dispute, or
+    that one side has learnt from, says nothing about which is better.
+    """
+    pictures = _common(before, after)
     before, after = (_on(each, pictures) for each in (before, after))
     persons = number_persons(after.answers["person"])
     truth, classes = after.answers["truth"].to_numpy(), len(after.specialist.classes)
     gains = {"macro_f1": bootstrap_gain(truth, _chosen(before), _chosen(after), persons, classes)}
-    return Difference(scores_of(after), {**gains, **_further_gains(before, after, persons)})
+    return Difference(scores_of(after), {**gains, **_further_gains(before, after, persons)}, len(pictures))
+
+
+def _common(before: Answered, after: Answered) -> pd.Index:
+    pictures = before.answers.index.intersection(after.answers.index, sort=False)
+    one, other = (_labels(each, pictures) for each in (before, after))
+    pictures = pictures[((one == other) | (one.isna() & other.isna())).all(axis="columns").to_numpy()]
+    if pictures.empty:
+        raise UserError("it holds out no picture that the baseline does, under the same labels: try --only-fold None")
+    return pictures
+
+
+def _labels(answered: Answered, pictures: pd.Index) -> pd.DataFrame:
+    own = [name for name in OWN_LABELS if name in answered.labels]
+    return answered.labels.loc[pictures, own].assign(truth=answered.answers.loc[pictures, "truth"])
 
 
 def _on(answered: Answered, pictures: pd.Index) -> Answered:

@@ -18,10 +18,10 @@ from shared.errors import UserError
 from shared.experiments.asking import ask_once
 from shared.experiments.changes import Variant, crops_of, folds_of
 from shared.experiments.comparing import Answered, scores_of
-from shared.experiments.plain_crops import plain_crops
+from shared.experiments.plain_crops import Cut, plain_crops
 from shared.labels import decode_class
-from shared.manifest import load_training, split_folder
-from shared.records import Record, origin, record
+from shared.manifest import load_pictures, split_folder
+from shared.records import Record, is_recorded, origin, record
 from shared.specialist import Specialist
 from shared.training.adjusted import resolved
 from shared.training.choices import ViewsName
@@ -49,46 +49,80 @@ class Laboratory:
     def measure(self, variant: Variant) -> Answered:
         """What the variant says; nothing that is there already is trained or asked again.
 
-        Raises `UserError` where it cannot be trained as it is.
+        Raises `UserError` where it cannot be trained or asked as it is.
         """
         options = replace(variant.options, crops=crops_of(variant, self.root), answer_eval=False)
         options = replace(options, outputs=_folder(variant, self.root))
+        if variant.average is not None:
+            # Before hours are spent on training.
+            self._prepare_eval(options, variant)
         if variant.crop is not None:
-            pictures = load_training(split_folder(options.data, "train"), options.fixes, options.skip_bad)
-            plain_crops(pictures, crop_folder(options.crops, options.data, "train"), variant.crop)
+            _cut(options, "train", variant.crop)
         specialist = self.specialist_of(options)
-        for fold in folds_of(variant):
+        for fold in _calls(variant):
             train(specialist, replace(options, only_fold=fold), Purpose(records=self.records))
         before = _asked(options)
         measure = self._on_eval if variant.average is not None else _on_held_out
         answered = measure(specialist, options, variant)
-        if _asked(options) != before:
-            self._record(options, variant, answered)
+        if variant.average is not None or variant.views != variant.options.views:
+            self._record(options, variant, answered, late=_asked(options) == before)
         return answered
 
-    def _record(self, options: TrainOptions, variant: Variant, answered: Answered) -> None:
-        """A row of what was asked anew; trainings leave theirs by themselves."""
+    def _record(self, options: TrainOptions, variant: Variant, answered: Answered, late: bool) -> None:
+        """A row of what was asked besides the training, which leaves its own; `late` as in `record_results`."""
         told = {**resolved(answered.specialist, options), "views": variant.views, "average": variant.average}
         data, recipe = origin([_run(options)])
-        name, scores = answered.specialist.name, scores_of(answered)
-        entry = Record("score", name, _run(options), answered.seconds, scores, told, data, recipe, seed=options.seed)
-        record(entry, self.records, options.track)
+        entry = Record(
+            kind="score",
+            task=answered.specialist.name,
+            run=_run(options),
+            seconds=answered.seconds,
+            scores=scores_of(answered),
+            options=told,
+            data=data,
+            recipe=recipe,
+            seed=options.seed,
+            late=late,
+        )
+        if not (late and is_recorded(entry, self.records)):
+            record(entry, self.records, options.track)
 
-    def _on_eval(self, specialist: Specialist, options: TrainOptions, variant: Variant) -> Answered:
+    def _prepare_eval(self, options: TrainOptions, variant: Variant) -> None:
+        """Crops of the eval pictures, cut where they are plain. Raises `UserError` where they or true classes miss."""
+        self._eval_labels(variant)
+        if variant.crop is not None:
+            _cut(options, "eval", variant.crop)
+        open_crops(crop_folder(options.crops, options.data, "eval"))
+
+    def _eval_labels(self, variant: Variant) -> pd.DataFrame:
         if self.truth is None:
             raise UserError(
                 f"{variant.name}: networks that answer together have each seen persons that the others hold out; "
                 "to measure them on eval pictures name their true classes with --truth"
             )
+        return _labels_of(self.truth)
+
+    def _on_eval(self, specialist: Specialist, options: TrainOptions, variant: Variant) -> Answered:
         crops = open_crops(crop_folder(options.crops, options.data, "eval"))
         run, folds = _run(options), folds_of(variant)
         file = run / f"eval-{variant.views}-{len(folds)}.csv"
         weights = [fold_folder(run, fold) / WEIGHTS for fold in folds]
         seconds = ask_once(specialist, weights, crops, cast("ViewsName", variant.views), options, file)
-        labels = _labels_of(self.truth)
+        labels = self._eval_labels(variant)
         answers = read_predictions(file, specialist.classes)
         known = pd.DataFrame({"person": labels["person"], "truth": specialist.truth(labels)})
         return Answered(specialist, known.join(answers, how="inner"), labels, seconds)
+
+
+def _cut(options: TrainOptions, split: str, cut: Cut) -> None:
+    pictures = load_pictures(split_folder(options.data, split), options.skip_bad)
+    plain_crops(pictures, crop_folder(options.crops, options.data, split), cut)
+
+
+def _calls(variant: Variant) -> tuple[int | None, ...]:
+    """Folds to train one by one; or all by one call, which leaves one row of the training and not one for each."""
+    folds = folds_of(variant)
+    return (None,) if len(folds) == variant.options.folds else folds
 
 
 def _folder(variant: Variant, root: Path) -> Path:

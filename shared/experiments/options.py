@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
@@ -46,3 +46,17 @@ class TuneOptions:
 def screening(defaults: TrainOptions) -> TrainOptions:
     """The effort at which much is tried: one fold, small pictures, few epochs."""
     return replace(defaults, only_fold=0, epochs=4, size=96)
+
+
+def labels_of(options: TrainOptions) -> dict[str, Any]:
+    """What decides labels and folds besides the data and `TrainOptions.identity()`, as JSON knows it.
+
+    Empty by default: so what was trained and tried before this was told keeps its name.
+    """
+    pairs = options.group_duplicates
+    told = {
+        "fixes": [str(file.resolve()) for file in options.fixes],
+        "group_duplicates": str(pairs.resolve()) if pairs else None,
+        "skip_bad": options.skip_bad,
+    }
+    return {name: value for name, value in told.items() if value}

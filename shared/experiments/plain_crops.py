@@ -27,14 +27,15 @@ _QUALITY = [cv2.IMWRITE_JPEG_QUALITY, 95]
 
 
 def plain_crops(pictures: pd.DataFrame, out: Path, cut: Cut) -> CropSet:
-    """The crop set in `out`, made where it is missing or of other files, of pictures (`picture`: id, `path`: file).
+    """The crop set in `out`, of pictures (`picture`: id, `path`: file); made where it is missing, or of others.
 
     Each picture, or its middle, is squeezed into the square of a crop. Raises `UserError` where one cannot be read.
     """
     sources = list(zip(pictures["picture"], pictures["path"], strict=True))
     if (out / INDEX).exists():
         found = open_crops(out)
-        if dict(found.index["fingerprint"]) == {name: _fingerprint(Path(path)) for name, path in sources}:
+        files = {name: _fingerprint(Path(path)) for name, path in sources}
+        if set(found.index["recipe"]) == {_recipe(cut)} and dict(found.index["fingerprint"]) == files:
             return found
     rows = [_crop(name, Path(path), out, cut) for name, path in tqdm(sources, f"{cut} crops", disable=None)]
     with replacing(out / INDEX) as temporary:
@@ -52,8 +53,12 @@ def _crop(picture: str, path: Path, out: Path, cut: Cut) -> dict[str, object]:
     file = f"{cut}/{picture}.jpg"
     with replacing(out / file) as temporary:
         temporary.write_bytes(cv2.imencode(".jpg", cv2.cvtColor(square, cv2.COLOR_RGB2BGR), _QUALITY)[1].tobytes())
-    about = {"recipe": f"{cut}-{CROP_SIZE}", "found": PRIOR, "fingerprint": fingerprint(data), "problem": ""}
+    about = {"recipe": _recipe(cut), "found": PRIOR, "fingerprint": fingerprint(data), "problem": ""}
     return {"picture": picture, "file": file, **about}
+
+
+def _recipe(cut: Cut) -> str:
+    return f"{cut}-{CROP_SIZE}"
 
 
 def _fingerprint(path: Path) -> str:

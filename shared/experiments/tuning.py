@@ -22,7 +22,7 @@ from shared.atomic import write_text
 from shared.configuration import as_toml
 from shared.errors import UserError
 from shared.experiments.measuring import SpecialistOf
-from shared.experiments.options import TuneOptions
+from shared.experiments.options import TuneOptions, labels_of
 from shared.experiments.study import OPTIONS, ask, disk_errors_of, finished, open_study, put_back, sign
 from shared.records import Record, is_recorded, origin, record, table_of
 from shared.training.adjusted import resolved
@@ -177,6 +177,7 @@ def tune(specialist_of: SpecialistOf, space: Space, options: TuneOptions) -> Non
         "only_fold": options.train.only_fold,
         "data": str(options.train.data.absolute()),
         "extra": [str(folder.absolute()) for folder in options.train.extra],
+        **labels_of(options.train),
     }
     file = root / "study.db"
     study = open_study(file, name, base, options.prune)
