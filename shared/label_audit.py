@@ -29,7 +29,7 @@ from shared.errors import UserError
 from shared.manifest import load_training, split_folder
 from shared.reports.finished_runs import (
     RunOptions,
-    find_crops,
+    find_training_crops,
     read_held_out_answers,
     read_labels,
     read_records,
@@ -80,7 +80,7 @@ def main(options: Options) -> None:
     held_out = read_held_out_answers(runs)
     source = trained_on(read_records(runs), runs, options.data, options.crops, options.fixes)
     table = load_training(split_folder(source.data, "train"), source.fixes, source.skip_bad)
-    crops = find_crops(source.crops) or open_crops(source.crops / "train")
+    crops = find_training_crops(source.crops) or open_crops(source.crops / "train")
     eval_crops = open_crops(source.crops / "eval") if (source.crops / "eval" / INDEX).is_file() else None
     labels = read_labels(source, held_out)
     if labels is None:

@@ -91,7 +91,7 @@ def read_finished(
     source = trained_on(records, runs, data, crops, fixes)
     labels = read_labels(source, held_out)
     settled, remark = _decide(runs, source, held_out, persons)
-    return Finished(runs, settled, remark, labels, find_crops(source.crops), records, _about(runs))
+    return Finished(runs, settled, remark, labels, find_training_crops(source.crops), records, _about(runs))
 
 
 def read_held_out_answers(runs: Folders) -> HeldOut:
@@ -172,7 +172,7 @@ def read_labels(source: Source, held_out: HeldOut) -> pd.DataFrame | None:
     return table[["kind", "age"]]
 
 
-def find_crops(folder: Path) -> CropSet | None:
+def find_training_crops(folder: Path) -> CropSet | None:
     """The crops of the training pictures, in `folder` or its train/; None where there are none."""
     for place in (folder / "train", folder):
         if (place / INDEX).is_file():
