@@ -28,7 +28,7 @@ def test_a_change_alters_its_options_and_no_other() -> None:
 def test_a_file_of_options_does_not_win_over_what_the_command_line_changed(tmp_path: Path) -> None:
     (tmp_path / "best.toml").write_text("lr = 0.5\n")
     start = baseline(AgeOptions(config=tmp_path / "best.toml", lr=0.1))
-    assert after("dropout=0", start).options == replace(start.options, dropout=0.0)
+    assert after("dropout=0.3", start).options == replace(start.options, dropout=0.3)
 
 
 def test_how_networks_are_asked_changes_nothing_of_their_training() -> None:
@@ -40,7 +40,7 @@ def test_how_networks_are_asked_changes_nothing_of_their_training() -> None:
 
 def test_another_name_for_the_baseline_is_known_as_such() -> None:
     assert after("views=flip").same_as(START)
-    assert after("dropout=0.2").same_as(START)
+    assert after("dropout=0").same_as(START)
 
 
 def test_crops_without_a_detector_are_seen_whole(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ AGE = Specialist(
     # Face and hairline, without much of what surrounds them.
     window=Window(side=0.9, centre_y=0.5),
     # Wrinkles are fine detail: little blur.
-    augmentation=partial(augmentation, blur=0.1, holes=0.3),
+    augmentation=partial(augmentation, blur=0.1),
     outputs=YEARS,
     truth=lambda table: table["age"].map(age_band).to_numpy("int64"),
     targets=censored_targets,

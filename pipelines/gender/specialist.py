@@ -1,7 +1,5 @@
 """Male or female?"""
 
-from functools import partial
-
 from shared.labels import GENDERS
 from shared.specialist import Window, classifier
 from shared.training.augmentation import augmentation
@@ -11,5 +9,5 @@ GENDER = classifier(
     classes=GENDERS,
     # The whole crop: hair and neck say much where a mask hides the rest.
     window=Window(),
-    augmentation=partial(augmentation, holes=0.3),
+    augmentation=augmentation,
 )

@@ -50,7 +50,7 @@ class TrainOptions:
     """Any timm model name."""
     pretrained: bool = True
     """Start from ImageNet weights; --no-pretrained from random ones."""
-    dropout: float = 0.2
+    dropout: float = 0.0
     """Before the head, 0 to below 1."""
     label_smoothing: float = 0.0
     """Share of every label that is spread evenly over all outputs, 0 to below 1."""
@@ -78,7 +78,7 @@ class TrainOptions:
     """Share of the masked pictures shown that are the bare one of that person with a mask drawn on it; where all are
     bare, above 0 draws masks as often as the base data, or else the competition, has them. 0 draws none, nor the
     beards, hands, close cuts and the like that come with them."""
-    ema: float = 0.99
+    ema: float = 0.0
     """Decay of the moving average of the weights that is scored and kept, with warm-up; 0 switches it off."""
     views: ViewsName = "flip"
     """Test-time views averaged: the crop alone, with its mirror image, or those and four small shifts of both (ten
