@@ -113,7 +113,7 @@ def _held_back(options: TrainOptions, **strengths: float) -> TrainOptions:
     return replace(options, dropout=0.2, ema=0.99, **strengths)  # type: ignore[arg-type]
 
 
-_SINGLE_OPTIONS = _held_back(TrainOptions(label_smoothing=gender_options.DEFAULTS.label_smoothing))
+_SINGLE_OPTIONS = _held_back(TrainOptions(), label_smoothing=0.05)
 
 EXTRA_OPTIONS = ("extra", "extra_epochs", "fold_lr", "extra_draws", "extra_balance")
 
@@ -122,8 +122,10 @@ MODELS = {
     "b": Model(lambda _: SINGLE, _SINGLE_OPTIONS),
     "b+": Model(lambda _: SINGLE, _SINGLE_OPTIONS, extra=True),
     "c": Model(lambda _: THREE_HEADS, _held_back(TrainOptions())),
-    "mask": Model(lambda _: MASK, _held_back(mask_options.DEFAULTS, noise=0.06), extra=True),
-    "gender": Model(lambda _: GENDER, _held_back(gender_options.DEFAULTS, noise=0.06, holes=0.3), extra=True),
+    "mask": Model(lambda _: MASK, _held_back(mask_options.DEFAULTS, label_smoothing=0.05, noise=0.06), extra=True),
+    "gender": Model(
+        lambda _: GENDER, _held_back(gender_options.DEFAULTS, label_smoothing=0.05, noise=0.06, holes=0.3), extra=True
+    ),
     "age": Model(age_specialist, _held_back(age_options.DEFAULTS, noise=0.06, holes=0.3), extra=True),
 }
 """By the folder of their runs; a is shown pictures as they are and asked for one view, as its authors do."""

@@ -2,4 +2,4 @@
 
 from shared.training.options import TrainOptions
 
-DEFAULTS = TrainOptions(label_smoothing=0.05)
+DEFAULTS = TrainOptions()

@@ -23,8 +23,7 @@ USUAL = (
     # More persons, where there are some: "extra=../shared/data/extra".
     # What holds the network back from learning them by heart.
     "dropout=0.2",
-    "label_smoothing=0",
-    "label_smoothing=0.1",
+    "label_smoothing=0.05",
     "weight_decay=0.1",
     # How it learns.
     "lr=0.0005",
