@@ -22,23 +22,17 @@ import numpy as np
 import pandas as pd
 
 from shared import tracking
-from shared.answers.asked import Persons, check_pictures, read_asked
-from shared.answers.files import OOF
-from shared.answers.fusion import SPECIALISTS
-from shared.answers.held_out import HeldOut, HeldOutRuns, read_held_out_runs
-from shared.arrays import Floats, Ints
-from shared.atomic import replacing
 from shared.commands import run
-from shared.competition.solution import read_solution
-from shared.decisions.measured import Decide, ThresholdChoice
-from shared.decisions.outcome import Outcome, answer
-from shared.decisions.settle import Settled, gain_by_argmax
-from shared.errors import UserError
+from shared.files import replacing
+from shared.fusion.decision import Decide, Settled, ThresholdChoice, gain_by_argmax
+from shared.fusion.fusion import SPECIALISTS
+from shared.fusion.metrics import Floats, Ints
+from shared.fusion.predictions import OOF, HeldOut, HeldOutRuns, Persons, check_pictures, read_asked, read_held_out_runs
+from shared.fusion.report import Outcome, Report, answer, draw_confusion, score_answers
+from shared.label_fixes import read_solution
 from shared.labels import decode_class
-from shared.records import Record, origin, record, table_of
-from shared.scores.figures import draw_confusion
-from shared.scores.tables import Report, score_answers
-from shared.tracking import Tracker
+from shared.messages import UserError
+from shared.tracking import Record, Tracker, origin, record, table_of
 
 RunWeights = Literal["equal", "learned"]
 

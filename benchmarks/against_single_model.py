@@ -13,7 +13,7 @@ ep  e where it is known which pictures show one person: gender and age averaged 
 
 Scored are the eval pictures, by the networks of all folds together, and those that the folds held out, each by the one
 that has not seen its person (e is learnt on other persons there too). Where photographs of eval persons are among those
-to learn from (shared.audit.twins), a further table leaves these persons out.
+to learn from (shared.near_duplicates), a further table leaves these persons out.
 
 Every part keeps what it trained and answered in its folder below --out, and is not run again; its scores are a row of
 runs.csv there, beside those of its trainings. "shown" counts every picture that its trainings learnt from. Options of a
@@ -40,27 +40,23 @@ from pipelines.gender.specialist import GENDER
 from pipelines.mask import options as mask_options
 from pipelines.mask.specialist import MASK
 from shared import crop_faces
-from shared.answers.files import EVAL, OOF, RUN
-from shared.answers.fusion import SPECIALISTS, average_runs, fuse, most_probable
-from shared.answers.held_out import join_held_out
-from shared.answers.predictions import read_held_out, read_predictions
-from shared.atomic import write_text
-from shared.audit.twins import asked_faces, find_twins
-from shared.commands import parse, run
-from shared.configuration import flags_of
+from shared.commands import flags_of, parse, run
 from shared.crops import open_crops
-from shared.decisions.persons import average_persons
-from shared.decisions.settle import averaged, settle
-from shared.errors import UserError
-from shared.experiments.asking import ask_once
-from shared.experiments.plain_crops import plain_crops
+from shared.experiments.measure import ask_once
+from shared.experiments.variants import plain_crops
+from shared.files import write_text
+from shared.fusion.decision import averaged, settle
+from shared.fusion.fusion import SPECIALISTS, average_runs, fuse, most_probable
+from shared.fusion.intervals import average_persons
+from shared.fusion.predictions import EVAL, OOF, RUN, join_held_out, read_held_out, read_predictions
 from shared.manifest import load_pictures, load_training, split_folder, split_folders
-from shared.records import Record, is_recorded, origin, record
+from shared.messages import UserError
+from shared.near_duplicates import asked_faces, find_twins
 from shared.specialist import Specialist
-from shared.training.extra_stage import PARTS
-from shared.training.folders import WEIGHTS, crop_folder, finished_folds
+from shared.tracking import Record, is_recorded, origin, record
 from shared.training.options import TrainOptions
-from shared.training.run import train
+from shared.training.run import PARTS, train
+from shared.training.run_folder import WEIGHTS, crop_folder, finished_folds
 
 Part = Literal["a", "b", "b+", "c", "d", "e", "ep"]
 

@@ -14,16 +14,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from shared.answers.predictions import read_predictions
-from shared.answers.years import year_columns
 from shared.commands import run
-from shared.decisions.calibration import temper
-from shared.errors import UserError
+from shared.fusion.calibration import temper
+from shared.fusion.fusion import year_columns
+from shared.fusion.intervals import mean_interval, told
+from shared.fusion.predictions import read_predictions
 from shared.labels import BANDS, age_band
-from shared.predictor.intervals import AgeIntervals
-from shared.predictor.outputs import gather, runs_below
-from shared.records import Record, origin, record
-from shared.scores.intervals import mean_interval, told
+from shared.messages import UserError
+from shared.predictor.decide import AgeIntervals
+from shared.predictor.from_runs import gather, runs_below
+from shared.tracking import Record, origin, record
 
 
 @dataclass(frozen=True)

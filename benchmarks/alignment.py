@@ -26,12 +26,11 @@ from tqdm import tqdm
 
 from shared.commands import run
 from shared.crops import EYES
-from shared.errors import UserError
-from shared.faces.alignment import eye_transform
-from shared.faces.detection import find_faces
-from shared.faces.picture_files import Picture, decode
+from shared.faces.alignment import eye_transform, find_faces
+from shared.faces.image_io import Picture, decode
 from shared.labels import MASKS, NORMAL, mask_of
 from shared.manifest import load_training, split_folder
+from shared.messages import UserError
 from shared.portraits import draw_person
 
 FIVE = np.array([*EYES, (128.2, 148.6), (101.9, 186.0), (154.9, 185.7)])

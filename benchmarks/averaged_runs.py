@@ -16,19 +16,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from shared.answers.files import EVAL, OOF
-from shared.answers.fusion import average_runs
-from shared.answers.held_out import read_held_out_runs
-from shared.answers.predictions import read_predictions
-from shared.answers.years import year_columns
 from shared.commands import run
-from shared.competition.solution import read_solution
-from shared.decisions.persons import Interval, number_persons
-from shared.errors import UserError
+from shared.fusion.fusion import average_runs, year_columns
+from shared.fusion.intervals import Interval, mean_interval, number_persons, told
+from shared.fusion.metrics import macro_f1
+from shared.fusion.predictions import EVAL, OOF, read_held_out_runs, read_predictions
+from shared.label_fixes import read_solution
 from shared.labels import BANDS
-from shared.records import Record, origin, record
-from shared.scores.intervals import mean_interval, told
-from shared.scores.metrics import macro_f1
+from shared.messages import UserError
+from shared.tracking import Record, origin, record
 
 KNOWN = ["true_age", "top_coded"]
 

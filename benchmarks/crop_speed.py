@@ -31,9 +31,9 @@ from tqdm import tqdm
 from shared.commands import run
 from shared.crop_faces import make_crops
 from shared.crops import DETECTED, LANDMARKS, RETRIED, CropSet
-from shared.errors import UserError
 from shared.labels import MASKS
 from shared.manifest import load_evaluation, load_training, split_folders
+from shared.messages import UserError
 
 BATCH = 32
 

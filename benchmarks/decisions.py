@@ -14,18 +14,15 @@ import pandas as pd
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from shared.answers.files import OOF
-from shared.answers.fusion import right_classes
-from shared.answers.held_out import HeldOut, join_held_out
 from shared.commands import run
-from shared.decisions.chain import PLAIN, learn, probabilities
-from shared.decisions.measured import allowed_ways, choose, measure
-from shared.decisions.persons import number_persons
-from shared.decisions.settle import averaged
-from shared.decisions.thresholds import FIXED, band_masses, fit_thresholds
-from shared.errors import UserError
+from shared.fusion.decision import PLAIN, allowed_ways, averaged, choose, learn, measure, probabilities
+from shared.fusion.fusion import right_classes
+from shared.fusion.intervals import number_persons
+from shared.fusion.metrics import macro_f1
+from shared.fusion.predictions import OOF, HeldOut, join_held_out
+from shared.fusion.thresholds import FIXED, band_masses, fit_thresholds
 from shared.labels import BANDS, CLASS_COUNT
-from shared.scores.metrics import macro_f1
+from shared.messages import UserError
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,8 @@ import torch
 from machine import describe, in_turn, ratio
 
 from shared.commands import run
-from shared.training.choices import DEFAULT_BACKBONE
-from shared.training.fused import fuse_batch_norms
-from shared.training.network import Network
+from shared.training.model import Network, fuse_batch_norms
+from shared.training.options import DEFAULT_BACKBONE
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from shared.commands import run
-from shared.faces.nets import load_detector
-from shared.predictor.finding import find
+from shared.faces.mtcnn_nets import load_detector
+from shared.predictor.detect import find
 
 SIZE = (300, 400)
 """Width and height that a portrait is pasted with."""

@@ -28,16 +28,15 @@ from sklearn.preprocessing import StandardScaler
 from tqdm import tqdm
 
 from shared import label_audit
-from shared.answers.files import OOF
-from shared.answers.fusion import SPECIALISTS
-from shared.answers.predictions import write_predictions
-from shared.audit.suspects import SWAP
 from shared.commands import run
 from shared.crops import CropSet
-from shared.errors import UserError
 from shared.folds import assign_folds
+from shared.fusion.fusion import SPECIALISTS
+from shared.fusion.predictions import OOF, write_predictions
+from shared.label_audit import SWAP
 from shared.labels import GENDERS, INCORRECT, NORMAL, age_band
-from shared.training.backbones import DEFAULT_BACKBONE, create_backbone
+from shared.messages import UserError
+from shared.training.model import DEFAULT_BACKBONE, create_backbone
 
 FOLDS = 5
 SIDE = 112

@@ -17,9 +17,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from shared.commands import run
-from shared.errors import UserError
+from shared.fusion.metrics import macro_f1
 from shared.labels import BAND_EDGES, BANDS
-from shared.scores.metrics import macro_f1
+from shared.messages import UserError
 
 CUTS = (range(24, 37), range(48, 66))
 """Thresholds in years that the perfect model may choose from."""

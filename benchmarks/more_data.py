@@ -16,14 +16,13 @@ import pandas as pd
 from numpy.typing import NDArray
 from stages import run_stage
 
-from shared.answers.files import EVAL
-from shared.answers.fusion import SPECIALISTS
-from shared.answers.predictions import read_predictions
 from shared.commands import run
-from shared.competition.solution import read_solution
+from shared.fusion.fusion import SPECIALISTS
+from shared.fusion.metrics import accuracy, macro_f1
+from shared.fusion.predictions import EVAL, read_predictions
+from shared.label_fixes import read_solution
 from shared.labels import CLASS_COUNT
-from shared.records import Record, is_recorded, origin, record
-from shared.scores.metrics import accuracy, macro_f1
+from shared.tracking import Record, is_recorded, origin, record
 
 DIVISORS = {"mask": 6, "gender": 3, "age": 1}
 """A class, 0-17, divided by this, modulo the number of the specialist's classes, is the specialist's."""

@@ -27,9 +27,9 @@ from predict_speed import SPECIALISTS, random_weights
 from shared.bundle import Options as BundleOptions
 from shared.bundle import main as bundle
 from shared.commands import run
-from shared.errors import UserError
+from shared.messages import UserError
 from shared.predictor import Predictor
-from shared.predictor.finding import Wanted
+from shared.predictor.detect import Wanted
 from shared.predictor.predictor import Runtime
 
 RUNTIMES: tuple[Runtime, ...] = ("torch", "onnx")

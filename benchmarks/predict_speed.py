@@ -28,17 +28,14 @@ from machine import describe
 from pipelines.age.specialist import AGE
 from pipelines.gender.specialist import GENDER
 from pipelines.mask.specialist import MASK
-from shared.answers.files import OOF, RUN
 from shared.commands import run
-from shared.errors import UserError
 from shared.faces.recipe import RECIPE
+from shared.fusion.predictions import OOF, RUN
+from shared.messages import UserError, counted
 from shared.specialist import Specialist
-from shared.training.backbones import DEFAULT_BACKBONE
-from shared.training.choices import ViewsName
-from shared.training.folders import WEIGHTS, fold_folder
-from shared.training.network import Network
-from shared.training.weights import Passport, save_weights
-from shared.wording import counted
+from shared.training.model import DEFAULT_BACKBONE, Network, Passport, save_weights
+from shared.training.options import ViewsName
+from shared.training.run_folder import WEIGHTS, fold_folder
 
 SPECIALISTS = (MASK, GENDER, AGE)
 TOTAL = "all"

@@ -12,12 +12,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.arrays import Floats
 from shared.crops import CROP_SIZE, DETECTED, CropSet
-from shared.errors import UserError
-from shared.face_masks.face import EYE_LINE, Face, face_of, places_in_crops
+from shared.fusion.metrics import Floats
 from shared.labels import MASKS
-from shared.wording import counted
+from shared.mask_overlay.geometry import EYE_LINE, Face, face_of, places_in_crops
+from shared.messages import UserError, counted
 
 Pixels = NDArray[np.uint8]
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 from stages import run_stage
 
-from shared.answers.fusion import SPECIALISTS
 from shared.commands import run
-from shared.errors import UserError
-from shared.records import TABLE
+from shared.fusion.fusion import SPECIALISTS
+from shared.messages import UserError
 from shared.runs import read_runs
+from shared.tracking import TABLE
 
 
 @dataclass(frozen=True)

@@ -18,13 +18,13 @@ import pandas as pd
 from real_cloth import WAYS, cut_masks, lay_masks
 from stages import run_stage
 
-from shared.answers.predictions import read_predictions
 from shared.commands import run
-from shared.competition.solution import read_solution
 from shared.crops import CropSet, open_crops
+from shared.fusion.metrics import macro_f1
+from shared.fusion.predictions import read_predictions
+from shared.label_fixes import read_solution
 from shared.labels import MASKS
-from shared.records import Record, origin, record
-from shared.scores.metrics import macro_f1
+from shared.tracking import Record, origin, record
 
 WORN, NONE = MASKS.index("worn"), MASKS.index("none")
 

@@ -23,9 +23,9 @@ from tqdm import tqdm
 from shared import labels
 from shared.commands import run
 from shared.portraits import Portrait, draw_person
-from shared.provenance import provenance
 from shared.sample_data import Options as SampleOptions
 from shared.sample_data import encode, plan_training
+from shared.tracking import provenance
 
 
 @dataclass(frozen=True)

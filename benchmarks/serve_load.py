@@ -26,7 +26,7 @@ import numpy as np
 from machine import describe
 
 from shared.commands import run
-from shared.errors import UserError
+from shared.messages import UserError
 from shared.portraits import draw_person
 from shared.sample_data import encode
 

@@ -7,15 +7,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from shared.answers.fusion import SPECIALISTS
-from shared.arrays import Ints
-from shared.competition.solution import read_solution
-from shared.decisions.persons import bootstrap_gain, bootstrap_score, number_persons
-from shared.errors import UserError
+from shared.fusion.fusion import SPECIALISTS
+from shared.fusion.intervals import bootstrap_gain, bootstrap_score, number_persons, told
+from shared.fusion.metrics import Ints, accuracy, macro_f1
+from shared.label_fixes import read_solution
 from shared.labels import CLASS_COUNT, MASKS, decode_class
-from shared.scores.intervals import told
-from shared.scores.metrics import accuracy, macro_f1
-from shared.wording import markdown_table
+from shared.messages import UserError, markdown_table
 
 TASKS = {task: len(classes) for task, classes in SPECIALISTS.items()}
 """Classes of each, in the order in which they make up one of the 18."""

@@ -13,10 +13,10 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from pipelines.age.years import YEARS, age_loss, band_probabilities, censored_targets, mean_absolute_error, year_columns
-from shared.answers.fusion import joint_probabilities, right_classes
+from shared.fusion.fusion import joint_probabilities, right_classes
 from shared.labels import CLASS_COUNT, GENDERS, MASKS, age_band, class_name
 from shared.specialist import Specialist, Window
-from shared.training.augmentation import augmentation
+from shared.training.data import augmentation
 
 CLASSES = tuple(class_name(number) for number in range(CLASS_COUNT))
 

@@ -4,7 +4,7 @@ import subprocess
 import sys
 import time
 
-from shared.errors import UserError
+from shared.messages import UserError
 
 
 def run_stage(*words: object) -> float:

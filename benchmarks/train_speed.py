@@ -39,11 +39,12 @@ from tqdm import tqdm
 from pipelines.gender.specialist import GENDER
 from shared.commands import run
 from shared.crops import CropSet
-from shared.errors import UserError
-from shared.training import depthwise, devices
+from shared.messages import UserError
+from shared.training import depthwise
+from shared.training import inference as devices
 from shared.training.data import batches
-from shared.training.devices import DeviceName, Precision, accelerator_for
-from shared.training.fold import FoldTraining
+from shared.training.fit import FoldTraining
+from shared.training.inference import DeviceName, Precision, accelerator_for
 from shared.training.options import TrainOptions
 
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.gender.specialist import GENDER
-from shared.answers.fusion import average_runs
-from shared.answers.predictions import read_held_out
 from shared.commands import run
-from shared.scores.metrics import macro_f1
+from shared.fusion.fusion import average_runs
+from shared.fusion.metrics import macro_f1
+from shared.fusion.predictions import read_held_out
 from shared.training.options import TrainOptions
 from shared.training.run import train
 

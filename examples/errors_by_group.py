@@ -15,11 +15,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from shared.answers.fusion import SPECIALISTS
-from shared.answers.predictions import read_held_out
 from shared.commands import run
-from shared.errors import UserError
-from shared.scores.intervals import share_interval
+from shared.fusion.fusion import SPECIALISTS
+from shared.fusion.intervals import share_interval
+from shared.fusion.predictions import read_held_out
+from shared.messages import UserError
 
 
 @dataclass(frozen=True)

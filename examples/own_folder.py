@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shared.commands import run
-from shared.competition.text_rows import Row, read_rows
-from shared.errors import UserError
 from shared.labels import INCORRECT, NORMAL, WORN
+from shared.messages import UserError
+from shared.tables import Row, read_rows
 
 KINDS = {"worn": WORN, "incorrect": (INCORRECT,), "none": (NORMAL,)}
 """The places that the layout has for a person's pictures, by mask state."""

@@ -16,9 +16,9 @@ from PIL import Image
 from pipelines.age.specialist import AGE
 from pipelines.gender.specialist import GENDER
 from pipelines.mask.specialist import MASK
-from shared.atomic import replacing
 from shared.commands import run
 from shared.crops import open_crops
+from shared.files import replacing
 from shared.labels import NORMAL, age_band
 from shared.manifest import load_training
 

@@ -13,18 +13,17 @@ from pathlib import Path
 
 import numpy as np
 
-from shared.answers.fusion import SPECIALISTS
 from shared.commands import run
 from shared.crops import INDEX, UNREADABLE, open_crops
-from shared.decisions.measured import Decide, ThresholdChoice
-from shared.errors import UserError
-from shared.predictor.archiving import write_bundle
-from shared.predictor.contents import CARD, MANIFEST, MOST_WEIGHTS, Contents, onnx_name
+from shared.fusion.decision import Decide, ThresholdChoice
+from shared.fusion.fusion import SPECIALISTS
+from shared.messages import UserError
+from shared.predictor.bundle_file import CARD, MANIFEST, MOST_WEIGHTS, Contents, onnx_name, write_bundle
+from shared.predictor.from_runs import Gathered, gather, runs_below
 from shared.predictor.model_card import write_card
-from shared.predictor.outputs import Gathered, gather, runs_below
 from shared.predictor.predictor import check_passport
-from shared.provenance import provenance
-from shared.training.passport import passport_of
+from shared.tracking import provenance
+from shared.training.run_folder import passport_of
 
 CHECKED = 24
 """Crops that every exported network is checked on."""
@@ -96,8 +95,8 @@ def _about(gathered: Gathered, remarks: list[str]) -> dict[str, object]:
 
 def _add_onnx(files: dict[str, bytes], folder: Path) -> list[str]:
     """Add the ONNX files to those of the bundle; what the checks found, for people."""
-    from shared.predictor import export
-    from shared.predictor.networks import Member
+    from shared.predictor import onnx_export as export
+    from shared.predictor.ensemble import Member
     from shared.predictor.torch_networks import logits_of, open_network
 
     crops, where = _some_crops(folder)
@@ -132,7 +131,7 @@ def _some_crops(folder: Path) -> tuple[list[np.ndarray], str]:
             chosen = names[np.linspace(0, len(names) - 1, min(CHECKED, len(names))).astype(int)]
             return [stored.read(name) for name in chosen], f"crops of {place}"
     from shared.portraits import draw_person
-    from shared.predictor.finding import find
+    from shared.predictor.detect import find
 
     drawn = [
         portrait.pixels

@@ -23,13 +23,12 @@ from tqdm import tqdm
 
 from shared.commands import run
 from shared.crops import CropSet, open_crops
-from shared.errors import UserError
 from shared.faces.cache import Cache, Row, as_table, open_cache, still_good
-from shared.faces.contact_sheet import write_sheet
-from shared.faces.prior import cut_by_prior
-from shared.faces.summary import summarise
+from shared.faces.contact_sheet import summarise, write_sheet
+from shared.faces.crop import cut_by_prior
 from shared.faces.workers import choose_device, choose_workers, spread
 from shared.manifest import load_pictures, split_folders
+from shared.messages import UserError
 
 CHUNK = 64
 """Pictures that are looked at together and recorded together; a kill loses at most so many per process."""
@@ -117,7 +116,7 @@ def _look(todo: pd.DataFrame, cache: Cache, workers: int, device: str, progress:
 
 
 def _crop_and_record(chunk: Sequence[tuple[str, str]], cache: Cache, device: str) -> list[Row]:
-    from shared.faces.cropping import crop_chunk  # Loads torch, which a run that finds everything done does without.
+    from shared.faces.crop import crop_chunk  # Loads torch, which a run that finds everything done does without.
 
     rows = crop_chunk(chunk, cache.out, device)
     cache.record(rows)

@@ -19,8 +19,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from shared.errors import UserError
-from shared.wording import counted, first_of
+from shared.messages import UserError, counted, first_of
 
 CROP_SIZE = 256
 """Pixels, both ways."""

@@ -15,9 +15,9 @@ import pandas as pd
 
 from shared.commands import run
 from shared.crops import INDEX, CropSet, open_crops
-from shared.errors import UserError
 from shared.manifest import load_evaluation, load_training, split_folders
-from shared.training.folders import crop_folder
+from shared.messages import UserError
+from shared.training.run_folder import crop_folder
 
 
 @dataclass(frozen=True)
@@ -58,10 +58,9 @@ class Options:
 
 def main(options: Options) -> None:
     # Here, not above: --help need not wait for them.
-    from shared.reports import data_sections
-    from shared.reports.data_sections import Split
-    from shared.reports.page import write_page
-    from shared.reports.picture_facts import measure_files
+    from shared.html_pages import write_page
+    from shared.reports import dataset as data_sections
+    from shared.reports.dataset import Split, measure_files
 
     splits = {}
     for name, folder in split_folders(options.data).items():

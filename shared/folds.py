@@ -5,9 +5,8 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from shared.errors import UserError
 from shared.labels import age_band
-from shared.wording import counted, first_of
+from shared.messages import UserError, counted, first_of
 
 
 def assign_folds(table: pd.DataFrame, folds: int, seed: int = 0, together: Iterable[tuple[str, str]] = ()) -> pd.Series:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shared.commands import run
-from shared.errors import UserError
+from shared.messages import UserError
 
 
 @dataclass(frozen=True)

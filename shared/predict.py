@@ -21,17 +21,15 @@ import numpy as np
 import tyro
 from tqdm import tqdm
 
-from shared.atomic import replacing
 from shared.commands import run
-from shared.errors import UserError
-from shared.faces.picture_files import UnusablePictureError, decode
-from shared.memory import keep_memory
+from shared.faces.image_io import UnusablePictureError, decode
+from shared.files import replacing
+from shared.messages import UserError, counted
 from shared.predictor import Photograph, Predictor
-from shared.predictor.drawing import draw
-from shared.predictor.finding import Wanted
+from shared.predictor.detect import Wanted
 from shared.predictor.predictor import Runtime
-from shared.predictor.telling import as_csv, as_json, as_table
-from shared.wording import counted
+from shared.predictor.results import as_csv, as_json, as_table, draw
+from shared.tracking import keep_memory
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".heic")
 """Of the files that are taken for photographs in a folder; files that are named may have any."""

@@ -11,11 +11,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from shared.answers.asked import Persons
 from shared.commands import run
-from shared.errors import UserError
+from shared.fusion.predictions import Persons
+from shared.messages import UserError, counted
 from shared.reports.finished_runs import Finished, RunOptions, read_finished
-from shared.wording import counted
 
 
 @dataclass(frozen=True)
@@ -44,8 +43,11 @@ def main(options: Options) -> None:
 def write(path: Path, finished: Finished) -> None:
     """Write the page. Raises `UserError` without matplotlib, or where the disk refuses."""
     # Here, not above: --help need not wait for them.
-    from shared.reports import age_sections, run_sections, score_sections, trust_sections
-    from shared.reports.page import write_page
+    from shared.html_pages import write_page
+    from shared.reports import runs as run_sections
+    from shared.reports import scores as age_sections
+    from shared.reports import scores as score_sections
+    from shared.reports import scores as trust_sections
 
     scores = score_sections.all_scores(finished)
     held_out = finished.held_out

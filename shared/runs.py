@@ -1,4 +1,4 @@
-"""What was run, and how well it did: `python -m shared.runs` reads the table that `shared.records` writes.
+"""What was run, and how well it did: `python -m shared.runs` reads the table that `shared.tracking` writes.
 
 python -m shared.runs                        the best first, by task
 python -m shared.runs --task age --kind fold
@@ -16,9 +16,8 @@ from typing import Any
 import pandas as pd
 
 from shared.commands import run
-from shared.errors import UserError
-from shared.records import COLUMNS, TABLE
-from shared.wording import counted, first_of
+from shared.messages import UserError, counted, first_of
+from shared.tracking import COLUMNS, TABLE
 
 MISSING = "-"
 

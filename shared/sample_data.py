@@ -35,12 +35,13 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from shared import atomic, labels
+from shared import files as atomic
+from shared import labels
 from shared.commands import run
-from shared.errors import UserError
+from shared.messages import UserError
 from shared.portraits import Portrait, draw_person
-from shared.portraits.camera import Picture
-from shared.portraits.casting import CELLS, cast
+from shared.portraits.person import CELLS, cast
+from shared.portraits.rendering import Picture
 
 TRAIN, EVAL = 0, 1
 """As numbers, for seeds."""

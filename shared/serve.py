@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from shared.commands import run
-from shared.errors import UserError
-from shared.serving.access import TOKEN_VARIABLE, find_token
+from shared.messages import UserError
 from shared.serving.limits import Limits
+from shared.serving.server import TOKEN_VARIABLE, find_token
 
 if TYPE_CHECKING:
     from shared.serving.batching import Answering

@@ -17,8 +17,7 @@ from pandas.api.types import is_numeric_dtype
 from torch import Tensor
 
 from shared.crops import Window
-from shared.errors import UserError
-from shared.wording import counted
+from shared.messages import UserError, counted
 
 OWN_LABELS = ("mask", "gender", "age")
 """What the manifest knows of every picture; other labels are columns of train.csv."""

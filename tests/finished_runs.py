@@ -9,11 +9,10 @@ from synthetic_answers import held_out_answers
 from tiny_competition import COLUMNS, write_csv
 from tiny_crops import write_crops
 
-from shared.answers.held_out import HeldOut
-from shared.answers.predictions import write_predictions
+from shared.fusion.predictions import HeldOut, write_predictions
 from shared.labels import GENDERS
 from shared.manifest import load_training
-from shared.records import Record, append
+from shared.tracking import Record, append
 
 AGES = (20, 40, 65)
 """Years, for each age band."""

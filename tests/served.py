@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from shared.serving.access import TOKEN_VARIABLE
+from shared.serving.server import TOKEN_VARIABLE
 
 ROOT = Path(__file__).parents[1]
 PATIENCE = 120

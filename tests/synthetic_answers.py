@@ -4,10 +4,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from shared.answers.fusion import SPECIALISTS
-from shared.answers.held_out import HeldOut
-from shared.answers.years import answered_age
 from shared.folds import assign_folds
+from shared.fusion.fusion import SPECIALISTS, answered_age
+from shared.fusion.predictions import HeldOut
 from shared.labels import PICTURE_KINDS, age_band, mask_of
 
 YEARS = np.arange(101)

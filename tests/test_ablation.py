@@ -20,15 +20,13 @@ from pipelines.gender.options import DEFAULTS as GENDER_DEFAULTS
 from pipelines.mask.ablate import CHANGES as MASK_CHANGES
 from pipelines.mask.options import DEFAULTS as MASK_DEFAULTS
 from shared.crops import open_crops
-from shared.decisions.persons import Interval
-from shared.errors import UserError
-from shared.experiments import asking
-from shared.experiments.ablation import ablate
-from shared.experiments.ablation_report import Line, draw
-from shared.experiments.changes import Change, baseline, varied
-from shared.experiments.measuring import Laboratory
+from shared.experiments import measure as asking
+from shared.experiments.ablation import Line, ablate, draw
+from shared.experiments.measure import Laboratory
 from shared.experiments.options import AblateOptions, screening
-from shared.experiments.plain_crops import plain_crops
+from shared.experiments.variants import Change, baseline, plain_crops, varied
+from shared.fusion.intervals import Interval
+from shared.messages import UserError
 from shared.runs import read_runs
 from shared.training.options import TrainOptions
 
@@ -48,7 +46,7 @@ def one_thread() -> Iterator[None]:
 def few_draws() -> Iterator[None]:
     """The intervals have a test of their own."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("shared.experiments.comparing.DRAWS", 20)
+        patch.setattr("shared.experiments.measure.DRAWS", 20)
         yield
 
 
@@ -206,7 +204,7 @@ def test_what_eval_pictures_lack_is_told_before_anything_is_trained(
     laboratory = Laboratory(
         specialist, tmp_path, tmp_path / "runs.csv", None if missing == "--truth" else measured.truth
     )
-    monkeypatch.setattr("shared.experiments.measuring.train", None)
+    monkeypatch.setattr("shared.experiments.measure.train", None)
     with pytest.raises(UserError, match=missing):
         laboratory.measure(varied(Change.of("average=2"), baseline(here)))
 

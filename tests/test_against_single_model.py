@@ -15,12 +15,12 @@ from tiny_training import FLAGS, write_data
 from torch.nn.functional import cross_entropy
 
 from pipelines.age.years import age_loss
-from shared.answers.years import answered_age, year_columns
-from shared.errors import UserError
-from shared.experiments import asking
+from shared.experiments import measure as asking
+from shared.fusion.fusion import answered_age, year_columns
+from shared.fusion.metrics import macro_f1
 from shared.labels import decode_class
+from shared.messages import UserError
 from shared.runs import read_runs
-from shared.scores.metrics import macro_f1
 from shared.training.options import TrainOptions
 
 sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))

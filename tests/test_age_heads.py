@@ -16,8 +16,8 @@ from pipelines.age.heads import (
 )
 from pipelines.age.options import AgeOptions
 from pipelines.age.years import YEARS
-from shared.errors import UserError
-from shared.training.adjusted import adjusted
+from shared.messages import UserError
+from shared.training.run import adjusted
 
 AGES = torch.tensor([0.0, 18, 29, 30, 59, 60, 100])
 

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 from synthetic_answers import held_out_answers
 
-from shared.answers.held_out import HeldOut
-from shared.answers.years import quantiles
-from shared.predictor.intervals import TAILS, AgeIntervals, learn_intervals
+from shared.fusion.fusion import quantiles
+from shared.fusion.predictions import HeldOut
+from shared.predictor.decide import TAILS, AgeIntervals, learn_intervals
 
 YEARS = np.arange(101)
 

@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.answers.fusion import average_runs
-from shared.answers.years import answered_age, quantiles
+from shared.fusion.fusion import answered_age, average_runs, quantiles
 
 YEARS = np.arange(101)
 

@@ -6,8 +6,8 @@ import pytest
 
 from pipelines.gender.specialist import GENDER
 from shared.crops import CropSet
-from shared.experiments import asking
-from shared.experiments.asking import ask_once
+from shared.experiments import measure as asking
+from shared.experiments.measure import ask_once
 from shared.training.options import TrainOptions
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from shared import atomic
-from shared.atomic import replacing, write_text
-from shared.errors import UserError
+from shared import files as atomic
+from shared.files import replacing, write_text
+from shared.messages import UserError
 
 
 def remains(path: Path, host: str, process: int) -> Path:

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 from synthetic_answers import held_out_answers
 
-from shared.answers.predictions import write_predictions
-from shared.errors import UserError
+from shared.fusion.predictions import write_predictions
 from shared.labels import BANDS
+from shared.messages import UserError
 
 sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
 

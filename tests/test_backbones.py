@@ -4,15 +4,15 @@ import timm
 import torch
 from sklearn.datasets import load_sample_image
 
-from shared.errors import UserError
-from shared.training.backbones import (
+from shared.messages import UserError
+from shared.training.model import (
     DEFAULT_BACKBONE,
     WEIGHT_PACKAGES,
+    Network,
     _packaged_weights,
     create_backbone,
     load_in_order,
 )
-from shared.training.network import Network
 
 DAISY, PALACE = 985, 698
 """Classes of ImageNet-1k."""

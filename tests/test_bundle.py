@@ -9,10 +9,10 @@ from drawn_faces import files
 from tiny_model import entries, write_model
 
 from shared.bundle import Options, main
-from shared.errors import UserError
 from shared.faces.recipe import RECIPE
+from shared.messages import UserError
 from shared.predictor import Predictor
-from shared.predictor.contents import CARD, MANIFEST
+from shared.predictor.bundle_file import CARD, MANIFEST
 
 
 @pytest.fixture(scope="module")

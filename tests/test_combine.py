@@ -11,8 +11,8 @@ from PIL import Image
 from tiny_runs import write_runs
 
 from combine import Options, main
-from shared.answers.fusion import SPECIALISTS
-from shared.errors import UserError
+from shared.fusion.fusion import SPECIALISTS
+from shared.messages import UserError
 
 COMBINE = Path(__file__).parents[1] / "combine.py"
 OLD = "ImageID,ans\nold.jpg,3\n"

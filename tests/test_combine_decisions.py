@@ -13,9 +13,9 @@ from tiny_competition import write_csv
 from tiny_runs import write_runs
 
 from combine import Options, main
-from shared.answers.fusion import SPECIALISTS
-from shared.answers.predictions import write_predictions
-from shared.errors import UserError
+from shared.fusion.fusion import SPECIALISTS
+from shared.fusion.predictions import write_predictions
+from shared.messages import UserError
 from shared.runs import read_runs
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from shared.answers.predictions import read_predictions
 from shared.commands import run
+from shared.fusion.predictions import read_predictions
 from shared.labels import BANDS
 
 ROOT = Path(__file__).parents[1]

@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 import tyro
 
-from shared.commands import parse
-from shared.configuration import as_toml
-from shared.errors import UserError
+from shared.commands import as_toml, parse
+from shared.messages import UserError
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ import pytest
 from tiny_crops import write_crops
 
 from shared.crops import DETECTED, PRIOR, RETRIED, UNREADABLE, CropSet, open_crops
-from shared.errors import UserError
 from shared.faces.contact_sheet import COLOURS, COLUMNS, ROWS, choose_crops, draw_sheet, write_sheet
+from shared.messages import UserError
 
 
 def crop_set(folder: Path, found: list[str]) -> CropSet:

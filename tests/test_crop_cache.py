@@ -16,8 +16,9 @@ from drawn_faces import broken_files, encode, write_portraits
 from shared import crop_faces
 from shared.crop_faces import update_crops
 from shared.crops import INDEX, LANDMARKS, PRIOR, UNFINISHED, UNREADABLE, CropSet
-from shared.errors import UserError
-from shared.faces import cache, crop_files, recipe
+from shared.faces import cache, recipe
+from shared.faces import crop as crop_files
+from shared.messages import UserError
 
 ROOT = Path(__file__).parents[1]
 

@@ -14,9 +14,9 @@ from PIL import Image
 from shared.commands import parse
 from shared.crop_faces import Options, main, make_crops
 from shared.crops import DETECTED, PRIOR, RETRIED, UNREADABLE, open_crops
-from shared.errors import UserError
 from shared.faces import workers
 from shared.labels import PICTURE_KINDS
+from shared.messages import UserError
 
 ROOT = Path(__file__).parents[1]
 

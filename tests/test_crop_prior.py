@@ -8,8 +8,8 @@ from drawn_faces import bare, encode
 from shared.crops import DETECTED, EYES, LANDMARKS, PRIOR, UNREADABLE
 from shared.faces.alignment import crop
 from shared.faces.cache import as_table
-from shared.faces.picture_files import decode
-from shared.faces.prior import USUAL, assumed_eyes, cut_by_prior, typical_place
+from shared.faces.crop import USUAL, assumed_eyes, cut_by_prior, typical_place
+from shared.faces.image_io import decode
 
 
 def row(picture: str, found: str, width: int, height: int, eyes: tuple[float, ...] = ()) -> dict[str, object]:

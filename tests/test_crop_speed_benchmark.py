@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
 from crop_speed import Options, Variant, in_rounds, speed_table
 
-from shared.errors import UserError
+from shared.messages import UserError
 
 
 def test_variants_take_turns_and_the_last_round_is_kept() -> None:

@@ -7,7 +7,7 @@ import pytest
 from tiny_crops import write_crops
 
 from shared.crops import INDEX, UNFINISHED, open_crops
-from shared.errors import UserError
+from shared.messages import UserError
 
 
 @pytest.fixture

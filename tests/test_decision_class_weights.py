@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.decisions.class_weights import expected_macro_f1, fit_class_rule
-from shared.scores.metrics import macro_f1
+from shared.fusion.metrics import macro_f1
+from shared.fusion.thresholds import expected_macro_f1, fit_class_rule
 
 MANY = 10**9
 """Persons enough for the rule to be used as it is."""

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import f1_score
 
-from shared.decisions.persons import (
+from shared.fusion.intervals import (
     average_persons,
     bootstrap_gain,
     count_by_person,

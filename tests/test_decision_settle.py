@@ -5,16 +5,25 @@ import pandas as pd
 import pytest
 from synthetic_answers import held_out_answers
 
-from shared.answers.fusion import fuse, most_probable, right_classes
-from shared.answers.held_out import PARTS, HeldOut
-from shared.decisions import measured as measuring
-from shared.decisions.chain import PLAIN, Way, learn, probabilities
-from shared.decisions.measured import allowed_ways, choose, measure
-from shared.decisions.report import describe
-from shared.decisions.settle import averaged, gain_of_averaging, settle
-from shared.errors import UserError
+from shared.fusion import decision as measuring
+from shared.fusion.decision import (
+    PLAIN,
+    Way,
+    allowed_ways,
+    averaged,
+    choose,
+    gain_of_averaging,
+    learn,
+    measure,
+    probabilities,
+    settle,
+)
+from shared.fusion.fusion import fuse, most_probable, right_classes
+from shared.fusion.metrics import macro_f1
+from shared.fusion.predictions import PARTS, HeldOut
+from shared.fusion.report import describe
 from shared.labels import CLASS_COUNT, encode_class
-from shared.scores.metrics import macro_f1
+from shared.messages import UserError
 
 ALL_WAYS = allowed_ways("auto", "auto", True, True)
 

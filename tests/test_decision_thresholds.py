@@ -4,12 +4,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from synthetic_answers import held_out_answers
 
-from shared.answers.held_out import HeldOut
-from shared.decisions.chain import probabilities
-from shared.decisions.persons import number_persons
-from shared.decisions.thresholds import FIXED, GRID, Thresholds, band_masses, fit_thresholds, threshold_intervals
+from shared.fusion.decision import probabilities
+from shared.fusion.intervals import number_persons
+from shared.fusion.metrics import macro_f1
+from shared.fusion.predictions import HeldOut
+from shared.fusion.thresholds import FIXED, GRID, Thresholds, band_masses, fit_thresholds, threshold_intervals
 from shared.labels import BANDS
-from shared.scores.metrics import macro_f1
 
 
 def years_of(held_out: HeldOut) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -5,8 +5,8 @@ from pathlib import Path
 import pandas as pd
 from synthetic_answers import held_out_answers
 
-from shared.answers.fusion import SPECIALISTS
-from shared.answers.predictions import write_predictions
+from shared.fusion.fusion import SPECIALISTS
+from shared.fusion.predictions import write_predictions
 
 BENCHMARK = Path(__file__).parents[1] / "benchmarks" / "decisions.py"
 

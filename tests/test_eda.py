@@ -10,10 +10,9 @@ from tiny_competition import people, write_eval, write_train
 from tiny_crops import write_crops
 
 from shared.eda import Options, draw, main
-from shared.errors import UserError
 from shared.manifest import load_training
-from shared.reports.oddities import find_oddities
-from shared.reports.picture_facts import CHANNELS, mean_and_std, measure_files
+from shared.messages import UserError
+from shared.reports.dataset import CHANNELS, find_oddities, mean_and_std, measure_files
 
 SECTIONS = [
     "At a glance",

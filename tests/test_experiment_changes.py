@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from pipelines.age.options import AgeOptions
-from shared.errors import UserError
-from shared.experiments.changes import Change, Variant, baseline, crops_of, folds_of, varied
+from shared.experiments.variants import Change, Variant, baseline, crops_of, folds_of, varied
+from shared.messages import UserError
 from shared.training.options import TrainOptions
 
 START = baseline(AgeOptions(only_fold=0))

@@ -7,10 +7,10 @@ from sklearn.metrics import f1_score, mean_absolute_error
 
 from pipelines.age.specialist import AGE
 from pipelines.age.years import YEARS
-from shared.decisions.persons import draw_persons
-from shared.errors import UserError
-from shared.experiments.comparing import Answered, compared, scores_of
+from shared.experiments.measure import Answered, compared, scores_of
+from shared.fusion.intervals import draw_persons
 from shared.labels import age_band
+from shared.messages import UserError
 
 PEOPLE, PICTURES = 14, 3
 
@@ -39,7 +39,7 @@ def test_intervals_are_quantiles_over_draws_of_whole_persons_that_both_sides_sha
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     few = draw_persons(PEOPLE, draws=120)
-    for module in ("shared.decisions.persons", "shared.experiments.comparing"):
+    for module in ("shared.fusion.intervals", "shared.experiments.measure"):
         monkeypatch.setattr(f"{module}.draw_persons", lambda *_: few)
     before, after = answered(1, 9), answered(2, 6)
     difference = compared(before, after)

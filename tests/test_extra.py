@@ -17,17 +17,17 @@ from pipelines.gender.specialist import GENDER
 from pipelines.mask.specialist import MASK
 from shared.commands import parse
 from shared.crops import open_crops
-from shared.errors import UserError
 from shared.manifest import load_training
-from shared.records import TABLE
+from shared.messages import UserError
 from shared.runs import read_runs
-from shared.training.devices import accelerator_for
-from shared.training.extra import extra_crop_folder, with_extra
-from shared.training.fold import FoldTraining
+from shared.tracking import TABLE
+from shared.training.extra_data import extra_crop_folder, with_extra
+from shared.training.fit import FoldTraining
+from shared.training.inference import accelerator_for
+from shared.training.model import load_weights
 from shared.training.options import TrainOptions
 from shared.training.run import labelled_crops, train
 from shared.training.sampling import NONE
-from shared.training.weights import load_weights
 
 
 def further_people(count: int, first: str = "x") -> list[dict[str, str]]:
@@ -177,7 +177,7 @@ def test_folds_start_from_what_the_extra_persons_taught(
             super().__init__(*given, **named)
 
     monkeypatch.setattr("shared.training.run.FoldTraining", Watched)
-    monkeypatch.setattr("shared.training.extra_stage.FoldTraining", Watched)
+    monkeypatch.setattr("shared.training.run.FoldTraining", Watched)
     here = replace(options, outputs=tmp_path / "run", extra_epochs=2)
     weights = tmp_path / "run/extra/weights.safetensors"
     train(GENDER, here)
@@ -215,7 +215,7 @@ def test_folds_after_passes_over_extra_persons_may_learn_more_slowly(
             super().__init__(*given, **named)
 
     monkeypatch.setattr("shared.training.run.FoldTraining", Watched)
-    monkeypatch.setattr("shared.training.extra_stage.FoldTraining", Watched)
+    monkeypatch.setattr("shared.training.run.FoldTraining", Watched)
     train(GENDER, replace(options, outputs=tmp_path / "run", extra_epochs=1, lr=0.002, fold_lr=0.0005))
     assert rates == [("extra", 0.002), ("fold0", 0.0005)]
     assert json.loads((tmp_path / "run/run.json").read_text())["options"]["fold_lr"] == 0.0005

@@ -5,7 +5,7 @@ from drawn_faces import bare
 
 from shared.crops import CROP_SIZE, EYES
 from shared.faces.alignment import crop, eye_transform
-from shared.faces.picture_files import NEUTRAL, Picture
+from shared.faces.image_io import NEUTRAL, Picture
 
 LEFT, RIGHT = EYES
 

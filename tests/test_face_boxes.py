@@ -1,6 +1,6 @@
 import numpy as np
 
-from shared.faces.boxes import best, shift, square, suppress, vote
+from shared.faces.mtcnn import best, shift, square, suppress, vote
 
 
 def test_a_shift_moves_the_edges_by_shares_of_the_sides() -> None:

@@ -6,9 +6,8 @@ import pytest
 import torch
 from drawn_faces import bare, portraits
 
-from shared.faces.cascade import detect
-from shared.faces.nets import load_nets
-from shared.faces.pyramid import build_pyramid
+from shared.faces.mtcnn import build_pyramid, detect
+from shared.faces.mtcnn_nets import load_nets
 from shared.faces.recipe import RECIPE
 
 SEARCH = RECIPE.looks[0].search

@@ -3,9 +3,9 @@ import numpy as np
 from drawn_faces import bare, portraits
 
 from shared.crops import DETECTED, RETRIED
-from shared.faces.cascade import Faces
-from shared.faces.detection import enhance_contrast, find_faces, prominence
-from shared.faces.picture_files import Picture
+from shared.faces.alignment import enhance_contrast, find_faces, prominence
+from shared.faces.image_io import Picture
+from shared.faces.mtcnn import Faces
 
 
 def picture(pixels: np.ndarray) -> Picture:

@@ -6,12 +6,19 @@ import pytest
 from numpy.typing import NDArray
 
 from shared.crops import BOX, CROP_SIZE, EYES, LANDMARKS
-from shared.face_masks.drawing import draw_mask
-from shared.face_masks.face import Face, face_of, places_in_crops
-from shared.face_masks.shown import Shown
-from shared.face_masks.surface import place_of, surface_of
-from shared.face_masks.wearing import INCORRECT, NONE, WAYS, WORN
 from shared.labels import MASKS
+from shared.mask_overlay.geometry import (
+    INCORRECT,
+    NONE,
+    WAYS,
+    WORN,
+    Face,
+    face_of,
+    place_of,
+    places_in_crops,
+    surface_of,
+)
+from shared.mask_overlay.overlay import Shown, draw_mask
 
 FACE = Face(nose=(131.0, 150.0), mouth=(129.0, 180.0))
 

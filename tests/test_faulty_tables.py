@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_competition import people, picture, write_csv, write_eval, write_train
 
-from shared.errors import UserError
 from shared.manifest import (
     load_evaluation,
     load_training,
 )
+from shared.messages import UserError
 
 
 def edit(path: Path, old: str, new: str) -> None:

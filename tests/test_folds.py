@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.competition.same_person import read_pairs
-from shared.errors import UserError
 from shared.folds import assign_folds, check_folds
+from shared.label_fixes import read_pairs
 from shared.labels import age_band
+from shared.messages import UserError
 
 PEOPLE = st.lists(st.tuples(st.integers(0, 1), st.sampled_from([18.0, 29.9, 30.0, 45.0, 60.0, 90.0])), min_size=5)
 

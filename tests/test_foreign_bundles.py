@@ -14,11 +14,10 @@ import torch
 from tiny_model import entries, write_model
 
 from shared.bundle import Options, main
-from shared.errors import UserError
 from shared.faces.recipe import RECIPE
+from shared.messages import UserError
 from shared.predictor import Predictor
-from shared.predictor.contents import MANIFEST, read_contents
-from shared.predictor.reading import Folder
+from shared.predictor.bundle_file import MANIFEST, Folder, read_contents
 
 WEIGHTS = "mask/0/fold0.safetensors"
 

@@ -12,11 +12,11 @@ from tiny_competition import COLUMNS, people, write_csv, write_train
 from tiny_crops import write_crops
 
 from examples.glasses.specialist import GLASSES
-from shared.answers.predictions import read_held_out
 from shared.crops import EYES
-from shared.errors import UserError
+from shared.fusion.metrics import macro_f1
+from shared.fusion.predictions import read_held_out
 from shared.manifest import load_training
-from shared.scores.metrics import macro_f1
+from shared.messages import UserError
 from shared.training.options import TrainOptions
 from shared.training.run import train
 

@@ -7,8 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from shared.showing.grad_cam import heat_of
-from shared.training.fused import fuse_batch_norms
-from shared.training.network import Network
+from shared.training.model import Network, fuse_batch_norms
 
 
 def trained(backbone: str) -> Network:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.answers.fusion import SPECIALISTS, average_runs, fuse, joint_probabilities, most_probable
+from shared.fusion.fusion import SPECIALISTS, average_runs, fuse, joint_probabilities, most_probable
 from shared.labels import CLASS_COUNT, decode_class, encode_class
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from shared.showing.grad_cam import grad_cam, heat_of
 from shared.showing.heat import lay_heat
-from shared.training.network import Network
+from shared.training.model import Network
 
 LEFT = torch.tensor([[4.0, 0.0], [0.0, 0.0]])
 DOWN = torch.tensor([[0.0, 0.0], [2.0, 2.0]])

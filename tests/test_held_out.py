@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 from tiny_runs import write_runs
 
-from shared.answers.fusion import SPECIALISTS
-from shared.answers.held_out import join_held_out
-from shared.errors import UserError
+from shared.fusion.fusion import SPECIALISTS
+from shared.fusion.predictions import join_held_out
+from shared.messages import UserError
 
 
 def oof_files(*outputs: Path) -> dict[str, list[Path]]:

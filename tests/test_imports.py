@@ -63,7 +63,7 @@ def test_the_readers_see_modules_and_imports() -> None:
     assert {"combine", "shared.labels", "shared.competition"} <= MODULES.keys()
     assert "matplotlib.figure" in imports(ROOT / "shared" / "scores" / "figures.py")
     assert "matplotlib.figure" not in imports(ROOT / "shared" / "scores" / "figures.py", at_load=True)
-    assert {"shared.competition.text_rows", "shared.competition", "pandas"} <= loaded_with("combine")
+    assert {"shared.tables", "shared.competition", "pandas"} <= loaded_with("combine")
 
 
 @pytest.mark.parametrize("module", [module for module in MODULES if module.startswith("pipelines.")])

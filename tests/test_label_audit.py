@@ -12,15 +12,14 @@ from finished_runs import drawn, write_finished
 from scipy.fft import dctn
 
 from shared import label_audit
-from shared.answers.held_out import HeldOut
-from shared.audit.lookalikes import FACE, distances, face_hash, look_alikes, mirrored
-from shared.audit.suspects import SWAP, find_suspects, fixes_of
-from shared.competition.same_person import read_pairs
-from shared.errors import UserError
 from shared.folds import assign_folds
-from shared.label_audit import Options, main
+from shared.fusion.predictions import HeldOut
+from shared.label_audit import SWAP, Options, find_suspects, fixes_of, main
+from shared.label_fixes import read_pairs
 from shared.labels import GENDERS, INCORRECT, NORMAL
 from shared.manifest import load_training
+from shared.messages import UserError
+from shared.near_duplicates import FACE, distances, face_hash, look_alikes, mirrored
 
 WRONG_GENDER, WRONG_AGE, SWAPPED = ("00004", "00009"), ("00012",), ("00006", "00015")
 COPIED, COPY = "00020", "00021"

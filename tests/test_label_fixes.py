@@ -4,8 +4,8 @@ import pandas as pd
 import pytest
 from tiny_competition import people, write_train
 
-from shared.errors import UserError
 from shared.manifest import load_training
+from shared.messages import UserError
 
 SHIPPED = Path(__file__).parents[1] / "shared" / "fixes" / "boostcamp.csv"
 

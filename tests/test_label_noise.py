@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from benchmarks.label_noise import Options, main
-from shared.errors import UserError
+from shared.messages import UserError
 
 
 @pytest.fixture

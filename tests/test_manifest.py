@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 from tiny_competition import people, picture, write_csv, write_train
 
-from shared.errors import UserError
 from shared.labels import PICTURE_KINDS
 from shared.manifest import (
     list_pictures,
@@ -18,6 +17,7 @@ from shared.manifest import (
     split_folder,
     split_folders,
 )
+from shared.messages import UserError
 
 
 def test_every_picture_is_a_row_in_the_order_of_the_table_and_then_of_kinds(competition: Path) -> None:

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as sklearn_metrics
 
-from shared.scores.metrics import accuracy, class_scores, confusion_matrix, macro_f1
+from shared.fusion.metrics import accuracy, class_scores, confusion_matrix, macro_f1
 
 ANSWERS = st.lists(st.tuples(st.integers(0, 17), st.integers(0, 17)), min_size=1, max_size=60)
 

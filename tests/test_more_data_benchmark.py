@@ -11,9 +11,9 @@ import more_data
 import numpy as np
 import real_masks
 
-from shared.answers.fusion import SPECIALISTS
-from shared.answers.predictions import write_predictions
 from shared.commands import parse
+from shared.fusion.fusion import SPECIALISTS
+from shared.fusion.predictions import write_predictions
 from shared.labels import decode_class
 from shared.runs import read_runs
 from shared.training.options import TrainOptions

@@ -17,13 +17,12 @@ from tiny_model import BACKBONE, SIZE, random_network, write_model
 from pipelines.gender.specialist import GENDER
 from shared.bundle import Options, main
 from shared.crops import Window
-from shared.errors import UserError
 from shared.faces.recipe import RECIPE
+from shared.messages import UserError
 from shared.predictor import Predictor
-from shared.predictor.export import TOLERANCE, check_member
-from shared.predictor.finding import find
-from shared.predictor.networks import Member
-from shared.predictor.onnx_networks import open_session, passport_of
+from shared.predictor.detect import find
+from shared.predictor.ensemble import Member, open_session, passport_of
+from shared.predictor.onnx_export import TOLERANCE, check_member
 from shared.predictor.torch_networks import logits_of
 
 ROOT = Path(__file__).parents[1]

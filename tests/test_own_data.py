@@ -15,8 +15,8 @@ from watched import ROOT, Watched
 
 from examples import own_folder
 from examples.own_folder import Options
-from shared.errors import UserError
 from shared.manifest import load_training
+from shared.messages import UserError
 
 PAGE = (ROOT / "docs/own_data.md").read_text(encoding="utf-8")
 COMMANDS = re.findall(r"^python (.*)$", PAGE, flags=re.MULTILINE)

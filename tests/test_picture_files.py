@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from shared.faces.picture_files import ENOUGH_SIDE, NEUTRAL, UnusablePictureError, decode, read_jpeg_header
+from shared.faces.image_io import ENOUGH_SIDE, NEUTRAL, UnusablePictureError, decode, read_jpeg_header
 
 ORIENTATIONS = range(1, 9)
 

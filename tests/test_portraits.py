@@ -3,11 +3,10 @@ import pytest
 
 from shared import labels
 from shared.portraits import Portrait, draw_person
-from shared.portraits.camera import Pose, project
-from shared.portraits.canvas import HEIGHT, WIDTH, Relief, curve, stroke
+from shared.portraits.clothing import incorrect_fit, worn_fit
 from shared.portraits.head import build_head, sample_measures
-from shared.portraits.masks import incorrect_fit, worn_fit
 from shared.portraits.person import sample_person
+from shared.portraits.rendering import HEIGHT, WIDTH, Pose, Relief, curve, project, stroke
 
 
 def draw(age: int, female: bool, seed: int = 0) -> list[Portrait]:

@@ -16,10 +16,10 @@ from drawn_faces import bare, encode, files
 from tiny_model import write_model
 
 from shared.commands import parse
-from shared.errors import UserError
+from shared.messages import UserError
 from shared.predict import Options, drawn_names, find_photographs, main
 from shared.predictor import Predictor
-from shared.predictor.telling import as_csv, as_json, as_table
+from shared.predictor.results import as_csv, as_json, as_table
 
 
 @pytest.fixture(scope="module")

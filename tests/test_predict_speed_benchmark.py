@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 import predict_speed as benchmark
 from predict_speed import Cost
 
-from shared.errors import UserError
+from shared.messages import UserError
 
 
 def test_in_every_round_all_take_turns_and_no_crops_are_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

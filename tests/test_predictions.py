@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.answers.predictions import read_held_out, read_predictions, write_predictions
-from shared.errors import UserError
+from shared.fusion.predictions import read_held_out, read_predictions, write_predictions
 from shared.labels import BANDS, GENDERS, MASKS
+from shared.messages import UserError
 
 
 def held_out() -> pd.DataFrame:

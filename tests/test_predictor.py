@@ -12,14 +12,15 @@ from tiny_competition import write_csv
 from tiny_model import SPECIALISTS, write_model
 
 import combine
-from shared.answers.fusion import SPECIALISTS as CLASSES
-from shared.answers.predictions import read_predictions
 from shared.crops import open_crops
-from shared.errors import UserError
-from shared.faces.cascade import Faces
+from shared.faces.mtcnn import Faces
+from shared.fusion.fusion import SPECIALISTS as CLASSES
+from shared.fusion.predictions import read_predictions
 from shared.labels import decode_class
-from shared.predictor import Face, Photograph, Predictor, finding
-from shared.training.ensemble import predict
+from shared.messages import UserError
+from shared.predictor import Face, Photograph, Predictor
+from shared.predictor import detect as finding
+from shared.training.inference import predict
 from shared.training.options import PredictOptions
 
 

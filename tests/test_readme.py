@@ -12,7 +12,7 @@ from pipelines.age.options import AgeOptions
 from shared import bundle, crop_faces, manifest, page, predict, runs, serve
 from shared.commands import parse
 from shared.experiments.options import AblateOptions, TuneOptions
-from shared.training.ensemble import PredictOptions
+from shared.training.inference import PredictOptions
 from shared.training.options import TrainOptions
 
 ROOT = Path(__file__).parents[1]

@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 import real_cloth
 from real_cloth import WAYS, Mask
 
-from shared.face_masks.face import Face
+from shared.mask_overlay.geometry import Face
 
 FACE = Face()
 SKIN, CLOTH = (205, 160, 135), (70, 110, 190)

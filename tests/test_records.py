@@ -5,11 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from shared import memory
-from shared.errors import UserError
-from shared.memory import peak_memory
-from shared.records import Record, append, origin, record, table_of
+from shared import tracking as memory
+from shared.messages import UserError
 from shared.runs import read_runs
+from shared.tracking import Record, append, origin, peak_memory, record, table_of
 
 ENTRY = Record(
     kind="fold",

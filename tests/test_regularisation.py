@@ -8,11 +8,11 @@ from torch.nn.functional import cross_entropy
 
 from pipelines.age.specialist import AGE
 from pipelines.gender.specialist import GENDER
-from shared.errors import UserError
+from shared.messages import UserError
 from shared.specialist import Window
-from shared.training.adjusted import adjusted
+from shared.training.fit import mixed, smoothed
 from shared.training.options import TrainOptions
-from shared.training.regularisation import mixed, smoothed
+from shared.training.run import adjusted
 
 
 def batch(classes: int = 3) -> tuple[torch.Tensor, torch.Tensor]:

@@ -8,17 +8,17 @@ from finished_runs import drawn, write_finished
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import f1_score, precision_recall_fscore_support
 
-from shared.answers.held_out import join_held_out
-from shared.decisions.persons import bootstrap_score, number_persons
-from shared.errors import UserError
-from shared.records import Record, append
+from shared.fusion.intervals import bootstrap_score, mean_interval, number_persons, share_interval
+from shared.fusion.predictions import join_held_out
+from shared.messages import UserError
 from shared.report import Options, main
-from shared.reports import age_sections, run_sections, trust_sections
+from shared.reports import runs as run_sections
+from shared.reports import scores as age_sections
+from shared.reports import scores as trust_sections
 from shared.reports.finished_runs import Finished, read_finished
-from shared.reports.run_sections import read_histories
-from shared.reports.score_sections import age_errors, all_scores, classes
-from shared.reports.trust_sections import reliability_bins, worst_mistakes
-from shared.scores.intervals import mean_interval, share_interval
+from shared.reports.runs import read_histories
+from shared.reports.scores import age_errors, all_scores, classes, reliability_bins, worst_mistakes
+from shared.tracking import Record, append
 
 SECTIONS = [
     "Scores",

@@ -8,9 +8,8 @@ import pytest
 from scipy.optimize import minimize
 from synthetic_answers import held_out_answers
 
-from shared.answers.fusion import SPECIALISTS, average_runs
-from shared.answers.held_out import HeldOut, HeldOutRuns
-from shared.answers.run_weights import _CAUTION, learn_weights
+from shared.fusion.fusion import _CAUTION, SPECIALISTS, average_runs, learn_weights
+from shared.fusion.predictions import HeldOut, HeldOutRuns
 
 
 @pytest.mark.parametrize("runs", [2, 3])

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from shared.errors import UserError
-from shared.records import Record, append
+from shared.messages import UserError
 from shared.runs import Options, main
+from shared.tracking import Record, append
 
 
 def write(table: Path, task: str, score: float, lr: float, kind: str = "training", **more: object) -> str:

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from shared import labels
-from shared.errors import UserError
+from shared.messages import UserError
 from shared.sample_data import Options, Sitting, _draw_all, main, plan_evaluation, plan_training
 
 

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from pipelines.gender.specialist import GENDER
 from pipelines.mask.specialist import MASK
-from shared.errors import UserError
 from shared.labels import MASKS, age_band
+from shared.messages import UserError
 from shared.training.data import AS_IT_IS, Draw
 from shared.training.sampling import DrawnStates, Mixed, Wishes
 

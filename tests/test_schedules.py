@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from shared.training.schedules import Schedule, SchedulerName
+from shared.training.fit import Schedule, SchedulerName
 
 EPOCHS, BATCHES, LR = 6, 10, 0.1
 

@@ -16,11 +16,11 @@ from drawn_faces import broken_files, encode, files, png_header, portraits
 from served import PATIENCE, TOKEN, serving
 from tiny_model import write_model
 
-from shared.errors import UserError
+from shared.messages import UserError
 from shared.predictor import Predictor
 from shared.serve import Options
-from shared.serving.access import TOKEN_VARIABLE, find_token
 from shared.serving.schema import PhotographAnswer
+from shared.serving.server import TOKEN_VARIABLE, find_token
 
 LIMITS = "--max-mb 1 --seconds 60 --waiting 40 --batch 4"
 

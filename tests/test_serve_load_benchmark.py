@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
 from serve_load import Round, check_distinct, row, same
 
-from shared.errors import UserError
+from shared.messages import UserError
 
 
 def answer(x: float, worn: float = 0.9) -> dict[str, Any]:

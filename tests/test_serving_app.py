@@ -10,7 +10,7 @@ import httpx
 import pytest
 from drawn_faces import broken_files, encode, files, png_header
 
-from shared.faces.picture_files import UnusablePictureError, decode
+from shared.faces.image_io import UnusablePictureError, decode
 from shared.serving.app import create_app
 from shared.serving.limits import Limits
 

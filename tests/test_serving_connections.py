@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import uvicorn
 
-from shared.serving.connections import impatient
+from shared.serving.limits import impatient
 from shared.serving.server import bind
 
 PATIENCE = 60

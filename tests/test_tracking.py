@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from shared import tracking
-from shared.errors import UserError
-from shared.records import Record, record
+from shared.messages import UserError
 from shared.runs import read_runs
+from shared.tracking import Record, record
 
 ENTRY = Record(
     kind="fold",

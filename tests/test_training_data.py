@@ -15,7 +15,7 @@ from shared.manifest import load_training
 from shared.specialist import Window
 from shared.training.data import CropDataset, Draw, InOrder, batches
 from shared.training.sampling import Mixed, Wishes
-from shared.training.views import VIEWS, View
+from shared.training.tta import VIEWS, View
 
 
 @pytest.fixture

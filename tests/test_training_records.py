@@ -13,9 +13,9 @@ from tiny_crops import write_crops
 
 from pipelines.age.specialist import AGE
 from shared.manifest import load_training
-from shared.records import Record, record
 from shared.runs import read_runs
-from shared.training.augmentation import augmentation
+from shared.tracking import Record, record
+from shared.training.data import augmentation
 from shared.training.options import TrainOptions
 from shared.training.run import train
 
@@ -88,7 +88,7 @@ def test_the_row_of_a_run_that_was_killed_just_before_it_is_added_by_the_next(
         record(entry)
 
     with monkeypatch.context() as patch:
-        patch.setattr("shared.training.results.record", deadly)
+        patch.setattr("shared.training.run.record", deadly)
         with pytest.raises(KeyboardInterrupt):
             train(AGE, options)
     for _ in range(2):

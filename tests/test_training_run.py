@@ -16,21 +16,17 @@ from tiny_crops import write_crops
 from pipelines.age.specialist import AGE
 from pipelines.gender.specialist import GENDER
 from pipelines.mask.specialist import MASK
-from shared.answers.predictions import read_held_out, read_predictions
 from shared.crops import UNREADABLE, open_crops
-from shared.errors import UserError
+from shared.fusion.predictions import read_held_out, read_predictions
 from shared.manifest import load_evaluation, load_training
+from shared.messages import UserError
 from shared.specialist import Specialist
-from shared.training import ensemble
+from shared.training import inference as ensemble
 from shared.training import run as training_run
-from shared.training.checkpoint import save_checkpoint
-from shared.training.choices import ViewsName
-from shared.training.ensemble import PredictOptions, predict
-from shared.training.fold import Epoch, FoldTraining
-from shared.training.options import TrainOptions
-from shared.training.purpose import Purpose
-from shared.training.run import labelled_crops, train
-from shared.training.run_file import fingerprint
+from shared.training.fit import Epoch, FoldTraining, save_checkpoint
+from shared.training.inference import PredictOptions, predict
+from shared.training.options import TrainOptions, ViewsName
+from shared.training.run import Purpose, fingerprint, labelled_crops, train
 
 
 @pytest.fixture(autouse=True, scope="module")

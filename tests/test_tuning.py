@@ -23,13 +23,12 @@ from pipelines.gender.specialist import GENDER
 from pipelines.gender.tune import space as gender_space
 from pipelines.mask.tune import space as mask_space
 from shared.commands import parse
-from shared.errors import UserError
 from shared.experiments import tuning
 from shared.experiments.options import TuneOptions
-from shared.experiments.study import ask, finished, open_study, put_back, running, sign
-from shared.experiments.tuning import summary, tune
+from shared.experiments.tuning import ask, finished, open_study, put_back, running, sign, summary, tune
+from shared.messages import UserError
 from shared.runs import read_runs
-from shared.training.fold import FoldTraining
+from shared.training.fit import FoldTraining
 from shared.training.options import TrainOptions
 
 

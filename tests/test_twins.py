@@ -11,12 +11,11 @@ from drawn_blotches import blotches
 from tiny_competition import people, write_eval, write_train
 from tiny_crops import write_crops
 
-from shared.audit.hashes import FILE, face_hashes
-from shared.audit.lookalikes import face_hash
 from shared.crops import open_crops
 from shared.manifest import load_evaluation, load_training
-from shared.training.devices import accelerator_for
-from shared.training.extra import with_extra
+from shared.near_duplicates import FILE, face_hash, face_hashes
+from shared.training.extra_data import with_extra
+from shared.training.inference import accelerator_for
 from shared.training.options import TrainOptions
 
 EXTRA = 5
@@ -109,7 +108,7 @@ def test_a_second_run_takes_the_hashes_that_the_first_one_kept(
     options: TrainOptions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = joined(options)
-    monkeypatch.setattr("shared.audit.hashes.face_hash", lambda _: pytest.fail("hashed again"))
+    monkeypatch.setattr("shared.near_duplicates.face_hash", lambda _: pytest.fail("hashed again"))
     pd.testing.assert_frame_equal(joined(options), first)
 
 

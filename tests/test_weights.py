@@ -9,10 +9,9 @@ import torch
 from pipelines.gender.specialist import GENDER
 from pipelines.mask.specialist import MASK
 from shared.crops import CropSet
-from shared.errors import UserError
+from shared.messages import UserError
 from shared.specialist import Window
-from shared.training.network import Network
-from shared.training.weights import Passport, load_weights, read_passport, save_weights
+from shared.training.model import Network, Passport, load_weights, read_passport, save_weights
 
 BACKBONE = "test_efficientnet"
 

@@ -12,14 +12,11 @@ from synthetic_answers import held_out_answers
 from pipelines.age.specialist import AGE
 from pipelines.gender.specialist import GENDER
 from pipelines.mask.specialist import MASK
-from shared.answers.files import OOF, RUN
-from shared.answers.predictions import write_predictions
-from shared.atomic import write_text
 from shared.faces.recipe import RECIPE
-from shared.training.folders import WEIGHTS, fold_folder
-from shared.training.network import Network
-from shared.training.passport import Passport
-from shared.training.weights import save_weights
+from shared.files import write_text
+from shared.fusion.predictions import OOF, RUN, write_predictions
+from shared.training.model import Network, save_weights
+from shared.training.run_folder import WEIGHTS, Passport, fold_folder
 
 SPECIALISTS = (MASK, GENDER, AGE)
 BACKBONE, SIZE = "test_efficientnet", 32

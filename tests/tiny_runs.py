@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from shared.answers.fusion import SPECIALISTS
-from shared.answers.predictions import write_predictions
 from shared.folds import assign_folds
+from shared.fusion.fusion import SPECIALISTS
+from shared.fusion.predictions import write_predictions
 from shared.labels import age_band, decode_class
 from shared.manifest import load_training
 

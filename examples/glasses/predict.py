@@ -2,7 +2,7 @@
 
 from examples.glasses.specialist import GLASSES
 from shared.commands import run
-from shared.training.ensemble import PredictOptions, predict
+from shared.training.inference import PredictOptions, predict
 
 if __name__ == "__main__":
     run(lambda options: predict(GLASSES, options), PredictOptions())

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 
 from examples.glasses.specialist import GLASSES
-from shared.answers.predictions import read_predictions
 from shared.commands import run
+from shared.fusion.metrics import accuracy, macro_f1
+from shared.fusion.predictions import read_predictions
 from shared.labels import MASKS
-from shared.scores.metrics import accuracy, macro_f1
 
 
 @dataclass(frozen=True)

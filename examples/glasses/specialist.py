@@ -3,7 +3,7 @@
 from functools import partial
 
 from shared.specialist import Window, classifier
-from shared.training.augmentation import augmentation
+from shared.training.data import augmentation
 
 GLASSES = classifier(
     name="glasses",

@@ -2,8 +2,7 @@
 
 from pipelines.age.options import DEFAULTS
 from shared.commands import run
-from shared.experiments.options import AblateOptions, screening
-from shared.experiments.usual import USUAL
+from shared.experiments.options import USUAL, AblateOptions, screening
 
 CHANGES = (
     # What is learnt: the age itself, the bands, an order of years.

@@ -22,7 +22,7 @@ from pipelines.age.specialist import AGE
 from pipelines.age.years import YEARS, censored_targets, known_ages
 from shared.labels import BAND_EDGES, BANDS
 from shared.specialist import Specialist, no_details, no_scores, same
-from shared.training.folders import run_folder, trained_with
+from shared.training.run_folder import run_folder, trained_with
 
 _MIDDLE, _SCALE = 40.0, 20.0
 """Years: an output of 0 is the middle of the ages, one of 1 so much older."""

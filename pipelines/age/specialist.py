@@ -13,7 +13,7 @@ from pipelines.age.years import (
 )
 from shared.labels import BANDS, age_band
 from shared.specialist import Specialist, Window
-from shared.training.augmentation import augmentation
+from shared.training.data import augmentation
 
 AGE = Specialist(
     name="age",

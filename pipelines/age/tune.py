@@ -4,8 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.age.options import DEFAULTS
 from shared.commands import run
-from shared.experiments.options import TuneOptions, screening
-from shared.experiments.usual import usual_space
+from shared.experiments.options import TuneOptions, screening, usual_space
 
 if TYPE_CHECKING:
     from optuna import Trial

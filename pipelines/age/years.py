@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pipelines.age.options import TopCode
-from shared.answers.years import answered_age, years_off
+from shared.fusion.fusion import answered_age, years_off
 from shared.labels import BAND_EDGES
 
 YEARS = 101

@@ -2,8 +2,7 @@
 
 from pipelines.gender.options import DEFAULTS
 from shared.commands import run
-from shared.experiments.options import AblateOptions, screening
-from shared.experiments.usual import USUAL
+from shared.experiments.options import USUAL, AblateOptions, screening
 
 CHANGES = (
     # Without much of what surrounds the face; and brows and eyes alone, which no mask hides.

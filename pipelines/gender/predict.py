@@ -7,7 +7,7 @@ from shared.training.options import PredictOptions
 def main(options: PredictOptions) -> None:
     # Not before the command line is understood: torch takes seconds to load.
     from pipelines.gender.specialist import GENDER
-    from shared.training.ensemble import predict
+    from shared.training.inference import predict
 
     predict(GENDER, options)
 

@@ -2,7 +2,7 @@
 
 from shared.labels import GENDERS
 from shared.specialist import Window, classifier
-from shared.training.augmentation import augmentation
+from shared.training.data import augmentation
 
 GENDER = classifier(
     name="gender",

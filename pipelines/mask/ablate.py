@@ -2,8 +2,7 @@
 
 from pipelines.mask.options import DEFAULTS
 from shared.commands import run
-from shared.experiments.options import AblateOptions, screening
-from shared.experiments.usual import USUAL
+from shared.experiments.options import USUAL, AblateOptions, screening
 
 CHANGES = (
     # All of the crop; and the lower face alone, where a mask is and hair is not.

@@ -7,7 +7,7 @@ from shared.training.options import PredictOptions
 def main(options: PredictOptions) -> None:
     # Not before the command line is understood: torch takes seconds to load.
     from pipelines.mask.specialist import MASK
-    from shared.training.ensemble import predict
+    from shared.training.inference import predict
 
     predict(MASK, options)
 

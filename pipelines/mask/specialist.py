@@ -4,7 +4,7 @@ from functools import partial
 
 from shared.labels import MASKS
 from shared.specialist import Window, classifier
-from shared.training.augmentation import augmentation
+from shared.training.data import augmentation
 
 MASK = classifier(
     name="mask",

@@ -21,10 +21,10 @@ from typing import Any
 
 import pandas as pd
 
-from shared.atomic import write_text
 from shared.crops import BOX, COLUMN_TYPES, INDEX, LANDMARKS, UNFINISHED, read_index
 from shared.crops import RECIPE as RECIPE_FILE
 from shared.faces.recipe import RECIPE
+from shared.files import write_text
 
 Row = dict[str, Any]
 """One line of the index, by column."""

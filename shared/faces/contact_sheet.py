@@ -1,12 +1,16 @@
-"""Many crops on one page, those that deserve doubt marked and never missing."""
+"""Many crops on one page, those that deserve doubt marked and never missing.
+
+What a run of the crop stage tells the person who started it.
+"""
 
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from shared.atomic import replacing
-from shared.crops import DETECTED, FOUND, PRIOR, RETRIED, UNREADABLE, CropSet
+from shared.crops import DETECTED, FOUND, INDEX, PRIOR, RETRIED, UNREADABLE, CropSet
+from shared.files import replacing
+from shared.messages import LINES, counted, listed
 
 COLUMNS, ROWS = 12, 8
 TILE, FRAME, CAPTION, HEADER = 128, 4, 14, 44
@@ -88,3 +92,40 @@ def _draw_legend(sheet: np.ndarray, sets: dict[str, CropSet]) -> None:
 
 def _write(image: np.ndarray, text: str, at: tuple[int, int], colour: tuple[int, int, int], size: float = TEXT) -> None:
     cv2.putText(image, text, at, FONT, size, colour, 1, cv2.LINE_AA)
+
+
+MEANING = {
+    DETECTED: "",
+    RETRIED: "found by a second, closer look",
+    PRIOR: "no face found: cut where faces lie in the other pictures",
+    UNREADABLE: "plain grey; training leaves them out",
+}
+
+
+def summarise(crops: CropSet, new: int, seconds: float) -> str:
+    """Counts by how faces were found, and the pictures that could not be read, by name and reason."""
+    lines = [_headline(crops, new, seconds)]
+    counts = crops.index["found"].value_counts()
+    for found in FOUND:
+        if found == DETECTED or found in counts:
+            lines.append(f"  {found:<11}{counts.get(found, 0):>8,}   {MEANING[found]}".rstrip())
+    several = int((crops.index["faces"] > 1).sum())
+    if several:
+        lines.append(f"  {several:,} with several faces: the large and central one was taken")
+    return "\n".join(lines + _unreadable(crops))
+
+
+def _headline(crops: CropSet, new: int, seconds: float) -> str:
+    head = f"{crops.folder}: {len(crops.index):,} crops of recipe {crops.recipe}"
+    if not new:
+        return f"{head}, all up to date"
+    return f"{head}, {new:,} of them new, in {seconds:.0f} s ({new / seconds:,.0f} pictures/s)"
+
+
+def _unreadable(crops: CropSet) -> list[str]:
+    problems = crops.index.loc[crops.index["found"] == UNREADABLE, "problem"]
+    if problems.empty:
+        return []
+    named = [f"  {picture}: {problem}" for picture, problem in problems.items()]
+    more = f" (column `problem` of {crops.folder / INDEX})" if len(problems) > LINES else ""
+    return [f"  warning: {counted(len(problems), 'picture')} could not be read{more}:", listed(named)]

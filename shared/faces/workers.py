@@ -17,9 +17,9 @@ import cv2
 import joblib
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-from shared.errors import UserError
 from shared.interrupts import held_back
-from shared.memory import keep_memory
+from shared.messages import UserError
+from shared.tracking import keep_memory
 
 Chunk = TypeVar("Chunk")
 Done = TypeVar("Done")

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from shared.portraits.canvas import SCALE, Plane, X, Y, blob, inside, jitter
 from shared.portraits.person import Person
+from shared.portraits.rendering import SCALE, Plane, X, Y, blob, inside, jitter
 
 MIDDLE = 0.05
 """Height of the point that the outline is measured from."""

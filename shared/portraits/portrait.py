@@ -6,26 +6,29 @@ from dataclasses import dataclass
 import numpy as np
 
 from shared import labels
-from shared.portraits.brows import draw_brows, glasses_layer
-from shared.portraits.camera import (
+from shared.portraits.clothing import MAKES, clothes_layer, incorrect_fit, wear_mask, worn_fit
+from shared.portraits.eyes import draw_brows, draw_catch_lights, draw_eyes, glasses_layer
+from shared.portraits.face import ears_layer, face_layer, neck_layer
+from shared.portraits.hair import Hair, build_hair, sample_style
+from shared.portraits.head import Head, build_head, sample_measures
+from shared.portraits.person import Person, sample_person
+from shared.portraits.rendering import (
+    DEPTH,
+    LEFT,
     PICTURE_HEIGHT,
     PICTURE_WIDTH,
+    SCALE,
+    TOP,
+    Layer,
     Picture,
+    Plane,
+    Relief,
+    build_wall,
     photograph,
     project,
     sample_light,
     sample_pose,
 )
-from shared.portraits.canvas import DEPTH, LEFT, SCALE, TOP, Layer, Plane, Relief
-from shared.portraits.clothes import clothes_layer
-from shared.portraits.eyes import draw_catch_lights, draw_eyes
-from shared.portraits.hair import Hair, build_hair
-from shared.portraits.hair_styles import sample_style
-from shared.portraits.head import Head, build_head, sample_measures
-from shared.portraits.masks import MAKES, incorrect_fit, wear_mask, worn_fit
-from shared.portraits.person import Person, sample_person
-from shared.portraits.skin import ears_layer, face_layer, neck_layer
-from shared.portraits.wall import build_wall
 
 STEP_ASIDE = 32
 """By how many pixels the wall may move between a person's pictures."""

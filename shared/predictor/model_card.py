@@ -7,18 +7,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from shared.answers.fusion import SPECIALISTS, right_classes
-from shared.answers.held_out import HeldOut
-from shared.arrays import Ints
-from shared.decisions.persons import bootstrap_score, number_persons
-from shared.decisions.settle import Settled
 from shared.faces.recipe import RECIPE
+from shared.fusion.decision import Settled
+from shared.fusion.fusion import SPECIALISTS, right_classes
+from shared.fusion.intervals import bootstrap_score, number_persons, share_interval, told
+from shared.fusion.metrics import Ints
+from shared.fusion.predictions import HeldOut
 from shared.labels import BANDS, CLASS_COUNT, GENDERS, MASKS
-from shared.predictor.intervals import AgeIntervals
-from shared.predictor.outputs import Gathered
-from shared.provenance import provenance
-from shared.scores.intervals import share_interval, told
-from shared.wording import markdown_table
+from shared.messages import markdown_table
+from shared.predictor.decide import AgeIntervals
+from shared.predictor.from_runs import Gathered
+from shared.tracking import provenance
 
 USES = """\
 ## Intended use

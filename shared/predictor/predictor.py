@@ -9,28 +9,30 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.answers.fusion import SPECIALISTS
 from shared.crops import Window
-from shared.errors import UserError
-from shared.faces.cascade import Detector
+from shared.faces.mtcnn import Detector
 from shared.faces.recipe import RECIPE
 from shared.faces.workers import choose_device
-from shared.predictor.contents import (
+from shared.fusion.fusion import SPECIALISTS
+from shared.messages import UserError
+from shared.predictor.bundle_file import (
     CARD,
     DETECTOR_FILES,
     MANIFEST,
     MOST_MANIFEST,
     MOST_WEIGHTS,
+    Archive,
     Contents,
+    Folder,
+    Source,
     onnx_name,
     read_contents,
 )
-from shared.predictor.finding import FoundPhotograph, Image, Wanted, find
-from shared.predictor.networks import Member, Run, Trained
-from shared.predictor.outputs import gather, runs_below
-from shared.predictor.reading import Archive, Folder, Source
+from shared.predictor.detect import FoundPhotograph, Image, Wanted, find
+from shared.predictor.ensemble import Member, Run, Trained
+from shared.predictor.from_runs import gather, runs_below
 from shared.predictor.results import Face, Photograph
-from shared.training.passport import Passport, passport_of
+from shared.training.run_folder import Passport, passport_of
 
 Runtime = Literal["torch", "onnx"]
 
@@ -140,10 +142,10 @@ def open_model(path: Path) -> tuple[Source, Contents]:
 
 def _detector(source: Source, runtime: Runtime, device: str) -> Detector:
     if runtime == "torch":
-        from shared.faces.nets import load_detector
+        from shared.faces.mtcnn_nets import load_detector
 
         return load_detector(device)
-    from shared.predictor.onnx_networks import detector_of, open_session
+    from shared.predictor.ensemble import detector_of, open_session
 
     sessions = [open_session(_read_onnx(source, name), f"{source.path}: {name}") for name in DETECTOR_FILES]
     return detector_of(*sessions)
@@ -198,7 +200,7 @@ def check_passport(passport: Passport, task: str, label: str) -> Window:
 
 
 def _onnx_member(task: str, source: Source, name: str) -> Member:
-    from shared.predictor.onnx_networks import logits_of, open_session, passport_of
+    from shared.predictor.ensemble import logits_of, open_session, passport_of
 
     label = f"{source.path}: {name}"
     session = open_session(_read_onnx(source, name), label)

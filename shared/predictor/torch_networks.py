@@ -8,10 +8,9 @@ import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 
-from shared.errors import UserError
-from shared.training.fused import fuse_batch_norms
-from shared.training.network import Network
-from shared.training.passport import Passport
+from shared.messages import UserError
+from shared.training.model import Network, fuse_batch_norms
+from shared.training.run_folder import Passport
 
 
 def open_network(content: bytes, passport: Passport, name: str, device: str) -> Network:

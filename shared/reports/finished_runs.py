@@ -9,21 +9,17 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from shared.answers.asked import Asked, Persons, read_asked
-from shared.answers.files import EVAL, OOF, RUN
-from shared.answers.fusion import SPECIALISTS
-from shared.answers.held_out import HeldOut, join_held_out
-from shared.competition.rejected import REJECTED
 from shared.crops import INDEX, CropSet, open_crops
-from shared.decisions.outcome import answer
-from shared.decisions.report import describe
-from shared.decisions.settle import Settled, settle
-from shared.errors import UserError
+from shared.fusion.decision import Settled, settle
+from shared.fusion.fusion import SPECIALISTS
+from shared.fusion.predictions import EVAL, OOF, RUN, Asked, HeldOut, Persons, join_held_out, read_asked
+from shared.fusion.report import answer, describe
 from shared.labels import age_band
 from shared.manifest import load_training, split_folders
-from shared.records import TABLE
+from shared.messages import UserError, first_of
 from shared.runs import read_runs
-from shared.wording import first_of
+from shared.tables import REJECTED
+from shared.tracking import TABLE
 
 Folders = Mapping[str, Sequence[Path]]
 """The run folders of each specialist; several are averaged."""

@@ -1,8 +1,13 @@
-"""The HTTP application: POST a picture, JSON back."""
+"""What a file claims to be, read from its first bytes: nothing is decoded for it.
+
+The HTTP application: POST a picture, JSON back.
+"""
 
 import asyncio
+import io
 import logging
 import time
+import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
@@ -10,18 +15,46 @@ from importlib.metadata import version
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
+from PIL import Image, UnidentifiedImageError
 from prometheus_client import CONTENT_TYPE_LATEST as METRICS_TYPE
 from starlette.requests import ClientDisconnect
 
-from shared.serving.access import check_token
+from shared.faces.image_io import read_jpeg_header
 from shared.serving.batching import Answer, Answering, Batcher
 from shared.serving.docs_page import docs_page
-from shared.serving.examine import check_picture
-from shared.serving.limits import Limits
-from shared.serving.metrics import Metrics
-from shared.serving.refusals import Refusal, come_again
+from shared.serving.limits import Limits, Refusal, come_again, read_picture, too_large
 from shared.serving.schema import BEARER, REFUSALS, REQUEST_BODY, SECURITY, PhotographAnswer
-from shared.serving.uploads import read_picture
+from shared.serving.server import Metrics, check_token
+
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+"""What cameras, phones and browsers make. Pillow knows many more, some of which start other programs."""
+
+
+def check_picture(data: bytes, most_pixels: int) -> None:
+    """Raises `Refusal` for an empty file, one that is no picture of `FORMATS`, and one that claims too many pixels."""
+    if not data:
+        raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "empty file")
+    width, height = _claimed_size(data)
+    if width * height > most_pixels:
+        raise too_large(f"too large: {width} x {height} pixels; {most_pixels:,} are the limit")
+
+
+def _claimed_size(data: bytes) -> tuple[int, int]:
+    header = read_jpeg_header(data)
+    if header is not None:
+        return header.width, header.height
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Of odd metadata and of large pictures, which are looked at next.
+            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+                return image.size
+    except UnidentifiedImageError as error:
+        raise Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"not a picture, or none of {', '.join(FORMATS)}") from error
+    except Image.DecompressionBombError as error:
+        raise too_large("too large") from error
+    except Exception as error:  # Pillow's readers raise nearly anything for a broken head.
+        raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "broken") from error
+
 
 PATIENCE = 2.0
 """Seconds that a refused client is listened to, so that it gets to read why."""

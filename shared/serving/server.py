@@ -1,15 +1,74 @@
-"""An application listening on a socket until Ctrl-C or SIGTERM, then stopping when the last answer is given."""
+"""Who may ask: anyone, or whoever knows the token.
 
+An application listening on a socket until Ctrl-C or SIGTERM, then stopping when the last answer is given.
+
+What the service tells Prometheus: counts and times, never anything about a picture.
+"""
+
+import hmac
+import os
 import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 import uvicorn
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
 
-from shared.errors import UserError
-from shared.serving.connections import impatient
+from shared.messages import UserError
+from shared.serving.limits import Refusal, impatient
+
+TOKEN_VARIABLE = "FACE18_TOKEN"
+SHORTEST = 16
+"""Characters; what is shorter can be guessed."""
+
+
+def find_token(file: Path | None) -> str | None:
+    """The token in a file, or else in the environment variable `TOKEN_VARIABLE`; None where there is neither.
+
+    Never on the command line, which every user of the machine can read. Raises `UserError` for a token that is too
+    short and for a file that can't be read.
+    """
+    source = f"--token-file {file}" if file else TOKEN_VARIABLE
+    try:
+        token = file.read_text(encoding="utf-8") if file else os.environ.get(TOKEN_VARIABLE)
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{source} cannot be read: {error}") from None
+    if token is None:
+        return None
+    token = token.strip()
+    if len(token) < SHORTEST or not token.isascii() or not token.isprintable():
+        raise UserError(
+            f"{source}: a token has at least {SHORTEST} plain characters; "
+            "python -c 'import secrets; print(secrets.token_urlsafe())' makes one"
+        )
+    return token
+
+
+def check_token(authorization: str | None, token: str | None) -> None:
+    """Compare in constant time; raises `Refusal` unless the Authorization header holds the token, if there is one."""
+    if token is None:
+        return
+    scheme, _, given = (authorization or "").partition(" ")
+    right = hmac.compare_digest(given.strip().encode(), token.encode())
+    if scheme.lower() != "bearer" or not right:
+        raise Refusal(
+            HTTPStatus.UNAUTHORIZED,
+            "this service wants a token: send it as Authorization: Bearer TOKEN",
+            {"WWW-Authenticate": "Bearer"},
+        )
+
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
@@ -68,3 +127,36 @@ def _signals_ignored_afterwards() -> Iterator[None]:
 
 def _nothing(*_: object) -> None:
     pass
+
+
+SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+PICTURES = (1, 2, 4, 8, 16, 32, 64)
+
+
+class Metrics:
+    """A registry of its own for every service in the process."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        self.requests = Counter(
+            "face18_requests", "Requests for an answer, by status.", ["status"], registry=self.registry
+        )
+        self.seconds = Histogram(
+            "face18_request_seconds",
+            "From the head of a request to its answer.",
+            buckets=SECONDS,
+            registry=self.registry,
+        )
+        self.batches = Histogram(
+            "face18_batch_pictures", "Pictures answered together.", buckets=PICTURES, registry=self.registry
+        )
+        self.waiting = Gauge(
+            "face18_requests_in_progress", "Requests being received or answered.", registry=self.registry
+        )
+        self.faces = Counter("face18_faces", "Faces found.", registry=self.registry)
+
+    def text(self) -> bytes:
+        """In Prometheus' text format."""
+        return generate_latest(self.registry)

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.atomic import replacing
+from shared.files import replacing
 from shared.labels import INCORRECT, NORMAL, WORN
 from shared.portraits import draw_person
 from shared.sample_data import encode

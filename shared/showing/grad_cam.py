@@ -51,7 +51,7 @@ def _layer(maps: list[Tensor], cells: int) -> Tensor:
 
 
 def heat_of(network: Any, pictures: NDArray[np.uint8]) -> NDArray[np.float32] | None:
-    """The maps (B, h, w) of a `shared.training.network.Network` for what it sees, uint8 RGB (B, H, W, 3)."""
+    """The maps (B, h, w) of a `shared.training.model.Network` for what it sees, uint8 RGB (B, H, W, 3)."""
     seen = torch.from_numpy(pictures).to(network.mean.device).permute(0, 3, 1, 2)
     heat = grad_cam(network.backbone, (seen - network.mean) / network.std)
     return None if heat is None else heat.cpu().numpy()

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.faces.picture_files import UnusablePictureError, decode
+from shared.faces.image_io import UnusablePictureError, decode
 from shared.predictor import Face, Predictor
 from shared.showing.boxes import Box, shown_size
 from shared.showing.heat import lay_heat

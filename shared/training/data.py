@@ -1,9 +1,21 @@
-"""From crops to batches: the same picture, epoch and seed give the same tensor in any process, and after a resume."""
+"""The processes that read pictures beside a training or a prediction: Ctrl-C is none of their business.
 
+A terminal gives it to everybody. A reader that takes it on its own dies with a traceback, or so early that the main
+process takes that for a crash. So readers are deaf to it from their first moment on; the main process ends them.
+
+The augmentation that every specialist starts from; each sets its own strengths.
+
+From crops to batches: the same picture, epoch and seed give the same tensor in any process, and after a resume.
+"""
+
+import multiprocessing
+import os
 import random
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from multiprocessing.context import BaseContext, ForkContext, ForkProcess
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -11,8 +23,80 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from shared.crops import CropSet
+from shared.interrupts import held_back
 from shared.specialist import Window
-from shared.training.readers import reader_context, settle_in
+
+if TYPE_CHECKING:
+    import albumentations
+
+
+class _DeafProcess(ForkProcess):
+    def start(self) -> None:
+        with held_back():
+            super().start()
+
+
+class _DeafContext(ForkContext):
+    Process = _DeafProcess
+
+
+def reader_context() -> BaseContext | None:
+    """How a `DataLoader` starts its processes; None, its own way, where those are not copies of this one."""
+    return _DeafContext() if multiprocessing.get_start_method() == "fork" else None
+
+
+def settle_in(worker: int) -> None:
+    """What a reader does first: the cores belong to the training, and one that spreads over them slows it down."""
+    del worker
+    cv2.setNumThreads(0)
+
+
+# albumentations asks the network for a newer release when it is imported, unless told not to.
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+
+
+def augmentation(
+    *,
+    shift: float = 0.05,
+    scale: float = 0.08,
+    rotate: float = 8.0,
+    light: float = 0.2,
+    colour: float = 0.1,
+    noise: float = 0.0,
+    blur: float = 0.2,
+    holes: float = 0.0,
+) -> "albumentations.Compose":
+    """Mirror, move, relight and blur: the way photographs of one face differ. Also Gaussian noise, and holes.
+
+    `shift` and `scale` are shares of the picture, `rotate` degrees, `light` and `colour` shares of the range, `noise`
+    the largest standard deviation as a share of the range, `blur` and `holes` probabilities.
+    """
+    import albumentations as A  # Takes a second to load, and who predicts does not augment.
+
+    return A.Compose(
+        [
+            A.HorizontalFlip(p=0.5),
+            A.Affine(
+                translate_percent=(-shift, shift),
+                scale=(1 - scale, 1 + scale),
+                rotate=(-rotate, rotate),
+                border_mode=cv2.BORDER_REFLECT_101,
+                p=0.9,
+            ),
+            A.RandomBrightnessContrast(brightness_limit=light, contrast_limit=light, p=0.7),
+            A.HueSaturationValue(hue_shift_limit=90 * colour, sat_shift_limit=255 * colour, val_shift_limit=0, p=0.3),
+            A.GaussianBlur(sigma_limit=(0.3, 1.2), blur_limit=0, p=blur),
+            *([A.GaussNoise(std_range=(min(0.005, noise), noise), p=0.3)] if noise else []),
+            *([_holes(holes)] if holes else []),
+        ]
+    )
+
+
+def _holes(often: float) -> "albumentations.CoarseDropout":
+    import albumentations as A
+
+    return A.CoarseDropout(num_holes_range=(1, 2), hole_height_range=(0.1, 0.25), hole_width_range=(0.1, 0.25), p=often)
+
 
 Batch = tuple[Tensor, Tensor]
 """uint8 pictures (B, size, size, 3) and their targets (B, ...)."""

@@ -1,15 +1,33 @@
-"""The options that the three specialists' `train` and `predict` commands share. Loads nothing heavy."""
+"""The words that options take, away from what they choose: a command line is understood before torch is loaded.
+
+The options that the three specialists' `train` and `predict` commands share. Loads nothing heavy.
+"""
 
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import tyro
 
-from shared.errors import UserError
+from shared.messages import UserError
 from shared.tracking import Tracker
-from shared.training.choices import DEFAULT_BACKBONE, DeviceName, ExtraBalance, Precision, Rgb, SchedulerName, ViewsName
+
+DEFAULT_BACKBONE = "tf_efficientnet_lite0"
+
+DeviceName = Literal["auto", "cpu", "cuda"]
+
+ExtraBalance = Literal["base", "own"]
+
+Precision = Literal["no", "fp16", "bf16"]
+
+Rgb = tuple[float, float, float]
+"""Red, green, blue."""
+
+SchedulerName = Literal["step", "cosine", "one-cycle", "plateau", "none"]
+
+ViewsName = Literal["plain", "flip", "all"]
+
 
 # Where the work is done and how fast, but not what comes out of it.
 _WITHOUT_EFFECT = (

@@ -1,41 +1,295 @@
-"""All folds of one specialist: where `python -m pipelines.TASK.train` leads. Files: see `shared.training.folders`."""
+"""Why a training is run: for itself, or as part of a search or a comparison.
 
-from dataclasses import asdict, replace
+What a run folder says of itself (run.json): its options and data, and whether another training may go on in it.
+
+A specialist as the options of its training change it.
+
+Passes over the extra persons alone before the first fold (`--extra-epochs`); every fold starts from their end.
+
+The folds share it, so it costs once what mixing as many extra pictures into each fold would cost five times. No person
+of the base data is seen in it, so whom a fold holds out is as new to it as before.
+
+What a training found: held-out answers of all folds in one file, their scores, and rows in the table of runs.
+
+All folds of one specialist: where `python -m pipelines.TASK.train` leads. Files: see `shared.training.folders`.
+"""
+
+import hashlib
+import inspect
+import json
+import shutil
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from accelerate import Accelerator
 
 from shared import tracking
-from shared.answers.files import EVAL, OOF
-from shared.answers.predictions import write_predictions
-from shared.atomic import replacing
-from shared.competition.same_person import read_pairs
 from shared.crops import UNREADABLE, CropSet, open_crops
+from shared.files import replacing, write_text
 from shared.folds import assign_folds
+from shared.fusion.metrics import accuracy, macro_f1
+from shared.fusion.predictions import EVAL, OOF, RUN, read_held_out, write_predictions
+from shared.label_fixes import read_pairs
 from shared.manifest import load_evaluation, load_training, split_folder, split_folders
-from shared.memory import forget_peak
-from shared.specialist import Specialist
-from shared.training.adjusted import adjusted
-from shared.training.devices import accelerator_for, let_go
-from shared.training.ensemble import answer
-from shared.training.extra import with_extra
-from shared.training.extra_stage import learn_extra
-from shared.training.fold import AfterEpoch, Epoch, FoldTraining, go_on
-from shared.training.folders import (
+from shared.messages import UserError
+from shared.specialist import Specialist, softmax
+from shared.tracking import Record, forget_peak, is_recorded, provenance, record
+from shared.training.extra_data import summary, with_extra
+from shared.training.fit import AfterEpoch, Epoch, FoldTraining, go_on, smoothed
+from shared.training.inference import accelerator_for, answer, let_go
+from shared.training.options import TrainOptions
+from shared.training.run_folder import (
     CHECKPOINT,
     HISTORY,
     WEIGHTS,
     crop_folder,
+    extra_seconds,
+    extra_stage_folder,
     finished_folds,
     fold_folder,
     read_history,
     run_folder,
 )
-from shared.training.options import TrainOptions
-from shared.training.purpose import FOR_ITSELF, Purpose
-from shared.training.results import collect, record_results
-from shared.training.run_file import claim, data_identity
+
+
+@dataclass(frozen=True)
+class Purpose:
+    """What a training is for, where it is part of something larger."""
+
+    kind: str = "training"
+    """What its row in the table of runs is called."""
+    records: Path | None = None
+    """The table of runs; the one beside the outputs folder when None."""
+    after_epoch: AfterEpoch = go_on
+
+
+FOR_ITSELF = Purpose()
+
+
+def data_identity(specialist: Specialist, table: pd.DataFrame, crops: CropSet) -> dict[str, Any]:
+    """What run.json says of the data: its fingerprint, the recipe of its crops, and extra folders where there are."""
+    known = {"data": fingerprint(specialist, table, crops), "recipe": crops.recipe}
+    return {**known, "extra": extra} if (extra := summary(table)) else known
+
+
+def fingerprint(specialist: Specialist, table: pd.DataFrame, crops: CropSet) -> str:
+    """Changes with any label, any fold and any source picture, but not with where they lie."""
+    known = table[["picture", "person", "mask", "gender", "age", "fold", *specialist.own_labels]].to_csv(index=False)
+    return hashlib.sha256((known + crops.index["fingerprint"].to_csv()).encode()).hexdigest()[:16]
+
+
+def claim(run: Path, identity: dict[str, Any], overwrite: bool) -> None:
+    """Make the folder this run's own; raises `UserError` where it holds another run that may not be overwritten."""
+    changes = _changes(read_run(run), identity) if (run / RUN).exists() else []
+    if changes and not overwrite:
+        raise UserError(
+            f"{run} holds a run of another kind ({'; '.join(changes)}). "
+            "Keep it and name another folder with --outputs, or discard it with --overwrite"
+        )
+    if changes:
+        _discard(run)
+    if not (run / RUN).exists():
+        write_run(run, {**identity, "provenance": provenance()})
+
+
+def read_run(run: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads((run / RUN).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(f"{run / RUN} cannot be read ({error}); move {run} away to train anew") from error
+
+
+def _changes(found: dict[str, Any], identity: dict[str, Any]) -> list[str]:
+    """In what the run that was found differs from this one, for people."""
+    mine, theirs = identity["options"], found.get("options", {})
+    changes = [
+        f"--{name.replace('_', '-')} was {theirs.get(name)}, now {mine.get(name)}"
+        for name in {**theirs, **mine}
+        if theirs.get(name) != mine.get(name)
+    ]
+    data = "the labels, pictures or folds changed"
+    if identity.get("extra"):
+        data += " (persons of --extra who are among eval are left out from when eval has crops)"
+    whole = {"data": data, "recipe": "the crop recipe changed"}
+    return changes + [text for key, text in whole.items() if found.get(key) != identity[key]]
+
+
+def _discard(run: Path) -> None:
+    try:
+        for folder in run.glob("fold[0-9]*"):
+            shutil.rmtree(folder)
+        if extra_stage_folder(run).exists():
+            shutil.rmtree(extra_stage_folder(run))
+        for name in (OOF, EVAL, RUN):
+            (run / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"--overwrite: {run} cannot be emptied ({error.strerror}): name another folder with --outputs"
+        ) from error
+
+
+def write_run(run: Path, content: dict[str, Any]) -> None:
+    """Write run.json, whole or not at all."""
+    write_text(run / RUN, json.dumps(content, indent=2) + "\n")
+
+
+def adjusted(specialist: Specialist, options: TrainOptions) -> Specialist:
+    """With the window, the strengths of the augmentation and the smoothed labels that the options ask for.
+
+    Raises `UserError` where the window reaches beyond the crop, labels to smooth are not those of a softmax, or the
+    augmentation has no such strength.
+    """
+    if options.label_smoothing and specialist.distribution is not softmax:
+        raise UserError(
+            f"--label-smoothing does not go with this head of the {specialist.name} specialist: set it to 0"
+        )
+    strengths = {"noise": options.noise, "holes": options.holes}
+    given = {name: value for name, value in strengths.items() if value is not None}
+    for name in given:
+        if name not in inspect.signature(specialist.augmentation).parameters:
+            raise UserError(f"--{name} does not go with the {specialist.name} specialist, whose augmentation has none")
+    window = dict(zip(("side", "centre_x", "centre_y"), options.window or (), strict=False))
+    try:
+        return replace(
+            specialist,
+            window=replace(specialist.window, **window),
+            augmentation=partial(specialist.augmentation, **given) if given else specialist.augmentation,
+            loss=smoothed(specialist.loss, options.label_smoothing),
+        )
+    except ValueError as error:
+        raise UserError(f"--window: {error}") from None
+
+
+def resolved(specialist: Specialist, options: TrainOptions) -> dict[str, Any]:
+    """The options as they take effect: what was left to the specialist, and to other options, with its value."""
+    window = specialist.window
+    strengths = inspect.signature(specialist.augmentation).parameters
+    own = {
+        "window": (window.side, window.centre_x, window.centre_y),
+        **{name: strengths[name].default for name in ("noise", "holes") if name in strengths},
+        "fold_lr": options.lr,
+    }
+    told = asdict(options)
+    return {**told, **{name: value for name, value in own.items() if told[name] is None}}
+
+
+PARTS = 10
+"""One of so many parts of the extra persons is kept aside in this stage, to choose its best epoch."""
+
+
+def learn_extra(
+    specialist: Specialist,
+    options: TrainOptions,
+    table: pd.DataFrame,
+    crops: CropSet,
+    run: Path,
+    accelerator: Accelerator,
+) -> Path | None:
+    """The weights that the folds start from, trained where they are missing; None without such a stage.
+
+    Raises `UserError` where there are too few extra persons.
+    """
+    if not options.extra_epochs:
+        return None
+    folder = extra_stage_folder(run)
+    if not (folder / HISTORY).exists():
+        extra = table[table["source"] != ""].reset_index(drop=True)
+        parts = min(PARTS, extra["person"].nunique())
+        if parts < 2:
+            raise UserError("--extra-epochs needs two persons or more in the folders of --extra")
+        extra["fold"] = extra["person"].map(assign_folds(extra, parts))
+        stage = replace(options, epochs=options.extra_epochs, folds=parts, only_fold=None)
+        history = FoldTraining(specialist, stage, extra, crops, 0, folder, accelerator).run()
+        let_go(accelerator)
+        if accelerator.is_main_process:
+            # Written last: it says that the stage is complete.
+            with replacing(folder / HISTORY) as temporary:
+                pd.DataFrame([asdict(epoch) for epoch in history]).to_csv(temporary, index=False)
+    if accelerator.is_main_process:
+        (folder / CHECKPOINT).unlink(missing_ok=True)
+    accelerator.wait_for_everyone()
+    return folder / WEIGHTS
+
+
+def collect(specialist: Specialist, run: Path, table: pd.DataFrame) -> None:
+    """Join the folds' held-out answers, add their scores to run.json, and print them."""
+    folds = finished_folds(run)
+    parts = {fold: _read_answers(specialist, folder, table, fold) for fold, folder in folds.items()}
+    write_predictions(run / OOF, pd.concat(parts.values()))
+    scores = {f"fold{fold}": _scores(specialist, part, table) for fold, part in parts.items()}
+    scores["held out"] = _scores(specialist, pd.concat(parts.values()), table)
+    seconds = {f"fold{fold}": _seconds(folder) for fold, folder in folds.items()}
+    if extra := extra_seconds(run):
+        seconds["extra"] = extra
+    known = read_run(run)
+    write_run(run, {**known, "scores": scores, "seconds": seconds})
+    print(pd.DataFrame(scores).T.to_string(float_format="{:.3f}".format))
+    print(f"{specialist.name}: {len(folds)} of {known['options']['folds']} folds trained, results in {run}")
+
+
+def _read_answers(specialist: Specialist, folder: Path, table: pd.DataFrame, fold: int) -> pd.DataFrame:
+    """What a fold answered; raises `UserError` where that is not about the pictures that it held out."""
+    answers = read_held_out(folder / OOF, specialist.classes)
+    if set(answers.index) != set(table["picture"][table["fold"] == fold]):
+        raise UserError(
+            f"{folder / OOF} does not answer for the pictures that fold {fold} held out: remove {folder} and train "
+            "this fold again"
+        )
+    return answers
+
+
+def record_results(
+    specialist: Specialist,
+    options: TrainOptions,
+    identity: dict[str, Any],
+    table: pd.DataFrame,
+    purpose: Purpose,
+    fold: int | None = None,
+    late: bool = False,
+) -> None:
+    """A row of runs.csv: of one fold, or of all that are trained so far.
+
+    `late` is for what was trained before: there is a row already, but for the rare kill just before it was written.
+    """
+    run = run_folder(options.outputs, specialist.name)
+    folds = finished_folds(run) if fold is None else {fold: fold_folder(run, fold)}
+    answers = pd.concat([_read_answers(specialist, folder, table, number) for number, folder in folds.items()])
+    seconds = sum(_seconds(folder) for folder in folds.values())
+    if fold is None:
+        seconds += extra_seconds(run)
+    entry = Record(
+        kind=purpose.kind if fold is None else "fold",
+        task=specialist.name,
+        run=run,
+        seconds=seconds,
+        scores=_scores(specialist, answers, table),
+        options=resolved(specialist, options),
+        data=identity["data"],
+        recipe=identity["recipe"],
+        fold=fold,
+        seed=options.seed,
+        late=late,
+    )
+    if not (late and is_recorded(entry, purpose.records)):
+        record(entry, purpose.records, options.track)
+
+
+def _scores(specialist: Specialist, answers: pd.DataFrame, table: pd.DataFrame) -> dict[str, float]:
+    predicted = answers[list(specialist.classes)].to_numpy().argmax(1)
+    labels = table.set_index("picture").loc[answers.index]
+    return {
+        "pictures": len(answers),
+        "macro_f1": macro_f1(answers["truth"], predicted, len(specialist.classes)),
+        "accuracy": accuracy(answers["truth"], predicted),
+        **specialist.further_scores(answers, labels),
+    }
+
+
+def _seconds(folder: Path) -> float:
+    return float(read_history(folder)["seconds"].sum())
 
 
 def train(specialist: Specialist, options: TrainOptions, purpose: Purpose = FOR_ITSELF) -> None:

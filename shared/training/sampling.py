@@ -16,11 +16,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from shared.errors import UserError
 from shared.labels import BANDS, MASKS, age_band
+from shared.messages import UserError
 from shared.specialist import Specialist
-from shared.training.choices import ExtraBalance
 from shared.training.data import AS_IT_IS, Draw, InOrder, Shuffled
+from shared.training.options import ExtraBalance
 
 NONE = MASKS.index("none")
 USUAL = (5 / 7, 1 / 7, 1 / 7)

@@ -15,12 +15,12 @@ from optuna import load_study
 
 from pipelines.gender.options import DEFAULTS
 from pipelines.gender.specialist import GENDER
-from shared.answers.predictions import read_predictions
 from shared.experiments.options import TuneOptions
-from shared.experiments.study import finished
+from shared.experiments.tuning import finished
+from shared.fusion.predictions import read_predictions
 from shared.runs import read_runs
+from shared.training.model import load_weights
 from shared.training.options import PredictOptions, TrainOptions
-from shared.training.weights import load_weights
 
 ROOT = Path(__file__).parents[2]
 

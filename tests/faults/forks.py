@@ -24,7 +24,7 @@ PATIENCE = 300
 
 _CONTEXT = get_context("forkserver")
 _CONTEXT.set_forkserver_preload(
-    ["albumentations", "combine", "shared.crop_faces", "shared.training.ensemble", "shared.training.run"]
+    ["albumentations", "combine", "shared.crop_faces", "shared.training.inference", "shared.training.run"]
 )
 
 

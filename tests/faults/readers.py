@@ -11,13 +11,13 @@ from commands import Place
 from hostile import cut_picture, random_bytes, spoilt_huffman, spoilt_picture, spoilt_table
 from numpy.random import Generator
 
-from shared.answers.predictions import read_held_out, read_predictions
-from shared.competition.solution import read_solution
 from shared.crops import read_index
-from shared.errors import UserError
-from shared.faces.picture_files import UnusablePictureError, decode
+from shared.faces.image_io import UnusablePictureError, decode
+from shared.fusion.predictions import read_held_out, read_predictions
+from shared.label_fixes import read_solution
 from shared.labels import GENDERS
 from shared.manifest import load_evaluation, load_training
+from shared.messages import UserError
 
 PICTURES = {"random bytes": random_bytes, "cut": cut_picture, "bytes": spoilt_picture, "Huffman": spoilt_huffman}
 

@@ -23,9 +23,9 @@ import torch
 from ground import Ground, prepare
 from injections import INJECTIONS
 
-from shared.atomic import replacing
 from shared.commands import run
-from shared.errors import UserError
+from shared.files import replacing
+from shared.messages import UserError
 
 
 @dataclass(frozen=True)

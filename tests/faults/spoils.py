@@ -23,7 +23,7 @@ from rooms import small_disk
 import combine
 from pipelines.gender.specialist import GENDER
 from shared.crops import BOX, LANDMARKS, CropSet, open_crops
-from shared.errors import UserError
+from shared.messages import UserError
 from shared.training.run import train
 
 BATCH = 500

@@ -14,7 +14,7 @@ from spoils import same_crops
 from shared import crop_faces
 from shared.crop_faces import update_crops
 from shared.crops import CropSet
-from shared.faces import crop_files
+from shared.faces import crop as crop_files
 from shared.faces.cache import fingerprint
 
 WALL = encode(np.full((400, 300, 3), 90, np.uint8))

@@ -19,12 +19,12 @@ from rooms import read_only, small_disk
 import combine
 from pipelines.gender.specialist import GENDER
 from pipelines.gender.tune import space
-from shared.answers.predictions import write_predictions
 from shared.crop_faces import make_crops, update_crops
 from shared.crops import open_crops
-from shared.errors import UserError
 from shared.experiments.tuning import tune
-from shared.training.ensemble import predict
+from shared.fusion.predictions import write_predictions
+from shared.messages import UserError
+from shared.training.inference import predict
 from shared.training.run import train
 
 

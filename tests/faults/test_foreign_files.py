@@ -15,10 +15,10 @@ from tiny_crops import RECIPE as OTHER_RECIPE
 import combine
 from pipelines.gender.specialist import GENDER
 from shared.crops import INDEX
-from shared.errors import UserError
-from shared.training.checkpoint import load_checkpoint, save_checkpoint
-from shared.training.ensemble import PredictOptions, predict
-from shared.training.network import Network
+from shared.messages import UserError
+from shared.training.fit import load_checkpoint, save_checkpoint
+from shared.training.inference import PredictOptions, predict
+from shared.training.model import Network
 from shared.training.run import train
 
 

@@ -12,7 +12,7 @@ from scenes import add_portraits
 
 from shared.crops import UNFINISHED
 from shared.interrupts import STOPPED
-from shared.training.checkpoint import load_checkpoint
+from shared.training.fit import load_checkpoint
 
 MANY = 10_000
 """Epochs: so many that no test comes too late for them."""

@@ -19,7 +19,7 @@ from pipelines.gender.tune import space
 from shared.crop_faces import update_crops
 from shared.crops import INDEX, open_crops
 from shared.experiments.tuning import tune
-from shared.training.ensemble import predict
+from shared.training.inference import predict
 from shared.training.run import train
 
 KILLS = 6

@@ -20,7 +20,7 @@ from readers import PATIENCE, in_time, try_pictures, try_tables
 
 from shared.crop_faces import update_crops
 from shared.crops import DETECTED, RETRIED, UNREADABLE
-from shared.faces.picture_files import UnusablePictureError, decode
+from shared.faces.image_io import UnusablePictureError, decode
 
 MIB = 2**20
 

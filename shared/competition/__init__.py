@@ -1,1 +1,0 @@
-"""The files of the competition, as people write them: read with care, told row by row where they are wrong."""

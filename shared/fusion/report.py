@@ -1,0 +1,264 @@
+"""Scores of the three specialists and of the 18 classes, as tables for a terminal.
+
+Confusion matrices as pictures. matplotlib is imported only to draw: it is slow to load, and an extra.
+
+What was settled and why, in the few lines that combine.py prints.
+
+From what is asked and what was held out to answers, and a word on how they came about.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from shared.files import replacing
+from shared.fusion.calibration import temper
+from shared.fusion.decision import (
+    PLAIN,
+    Decide,
+    Measured,
+    Settled,
+    ThresholdChoice,
+    Way,
+    averaged,
+    gain_of_averaging,
+    learn,
+    probabilities,
+    settle,
+)
+from shared.fusion.fusion import SPECIALISTS, Answers, fuse, most_probable, right_classes
+from shared.fusion.intervals import average_persons, number_persons
+from shared.fusion.metrics import Ints, accuracy, class_scores, confusion_matrix, macro_f1
+from shared.fusion.predictions import Asked, HeldOut, Persons, persons_of
+from shared.fusion.thresholds import threshold_intervals
+from shared.labels import CLASS_COUNT, class_name
+from shared.messages import UserError, counted
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+HOW = "(a specialist alone: its most probable class; together: as was decided)"
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Answers beside the truth, of one specialist or of the 18 classes."""
+
+    name: str
+    classes: Sequence[str]
+    truth: Ints
+    """(N,) indices into `classes`."""
+    predicted: Ints
+    """(N,) indices into `classes`."""
+
+    @property
+    def confusion(self) -> Ints:
+        """Counts (C, C), a row for each true class."""
+        return confusion_matrix(self.truth, self.predicted, len(self.classes))
+
+    @property
+    def macro_f1(self) -> float:
+        return macro_f1(self.truth, self.predicted, len(self.classes))
+
+    @property
+    def accuracy(self) -> float:
+        return accuracy(self.truth, self.predicted)
+
+
+@dataclass(frozen=True)
+class Report:
+    """How good answers are, on one set of pictures."""
+
+    title: str
+    name: str
+    """Short, for the names of files."""
+    scores: Sequence[Scored]
+    """The last is told class by class."""
+    notes: Sequence[str] = ()
+
+    def __str__(self) -> str:
+        parts = (self.title, f"{score_table(self.scores)}\n{HOW}", *self.notes, class_table(self.scores[-1]))
+        return "\n\n".join(parts)
+
+
+def score_answers(answers: Mapping[str, pd.DataFrame], truth: Mapping[str, Ints], decided: Ints) -> list[Scored]:
+    """The most probable class of each specialist, and the `decided` ones (N,) of the 18, beside the truth.
+
+    `answers` has a table of N rows for each of `fusion.SPECIALISTS`, `truth` the right classes (N,) of each.
+    """
+    single = [
+        Scored(task, classes, truth[task], answers[task][list(classes)].to_numpy().argmax(axis=1))
+        for task, classes in SPECIALISTS.items()
+    ]
+    names = [class_name(number) for number in range(CLASS_COUNT)]
+    return [*single, Scored("together", names, right_classes(truth), decided)]
+
+
+def score_table(scores: Sequence[Scored]) -> str:
+    """A line for each: number of classes, macro F1, accuracy, number of pictures."""
+    lines = [f"{'specialist':<12}{'classes':>8}{'macro F1':>10}{'accuracy':>10}{'pictures':>10}"]
+    for scored in scores:
+        numbers = f"{scored.macro_f1:>10.3f}{scored.accuracy:>10.3f}{len(scored.truth):>10,}"
+        lines.append(f"{scored.name:<12}{len(scored.classes):>8}{numbers}")
+    return "\n".join(lines)
+
+
+def class_table(scored: Scored) -> str:
+    """A line for each class: precision, recall, F1, and how many pictures are of it in truth."""
+    width = max(map(len, scored.classes)) + 2
+    lines = [f"{'class':<{width + 4}}{'precision':>10}{'recall':>8}{'F1':>8}{'pictures':>10}"]
+    scores = zip(scored.classes, *class_scores(scored.confusion), strict=True)
+    for number, (name, precision, recall, f1, support) in enumerate(scores):
+        lines.append(f"{number:>2}  {name:<{width}}{precision:>10.3f}{recall:>8.3f}{f1:>8.3f}{support:>10,}")
+    return "\n".join(lines)
+
+
+DPI = 120
+INCHES_PER_CLASS = 0.55
+
+
+def draw_confusion(path: Path, title: str, scored: Scored) -> None:
+    """A PNG of the confusion matrix: counts written in, coloured by their share of the row, which is the true class.
+
+    Raises `UserError` where matplotlib is not installed or the file cannot be written.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ModuleNotFoundError:
+        raise UserError("--figures needs matplotlib: pip install 'face18[figures]'") from None
+    count = len(scored.classes)
+    side = 3 + INCHES_PER_CLASS * count
+    # Without pyplot: no window system is asked for, and nothing lives on after the call.
+    figure = Figure(figsize=(side, side), dpi=DPI, layout="constrained")
+    score = macro_f1(scored.truth, scored.predicted, count)
+    axes = figure.add_subplot()
+    axes.set_title(f"{title}\nmacro F1 {score:.3f}, {len(scored.truth):,} pictures", fontsize=11)
+    plot_confusion(axes, scored)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, bbox_inches="tight")
+
+
+def plot_confusion(axes: "Axes", scored: Scored) -> None:
+    """The matrix on a pair of axes: a row for each true class, a column for each predicted one."""
+    count = len(scored.classes)
+    axes.set(xlabel="predicted", ylabel="true")
+    axes.set_xticks(range(count), scored.classes, rotation=90 if count > 3 else 0)
+    axes.set_yticks(range(count), scored.classes)
+    _fill(axes, scored.confusion)
+
+
+def _fill(axes: "Axes", confusion: Ints) -> None:
+    shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for true, predicted in np.argwhere(confusion):
+        colour = "white" if shares[true, predicted] > 0.5 else "black"
+        axes.text(
+            predicted, true, f"{confusion[true, predicted]:,}", ha="center", va="center", color=colour, fontsize=9
+        )
+    for edge in np.arange(0.5, len(confusion) - 1):
+        axes.axhline(edge, color="lightgrey", linewidth=0.5)
+        axes.axvline(edge, color="lightgrey", linewidth=0.5)
+
+
+def describe(settled: Settled) -> str:
+    """What was chosen, what each way gains, and what was learnt."""
+    measured = settled.measured
+    people = measured.held_out.persons.nunique()
+    why = "as told" if len(settled.left_open) == 1 else "the simplest way, or one that is clearly better"
+    lines = [
+        f"Decided by {settled.way} ({why}), learnt on {counted(people, 'held-out person')}.",
+        "Macro F1 of the 18 classes on persons not learnt on; difference with a 95 % interval over persons:",
+        *_ways(measured, settled.way),
+        *_temperatures(settled),
+    ]
+    if Way(settled.way.calibrated, thresholds=True) in measured.answers:
+        lines.append(_thresholds(settled))
+    return "\n".join(lines)
+
+
+def _ways(measured: Measured, taken: Way) -> list[str]:
+    right = right_classes(measured.held_out.truth)
+    width = max(len(_named(way)) for way in measured.answers)
+    return [
+        f"  {_named(way):<{width}}  {macro_f1(right, answers, CLASS_COUNT):.3f}"
+        + (f"  {measured.gain(way)}" if way != PLAIN else "")
+        + ("  <- taken" if way == taken else "")
+        for way, answers in measured.answers.items()
+    ]
+
+
+def _named(way: Way) -> str:
+    return f"{way}{', calibrated' if way.calibrated else ''}"
+
+
+def _temperatures(settled: Settled) -> list[str]:
+    if not settled.way.calibrated:
+        return []
+    parts = []
+    for task in SPECIALISTS:
+        before, after = settled.measured.calibration_errors(task)
+        parts.append(f"{task} {settled.decider.temperatures[task]:.2f} ({before:.3f} -> {after:.3f})")
+    return [f"Temperatures (calibration error before -> after): {', '.join(parts)}"]
+
+
+def _thresholds(settled: Settled) -> str:
+    """The thresholds for all persons, taken or not; what they do to the bands is measured on persons not learnt on."""
+    measured, held_out = settled.measured, settled.measured.held_out
+    plain, tuned = Way(settled.way.calibrated), Way(settled.way.calibrated, thresholds=True)
+    given = probabilities(held_out.answers)
+    learnt = learn([tuned], given, held_out.truth, held_out.persons)[tuned]
+    years = temper(given["age"], learnt.temperatures["age"])
+    ends = threshold_intervals(years, held_out.truth["age"], number_persons(held_out.persons))
+    found = " and ".join(
+        f"{best:.1f} [{low:.1f}, {high:.1f}]" for best, low, high in zip(learnt.thresholds, *ends, strict=True)
+    )
+    gain = measured.gain_of_bands(tuned, plain)
+    return f"Age thresholds in years: {found}; macro F1 of the bands alone {gain}"
+
+
+NOT_AVERAGED = {
+    "average": "info.csv names no person twice",
+    "folder": "no folder holds two pictures",
+    "ignore": "--persons ignore",
+}
+"""Why gender and age were not averaged over persons."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Answers to N pictures, and where they come from."""
+
+    answers: Answers
+    """What each specialist says of them, averaged over persons where these are told."""
+    decided: Ints
+    """The class, 0-17, of each picture (N,)."""
+    settled: Settled | None
+    """How was decided; None for the most probable class of probabilities as they are."""
+    remark: str
+    """For people; empty where there is nothing to tell."""
+
+
+def answer(
+    asked: Asked,
+    held_out: HeldOut | None,
+    decide: Decide = "auto",
+    thresholds: ThresholdChoice = "auto",
+    calibrate: bool = True,
+    persons: Persons = "average",
+) -> Outcome:
+    """Answer what is asked as held-out persons show, or, where there are none, with the most probable class.
+
+    Raises `UserError` as `asked.persons_of` and `settle` do.
+    """
+    seen = persons_of(asked, persons)
+    answers = asked.answers if seen is None else average_persons(asked.answers, seen)
+    if held_out is None:
+        return Outcome(answers, most_probable(fuse(answers)), None, "")
+    settled = settle(held_out if seen is None else averaged(held_out), answers, decide, thresholds, calibrate)
+    used = "done" if seen is not None else f"not done: {NOT_AVERAGED[persons]}"
+    gain = f"Gender and age averaged over a person's pictures, by argmax: {gain_of_averaging(held_out)} ({used})"
+    return Outcome(answers, settled.decide(answers), settled, f"{describe(settled)}\n{gain}")

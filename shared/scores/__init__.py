@@ -1,1 +1,0 @@
-"""Scores: numbers (`metrics.py`), their uncertainty (`intervals.py`), text (`tables.py`), pictures (`figures.py`)."""

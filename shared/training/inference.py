@@ -1,0 +1,134 @@
+"""The accelerator of a command: device placement, half precision and several processes are accelerate's business.
+
+A network's answer for many pictures: test-time views, averaged as distributions.
+
+The folds of a run answer together: where `python -m pipelines.TASK.predict` leads.
+"""
+
+import gc
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from accelerate import Accelerator
+from numpy.typing import NDArray
+from torch import nn
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from shared.crop_faces import make_crops
+from shared.crops import CropSet
+from shared.faces.recipe import RECIPE
+from shared.fusion.predictions import EVAL, write_predictions
+from shared.manifest import load_evaluation, split_folder
+from shared.messages import UserError
+from shared.specialist import Specialist
+from shared.tracking import keep_memory
+from shared.training.data import Batch, CropDataset, InOrder, batches
+from shared.training.model import fuse_batch_norms, load_weights, read_passport
+from shared.training.options import DeviceName, Precision, PredictOptions, ViewsName
+from shared.training.run_folder import WEIGHTS, crop_folder, finished_folds, own_views, run_folder
+from shared.training.tta import VIEWS, View
+
+
+def accelerator_for(device: DeviceName, mixed_precision: Precision = "no") -> Accelerator:
+    """Raises `UserError` where the device is not to be had, or cannot do the precision."""
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UserError("--device cuda: torch sees no GPU here; --device auto takes the CPU where there is none")
+    if mixed_precision == "fp16" and (device == "cpu" or not torch.cuda.is_available()):
+        raise UserError("--mixed-precision fp16 needs a GPU; on a CPU take no or bf16")
+    keep_memory()
+    return Accelerator(cpu=device == "cpu", mixed_precision=mixed_precision)
+
+
+def let_go(accelerator: Accelerator) -> None:
+    """After a network: end the processes that read for it.
+
+    accelerate remembers every loader it has prepared, and so keeps its readers, each with a copy of what the training
+    held when they began: after some folds that is all memory there is.
+    """
+    accelerator.free_memory()
+    gc.collect()
+
+
+@torch.inference_mode()
+def predict_distribution(
+    specialist: Specialist,
+    network: nn.Module,
+    loader: DataLoader[Batch],
+    views: Iterable[View],
+    accelerator: Accelerator,
+    progress: str | None = None,
+) -> NDArray[np.float64]:
+    """The specialist's distribution for every picture of the loader, in its order, (N, outputs).
+
+    The mean over `views`. With several processes every one of them gets all rows. `progress` names a progress bar.
+    """
+    network.eval()
+    views = tuple(views)
+    rows = []
+    hidden = progress is None or not accelerator.is_main_process
+    for pictures, _ in tqdm(loader, desc=progress, unit="batch", disable=hidden, leave=False):
+        with accelerator.autocast():
+            seen = [specialist.distribution(network(view.of(pictures)).float()) for view in views]
+        rows.append(accelerator.gather_for_metrics(torch.stack(seen).mean(0)).cpu())
+    return torch.cat(rows).double().numpy()
+
+
+def predict(specialist: Specialist, options: PredictOptions) -> None:
+    """Write the specialist's answers for the eval pictures of `options.data`, in the order of its info.csv.
+
+    Raises `UserError` where nothing is trained, or the weights want crops of another recipe than this version makes.
+    """
+    run = run_folder(options.outputs, specialist.name)
+    folds = finished_folds(run)
+    if not folds:
+        raise UserError(f"{run} holds no trained fold; python -m pipelines.{specialist.name}.train makes them")
+    weights = [folder / WEIGHTS for folder in folds.values()]
+    for path in weights:
+        # Before crops are made, which would take the place of those of another recipe.
+        read_passport(path).check_recipe(path, RECIPE.id, "those that this version makes")
+    table = load_evaluation(split_folder(options.data, "eval"), options.skip_bad)
+    accelerator = accelerator_for(options.device, options.mixed_precision)
+    with accelerator.main_process_first():
+        crops = make_crops(table, crop_folder(options.crops, options.data, "eval"))
+    views = options.views or own_views(run)
+    answers = answer(specialist, weights, crops, views, options.batch_size, options.workers, accelerator)
+    if accelerator.is_main_process:
+        out = options.out or run / EVAL
+        write_predictions(out, answers)
+        print(f"wrote {out}: {len(answers):,} pictures, folds {', '.join(map(str, folds))} averaged, --views {views}")
+
+
+def answer(
+    specialist: Specialist,
+    weights: Sequence[Path],
+    crops: CropSet,
+    views: ViewsName,
+    batch_size: int,
+    workers: int,
+    accelerator: Accelerator,
+) -> pd.DataFrame:
+    """The mean answer of several trained networks for all crops of a set: `picture`, then the specialist's columns.
+
+    Raises `UserError` where weights are broken, of another specialist, or trained on crops of another recipe.
+    """
+    passports = [read_passport(path) for path in weights]
+    for path, passport in zip(weights, passports, strict=True):
+        passport.check(path, specialist, crops)
+    pictures = crops.index.index.tolist()
+    parts: list[NDArray[np.float64]] = []
+    for path, passport in zip(weights, passports, strict=True):
+        window = passport.window_of(specialist)
+        dataset = CropDataset(crops, pictures, np.zeros(len(pictures)), window, passport.size)
+        loader = accelerator.prepare(batches(dataset, InOrder(len(dataset)), batch_size, workers))
+        # `prepare` would make it ready for training, and load fsdp, sympy and their kin for that.
+        network = load_weights(path).to(accelerator.device)
+        fuse_batch_norms(network, passport.size)
+        label = f"{specialist.name} {path.parent.name}"
+        parts.append(predict_distribution(specialist, network, loader, VIEWS[views], accelerator, label))
+        del loader
+        let_go(accelerator)
+    return pd.concat([pd.Series(pictures, name="picture"), specialist.columns(np.mean(parts, axis=0))], axis="columns")

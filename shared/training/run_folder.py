@@ -1,0 +1,173 @@
+"""Where things are: the crops of a split, and the files of a run.
+
+outputs/TASK/run.json       what was run, on what, and how it scored
+outputs/TASK/oof.csv        held-out answers of the folds trained so far
+outputs/TASK/eval.csv       answers for the eval pictures, averaged over those folds
+outputs/TASK/extra/         weights.safetensors and history.csv of --extra-epochs, from which the folds start
+outputs/TASK/fold0/         weights.safetensors, history.csv, oof.csv; resume.pt while it is trained
+
+What travels in the header of trained weights. Imports neither torch nor anything heavy.
+"""
+
+import io
+import json
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+import pandas as pd
+
+from shared.fusion.predictions import OOF, RUN
+from shared.manifest import split_folder
+from shared.messages import UserError
+from shared.training.options import ViewsName
+
+if TYPE_CHECKING:
+    from shared.crops import CropSet, Window
+    from shared.specialist import Specialist
+
+WEIGHTS, HISTORY, CHECKPOINT = "weights.safetensors", "history.csv", "resume.pt"
+
+EPOCH = ("epoch", "loss", "macro_f1", "lr", "seconds")
+"""Columns of history.csv."""
+
+
+def crop_folder(crops: Path, data: Path, split: str) -> Path:
+    """The crops of a split lie in a folder of its name, or, where `data` is that split alone, in `crops` itself."""
+    return crops if split_folder(data, split) == data else crops / split
+
+
+def run_folder(outputs: Path | None, specialist: str) -> Path:
+    """`outputs`, or the specialist's own place when it is None."""
+    return outputs or Path("outputs") / specialist
+
+
+def fold_folder(run: Path, fold: int) -> Path:
+    return run / f"fold{fold}"
+
+
+def extra_stage_folder(run: Path) -> Path:
+    return run / "extra"
+
+
+def finished_folds(run: Path) -> dict[int, Path]:
+    """Fold number -> folder of the folds that are trained to the end; their oof.csv is written last."""
+    folders = {int(folder.name.removeprefix("fold")): folder for folder in run.glob("fold[0-9]*") if folder.is_dir()}
+    return {fold: folders[fold] for fold in sorted(folders) if (folders[fold] / OOF).exists()}
+
+
+def read_history(folder: Path, option: str = "epochs") -> pd.DataFrame:
+    """What the epochs of a finished fold brought, as many as the `option` says: epoch, loss, macro_f1, lr, seconds.
+
+    Raises `UserError` where its history.csv is not whole.
+    """
+    file = folder / HISTORY
+    try:
+        text = file.read_text(encoding="utf-8")
+        history = pd.read_csv(io.StringIO(text), dtype=dict.fromkeys(EPOCH[1:], float))
+        whole = text.endswith("\n") and tuple(history.columns) == EPOCH
+        whole = whole and len(history) == (trained_with(folder.parent, option) or len(history))
+    except (OSError, OverflowError, TypeError, ValueError):
+        whole = False
+    if not whole:
+        raise UserError(f"{file} is not whole: remove {folder} and train this fold again")
+    return history
+
+
+def extra_seconds(run: Path) -> float:
+    """How long the passes over extra persons alone took; 0 without such."""
+    folder = extra_stage_folder(run)
+    return float(read_history(folder, "extra_epochs")["seconds"].sum()) if (folder / HISTORY).exists() else 0.0
+
+
+def trained_with(run: Path, option: str) -> Any:
+    """What a run's run.json says of an option of its training; None where it says nothing."""
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        return json.loads((run / RUN).read_text(encoding="utf-8"))["options"][option]
+    return None
+
+
+def own_views(run: Path) -> ViewsName:
+    """The test-time views that a run was trained with; those of most where it does not say."""
+    views = trained_with(run, "views")
+    return views if views in get_args(ViewsName) else "flip"
+
+
+HEADER = "face18"
+"""The key of the passport among the metadata of a safetensors or ONNX file; it is JSON."""
+
+_MOST_HEADER = 16 << 20
+"""Bytes."""
+
+
+@dataclass(frozen=True)
+class Passport:
+    """What must be known of weights to use them as they were trained."""
+
+    specialist: str
+    classes: list[str]
+    window: dict[str, float]
+    backbone: str
+    outputs: int
+    size: int
+    recipe: str
+    """Id of the recipe of the crops they were trained on."""
+    distribution: str = "softmax"
+    """Name of the function that makes probabilities of the logits."""
+
+    @classmethod
+    def of(cls, specialist: "Specialist", backbone: str, size: int, recipe: str) -> "Passport":
+        """What weights trained for this specialist must carry."""
+        return cls(
+            specialist=specialist.name,
+            classes=list(specialist.classes),
+            window=asdict(specialist.window),
+            backbone=backbone,
+            outputs=specialist.outputs,
+            size=size,
+            recipe=recipe,
+            distribution=specialist.distribution.__name__,
+        )
+
+    def check(self, path: Path, specialist: "Specialist", crops: "CropSet") -> None:
+        """Raises `UserError` unless these weights are of this specialist as it is now, and for crops of this recipe.
+
+        The window is that of the weights, see `window_of`: options may have changed it.
+        """
+        wanted = Passport.of(specialist, self.backbone, self.size, self.recipe)
+        for name, value in asdict(replace(self, window=wanted.window)).items():
+            if value != getattr(wanted, name):
+                raise UserError(
+                    f"{path} was trained with {name} {value}, this is {getattr(wanted, name)}: "
+                    "train it again, elsewhere (--outputs) or over it (--overwrite)"
+                )
+        self.check_recipe(path, crops.recipe, f"those in {crops.folder}")
+
+    def window_of(self, specialist: "Specialist") -> "Window":
+        """What of the crop these weights were trained on."""
+        return replace(specialist.window, **self.window)
+
+    def check_recipe(self, path: Path, recipe: str, crops: str) -> None:
+        """Raises `UserError` unless these weights were trained on crops of this recipe; `crops` says which have it."""
+        if recipe != self.recipe:
+            raise UserError(
+                f"{path} was trained on crops of recipe {self.recipe}, {crops} are of {recipe}: "
+                "make the crops with the version of face18 that trained the weights, or train again"
+            )
+
+
+def passport_of(content: bytes, name: str) -> Passport:
+    """From the header of a safetensors file (its length in eight bytes, then JSON); raises `UserError` without one."""
+    length = int.from_bytes(content[:8], "little")
+    try:
+        if not 0 < length <= min(len(content) - 8, _MOST_HEADER):
+            raise ValueError("cut short")
+        return read_metadata(json.loads(content[8 : 8 + length])["__metadata__"][HEADER])
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise UserError(f"{name} is not a whole weights file of face18: get it again") from error
+
+
+def read_metadata(text: str) -> Passport:
+    """A passport from its JSON; raises `KeyError`, `TypeError` or `ValueError` where it is none."""
+    return Passport(**json.loads(text))
