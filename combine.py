@@ -3,7 +3,7 @@
     python combine.py --out submission.csv
 
 Reads eval.csv of the runs in outputs/{mask,gender,age}, multiplies their probabilities into those of the 18 classes and
-writes an answer for every picture, in the order of info.csv. Where the runs' oof.csv are there too, how to decide is
+writes an answer for every image, in the order of info.csv. Where the runs' oof.csv are there too, how to decide is
 learnt on persons that were held out, and told how good such answers are on others of them. See `shared.decisions`.
 """
 
@@ -27,7 +27,7 @@ from shared.files import replacing
 from shared.fusion.decision import Decide, Settled, ThresholdChoice, gain_by_argmax
 from shared.fusion.fusion import SPECIALISTS
 from shared.fusion.metrics import Floats, Ints
-from shared.fusion.predictions import OOF, HeldOut, HeldOutRuns, Persons, check_pictures, read_asked, read_held_out_runs
+from shared.fusion.predictions import OOF, HeldOut, HeldOutRuns, Persons, check_images, read_asked, read_held_out_runs
 from shared.fusion.report import Outcome, Report, answer, draw_confusion, score_answers
 from shared.label_fixes import read_solution
 from shared.labels import decode_class
@@ -51,7 +51,7 @@ class Options:
     """The submission to write (ImageID, ans)."""
 
     data: Path = Path("data")
-    """The competition's folder: its eval/info.csv says which pictures to answer, and in what order."""
+    """The competition's folder: its eval/info.csv says which images to answer, and in what order."""
 
     mask: tuple[Path, ...] = (Path("outputs/mask"),)
     """Run folders of the mask specialist; several are averaged."""
@@ -76,8 +76,8 @@ class Options:
     """Temper the probabilities of each specialist as held-out persons ask for."""
 
     persons: Persons = "average"
-    """Average gender and age over a person's pictures, told by the column person of info.csv; folder takes the
-    pictures of a folder for one person's; ignore answers every picture by itself."""
+    """Average gender and age over a person's images, told by the column person of info.csv; folder takes the
+    images of a folder for one person's; ignore answers every image by itself."""
 
     truth: Path | None = None
     """A CSV of the true classes (ImageID, ans, perhaps age) to score the submission against."""
@@ -89,7 +89,7 @@ class Options:
     """Send what lands in runs.csv to a local MLflow store too, mlflow.db beside it."""
 
     skip_bad: bool = False
-    """Leave pictures of info.csv out of the submission that are faulty or that a specialist did not answer."""
+    """Leave images of info.csv out of the submission that are faulty or that a specialist did not answer."""
 
     def __post_init__(self) -> None:
         for task in SPECIALISTS:
@@ -118,12 +118,12 @@ def main(options: Options) -> None:
     outcome = answer(asked, held_out, options.decide, options.thresholds, options.calibrate, options.persons)
     reports = report(options, outcome)
     figures = draw(options.figures, reports)
-    write_submission(options.out, asked.pictures, outcome.decided)
+    write_submission(options.out, asked.images, outcome.decided)
     for part in filter(None, [*reports, remark, outcome.remark]):
         print(part, end="\n\n")
     for figure in figures:
         print(f"drew {figure}")
-    print(f"wrote {options.out} ({len(asked.pictures):,} pictures)")
+    print(f"wrote {options.out} ({len(asked.images):,} images)")
     keep_record(options, reports, time.perf_counter() - started)
 
 
@@ -178,29 +178,29 @@ def report_held_out(settled: Settled) -> Report:
     held_out = settled.measured.held_out
     persons = held_out.persons.nunique()
     return Report(
-        f"Held out: {len(held_out.persons):,} pictures of {persons:,} persons, by networks that had not seen them",
+        f"Held out: {len(held_out.persons):,} images of {persons:,} persons, by networks that had not seen them",
         "held-out",
         score_answers(held_out.answers, held_out.truth, settled.answers),
     )
 
 
 def report_truth(submission: Path, file: Path, outcome: Outcome, skip_bad: bool) -> Report:
-    """How good the submission is. Raises `UserError` where the truth is not about the same pictures."""
+    """How good the submission is. Raises `UserError` where the truth is not about the same images."""
     solution, answers = read_solution(file), outcome.answers
-    pictures = answers["mask"].index
-    check_pictures(submission, pictures, file, solution.index, skip_bad)
-    solution = solution.loc[pictures]
+    images = answers["mask"].index
+    check_images(submission, images, file, solution.index, skip_bad)
+    solution = solution.loc[images]
     right = np.array([decode_class(number) for number in solution["truth"]])
     notes = []
     if "age" in solution and "age" in answers["age"]:
         error = (solution["age"] - answers["age"]["age"]).abs().mean()
         notes.append(f"age in years: off by {error:.1f} in the mean")
     scores = score_answers(answers, dict(zip(SPECIALISTS, right.T, strict=True)), outcome.decided)
-    return Report(f"Against {file}: {len(pictures):,} pictures", "truth", scores, notes)
+    return Report(f"Against {file}: {len(images):,} images", "truth", scores, notes)
 
 
 def draw(folder: Path | None, reports: Sequence[Report]) -> list[Path]:
-    """The confusion matrices of all reports, as pictures in `folder` where one is given."""
+    """The confusion matrices of all reports, as images in `folder` where one is given."""
     if folder is None:
         return []
     if not reports:
@@ -214,10 +214,10 @@ def draw(folder: Path | None, reports: Sequence[Report]) -> list[Path]:
     return drawn
 
 
-def write_submission(path: Path, pictures: pd.Index, decided: Ints) -> None:
+def write_submission(path: Path, images: pd.Index, decided: Ints) -> None:
     """Write ImageID and ans, whole or not at all."""
     with replacing(path) as temporary:
-        table = pd.DataFrame({"ImageID": pictures, "ans": decided})
+        table = pd.DataFrame({"ImageID": images, "ans": decided})
         table.to_csv(temporary, index=False, lineterminator="\n")
 
 

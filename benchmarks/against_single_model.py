@@ -9,14 +9,14 @@ b+  the same, given the persons of --extra too, as d and e are
 c   one backbone with three heads on our aligned crops
 d   three specialists, the most probable class
 e   the same with temperatures, tuned age thresholds and class weights for macro F1, learnt on held-out persons
-ep  e where it is known which pictures show one person: gender and age averaged over them (--persons of combine.py)
+ep  e where it is known which images show one person: gender and age averaged over them (--persons of combine.py)
 
-Scored are the eval pictures, by the networks of all folds together, and those that the folds held out, each by the one
+Scored are the eval images, by the networks of all folds together, and those that the folds held out, each by the one
 that has not seen its person (e is learnt on other persons there too). Where photographs of eval persons are among those
 to learn from (shared.near_duplicates), a further table leaves these persons out.
 
 Every part keeps what it trained and answered in its folder below --out, and is not run again; its scores are a row of
-runs.csv there, beside those of its trainings. "shown" counts every picture that its trainings learnt from. Options of a
+runs.csv there, beside those of its trainings. "shown" counts every image that its trainings learnt from. Options of a
 training (--epochs, --size, --backbone, ...) are those of all parts alike; what a task ships as its own, such as the
 learning rate of age, stays its own unless the option is given another value than trainings have by themselves.
 With --recipes that is all of pipelines/TASK/with_extra.toml, and the command line speaks of the single models. With
@@ -49,7 +49,7 @@ from shared.fusion.decision import averaged, settle
 from shared.fusion.fusion import SPECIALISTS, average_runs, fuse, most_probable
 from shared.fusion.intervals import average_persons
 from shared.fusion.predictions import EVAL, OOF, RUN, join_held_out, read_held_out, read_predictions
-from shared.manifest import load_pictures, load_training, split_folder, split_folders
+from shared.manifest import load_images, load_training, split_folder, split_folders
 from shared.messages import UserError
 from shared.near_duplicates import asked_faces, find_twins
 from shared.specialist import Specialist
@@ -74,7 +74,7 @@ class Options:
     only: tuple[Part, ...] = ("a", "b", "c", "d", "e")
     """These parts alone."""
     base_epochs: int | None = None
-    """Passes of the parts that see the base data alone, which has fewer pictures than with --extra; else --epochs."""
+    """Passes of the parts that see the base data alone, which has fewer images than with --extra; else --epochs."""
     recipes: bool = False
     """Train the specialists as pipelines/TASK/with_extra.toml says, whatever else is said of the options in it."""
 
@@ -99,7 +99,7 @@ class Model:
     specialist: Callable[[Any], Specialist]
     defaults: TrainOptions
     aligned: bool = True
-    """Whether it sees aligned crops, or the middle of the picture."""
+    """Whether it sees aligned crops, or the middle of the image."""
     extra: bool = False
     """Whether it learns from the persons of --extra."""
 
@@ -114,7 +114,7 @@ _SINGLE_OPTIONS = _held_back(TrainOptions(), label_smoothing=0.05)
 EXTRA_OPTIONS = ("extra", "extra_epochs", "fold_lr", "extra_draws", "extra_balance")
 
 MODELS = {
-    "a": Model(lambda _: PLAIN, _held_back(TrainOptions(views="plain", drawn_masks=0.0)), aligned=False),
+    "a": Model(lambda _: PLAIN, _held_back(TrainOptions(tta="none", drawn_masks=0.0)), aligned=False),
     "b": Model(lambda _: SINGLE, _SINGLE_OPTIONS),
     "b+": Model(lambda _: SINGLE, _SINGLE_OPTIONS, extra=True),
     "c": Model(lambda _: THREE_HEADS, _held_back(TrainOptions())),
@@ -124,7 +124,7 @@ MODELS = {
     ),
     "age": Model(age_specialist, _held_back(age_options.DEFAULTS, noise=0.06, holes=0.3), extra=True),
 }
-"""By the folder of their runs; a is shown pictures as they are and asked for one view, as its authors do."""
+"""By the folder of their runs; a is shown images as they are and asked for one view, as its authors do."""
 
 
 def main(options: Options) -> None:
@@ -150,20 +150,20 @@ def main(options: Options) -> None:
 
 
 def make_crops(data: Path, out: Path) -> None:
-    """Aligned ones as users make them, and the middle of every picture."""
+    """Aligned ones as users make them, and the middle of every image."""
     crop_faces.main(crop_faces.Options(data, out / "crops"))
     for split, folder in split_folders(data).items():
-        plain_crops(load_pictures(folder), out / "centre" / split, "centre")
+        plain_crops(load_images(folder), out / "centre" / split, "centre")
 
 
 def labelled(options: TrainOptions) -> pd.DataFrame:
-    """Class, person and age of every picture to learn from, indexed by picture, as `read_truth` gives those of eval."""
-    table = load_training(split_folder(options.data, "train"), options.fixes, options.skip_bad).set_index("picture")
+    """Class, person and age of every image to learn from, indexed by image, as `read_truth` gives those of eval."""
+    table = load_training(split_folder(options.data, "train"), options.fixes, options.skip_bad).set_index("image")
     return table[["person", "age"]].assign(truth=eighteen(table))
 
 
 def asked_persons_known(options: Options, solution: pd.DataFrame) -> set[str]:
-    """Eval persons of whom a photograph is among those to learn from: told by the pictures, not by who is right."""
+    """Eval persons of whom a photograph is among those to learn from: told by the images, not by who is right."""
     table = load_training(split_folder(options.train.data, "train"), options.train.fixes, options.train.skip_bad)
     asked = asked_faces(open_crops(crop_folder(options.out / "crops", options.train.data, "eval")))
     crops = open_crops(crop_folder(options.out / "crops", options.train.data, "train"))
@@ -172,7 +172,7 @@ def asked_persons_known(options: Options, solution: pd.DataFrame) -> set[str]:
 
 
 def _lines(part: Part, options: Options, solution: pd.DataFrame) -> tuple[Line, Line]:
-    """What a part answers for the eval pictures, what its folds answer for those that they held out; what that took."""
+    """What a part answers for the eval images, what its folds answer for those that they held out; what that took."""
     runs = _runs_of(part, options)
     took = [_run(task, number, options) for task, names in runs.items() for number in range(len(names))]
     total = {key: sum(times[key] for times in took) for key in ("training", "answering", "shown")}
@@ -240,7 +240,7 @@ def _name(task: str, number: int) -> str:
 def _run(task: str, number: int, options: Options) -> dict[str, float]:
     """Train a model, the first of its kind or a further one, and let it answer, unless that is done.
 
-    Returns the seconds of both, and how many pictures it was shown.
+    Returns the seconds of both, and how many images it was shown.
     """
     model = MODELS[task]
     folder = options.out / _name(task, number)
@@ -256,14 +256,14 @@ def _run(task: str, number: int, options: Options) -> dict[str, float]:
     train(specialist, chosen)
     known = json.loads((folder / RUN).read_text(encoding="utf-8"))
     folds = finished_folds(folder)
-    further = sum(part["pictures"] for part in known.get("extra", ()))
+    further = sum(part["images"] for part in known.get("extra", ()))
     shown = chosen.epochs * (
-        (chosen.folds - 1) * known["scores"]["held out"]["pictures"] + len(folds) * further * chosen.extra_draws
+        (chosen.folds - 1) * known["scores"]["held out"]["images"] + len(folds) * further * chosen.extra_draws
     )
     shown += chosen.extra_epochs * further * (PARTS - 1) / PARTS
     asked = open_crops(crop_folder(crops, chosen.data, "eval"))
     weights = [path / WEIGHTS for path in folds.values()]
-    answering = ask_once(specialist, weights, asked, chosen.views, chosen, folder / EVAL)
+    answering = ask_once(specialist, weights, asked, chosen.tta, chosen, folder / EVAL)
     return {"training": sum(known["seconds"].values()), "answering": answering, "shown": shown}
 
 

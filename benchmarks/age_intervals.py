@@ -3,7 +3,7 @@
     python benchmarks/age_intervals.py --outputs outputs --truth data/eval_solution.csv
 
 Takes trained runs, whose oof.csv must tell ages in years, as trainings write them, and the truth of their eval
-pictures: ImageID and age, and the person where one is seen more than once.
+images: ImageID and age, and the person where one is seen more than once.
 """
 
 import time
@@ -52,7 +52,7 @@ def main(options: Options) -> None:
         "moved as held-out persons ask": decisions.intervals.ends(temper(years, temperature)),
     }
     print(f"held out: {decisions.intervals.coverage}")
-    print(f"eval, {len(truth):,} pictures, aim 0.8:")
+    print(f"eval, {len(truth):,} images, aim 0.8:")
     print(pd.DataFrame({name: scores(truth, *ends) for name, ends in ways.items()}).T.to_string())
     found = {f"held: {name}": float(holds(truth, *ends).mean()) for name, ends in ways.items()}
     folder = options.outputs / "age"
@@ -62,7 +62,7 @@ def main(options: Options) -> None:
 
 
 def holds(truth: pd.DataFrame, low: NDArray[np.float64], high: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Whether the interval of each picture (N,) holds its age."""
+    """Whether the interval of each image (N,) holds its age."""
     ages = truth["age"].to_numpy()
     return np.asarray((low <= ages) & (ages <= high))
 

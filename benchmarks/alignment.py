@@ -3,9 +3,9 @@
     python benchmarks/alignment.py                                  # drawn portraits
     python benchmarks/alignment.py --data ../shared/data/faces      # photographs with drawn masks, one source a person
 
-A crop is right when it shows under the mask what it shows of the bare face. Where the pictures of a person were made
-from one photograph, points that match all over the pictures (SIFT, RANSAC) give the similarity transform, perhaps a
-mirrored one, that takes the bare picture to the masked one, and with it the bare landmarks to their true places under
+A crop is right when it shows under the mask what it shows of the bare face. Where the images of a person were made
+from one photograph, points that match all over the images (SIFT, RANSAC) give the similarity transform, perhaps a
+mirrored one, that takes the bare image to the masked one, and with it the bare landmarks to their true places under
 the mask; pairs for which none is found are left out and counted. Of drawn portraits the landmarks are known.
 
 The error of an alignment is the distance, in pixels of the 256-pixel crop, between where it puts a point of the face
@@ -27,7 +27,7 @@ from tqdm import tqdm
 from shared.commands import run
 from shared.crops import EYES
 from shared.faces.alignment import eye_transform, find_faces
-from shared.faces.image_io import Picture, decode
+from shared.faces.image_io import DecodedImage, decode
 from shared.labels import MASKS, NORMAL, mask_of
 from shared.manifest import load_training, split_folder
 from shared.messages import UserError
@@ -49,14 +49,14 @@ class Options:
     """Measure how far off the crop is under a mask."""
 
     data: Path | None = None
-    """A competition folder whose pictures of a person come from one photograph; drawn portraits when not given."""
+    """A competition folder whose images of a person come from one photograph; drawn portraits when not given."""
 
     people: int = 40
     """So many persons."""
 
 
 class Case(NamedTuple):
-    """A picture, and by detector the landmarks that are right, shape (5, 2)."""
+    """An image, and by detector the landmarks that are right, shape (5, 2)."""
 
     state: str
     pixels: np.ndarray
@@ -64,7 +64,7 @@ class Case(NamedTuple):
 
 
 class Detectors:
-    """Landmarks of a picture, shape (5, 2), or None, by both."""
+    """Landmarks of an image, shape (5, 2), or None, by both."""
 
     def __init__(self) -> None:
         from facenet_pytorch import MTCNN
@@ -76,7 +76,7 @@ class Detectors:
     def __call__(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
         """By name; empty unless both found a face."""
         _, _, landmarks = self.mtcnn.detect(pixels, landmarks=True)
-        face = find_faces([Picture(pixels, pixels.shape[1], pixels.shape[0])])[0]
+        face = find_faces([DecodedImage(pixels, pixels.shape[1], pixels.shape[0])])[0]
         if landmarks is None or face is None:
             return {}
         return {"facenet-pytorch": np.array(landmarks[0], float), "face18": face.landmarks.astype(float)}
@@ -99,11 +99,9 @@ def main(options: Options) -> None:
                     | errors(method, found[detector], case.truth[detector])
                 )
     if not rows:
-        raise UserError(f"--data {options.data}: no person with a bare and a masked picture made from one photograph")
+        raise UserError(f"--data {options.data}: no person with a bare and a masked image made from one photograph")
     print(describe("facenet-pytorch", "opencv-python-headless"))
-    print(
-        f"{options.people} persons; {undecided} pictures left out: a detector found no face, or no transform was found"
-    )
+    print(f"{options.people} persons; {undecided} images left out: a detector found no face, or no transform was found")
     print(table(pd.DataFrame(rows)).to_string(index=False))
 
 
@@ -117,21 +115,21 @@ def drawn(people: int) -> Iterator[Case]:
 
 
 def photographs(data: Path, people: int, detectors: Detectors) -> Iterator[Case]:
-    """Masked pictures; right is what the detectors say of the bare one, carried over."""
+    """Masked images; right is what the detectors say of the bare one, carried over."""
     persons = list(load_training(split_folder(data, "train")).groupby("person", sort=False))[:people]
-    for _, pictures in tqdm(persons, unit=" persons"):
-        bare = pictures[pictures["kind"] == NORMAL]["path"]
+    for _, images in tqdm(persons, unit=" persons"):
+        bare = images[images["kind"] == NORMAL]["path"]
         if bare.empty:
             continue
         pixels = decode(Path(bare.iloc[0]).read_bytes()).pixels
         landmarks = detectors(pixels)
-        for row in pictures[pictures["kind"] != NORMAL].itertuples():
+        for row in images[images["kind"] != NORMAL].itertuples():
             masked = decode(Path(str(row.path)).read_bytes()).pixels
             yield Case(MASKS[mask_of(str(row.kind))], masked, carry_over(landmarks, pixels, masked))
 
 
 def carry_over(landmarks: dict[str, np.ndarray], bare: np.ndarray, masked: np.ndarray) -> dict[str, np.ndarray]:
-    """The bare picture's landmarks in the masked one; empty where the pictures do not match."""
+    """The bare image's landmarks in the masked one; empty where the images do not match."""
     straight, mirrored = _register(bare, masked), _register(bare[:, ::-1], masked)
     if max(straight[0], mirrored[0]) < MATCHES:
         return {}
@@ -184,7 +182,7 @@ def errors(method: Any, landmarks: np.ndarray, truth: np.ndarray) -> dict[str, f
 def table(rows: pd.DataFrame) -> pd.DataFrame:
     """Median and 90th percentile of the errors."""
     groups = rows.groupby(["mask", "landmarks, alignment"], sort=False)
-    result = pd.DataFrame({"pictures": groups.size()})
+    result = pd.DataFrame({"images": groups.size()})
     for name in PLACES:
         result[f"{name} median"] = groups[name].median().round(1)
         result[f"{name} p90"] = groups[name].quantile(0.9).round(1)

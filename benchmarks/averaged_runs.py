@@ -3,7 +3,7 @@
     python benchmarks/averaged_runs.py --age outputs/age outputs/age-1 --truth data/eval_solution.csv
 
 Takes the oof.csv of every run, and where there is a truth the eval.csv too. Differences come with 95 % intervals over
-held-out persons; pictures whose age is top-coded count for the bands alone. The age is the median of a distribution
+held-out persons; images whose age is top-coded count for the bands alone. The age is the median of a distribution
 over years; the last row has its mean instead.
 """
 
@@ -36,7 +36,7 @@ class Options:
     age: tuple[Path, ...] = (Path("outputs/age"), Path("outputs/age-1"))
     """Run folders of the age specialist."""
     truth: Path | None = None
-    """True classes and ages of the eval pictures (ImageID, ans, person, age)."""
+    """True classes and ages of the eval images (ImageID, ans, person, age)."""
 
     def __post_init__(self) -> None:
         if len(self.age) < 2:
@@ -59,19 +59,19 @@ def main(options: Options) -> None:
         for name, way in ways.items()
     }
     found = {f"{name}: held out, years": float(np.nanmean(off(way, ages))) for name, way in ways.items()}
-    asked = f"{len(ages):,} held-out pictures of {persons.max() + 1:,} persons"
+    asked = f"{len(ages):,} held-out images of {persons.max() + 1:,} persons"
     if options.truth:
         answered = averages(options.age, [read_predictions(folder / EVAL, BANDS) for folder in options.age])
-        pictures = next(iter(answered.values())).index
-        solution = read_solution(options.truth).reindex(pictures)
+        images = next(iter(answered.values())).index
+        solution = read_solution(options.truth).reindex(images)
         if not {"age", "person"} <= set(solution) or solution["truth"].isna().any():
-            raise UserError(f"{options.truth} does not tell age and person of every picture that the runs answer")
+            raise UserError(f"{options.truth} does not tell age and person of every image that the runs answer")
         truth, years = solution["truth"].to_numpy(np.int64) % len(BANDS), solution["age"].to_numpy(np.float64)
         people = number_persons(solution["person"])
         for name, way in answered.items():
-            rows[name] |= scores(way.loc[pictures], years, truth, people, "eval")
-            found[f"{name}: eval, years"] = float(np.nanmean(off(way.loc[pictures], years)))
-        asked += f"; {len(pictures):,} eval pictures"
+            rows[name] |= scores(way.loc[images], years, truth, people, "eval")
+            found[f"{name}: eval, years"] = float(np.nanmean(off(way.loc[images], years)))
+        asked += f"; {len(images):,} eval images"
     print(f"{asked}\n\n{pd.DataFrame(rows).T.to_string()}")
     data, recipe = origin(options.age)
     seconds = time.perf_counter() - started

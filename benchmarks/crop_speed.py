@@ -1,10 +1,10 @@
-"""Pictures per second of the crop stage beside facenet-pytorch's MTCNN, on the same pictures in one run.
+"""Images per second of the crop stage beside facenet-pytorch's MTCNN, on the same images in one run.
 
     python benchmarks/crop_speed.py --data ../shared/data/faces --rounds 3
 
-(a) `MTCNN()` with its defaults, picture by picture, as its README shows; (b) its `detect` with defaults on batches of
+(a) `MTCNN()` with its defaults, image by image, as its README shows; (b) its `detect` with defaults on batches of
 32; (c) our stage end to end, from files to crops and index in a fresh folder, on all cores, the start of its processes
-included; (d) decoding the files alone, on all cores: the floor. (a) and (b) go through --slow pictures drawn by lot,
+included; (d) decoding the files alone, on all cores: the floor. (a) and (b) go through --slow images drawn by lot,
 (c) and (d) through all. The four take turns, --rounds times, and are compared within a round, for another job on the
 machine slows all of a round about alike. Beforehand every file is read once, so that none of the four waits for the
 disk, and MTCNN is loaded. Found by (a) and (c), and how far their eyes lie apart, by mask state.
@@ -45,11 +45,11 @@ class Options:
     data: Path = Path("data/sample")
     """A competition folder, or one of its halves."""
 
-    pictures: int | None = None
-    """At most so many of its pictures, drawn by lot; else all: the more, the less the start of processes counts."""
+    images: int | None = None
+    """At most so many of its images, drawn by lot; else all: the more, the less the start of processes counts."""
 
     slow: int = 280
-    """Of these, so many for MTCNN picture by picture and in batches."""
+    """Of these, so many for MTCNN image by image and in batches."""
 
     rounds: int = 3
     """So many times the four take turns."""
@@ -58,45 +58,45 @@ class Options:
     """Processes of our stage; 0: as the command chooses."""
 
     def __post_init__(self) -> None:
-        if self.slow < 1 or (self.pictures is not None and self.slow > self.pictures):
-            raise UserError(f"--slow {self.slow}: must be at least 1, and no more than --pictures")
+        if self.slow < 1 or (self.images is not None and self.slow > self.images):
+            raise UserError(f"--slow {self.slow}: must be at least 1, and no more than --images")
         if self.rounds < 1:
             raise UserError(f"--rounds must be at least 1, not {self.rounds}")
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One way to go through pictures."""
+    """One way to go through images."""
 
     what: str
     count: int
-    """Pictures that it goes through."""
+    """Images that it goes through."""
     work: Callable[[], Any]
 
 
 def main(options: Options) -> None:
     """Measure, and print two tables."""
-    pictures = sampled(load(options.data), options.pictures)
-    sample = sampled(pictures, options.slow)
+    images = sampled(load(options.data), options.images)
+    sample = sampled(images, options.slow)
     print(describe("facenet-pytorch", "opencv-python-headless", "joblib"))
-    print(f"{len(pictures):,} pictures of {options.data}; {len(sample):,} of them for (a) and (b)")
-    read_once(pictures["path"])
+    print(f"{len(images):,} images of {options.data}; {len(sample):,} of them for (a) and (b)")
+    read_once(images["path"])
     with tempfile.TemporaryDirectory() as folder:
-        variants = variants_of(pictures, sample, options.workers, Path(folder))
+        variants = variants_of(images, sample, options.workers, Path(folder))
         seconds, returned = in_rounds(variants, options.rounds)
         print(speed_table(variants, seconds).to_string(index=False))
         print(found_table(sample, returned["(a)"], returned["(c)"]).to_string(index=False))
 
 
-def variants_of(pictures: pd.DataFrame, sample: pd.DataFrame, workers: int, root: Path) -> dict[str, Variant]:
+def variants_of(images: pd.DataFrame, sample: pd.DataFrame, workers: int, root: Path) -> dict[str, Variant]:
     """What is measured; (c) makes its crops in a new folder of `root` each time."""
-    mtcnn, some, every = _mtcnn(), list(sample["path"]), list(pictures["path"])
+    mtcnn, some, every = _mtcnn(), list(sample["path"]), list(images["path"])
 
     def crop() -> CropSet:
-        return make_crops(pictures, Path(tempfile.mkdtemp(dir=root)), workers)
+        return make_crops(images, Path(tempfile.mkdtemp(dir=root)), workers)
 
     return {
-        "(a)": Variant("MTCNN() picture by picture", len(some), lambda: detect_one_by_one(mtcnn, some)),
+        "(a)": Variant("MTCNN() image by image", len(some), lambda: detect_one_by_one(mtcnn, some)),
         "(b)": Variant(f"MTCNN().detect, batches of {BATCH}", len(some), lambda: detect_in_batches(mtcnn, some)),
         "(c)": Variant("our stage, end to end", len(every), crop),
         "(d)": Variant("decoding alone", len(every), lambda: decode_all(every)),
@@ -104,7 +104,7 @@ def variants_of(pictures: pd.DataFrame, sample: pd.DataFrame, workers: int, root
 
 
 def in_rounds(variants: Mapping[str, Variant], rounds: int) -> tuple[dict[str, list[float]], dict[str, Any]]:
-    """Seconds a picture of each variant in each round, and what each returned in the last."""
+    """Seconds an image of each variant in each round, and what each returned in the last."""
     seconds: dict[str, list[float]] = {name: [] for name in variants}
     returned: dict[str, Any] = {}
     for _ in range(rounds):
@@ -118,12 +118,12 @@ def in_rounds(variants: Mapping[str, Variant], rounds: int) -> tuple[dict[str, l
 
 
 def load(data: Path) -> pd.DataFrame:
-    """All pictures of both halves; columns picture, path, state (mask state where it is known)."""
+    """All images of both halves; columns image, path, state (mask state where it is known)."""
     tables = []
     for split, folder in split_folders(data).items():
         table = load_training(folder) if split == "train" else load_evaluation(folder)
         states = [MASKS[mask] for mask in table["mask"]] if "mask" in table else "unknown"
-        tables.append(table[["picture", "path"]].assign(state=states, picture=f"{split}/" + table["picture"]))
+        tables.append(table[["image", "path"]].assign(state=states, image=f"{split}/" + table["image"]))
     return pd.concat(tables, ignore_index=True)
 
 
@@ -145,7 +145,7 @@ def read_once(paths: Iterable[str]) -> None:
 def detect_one_by_one(mtcnn: Any, paths: Sequence[str]) -> list[np.ndarray | None]:
     """What `MTCNN()(image)` does, with the landmarks: the largest face's five, shape (5, 2), or None."""
     found: list[np.ndarray | None] = []
-    for path in tqdm(paths, desc="(a)", unit=" pictures"):
+    for path in tqdm(paths, desc="(a)", unit=" images"):
         with Image.open(path) as image:
             boxes, _, landmarks = mtcnn.detect(image, landmarks=True)
             if boxes is not None:
@@ -155,7 +155,7 @@ def detect_one_by_one(mtcnn: Any, paths: Sequence[str]) -> list[np.ndarray | Non
 
 
 def detect_in_batches(mtcnn: Any, paths: Sequence[str]) -> None:
-    """`MTCNN().detect` on pictures of one size, 32 at a time."""
+    """`MTCNN().detect` on images of one size, 32 at a time."""
     by_size: dict[tuple[int, int], list[str]] = {}
     for path in paths:
         with Image.open(path) as image:
@@ -185,7 +185,7 @@ def _mtcnn() -> Any:
 
 
 def speed_table(variants: Mapping[str, Variant], seconds: Mapping[str, list[float]]) -> pd.DataFrame:
-    """Pictures per second and the ratios that matter, each as the median over rounds."""
+    """Images per second and the ratios that matter, each as the median over rounds."""
     rows = [
         (
             name,
@@ -196,7 +196,7 @@ def speed_table(variants: Mapping[str, Variant], seconds: Mapping[str, list[floa
         )
         for name, variant in variants.items()
     ]
-    head = ["", "what", "pictures/s (min-max)", "times (a)", "(d) is so many times faster"]
+    head = ["", "what", "images/s (min-max)", "times (a)", "(d) is so many times faster"]
     return pd.DataFrame(rows, columns=head)
 
 
@@ -206,8 +206,8 @@ def _speed(seconds: Sequence[float]) -> str:
 
 
 def found_table(sample: pd.DataFrame, theirs: Sequence[np.ndarray | None], crops: CropSet) -> pd.DataFrame:
-    """Share of pictures in which a face was found, and the median distance of the eyes, by mask state."""
-    index = crops.keep(sample["picture"]).index
+    """Share of images in which a face was found, and the median distance of the eyes, by mask state."""
+    index = crops.keep(sample["image"]).index
     ours = index[LANDMARKS].to_numpy(float).reshape(-1, 5, 2)
     rows = pd.DataFrame(
         {
@@ -222,7 +222,7 @@ def found_table(sample: pd.DataFrame, theirs: Sequence[np.ndarray | None], crops
         for one, other, both in zip(theirs, ours, rows["found by (a)"] & rows["found by (c)"], strict=True)
     ]
     table = rows.groupby("mask").agg({**dict.fromkeys(rows.columns[1:4], "mean"), "eyes apart": "median"})
-    table.insert(0, "pictures", rows.groupby("mask").size())
+    table.insert(0, "images", rows.groupby("mask").size())
     return table.round(3).reset_index()
 
 

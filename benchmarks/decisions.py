@@ -40,7 +40,7 @@ class Options:
     repeats: int = 16
     """Draws of persons for each of these."""
     average: bool = False
-    """Average gender and age over the pictures of a person first."""
+    """Average gender and age over the images of a person first."""
 
 
 def main(options: Options) -> None:

@@ -1,8 +1,8 @@
-"""Pictures per second of a network that answers, with its batch norms and with them taken into its convolutions.
+"""Images per second of a network that answers, with its batch norms and with them taken into its convolutions.
 
     python benchmarks/fused_speed.py
 
-Both in turns on the same random pictures, random weights: speed does not depend on either. Ratios are medians over
+Both in turns on the same random images, random weights: speed does not depend on either. Ratios are medians over
 rounds, by the clock and by the CPU time of all cores.
 """
 
@@ -27,7 +27,7 @@ class Options:
     sizes: tuple[int, ...] = (96, 112, 160)
     """Pixels a side of what the network sees."""
     batch_size: int = 64
-    """Pictures per step."""
+    """Images per step."""
     steps: int = 5
     """Of each variant in each round."""
     rounds: int = 5
@@ -40,7 +40,7 @@ def main(options: Options) -> None:
     torch.set_num_threads(options.threads)
     print(describe("timm"))
     print(f"{options.rounds} rounds of {options.steps} batches of {options.batch_size}, {options.threads} threads\n")
-    print("backbone                size  variant  pictures/s  times plain  CPU ms/picture  by CPU time")
+    print("backbone                size  variant  images/s  times plain  CPU ms/image  by CPU time")
     for backbone in options.backbones:
         for size in options.sizes:
             measure(backbone, size, options)
@@ -52,11 +52,11 @@ def measure(backbone: str, size: int, options: Options) -> None:
     plain = Network(backbone, 3, dropout=0.0, pretrained=False).eval()
     fused = copy.deepcopy(plain)
     fuse_batch_norms(fused, size)
-    pictures = torch.randint(0, 256, (options.batch_size, size, size, 3), dtype=torch.uint8)
+    images = torch.randint(0, 256, (options.batch_size, size, size, 3), dtype=torch.uint8)
 
     def steps(network: Network) -> None:
         for _ in range(options.steps):
-            network(pictures)
+            network(images)
 
     measured = in_turn({"plain": lambda: steps(plain), "fused": lambda: steps(fused)}, options.rounds)
     count = options.steps * options.batch_size

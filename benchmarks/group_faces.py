@@ -2,7 +2,7 @@
 
     python benchmarks/group_faces.py --portraits data/sample/eval/images --every 3
 
-Groups are four portraits each, pasted into one picture, so a group has four faces. A second face in a portrait is
+Groups are four portraits each, pasted into one image, so a group has four faces. A second face in a portrait is
 written down for you to look at: somebody may really be there.
 """
 
@@ -62,8 +62,8 @@ def paste(files: Sequence[Path]) -> Iterator[NDArray[np.uint8]]:
 
 
 def _read(file: Path) -> NDArray[np.uint8]:
-    with Image.open(file) as picture:
-        return np.asarray(picture.convert("RGB").resize(SIZE))
+    with Image.open(file) as image:
+        return np.asarray(image.convert("RGB").resize(SIZE))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
     python benchmarks/label_audit.py --people 100 --planted 5
     python benchmarks/label_audit.py --data FOLDER --people 200 --planted 10
 
-Flips the gender of some persons, makes others 30 years older or younger, exchanges the picture without a mask with
+Flips the gender of some persons, makes others 30 years older or younger, exchanges the image without a mask with
 that of a mask worn wrongly, and enters some again under a second id: cut, lit and compressed anew, one of them
 mirrored. Then specialists learn from these wrong labels, five folds by person, and the audit looks at what they say.
 The specialists are stand-ins, logistic regressions on frozen ImageNet features: weaker than trained ones, but made in
@@ -82,7 +82,7 @@ def main(options: Options) -> None:
     data = options.out / "data"
     planted = plant(source / "train", data / "train", options)
     table, crops = labelled(data, options.out / "crops")
-    write_stand_ins(options.out, table, features(table["picture"].tolist(), crops))
+    write_stand_ins(options.out, table, features(table["image"].tolist(), crops))
     label_audit.main(label_audit.Options(options.out, data=data, crops=options.out / "crops", fixes=()))
     print(f"\n{scores(options.out / 'audit', planted)}")
 
@@ -106,12 +106,12 @@ def plant(source: Path, target: Path, options: Options) -> Planted:
         copy_person(target / "images" / path, target / "images" / copy, place == 0, random)
     pd.concat([table, again.assign(path=again["id"])]).to_csv(target / "train.csv", index=False)
     wrong = {kind: set(table.loc[rows, "id"]) for kind, rows in zip(KINDS, groups, strict=False)}
-    wrong["mask"] = set()  # Of single pictures: none was planted, so whatever is suspected is right as it is.
+    wrong["mask"] = set()  # Of single images: none was planted, so whatever is suspected is right as it is.
     return Planted(wrong, set(zip(table.loc[groups[3], "id"], again["id"], strict=True)))
 
 
 def exchange(folder: Path) -> None:
-    """The picture without a mask and that of a mask worn wrongly change their names."""
+    """The image without a mask and that of a mask worn wrongly change their names."""
     bare, wrong = (next(folder.glob(f"{kind}.*")) for kind in (NORMAL, INCORRECT))
     aside = folder / "aside"
     bare.rename(aside)
@@ -125,7 +125,7 @@ def copy_person(source: Path, target: Path, mirrored: bool, random: np.random.Ge
     for file in source.iterdir():
         pixels = cv2.imdecode(np.frombuffer(file.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
         if pixels is None:
-            raise UserError(f"{file} cannot be read: errors are planted in sound pictures only")
+            raise UserError(f"{file} cannot be read: errors are planted in sound images only")
         height, width = pixels.shape[:2]
         top, bottom, left, right = random.uniform(0, 0.08, 4) * (height, height, width, width)
         cut = pixels[int(top) : height - int(bottom), int(left) : width - int(right)]
@@ -134,13 +134,13 @@ def copy_person(source: Path, target: Path, mirrored: bool, random: np.random.Ge
         cv2.imwrite(str(target / f"{file.stem}.jpg"), lit[:, ::-1] if mirrored else lit, quality)
 
 
-def features(pictures: Sequence[str], crops: CropSet) -> NDArray[np.float32]:
+def features(images: Sequence[str], crops: CropSet) -> NDArray[np.float32]:
     """What a frozen network sees in crops, (N, F)."""
     network = create_backbone(DEFAULT_BACKBONE, 0, 0.0, pretrained=True).eval()
     found = []
     with torch.inference_mode():
-        for start in tqdm(range(0, len(pictures), 32), "features", unit="batch"):
-            small = [cv2.resize(crops.read(picture), (SIDE, SIDE)) for picture in pictures[start : start + 32]]
+        for start in tqdm(range(0, len(images), 32), "features", unit="batch"):
+            small = [cv2.resize(crops.read(image), (SIDE, SIDE)) for image in images[start : start + 32]]
             seen = torch.from_numpy(np.stack(small)).permute(0, 3, 1, 2).float() / 127.5 - 1
             maps = network.forward_features(seen)  # type: ignore[operator]
             found.append(torch.cat([maps.mean((2, 3)), maps.amax((2, 3))], dim=1).numpy())
@@ -161,7 +161,7 @@ def write_stand_ins(out: Path, table: pd.DataFrame, seen: NDArray[np.float32]) -
             if task == "age":
                 years = make_pipeline(StandardScaler(), Ridge(3000)).fit(seen[~out_of], table["age"][~out_of])
                 answers.loc[out_of, "age"] = years.predict(seen[out_of]).clip(0, 100)
-        known = table[["picture", "person"]].assign(fold=folds, truth=truth)
+        known = table[["image", "person"]].assign(fold=folds, truth=truth)
         write_predictions(out / task / OOF, pd.concat([known, answers], axis="columns"))
 
 

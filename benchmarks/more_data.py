@@ -3,7 +3,7 @@
     python benchmarks/more_data.py --data ../shared/data/faces --extra ../shared/data/extra
 
 Four trainings of each specialist: neither, masks drawn, extra persons, both (the mask specialist learns nothing from
-bare extra persons without masks). One fold of five, 112 px; the same number of pictures is shown in each, so that what
+bare extra persons without masks). One fold of five, 112 px; the same number of images is shown in each, so that what
 is measured is what they see and not for how long. Stages already done are not run again, so a stopped run goes on.
 """
 
@@ -45,13 +45,13 @@ class Options:
     ways: tuple[str, ...] = ("neither", "masks", "extra", "both")
     """Which of the four."""
     epochs: int = 6
-    """Passes over the base pictures without extra persons; with them fewer, so that as many pictures are shown."""
+    """Passes over the base images without extra persons; with them fewer, so that as many images are shown."""
     size: int = 112
     """Pixels a side of what the networks see."""
     share: float = 0.3
     """--drawn-masks, where masks are drawn."""
     extra_epochs: int = 3
-    """Passes with extra persons, each of about twice as many pictures."""
+    """Passes with extra persons, each of about twice as many images."""
 
 
 def main(options: Options) -> None:
@@ -75,7 +75,7 @@ def _training(options: Options, crops: Path, task: str, way: str) -> list[object
 
 
 def _table(options: Options, truth: pd.DataFrame) -> list[str]:
-    """Scores on the eval pictures as lines; those of each way are a row of runs.csv too."""
+    """Scores on the eval images as lines; those of each way are a row of runs.csv too."""
     lines = [f"{'':<10}{'mask F1':>10}{'gender':>10}{'band F1':>10}{'age MAE':>10}{'18 F1':>10}"]
     for way in options.ways:
         started = time.perf_counter()
@@ -124,9 +124,9 @@ def _together(answers: dict[str, pd.DataFrame | None], truth: pd.DataFrame) -> f
     known = {task: table for task, table in answers.items() if table is not None}
     if len(known) < len(answers):
         return None
-    pictures = known["mask"].index
-    chosen = sum(DIVISORS[task] * _chosen(task, table.loc[pictures]) for task, table in known.items())
-    return macro_f1(truth["truth"].loc[pictures].to_numpy(), np.asarray(chosen), CLASS_COUNT)
+    images = known["mask"].index
+    chosen = sum(DIVISORS[task] * _chosen(task, table.loc[images]) for task, table in known.items())
+    return macro_f1(truth["truth"].loc[images].to_numpy(), np.asarray(chosen), CLASS_COUNT)
 
 
 if __name__ == "__main__":

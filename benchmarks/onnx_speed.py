@@ -1,4 +1,4 @@
-"""Answering for photographs by PyTorch and by onnxruntime, in turn: cold start, and pictures a second once warm.
+"""Answering for photographs by PyTorch and by onnxruntime, in turn: cold start, and images a second once warm.
 
     python benchmarks/onnx_speed.py --model face18.zip          a bundle made with --onnx
     python benchmarks/onnx_speed.py --threads 1                 networks with random weights
@@ -41,7 +41,7 @@ class Options:
 
     model: Path | None = None
     """A bundle made with --onnx; without one, networks with random weights are bundled."""
-    pictures: int = 32
+    images: int = 32
     """Sample portraits that are answered for in each round."""
     rounds: int = 5
     """How often each is timed; a round that does not count comes before."""
@@ -53,8 +53,8 @@ class Options:
     """Pixels a side of what random networks see."""
 
     def __post_init__(self) -> None:
-        if min(self.pictures, self.rounds) < 1:
-            raise UserError("--pictures and --rounds must be at least 1")
+        if min(self.images, self.rounds) < 1:
+            raise UserError("--images and --rounds must be at least 1")
 
 
 def main(options: Options) -> None:
@@ -63,13 +63,13 @@ def main(options: Options) -> None:
         folder = Path(temporary)
         portraits = samples.evaluation(samples.draw(folder / "drawn", 6, 6))
         photographs = [Path(path) for path in portraits["path"]]
-        photographs = [photographs[number % len(photographs)] for number in range(options.pictures)]
+        photographs = [photographs[number % len(photographs)] for number in range(options.images)]
         model = options.model or random_bundle(folder, options.size)
         if options.starts:
             print(f"\nOne portrait, cold\n{cold(model, photographs[0], options.starts).to_string()}", flush=True)
         if options.threads:
             torch.set_num_threads(options.threads)
-        print(f"\n{options.pictures} portraits, warm\n{warm(model, photographs, options.rounds).to_string()}")
+        print(f"\n{options.images} portraits, warm\n{warm(model, photographs, options.rounds).to_string()}")
 
 
 def random_bundle(folder: Path, size: int) -> Path:
@@ -114,7 +114,7 @@ def process(command: list[object]) -> dict[str, float]:
 
 
 def warm(model: Path, photographs: list[Path], rounds: int) -> pd.DataFrame:
-    """Pictures a second and CPU time a picture, for the main face alone and for all faces; medians over rounds."""
+    """Images a second and CPU time an image, for the main face alone and for all faces; medians over rounds."""
     predictors = {runtime: Predictor.load(model, runtime, device="cpu") for runtime in RUNTIMES}
     wanted: tuple[Wanted, ...] = ("main", "all")
     variants: dict[str, Callable[[], object]] = {
@@ -125,16 +125,16 @@ def warm(model: Path, photographs: list[Path], rounds: int) -> pd.DataFrame:
     times = in_turn(variants, rounds)
     rows = {
         name: {
-            "pictures/s": len(photographs) / statistics.median(time.seconds),
-            "CPU ms a picture": 1000 * statistics.median(time.cpu) / len(photographs),
+            "images/s": len(photographs) / statistics.median(time.seconds),
+            "CPU ms an image": 1000 * statistics.median(time.cpu) / len(photographs),
         }
         for name, time in times.items()
     }
     for faces in wanted:
         slower, faster = (times[f"{runtime}, {faces}"] for runtime in RUNTIMES)
         rows[f"torch / onnx, {faces}"] = {
-            "pictures/s": 1 / ratio(slower.seconds, faster.seconds),
-            "CPU ms a picture": ratio(slower.cpu, faster.cpu),
+            "images/s": 1 / ratio(slower.seconds, faster.seconds),
+            "CPU ms an image": ratio(slower.cpu, faster.cpu),
         }
     return pd.DataFrame(rows).T.round(2)
 

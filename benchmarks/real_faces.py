@@ -31,7 +31,7 @@ class Options:
     only_fold: int | None = 0
     """Train this fold alone; None trains all."""
     epochs: int = 6
-    """Passes over the training pictures."""
+    """Passes over the training images."""
     size: int = 112
     """Pixels a side of what the networks see."""
     overwrite: bool = False

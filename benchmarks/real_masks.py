@@ -3,7 +3,7 @@
     python benchmarks/real_masks.py --other ../shared/data/faces
 
 Some of the bare faces are trained on, with masks drawn on them; the others must be answered `none`, the photographs of
-masks worn right `worn`, and pictures whose masks another program drew (`--other`, with eval_solution.csv) as it says.
+masks worn right `worn`, and images whose masks another program drew (`--other`, with eval_solution.csv) as it says.
 With `--other` the real masks are also cut out and laid on its bare faces, right and wrongly (`real_cloth.py`).
 Stages already done are not run again; `--run FOLDER` asks a specialist that was trained otherwise.
 """
@@ -38,7 +38,7 @@ class Options:
     worn: Path = Path("../shared/data/real_worn")
     """Photographs of masks that are all worn right: info.csv and images/."""
     other: Path | None = None
-    """A data set whose eval pictures are known (eval_solution.csv), with masks that another program drew."""
+    """A data set whose eval images are known (eval_solution.csv), with masks that another program drew."""
     run: Path | None = None
     """A mask specialist that is trained already, perhaps on some of --bare, or all of them."""
     out: Path = Path("outputs/real_masks")
@@ -76,7 +76,7 @@ def main(options: Options) -> None:
         cloth = _ask_real_cloth(options, model, answers.index[truth == NONE])
         lines += [_line(f"real cloth, {way}", of_way, WAYS[way]) for way, of_way in cloth.items()]
         scores |= {f"right: real cloth, {way}": _right(of_way, WAYS[way]) for way, of_way in cloth.items()}
-    print(f"\n{'':<28}{'pictures':>9}{'right':>8}" + "".join(f"{name:>11}" for name in MASKS))
+    print(f"\n{'':<28}{'images':>9}{'right':>8}" + "".join(f"{name:>11}" for name in MASKS))
     print("\n".join(lines))
     data, recipe = origin([model])
     record(Record("score", "mask", model, time.perf_counter() - started, scores, asdict(options), data, recipe))
@@ -98,7 +98,7 @@ def _split(options: Options) -> Path:
 
 
 def _ask(options: Options, model: Path, name: str, data: Path) -> pd.DataFrame:
-    """The specialist's probabilities for the eval pictures of a folder; says how their faces were found."""
+    """The specialist's probabilities for the eval images of a folder; says how their faces were found."""
     out = options.out / f"{name}.csv"
     where = ("--data", data, "--crops", options.out / "crops" / name, "--outputs", model, "--out", out)
     run_stage("-m", "pipelines.mask.predict", *where)
@@ -119,9 +119,9 @@ def _ask_real_cloth(options: Options, model: Path, bare: pd.Index) -> dict[str, 
     print(f"{len(masks)} masks cut out")
     ways = {}
     for number, (way, crop) in enumerate(lay_masks(masks, _crops(options, "other").keep(bare))):
-        picture = f"{number:04d}.jpg"
-        cv2.imwrite(str(folder / "images" / picture), cv2.cvtColor(crop, cv2.COLOR_RGB2BGR))
-        ways[picture] = way
+        image = f"{number:04d}.jpg"
+        cv2.imwrite(str(folder / "images" / image), cv2.cvtColor(crop, cv2.COLOR_RGB2BGR))
+        ways[image] = way
     pd.DataFrame({"ImageID": list(ways), "ans": 0}).to_csv(folder / "info.csv", index=False)
     answers = _ask(options, model, "cloth", folder)
     return {way: answers[answers.index.map(ways) == way] for way in WAYS}
@@ -133,7 +133,7 @@ def _line(title: str, answers: pd.DataFrame, state: int) -> str:
 
 
 def _right(answers: pd.DataFrame, state: int) -> float:
-    """The share of pictures for which the state is the most probable."""
+    """The share of images for which the state is the most probable."""
     return float((answers.to_numpy().argmax(1) == state).mean())
 
 

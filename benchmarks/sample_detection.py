@@ -1,4 +1,4 @@
-"""How often facenet-pytorch's MTCNN finds the drawn faces, how near it puts their eyes, and what a picture costs.
+"""How often facenet-pytorch's MTCNN finds the drawn faces, how near it puts their eyes, and what an image costs.
 
     python benchmarks/sample_detection.py --people 100
 
@@ -33,7 +33,7 @@ class Options:
     """Measure detection shares and drawing time of the sample portraits."""
 
     people: int = 100
-    "Persons, seven pictures each."
+    "Persons, seven images each."
     seed: int = 0
     "Of the sample; its training persons are drawn."
     min_face_size: int = 20
@@ -59,9 +59,9 @@ def main(options: Options) -> None:
 
 
 def detections(detector: MTCNN, portraits: list[Portrait]) -> Iterator[dict[str, object]]:
-    """One row a picture: mask state, whether a face was found, how many, and how far off the eyes of the surest are."""
-    pictures = [Image.fromarray(portrait.pixels) for portrait in portraits]
-    found = detector.detect(pictures, landmarks=True)
+    """One row an image: mask state, whether a face was found, how many, and how far off the eyes of the surest are."""
+    images = [Image.fromarray(portrait.pixels) for portrait in portraits]
+    found = detector.detect(images, landmarks=True)
     for portrait, boxes, probabilities, points in zip(portraits, *found, strict=True):
         row: dict[str, object] = {"mask": labels.MASKS[labels.mask_of(portrait.kind)], "found": boxes is not None}
         if boxes is not None:
@@ -74,14 +74,14 @@ def detections(detector: MTCNN, portraits: list[Portrait]) -> Iterator[dict[str,
 def report(table: pd.DataFrame, milliseconds: np.ndarray, options: Options) -> None:
     """Print one line a mask state, the time, the machine and the versions."""
     print(f"\n{options.people} persons, seed {options.seed}, min_face_size {options.min_face_size}")
-    print("mask        pictures   found   share   more than one face   probability   eyes off / eye distance")
+    print("mask        images   found   share   more than one face   probability   eyes off / eye distance")
     for name, group in table.groupby("mask", sort=False):
         several, seen = (group.faces > 1).sum(), group.found.sum()
         print(
             f"{name!s:10} {len(group):9} {seen:7} {group.found.mean():7.1%} {several:20} "
             f"{group.probability.mean():13.3f} {group.eyes_off.mean():25.3f}"
         )
-    print(f"{milliseconds.mean():.0f} ms of one core a picture (slowest person {milliseconds.max():.0f})")
+    print(f"{milliseconds.mean():.0f} ms of one core an image (slowest person {milliseconds.max():.0f})")
     about = provenance()
     print(f"{about['machine']}, {joblib.cpu_count()} cores, Python {about['python']}, ", end="")
     print(

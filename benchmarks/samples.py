@@ -18,15 +18,15 @@ def draw(folder: Path, people: int, eval_people: int = 6) -> Path:
 
 
 def labelled(data: Path, crops: Path) -> tuple[pd.DataFrame, CropSet]:
-    """The manifest of the training pictures and their crops, made where they are missing."""
+    """The manifest of the training images and their crops, made where they are missing."""
     table = load_training(data / "train")
     return table, make_crops(table, crops / "train")
 
 
-def repeated(pictures: pd.DataFrame, count: int, folder: Path) -> None:
-    """An eval folder of `count` pictures, each a file of its own, however few there are to copy."""
+def repeated(images: pd.DataFrame, count: int, folder: Path) -> None:
+    """An eval folder of `count` images, each a file of its own, however few there are to copy."""
     (folder / "images").mkdir(parents=True)
-    paths = [Path(path) for path in pictures["path"]]
+    paths = [Path(path) for path in images["path"]]
     names = [f"{number:06}.jpg" for number in range(count)]
     for number, name in enumerate(names):
         (folder / "images" / name).write_bytes(paths[number % len(paths)].read_bytes())
@@ -34,7 +34,7 @@ def repeated(pictures: pd.DataFrame, count: int, folder: Path) -> None:
 
 
 def evaluation(data: Path) -> pd.DataFrame:
-    """The pictures to answer, `picture` and `path`."""
+    """The images to answer, `image` and `path`."""
     return load_evaluation(data / "eval")
 
 

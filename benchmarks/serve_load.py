@@ -4,7 +4,7 @@
 
 The server is a process of its own, and so are the clients together; they talk over the loopback interface of this
 machine alone. Every client sends drawn portraits in an order of its own and compares each answer with the one that the
-picture got when it was alone: the same faces in the same places, with the same probabilities.
+image got when it was alone: the same faces in the same places, with the same probabilities.
 """
 
 import asyncio
@@ -40,7 +40,7 @@ CLOSE_SHARES = 0.1
 FOLLOWS = ("name", "class", "class_name")
 """What follows from probabilities, and may turn over where two are about equal."""
 PLACES = ("box", "landmarks")
-"""What tells pictures apart."""
+"""What tells images apart."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Options:
     requests: int = 20_000
     """A round has so many at most."""
     persons: int = 3
-    """Drawn; each has seven pictures."""
+    """Drawn; each has seven images."""
     serve: str = ""
     """Further options of `python -m shared.serve`, in one word: --serve="--threads 1"."""
 
@@ -75,7 +75,7 @@ class Round:
     """Of each answer."""
     errors: dict[str, int] = field(default_factory=dict)
     wrong: int = 0
-    """Answers that are not those of the picture that was sent."""
+    """Answers that are not those of the image that was sent."""
     asked: int = 0
     lasted: float = 0.0
 
@@ -86,11 +86,11 @@ class Round:
 def main(options: Options) -> None:
     """Prints one row for each number of clients; exits with status 1 where an answer was lost or wrong."""
     print(describe("fastapi", "uvicorn"))
-    pictures = draw_pictures(options.persons)
+    images = draw_images(options.persons)
     with tempfile.TemporaryDirectory() as folder:
         server, address = start(options, Path(folder) / "log")
         try:
-            rounds = asyncio.run(load(options, pictures, address, server.pid))
+            rounds = asyncio.run(load(options, images, address, server.pid))
         finally:
             server.send_signal(signal.SIGTERM)
             stopped = server.wait(60)
@@ -99,7 +99,7 @@ def main(options: Options) -> None:
         sys.exit(1)
 
 
-def draw_pictures(persons: int) -> list[bytes]:
+def draw_images(persons: int) -> list[bytes]:
     """JPEG files, no two of them with the same answer to the last digit."""
     cv2.setNumThreads(1)
     drawn = [
@@ -133,30 +133,30 @@ def start(options: Options, log: Path) -> tuple["subprocess.Popen[bytes]", str]:
     raise UserError(f"the server did not start: {log.read_text()[-500:]}")
 
 
-async def load(options: Options, pictures: Sequence[bytes], address: str, server: int) -> list[Round]:
+async def load(options: Options, images: Sequence[bytes], address: str, server: int) -> list[Round]:
     """All rounds, each told as soon as it is over."""
     async with httpx.AsyncClient(timeout=120, trust_env=False) as client:
-        alone = [await answer(client, address, picture) for picture in pictures]
+        alone = [await answer(client, address, image) for image in images]
     check_distinct(alone)
-    print(f"{len(pictures)} pictures of {sum(map(len, pictures)) // len(pictures) // 1024} KiB")
+    print(f"{len(images)} images of {sum(map(len, images)) // len(images) // 1024} KiB")
     print("| clients | requests | requests/s | p50 ms | p99 ms | errors | wrong | lost | server CPU % | server MiB |")
     print("|---|---|---|---|---|---|---|---|---|---|", flush=True)
     rounds = []
     for clients in options.clients:
         before = cpu_seconds(server)
-        one = await play(clients, options, pictures, alone, address)
+        one = await play(clients, options, images, alone, address)
         rounds.append(one)
         print(row(clients, one, (cpu_seconds(server) - before) / one.lasted, resident_mib(server)), flush=True)
     return rounds
 
 
-async def play(clients: int, options: Options, pictures: Sequence[bytes], alone: Sequence[Any], address: str) -> Round:
+async def play(clients: int, options: Options, images: Sequence[bytes], alone: Sequence[Any], address: str) -> Round:
     """One round."""
     one = Round()
     begun = time.perf_counter()
     async with asyncio.TaskGroup() as group:
         for number in range(clients):
-            group.create_task(ask_on(number, one, begun, options, pictures, alone, address))
+            group.create_task(ask_on(number, one, begun, options, images, alone, address))
     one.lasted = time.perf_counter() - begun
     return one
 
@@ -166,7 +166,7 @@ async def ask_on(
     one: Round,
     begun: float,
     options: Options,
-    pictures: Sequence[bytes],
+    images: Sequence[bytes],
     alone: Sequence[Any],
     address: str,
 ) -> None:
@@ -174,11 +174,11 @@ async def ask_on(
     order = random.Random(number)
     async with httpx.AsyncClient(timeout=120, trust_env=False) as client:
         while time.perf_counter() - begun < options.seconds and one.asked < options.requests:
-            at = order.randrange(len(pictures))
+            at = order.randrange(len(images))
             one.asked += 1
             started = time.perf_counter()
             try:
-                said = await answer(client, address, pictures[at])
+                said = await answer(client, address, images[at])
             except httpx.HTTPError as error:
                 one.count(f"{type(error).__name__} {getattr(getattr(error, 'response', None), 'status_code', '')}")
                 continue
@@ -186,15 +186,15 @@ async def ask_on(
             one.wrong += not same(said, alone[at])
 
 
-async def answer(client: httpx.AsyncClient, address: str, picture: bytes) -> Any:
+async def answer(client: httpx.AsyncClient, address: str, image: bytes) -> Any:
     """Raises `httpx.HTTPError` for any status that is no answer."""
-    response = await client.post(address, content=picture)
+    response = await client.post(address, content=image)
     response.raise_for_status()
     return response.json()
 
 
 def same(one: Any, other: Any, close: float = CLOSE_SHARES) -> bool:
-    """Whether two answers are of the same picture: alike in form, and close in numbers."""
+    """Whether two answers are of the same image: alike in form, and close in numbers."""
     if isinstance(one, dict) and isinstance(other, dict):
         told = [name for name in one if name not in FOLLOWS]
         return one.keys() == other.keys() and all(same(one[n], other[n], CLOSE.get(n, close)) for n in told)
@@ -206,11 +206,11 @@ def same(one: Any, other: Any, close: float = CLOSE_SHARES) -> bool:
 
 
 def check_distinct(answers: Sequence[Any]) -> None:
-    """Raises `UserError` where two pictures have their faces in the same places: a mixture of them would go unseen."""
+    """Raises `UserError` where two images have their faces in the same places: a mixture of them would go unseen."""
     places = [[{name: face[name] for name in PLACES} for face in one["faces"]] for one in answers]
     for at, one in enumerate(places):
         if not one or any(same(one, other) for other in places[:at]):
-            raise UserError(f"picture {at} can't be told from others by its answer; take another model or --persons")
+            raise UserError(f"image {at} can't be told from others by its answer; take another model or --persons")
 
 
 def row(clients: int, one: Round, cpu: float, memory: int) -> str:

@@ -20,15 +20,15 @@ TASKS = {task: len(classes) for task, classes in SPECIALISTS.items()}
 GAINS = (("e", "a"), ("e", "b"), ("e", "c"), ("e", "b+"), ("d", "b+"), ("b+", "b"), ("ep", "e"))
 """What is set beside what, where both are there."""
 
-COSTS = ("training s", "shown", "shown/s", "answering s", "pictures/s")
+COSTS = ("training s", "shown", "shown/s", "answering s", "images/s")
 
 
 @dataclass(frozen=True)
 class Line:
-    """What one part answers for N pictures, and what it took."""
+    """What one part answers for N images, and what it took."""
 
     part: str
-    pictures: pd.Index
+    images: pd.Index
     decided: Ints
     """The class, 0-17, of each."""
     ages: pd.Series | None
@@ -38,7 +38,7 @@ class Line:
     answering: float
     """Seconds, from crops to answers, all folds and views."""
     shown: float
-    """Pictures that were learnt from, epoch by epoch, in all its trainings and their folds together."""
+    """Images that were learnt from, epoch by epoch, in all its trainings and their folds together."""
 
 
 def read_truth(path: Path) -> pd.DataFrame:
@@ -57,9 +57,9 @@ def report(lines: Sequence[Line], solution: pd.DataFrame) -> str:
 
 
 def report_held_out(lines: Sequence[Line], known: pd.DataFrame) -> str:
-    """The same of held-out pictures, of which `known` holds class, person and age; what it took is told with eval."""
-    pictures = known.loc[lines[0].pictures]
-    head = f"Held out: {len(pictures):,} pictures of {pictures['person'].nunique():,} persons"
+    """The same of held-out images, of which `known` holds class, person and age; what it took is told with eval."""
+    images = known.loc[lines[0].images]
+    head = f"Held out: {len(images):,} images of {images['person'].nunique():,} persons"
     tables = [head, _score_table(lines, known, costs=False), _by_mask(lines, known), _gain(lines, known)]
     return "\n\n".join(filter(None, tables))
 
@@ -67,19 +67,19 @@ def report_held_out(lines: Sequence[Line], known: pd.DataFrame) -> str:
 def report_without(persons: Collection[str], lines: Sequence[Line], solution: pd.DataFrame) -> str:
     """Scores and differences once more, without some of the persons."""
     kept = [_without(persons, line, solution) for line in lines]
-    left = solution.loc[kept[0].pictures, "person"].nunique()
+    left = solution.loc[kept[0].images, "person"].nunique()
     head = f"{left:,} eval persons, without {len(persons)} of whom a photograph is among those to learn from"
     return "\n\n".join(filter(None, [head, _score_table(kept, solution, costs=False), _gain(kept, solution)]))
 
 
 def _without(persons: Collection[str], line: Line, solution: pd.DataFrame) -> Line:
-    others = ~solution.loc[line.pictures, "person"].isin([*persons]).to_numpy()
-    return replace(line, pictures=line.pictures[others], decided=line.decided[others])
+    others = ~solution.loc[line.images, "person"].isin([*persons]).to_numpy()
+    return replace(line, images=line.images[others], decided=line.decided[others])
 
 
 def scores(line: Line, solution: pd.DataFrame) -> dict[str, float]:
     """What runs.csv tells of a part, by name."""
-    known = solution.loc[line.pictures]
+    known = solution.loc[line.images]
     found = {
         "macro_f1": macro_f1(known["truth"], line.decided, CLASS_COUNT),
         "accuracy": accuracy(known["truth"], line.decided),
@@ -94,7 +94,7 @@ def _score_table(lines: Sequence[Line], solution: pd.DataFrame, costs: bool) -> 
     head = ["", "macro F1 of 18 [95 %]", "accuracy", *(f"{task} [95 %]" for task in TASKS), "age off by, years"]
     rows = []
     for line in lines:
-        known = solution.loc[line.pictures]
+        known = solution.loc[line.images]
         rows.append([*_score_row(line, known), *(_costs(line) if costs else ())])
     return markdown_table([*head, *(COSTS if costs else ())], rows)
 
@@ -117,20 +117,20 @@ def _costs(line: Line) -> list[str]:
         f"{line.shown:,.0f}",
         f"{line.shown / line.training:.0f}",
         f"{line.answering:.0f}",
-        f"{len(line.pictures) / line.answering:.0f}",
+        f"{len(line.images) / line.answering:.0f}",
     ]
 
 
 def _by_mask(lines: Sequence[Line], solution: pd.DataFrame) -> str:
-    """Of the six cells of gender and age band among pictures of each mask state, and ages."""
+    """Of the six cells of gender and age band among images of each mask state, and ages."""
     head = ["gender and age band, by mask state", *(f"{state}{what}" for state in MASKS for what in ("", ", years"))]
     rows = []
     for line in lines:
-        known = solution.loc[line.pictures]
+        known = solution.loc[line.images]
         truth, cells = known["truth"].to_numpy(), []
         for state in range(len(MASKS)):
             here = truth // 6 == state
-            part = replace(line, pictures=line.pictures[here])
+            part = replace(line, images=line.images[here])
             cells += [f"{macro_f1(truth[here] % 6, line.decided[here] % 6, 6):.3f}" if here.any() else "-"]
             cells += [_years(part, known[here])]
         rows.append([line.part, *cells])
@@ -144,8 +144,8 @@ def _gain(lines: Sequence[Line], solution: pd.DataFrame) -> str:
 
 
 def _difference(after: Line, before: Line, solution: pd.DataFrame) -> str:
-    known = solution.loc[before.pictures]
-    decided = pd.Series(after.decided, after.pictures).loc[known.index].to_numpy()
+    known = solution.loc[before.images]
+    decided = pd.Series(after.decided, after.images).loc[known.index].to_numpy()
     persons = number_persons(known["person"])
     gain = bootstrap_gain(known["truth"].to_numpy(), before.decided, decided, persons, CLASS_COUNT)
     unit = f"macro F1 of the 18 classes, 95 % interval over {persons.max() + 1:,} persons"

@@ -1,4 +1,4 @@
-"""Pictures per second of the training loop, beside its limit and beside a plain training on whole photographs.
+"""Images per second of the training loop, beside its limit and beside a plain training on whole photographs.
 
     python benchmarks/train_speed.py
 
@@ -61,7 +61,7 @@ class Options:
     sizes: tuple[int, ...] = (96, 112, 160)
     """Pixels a side of what the network sees."""
     batch_size: int = 32
-    """Pictures per step."""
+    """Images per step."""
     steps: int = 20
     """Of each variant in each round."""
     rounds: int = 3
@@ -79,7 +79,7 @@ class Options:
 
     def __post_init__(self) -> None:
         if self.crops and not self.data:
-            raise UserError("--crops needs --data, the pictures they were made of")
+            raise UserError("--crops needs --data, the images they were made of")
 
 
 def main(options: Options) -> None:
@@ -89,10 +89,10 @@ def main(options: Options) -> None:
         table, crops = samples.labelled(data, options.crops or Path(folder) / "crops")
         print(describe("torchvision", "timm", "albumentations", "opencv-python-headless"))
         print(
-            f"{len(table):,} pictures, {options.rounds} rounds of {options.steps} steps of {options.batch_size}, "
+            f"{len(table):,} images, {options.rounds} rounds of {options.steps} steps of {options.batch_size}, "
             f"{options.workers} reading, {torch.get_num_threads()} threads\n"
         )
-        print("size  variant  pictures/s  times limit  CPU ms/picture  by CPU time")
+        print("size  variant  images/s  times limit  CPU ms/image  by CPU time")
         for size in options.sizes:
             measure(options, size, table, crops, Path(folder))
 
@@ -113,7 +113,7 @@ def measure(options: Options, size: int, table: pd.DataFrame, crops: CropSet, fo
             "torch": lambda: torch_steps(training, size, options),
             "loop": lambda: training.train_epoch(tqdm(disable=True)),
             "plain": lambda: plain_steps(training, plain),
-            "loader": lambda: sum(len(pictures) for pictures, _ in loader),
+            "loader": lambda: sum(len(images) for images, _ in loader),
         },
         options.rounds,
     )
@@ -147,21 +147,21 @@ def _accelerator(options: Options) -> Accelerator:
 
 
 def repeat(table: pd.DataFrame, crops: CropSet, count: int) -> tuple[pd.DataFrame, CropSet]:
-    """`count` rows to train on and one person to hold out, with the pictures as often as it takes."""
+    """`count` rows to train on and one person to hold out, with the images as often as it takes."""
     rows = np.arange(count + 1) % len(table)
-    names = [f"{number} {picture}" for number, picture in enumerate(table["picture"].iloc[rows])]
-    index = crops.index.iloc[rows].set_axis(pd.Index(names, name="picture"))
+    names = [f"{number} {image}" for number, image in enumerate(table["image"].iloc[rows])]
+    index = crops.index.iloc[rows].set_axis(pd.Index(names, name="image"))
     persons = [f"person {number}" for number in range(count + 1)]
-    repeated = table.iloc[rows].assign(picture=names, person=persons, fold=[0] * count + [1])
+    repeated = table.iloc[rows].assign(image=names, person=persons, fold=[0] * count + [1])
     return repeated.reset_index(drop=True), replace(crops, index=index)
 
 
 def fixed_steps(training: FoldTraining, size: int, options: Options) -> None:
     device = training.device
-    pictures = torch.randint(0, 256, (options.batch_size, size, size, 3), dtype=torch.uint8).to(device)
+    images = torch.randint(0, 256, (options.batch_size, size, size, 3), dtype=torch.uint8).to(device)
     targets = torch.randint(0, 2, (options.batch_size,)).to(device)
     for _ in range(options.steps):
-        training.train_step(pictures, targets)
+        training.train_step(images, targets)
 
 
 def torch_steps(training: FoldTraining, size: int, options: Options) -> None:
@@ -170,7 +170,7 @@ def torch_steps(training: FoldTraining, size: int, options: Options) -> None:
 
 
 class Photographs(Dataset[tuple[Tensor, int]]):
-    """Whole pictures, as PIL and torchvision read them."""
+    """Whole images, as PIL and torchvision read them."""
 
     def __init__(self, table: pd.DataFrame, transform: Callable[[Image.Image], Tensor]):
         self._rows = list(zip(table["path"], table["gender"], strict=True))
@@ -201,9 +201,9 @@ def plain_batches(table: pd.DataFrame, size: int, options: Options) -> "DataLoad
 
 
 def plain_steps(training: FoldTraining, loader: "DataLoader[tuple[Tensor, int]]") -> None:
-    for pictures, targets in loader:
+    for images, targets in loader:
         # The network wants channels last; a view, that costs nothing.
-        training.train_step(pictures.permute(0, 2, 3, 1).to(training.device), targets.to(training.device)).item()
+        training.train_step(images.permute(0, 2, 3, 1).to(training.device), targets.to(training.device)).item()
 
 
 if __name__ == "__main__":

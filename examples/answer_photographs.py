@@ -1,4 +1,4 @@
-"""Answers for photographs in three lines of Python, group pictures too.
+"""Answers for photographs in three lines of Python, group images too.
 
     python examples/answer_photographs.py --model outputs/demo --photographs group.jpg portrait.png
 

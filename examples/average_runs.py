@@ -33,7 +33,7 @@ class Options:
     only_fold: int | None = None
     """Train this fold alone."""
     epochs: int = 4
-    """Passes over the training pictures."""
+    """Passes over the training images."""
     size: int = 96
     """Pixels a side of what the network sees."""
     backbone: str = TrainOptions.backbone
@@ -50,7 +50,7 @@ def main(options: Options) -> None:
         average = average_runs(runs[:count])
         predicted = average[list(GENDER.classes)].to_numpy().argmax(axis=1)
         score = macro_f1(runs[0]["truth"].loc[average.index], predicted, len(GENDER.classes))
-        print(f"{count} run{'s' if count > 1 else ' '}  macro F1 {score:.3f} on {len(average):,} held-out pictures")
+        print(f"{count} run{'s' if count > 1 else ' '}  macro F1 {score:.3f} on {len(average):,} held-out images")
 
 
 def training(options: Options, seed: int) -> TrainOptions:

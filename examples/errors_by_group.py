@@ -2,7 +2,7 @@
 
     python examples/errors_by_group.py --outputs outputs/demo
 
-Reads the three oof.csv and nothing else. Intervals are of 95 % and count persons, not pictures: seven pictures of one
+Reads the three oof.csv and nothing else. Intervals are of 95 % and count persons, not images: seven images of one
 face are no seven witnesses. docs/privacy.md says what to make of the figures.
 """
 
@@ -35,13 +35,13 @@ class Options:
 def main(options: Options) -> None:
     table = errors(pd.DataFrame([measure(name, part) for name, part in groups(wrong(options.outputs))]))
     print(table.to_string(index=False))
-    print("Share of pictures that are answered wrongly, in percent; together: any of the three is wrong.")
+    print("Share of images that are answered wrongly, in percent; together: any of the three is wrong.")
     if options.csv:
         table.to_csv(options.csv, index=False)
 
 
 def wrong(outputs: Path) -> pd.DataFrame:
-    """Of each picture held out in all three runs: person, what it shows, and which answers are wrong.
+    """Of each image held out in all three runs: person, what it shows, and which answers are wrong.
 
     Answers are the most probable classes, as each specialist gives them.
     """
@@ -54,7 +54,7 @@ def wrong(outputs: Path) -> pd.DataFrame:
         person = answers["person"]
     table = pd.concat(parts, axis="columns", join="inner").assign(person=person)
     if table.empty:
-        raise UserError(f"no picture is held out in all three runs of {outputs}: train the same folds of each")
+        raise UserError(f"no image is held out in all three runs of {outputs}: train the same folds of each")
     return table.assign(together=table[list(SPECIALISTS)].any(axis="columns"))
 
 
@@ -70,14 +70,14 @@ def groups(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 
 
 def measure(name: str, group: pd.DataFrame) -> dict[str, object]:
-    row: dict[str, object] = {"group": name, "persons": group["person"].nunique(), "pictures": len(group)}
+    row: dict[str, object] = {"group": name, "persons": group["person"].nunique(), "images": len(group)}
     for task in (*SPECIALISTS, "together"):
         row[task] = with_interval(group[task].to_numpy(), group["person"].to_numpy())
     return row
 
 
 def with_interval(errors: NDArray[np.bool_], persons: ArrayLike) -> str:
-    """In percent, for example "4.2 (1.9-7.0)"; a dash where there is no picture."""
+    """In percent, for example "4.2 (1.9-7.0)"; a dash where there is no image."""
     if not len(errors):
         return "-"
     share, low, high = (100 * part for part in share_interval(errors, persons))

@@ -32,7 +32,7 @@ class Options:
     pretrained: bool = True
     """Start from ImageNet weights."""
     epochs: int = 4
-    """Passes over the training pictures."""
+    """Passes over the training images."""
     size: int = 96
     """Pixels a side of what the network sees."""
 

@@ -18,7 +18,7 @@ from shared.messages import UserError
 from shared.tables import Row, read_rows
 
 KINDS = {"worn": WORN, "incorrect": (INCORRECT,), "none": (NORMAL,)}
-"""The places that the layout has for a person's pictures, by mask state."""
+"""The places that the layout has for a person's images, by mask state."""
 SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
@@ -55,22 +55,22 @@ def train(options: Options) -> None:
         persons[row.text.get("person") or row.text["file"]].append(row)
     own = [name for name in rows[0].text if name and name not in ("file", "person", "mask", "gender", "age")]
     table, left_out = [], 0
-    for number, (person, pictures) in enumerate(persons.items(), start=1):
+    for number, (person, images) in enumerate(persons.items(), start=1):
         path = f"{number:06d}"
-        left_out += copy_pictures(options, pictures, options.out / "train" / "images" / path)
-        first = pictures[0].text
+        left_out += copy_images(options, images, options.out / "train" / "images" / path)
+        first = images[0].text
         table.append([person, first["gender"], first["age"], path, *(first[name] for name in own)])
     write_csv(options.out / "train" / "train.csv", ["id", "gender", "age", "path", *own], table)
-    print(f"{options.out}: {len(persons)} persons, {len(rows) - left_out} pictures")
+    print(f"{options.out}: {len(persons)} persons, {len(rows) - left_out} images")
     if left_out:
-        print(f"{left_out} pictures left out: a person has room for five masks worn, one incorrect and one without")
+        print(f"{left_out} images left out: a person has room for five masks worn, one incorrect and one without")
 
 
-def copy_pictures(options: Options, pictures: list[Row], folder: Path) -> int:
-    """Copy a person's pictures to the places of the layout; how many found none."""
+def copy_images(options: Options, images: list[Row], folder: Path) -> int:
+    """Copy a person's images to the places of the layout; how many found none."""
     free = {mask: list(kinds) for mask, kinds in KINDS.items()}
     left_out = 0
-    for row in pictures:
+    for row in images:
         mask, file = row.text.get("mask", "").lower() or "none", options.images / row.text["file"]
         if mask not in free:
             raise UserError(f"{options.table}, row {row.number}: mask {mask!r} is none of {', '.join(KINDS)}")
@@ -87,13 +87,13 @@ def copy_pictures(options: Options, pictures: list[Row], folder: Path) -> int:
 def ask(questions: Path, folder: Path) -> None:
     files = sorted(file for file in questions.rglob("*") if file.suffix.lower() in SUFFIXES)
     if not files:
-        raise UserError(f"--questions {questions} holds no picture ({', '.join(SUFFIXES)})")
+        raise UserError(f"--questions {questions} holds no image ({', '.join(SUFFIXES)})")
     names = [file.relative_to(questions) for file in files]
     for file, name in zip(files, names, strict=True):
         (folder / "images" / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(file, folder / "images" / name)
     write_csv(folder / "info.csv", ["ImageID"], [[name.as_posix()] for name in names])
-    print(f"{folder}: {len(files)} pictures to be answered")
+    print(f"{folder}: {len(files)} images to be answered")
 
 
 def write_csv(path: Path, header: list[str], rows: list[list[str]]) -> None:

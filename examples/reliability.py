@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from shared.commands import run
 
-KNOWN = ("picture", "person", "fold", "truth")
+KNOWN = ("image", "person", "fold", "truth")
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Options:
     run: Path = Path("outputs/mask")
     """The folder of a trained specialist."""
     out: Path = Path("reliability.png")
-    """The picture to write."""
+    """The image to write."""
     bins: int = 10
     """Stretches of confidence that are compared."""
 
@@ -34,15 +34,15 @@ def main(options: Options) -> None:
     confidence, right = read(options.run / "oof.csv")
     place = np.minimum((confidence * options.bins).astype(int), options.bins - 1)
     table = pd.DataFrame({"bin": place, "said": confidence, "right": right})
-    curve = table.groupby("bin").agg(pictures=("said", "size"), said=("said", "mean"), right=("right", "mean"))
-    error = ((curve["said"] - curve["right"]).abs() * curve["pictures"]).sum() / len(table)
+    curve = table.groupby("bin").agg(images=("said", "size"), said=("said", "mean"), right=("right", "mean"))
+    error = ((curve["said"] - curve["right"]).abs() * curve["images"]).sum() / len(table)
     print(curve.to_string(index=False, float_format="{:.3f}".format))
-    print(f"expected calibration error {error:.3f} over {len(table):,} pictures")
+    print(f"expected calibration error {error:.3f} over {len(table):,} images")
     draw(curve, options.out)
 
 
 def read(file: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Of each picture, the probability of the class that is answered, and whether it is the right one."""
+    """Of each image, the probability of the class that is answered, and whether it is the right one."""
     table = pd.read_csv(file)
     # The classes come after what is known; age goes on with the years.
     names = [name for name in table if name not in KNOWN]

@@ -21,9 +21,9 @@ from shared.messages import UserError
 from shared.predictor.bundle_file import CARD, MANIFEST, MOST_WEIGHTS, Contents, onnx_name, write_bundle
 from shared.predictor.from_runs import Gathered, gather, runs_below
 from shared.predictor.model_card import write_card
-from shared.predictor.predictor import check_passport
+from shared.predictor.predictor import check_metadata
 from shared.tracking import provenance
-from shared.training.run_folder import passport_of
+from shared.training.run_folder import metadata_of
 
 CHECKED = 24
 """Crops that every exported network is checked on."""
@@ -69,7 +69,7 @@ def main(options: Options) -> None:
     gathered = gather(_runs(options), options.model, options.decide, options.thresholds, options.calibrate)
     files = {name: gathered.source.read(name, MOST_WEIGHTS) for name in gathered.source.files}
     for name, content in files.items():
-        check_passport(passport_of(content, str(gathered.source.files[name])), name.split("/")[0], name)
+        check_metadata(metadata_of(content, str(gathered.source.files[name])), name.split("/")[0], name)
     remarks = _add_onnx(files, options.crops) if options.onnx else []
     contents = replace(gathered.contents, about=_about(gathered, remarks))
     files = {MANIFEST: contents.as_json().encode(), CARD: b"", **files}
@@ -102,11 +102,11 @@ def _add_onnx(files: dict[str, bytes], folder: Path) -> list[str]:
     crops, where = _some_crops(folder)
     told = []
     for name in [*files]:
-        passport = passport_of(files[name], name)
-        network = open_network(files[name], passport, name, "cpu")
-        window = check_passport(passport, name.split("/")[0], name)
-        member = Member(window, passport.size, logits_of(network, "cpu"), network)
-        exported = export.export_member(member, passport)
+        metadata = metadata_of(files[name], name)
+        network = open_network(files[name], metadata, name, "cpu")
+        window = check_metadata(metadata, name.split("/")[0], name)
+        member = Member(window, metadata.size, logits_of(network, "cpu"), network)
+        exported = export.export_member(member, metadata)
         told.append(_difference(onnx_name(name), export.check_member(exported, member, crops, name)))
         files[onnx_name(name)] = exported
     nets = export.export_detector()

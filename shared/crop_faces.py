@@ -2,7 +2,7 @@
 
     python shared/crop_faces.py --data data --out crops --sheet crops.jpg
 
-Done once: a second run looks only at new and changed pictures, and one that was stopped is taken up by the same
+Done once: a second run looks only at new and changed images, and one that was stopped is taken up by the same
 command. `shared/crops.py` reads what it writes; `shared/faces/` does the work.
 """
 
@@ -27,11 +27,11 @@ from shared.faces.cache import Cache, Row, as_table, open_cache, still_good
 from shared.faces.contact_sheet import summarise, write_sheet
 from shared.faces.crop import cut_by_prior
 from shared.faces.workers import choose_device, choose_workers, spread
-from shared.manifest import load_pictures, split_folders
+from shared.manifest import load_images, split_folders
 from shared.messages import UserError
 
 CHUNK = 64
-"""Pictures that are looked at together and recorded together; a kill loses at most so many per process."""
+"""Images that are looked at together and recorded together; a kill loses at most so many per process."""
 
 
 @dataclass(frozen=True)
@@ -45,10 +45,10 @@ class Options:
     """Where the crops go: a folder for each half."""
 
     sheet: Path | None = None
-    """Draw a contact sheet of sample crops to this picture file, doubtful ones marked."""
+    """Draw a contact sheet of sample crops to this image file, doubtful ones marked."""
 
     workers: int = 0
-    """Processes on CPU, threads that feed a GPU; 0: as many as the cores and the number of pictures suggest."""
+    """Processes on CPU, threads that feed a GPU; 0: as many as the cores and the number of images suggest."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where the detector runs; auto: on a GPU if there is one."""
@@ -69,46 +69,46 @@ class Made:
 
     crops: CropSet
     new: int
-    """Pictures that were looked at; those unchanged since an earlier run were not."""
+    """Images that were looked at; those unchanged since an earlier run were not."""
 
     seconds: float
 
 
 def make_crops(
-    pictures: pd.DataFrame, out: Path, workers: int = 0, device: str = "auto", progress: bool = True
+    images: pd.DataFrame, out: Path, workers: int = 0, device: str = "auto", progress: bool = True
 ) -> CropSet:
-    """Bring the crop set in the folder `out` up to date with `pictures` (columns `picture`: id, `path`: file).
+    """Bring the crop set in the folder `out` up to date with `images` (columns `image`: id, `path`: file).
 
-    No picture is dropped: where no face is found the crop shows where faces lie in the others, and that of an
+    No image is dropped: where no face is found the crop shows where faces lie in the others, and that of an
     unreadable file is grey. Raises `UserError` when `out` cannot be written or `device` is not there.
     """
-    return update_crops(pictures, out, workers, device, progress).crops
+    return update_crops(images, out, workers, device, progress).crops
 
 
-def update_crops(pictures: pd.DataFrame, out: Path, workers: int, device: str, progress: bool) -> Made:
+def update_crops(images: pd.DataFrame, out: Path, workers: int, device: str, progress: bool) -> Made:
     """As `make_crops`, and says what there was to do."""
     started = time.perf_counter()
-    if pictures.empty:
-        raise UserError(f"no pictures to crop into {out}: the table of --data names none")
+    if images.empty:
+        raise UserError(f"no images to crop into {out}: the table of --data names none")
     cache = open_cache(out)
-    good = still_good(cache.known_rows(), pictures, out)
-    todo = pictures[~pictures["picture"].isin(good.index)]
+    good = still_good(cache.known_rows(), images, out)
+    todo = images[~images["image"].isin(good.index)]
     new = as_table(_look(todo, cache, workers, device, progress))
-    rows = pd.concat([table for table in (good, new) if len(table)]).loc[list(pictures["picture"])]
-    cache.publish(cut_by_prior(rows, dict(zip(pictures["picture"], pictures["path"], strict=True)), out))
+    rows = pd.concat([table for table in (good, new) if len(table)]).loc[list(images["image"])]
+    cache.publish(cut_by_prior(rows, dict(zip(images["image"], images["path"], strict=True)), out))
     return Made(open_crops(out), len(todo), time.perf_counter() - started)
 
 
 def _look(todo: pd.DataFrame, cache: Cache, workers: int, device: str, progress: bool) -> list[Row]:
-    """The rows of pictures that have to be looked at; those without a face have no crop yet."""
+    """The rows of images that have to be looked at; those without a face have no crop yet."""
     if todo.empty:
         return []
     device = choose_device(device)
-    sources = list(zip(todo["picture"], todo["path"], strict=True))
+    sources = list(zip(todo["image"], todo["path"], strict=True))
     chunks = [sources[at : at + CHUNK] for at in range(0, len(sources), CHUNK)]
     work = partial(_crop_and_record, cache=cache, device=device)
     rows: list[Row] = []
-    with tqdm(total=len(sources), unit=" pictures", desc=str(cache.out), disable=not progress) as bar:
+    with tqdm(total=len(sources), unit=" images", desc=str(cache.out), disable=not progress) as bar:
         for done in spread(work, chunks, choose_workers(workers, len(sources), device), device):
             rows += done
             bar.update(len(done))
@@ -128,9 +128,7 @@ def main(options: Options) -> None:
     sets = {}
     for split, folder in split_folders(options.data).items():
         out = options.out if folder == options.data else options.out / split
-        made = update_crops(
-            load_pictures(folder, options.skip_bad), out, options.workers, options.device, progress=True
-        )
+        made = update_crops(load_images(folder, options.skip_bad), out, options.workers, options.device, progress=True)
         print(summarise(made.crops, made.new, made.seconds))
         sets[split] = made.crops
     if options.sheet is not None:

@@ -1,6 +1,6 @@
 """Read the aligned crops that `shared/crop_faces.py` made: what training and prediction see of a face.
 
-A *crop set* is a folder with `index.csv`, one row per picture, and `recipe.json`, how the crops were made. A crop is
+A *crop set* is a folder with `index.csv`, one row per image, and `recipe.json`, how the crops were made. A crop is
 `CROP_SIZE` pixels square and shows the whole head: the eyes lie at `EYES`, level, 64 pixels apart, so four eye
 distances across; the chin of a face seen from the front comes at about y 225, the crown at about y 15.
 
@@ -25,7 +25,7 @@ CROP_SIZE = 256
 """Pixels, both ways."""
 
 EYES = ((96.0, 112.0), (160.0, 112.0))
-"""Where the two eyes lie in a crop: x and y in pixels, first the eye at the left of the picture."""
+"""Where the two eyes lie in a crop: x and y in pixels, first the eye at the left of the image."""
 
 INDEX = "index.csv"
 RECIPE = "recipe.json"
@@ -34,18 +34,18 @@ UNFINISHED = "unfinished"
 DETECTED, RETRIED, PRIOR, UNREADABLE = "detected", "retried", "prior", "unreadable"
 FOUND = (DETECTED, RETRIED, PRIOR, UNREADABLE)
 """How a face was found: at once; at a second, slower try; not, so that the crop is where faces lie in this data set;
-the picture could not be read, and the crop is plain grey."""
+the image could not be read, and the crop is plain grey."""
 
 LANDMARKS = [
     f"{part}_{axis}" for part in ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right") for axis in "xy"
 ]
-"""Index columns, in pixels of the upright source picture; left and right as one sees them in the picture."""
+"""Index columns, in pixels of the upright source image; left and right as one sees them in the image."""
 
 BOX = ["x0", "y0", "x1", "y1"]
-"""Index columns: the box of the face, in pixels of the upright source picture."""
+"""Index columns: the box of the face, in pixels of the upright source image."""
 
 COLUMN_TYPES = {
-    **dict.fromkeys(("picture", "file", "recipe", "found"), "str"),
+    **dict.fromkeys(("image", "file", "recipe", "found"), "str"),
     "faces": "Int64",
     **dict.fromkeys(("probability", *BOX, *LANDMARKS), "float64"),
     **dict.fromkeys(("width", "height", "size", "mtime_ns"), "Int64"),
@@ -56,7 +56,7 @@ COLUMN_TYPES = {
 
 @dataclass(frozen=True)
 class CropSet:
-    """The crops of one folder of pictures."""
+    """The crops of one folder of images."""
 
     folder: Path
     """Where `index.csv` lies."""
@@ -65,19 +65,19 @@ class CropSet:
     """Id of how the crops were made; weights are only good for crops of the recipe they were trained on."""
 
     index: pd.DataFrame
-    """One row per picture, indexed by the picture's id. Columns: `file` (below `folder`), `recipe`, `found` (one of
+    """One row per image, indexed by the image's id. Columns: `file` (below `folder`), `recipe`, `found` (one of
     `FOUND`), `faces` (how many were found), `probability`, `BOX` and `LANDMARKS` (empty where no face was found, but
     for the eyes that a prior crop assumes), `width` and `height` of the upright source in pixels, `size` (bytes),
     `mtime_ns` and `fingerprint` of its file, `problem` (why it could not be read)."""
 
-    def read(self, picture: str) -> np.ndarray:
-        """The crop of a picture: uint8, RGB, shape (256, 256, 3).
+    def read(self, image: str) -> np.ndarray:
+        """The crop of an image: uint8, RGB, shape (256, 256, 3).
 
-        Raises `UserError` when the picture has no crop or the crop's file is gone or broken.
+        Raises `UserError` when the image has no crop or the crop's file is gone or broken.
         """
-        file = self._files.get(picture)
+        file = self._files.get(image)
         if file is None:
-            raise UserError(f"{self.folder} has no crop of {picture}. {_way_out(self.folder)}")
+            raise UserError(f"{self.folder} has no crop of {image}. {_way_out(self.folder)}")
         pixels = cv2.imread(file, cv2.IMREAD_COLOR_RGB)
         if pixels is None or pixels.shape != (CROP_SIZE, CROP_SIZE, 3):
             raise UserError(f"{file} is missing or broken; remove what is there of it. {_way_out(self.folder)}")
@@ -85,15 +85,15 @@ class CropSet:
 
     @cached_property
     def _files(self) -> dict[str, str]:
-        """Looking a picture up in the index takes 50 microseconds, an eighth of decoding it."""
-        return {str(picture): f"{self.folder}/{file}" for picture, file in self.index["file"].items()}
+        """Looking an image up in the index takes 50 microseconds, an eighth of decoding it."""
+        return {str(image): f"{self.folder}/{file}" for image, file in self.index["file"].items()}
 
-    def keep(self, pictures: Iterable[str]) -> "CropSet":
-        """The set narrowed to these pictures, in this order; raises `UserError` where some of them have no crop."""
-        wanted = pd.Index(list(pictures))
+    def keep(self, images: Iterable[str]) -> "CropSet":
+        """The set narrowed to these images, in this order; raises `UserError` where some of them have no crop."""
+        wanted = pd.Index(list(images))
         absent = wanted[~wanted.isin(self.index.index)]
         if len(absent):
-            count = f"{len(absent):,} of {counted(len(wanted), 'picture')}"
+            count = f"{len(absent):,} of {counted(len(wanted), 'image')}"
             raise UserError(f"{self.folder} has no crop of {count} ({first_of(absent)}). {_way_out(self.folder)}")
         return replace(self, index=self.index.loc[wanted])
 
@@ -137,21 +137,21 @@ def open_crops(folder: Path) -> CropSet:
 
 
 def read_index(file: Path) -> pd.DataFrame:
-    """The rows of an `index.csv`, indexed by picture; raises `UserError` when it is not one."""
+    """The rows of an `index.csv`, indexed by image; raises `UserError` when it is not one."""
     try:
         # Only what is left out is missing: a person may be called NA.
         missing = {name: [""] for name, kind in COLUMN_TYPES.items() if kind != "str"}
         table = pd.read_csv(file, dtype=COLUMN_TYPES, keep_default_na=False, na_values=missing)
-        rows = table.set_index("picture")
+        rows = table.set_index("image")
         broken = rows.empty or rows.index.has_duplicates or not set(rows["found"]) <= set(FOUND)
     except (KeyError, OverflowError, TypeError, ValueError) as error:
         raise UserError(f"{file} is no index of crops ({error}): remove it. {_way_out(file.parent)}") from error
     if broken:
         raise UserError(
-            f"{file} is empty, or names a picture twice, or knows other words than {', '.join(FOUND)}: remove it. "
+            f"{file} is empty, or names an image twice, or knows other words than {', '.join(FOUND)}: remove it. "
             f"{_way_out(file.parent)}"
         )
-    return rows.reindex(columns=[name for name in COLUMN_TYPES if name != "picture"])
+    return rows.reindex(columns=[name for name in COLUMN_TYPES if name != "image"])
 
 
 def _way_out(folder: Path) -> str:

@@ -1,10 +1,10 @@
 """One page about a competition folder: what is in it, and what is odd.
 
     python shared/eda.py --data data                    -> outputs/eda.html
-    python shared/eda.py --data data --sample 0         every picture, not a sample
+    python shared/eda.py --data data --sample 0         every image, not a sample
 
-Sizes, colour (to paste as --mean and --std), light and sharpness of pictures; labels; how faces were found, where crops
-exist. A broken picture is an oddity, not an end. The page holds pictures of faces: treat it like the data.
+Sizes, colour (to paste as --mean and --std), light and sharpness of images; labels; how faces were found, where crops
+exist. A broken image is an oddity, not an end. The page holds images of faces: treat it like the data.
 """
 
 from dataclasses import dataclass
@@ -34,16 +34,16 @@ class Options:
     """The page to write."""
 
     sample: int = 3000
-    """Pictures of each split that are opened and measured, drawn at random; 0 for all. Tables are always read whole."""
+    """Images of each split that are opened and measured, drawn at random; 0 for all. Tables are always read whole."""
 
     seed: int = 0
     """Of the draw."""
 
     workers: int = 0
-    """Threads that open pictures; 0: one a core."""
+    """Threads that open images; 0: one a core."""
 
     fixes: tuple[Path, ...] = ()
-    """Label corrections (id, picture, field, value)."""
+    """Label corrections (id, image, field, value)."""
 
     skip_bad: bool = False
     """Leave out faulty rows of the tables and list them in rejected.csv, instead of stopping."""

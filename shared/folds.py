@@ -1,4 +1,4 @@
-"""Folds by person: all pictures of a person are held out together, or none is."""
+"""Folds by person: all images of a person are held out together, or none is."""
 
 from collections.abc import Iterable
 
@@ -45,7 +45,7 @@ def _first_of_each(pairs: Iterable[tuple[str, str]], persons: pd.Index) -> dict[
 
 
 def check_folds(persons: pd.Series, folds: pd.Series) -> None:
-    """Raises `UserError` where a person has pictures in two folds; takes the person and the fold of every picture."""
+    """Raises `UserError` where a person has images in two folds; takes the person and the fold of every image."""
     pairs = pd.DataFrame({"person": persons.to_numpy(), "fold": folds.to_numpy()}).drop_duplicates()
     torn = pairs["person"][pairs["person"].duplicated()].unique()
     if len(torn):

@@ -1,4 +1,4 @@
-"""The parts of a page, as HTML text. Whatever comes from data is escaped; pictures are data URIs.
+"""The parts of a page, as HTML text. Whatever comes from data is escaped; images are data URIs.
 
 Figures and faces as data URIs. matplotlib is imported only to draw: it is slow to load, and an extra.
 """
@@ -46,7 +46,7 @@ class Section:
 class Tile:
     """One or more faces with a line or two below them."""
 
-    pictures: Sequence[str]
+    images: Sequence[str]
     """Data URIs."""
     name: str
     text: str
@@ -114,11 +114,11 @@ def table(
     return f'<div class="scroll"><table>{told}<thead><tr>{titles}</tr></thead><tbody>{lines}</tbody></table></div>'
 
 
-def figure(picture: str, caption: str, wide: bool = False) -> str:
-    """A picture (data URI); its caption is also what is read aloud."""
+def figure(image: str, caption: str, wide: bool = False) -> str:
+    """An image (data URI); its caption is also what is read aloud."""
     text = escape(caption)
     return (
-        f'<figure{_class("wide" if wide else "")}><img src="{picture}" alt="{text}">'
+        f'<figure{_class("wide" if wide else "")}><img src="{image}" alt="{text}">'
         f"<figcaption>{text}</figcaption></figure>"
     )
 
@@ -137,8 +137,8 @@ def tiles(made: Iterable[Tile]) -> str:
     """A contact sheet."""
     parts = []
     for tile in made:
-        faces = "".join(f'<img src="{picture}" alt="{escape(tile.name)}">' for picture in tile.pictures)
-        kind = "tile pair" if len(tile.pictures) > 1 else "tile"
+        faces = "".join(f'<img src="{image}" alt="{escape(tile.name)}">' for image in tile.images)
+        kind = "tile pair" if len(tile.images) > 1 else "tile"
         text = "<br>".join(escape(line) for line in tile.text.splitlines())
         parts.append(f'<div class="{kind}"><div class="faces">{faces}</div><b>{escape(tile.name)}</b>{text}</div>')
     return f'<div class="tiles">{"".join(parts)}</div>'
@@ -174,7 +174,7 @@ _STYLE: Any = {
     "figure.dpi": 110,
     "savefig.dpi": 110,
     "svg.fonttype": "path",
-    # Ids inside the picture; a fixed salt, so that the same data give the same page.
+    # Ids inside the image; a fixed salt, so that the same data give the same page.
     "svg.hashsalt": "face18",
 }
 

@@ -2,14 +2,14 @@
 
 Northcutt, Jiang & Chuang, "Confident Learning: Estimating Uncertainty in Dataset Labels", JAIR 2021.
 
-Gender and age are labels of a person, so the answers to a person's pictures are averaged first. How the mask is worn is
-a label of a picture; and since the usual error is that two pictures of a person have changed places, pairs of them are
+Gender and age are labels of a person, so the answers to a person's images are averaged first. How the mask is worn is
+a label of an image; and since the usual error is that two images of a person have changed places, pairs of them are
 looked at too. Networks that were trained on wrong labels find fewer of them, and hard faces look like wrong labels:
 suspects are to be looked at.
 
 The contact sheet of the audit: every suspect and every pair with its faces, so that people can judge.
 
-Labels that are probably wrong, and persons who are there under two ids or among the eval pictures too.
+Labels that are probably wrong, and persons who are there under two ids or among the eval images too.
 
     python -m shared.label_audit                        outputs/{mask,gender,age} -> outputs/audit/
     python -m shared.label_audit --outputs outputs/demo
@@ -17,10 +17,10 @@ Labels that are probably wrong, and persons who are there under two ids or among
     audit/suspects.csv     every label that held-out answers contradict, the surest first
     audit/fixes.csv        those that the networks are sure of, in the form that --fixes takes
     audit/duplicates.csv   persons under two ids, in the form that --group-duplicates takes
-    audit/eval_twins.csv   persons whose photograph is among the eval pictures, where these have crops
+    audit/eval_twins.csv   persons whose photograph is among the eval images, where these have crops
     audit/audit.html       the contact sheet of all of it: look before you use them
 
-It knows only what was held out: train all folds to have all persons audited. The sheet holds pictures of faces.
+It knows only what was held out: train all folds to have all persons audited. The sheet holds images of faces.
 """
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
@@ -60,8 +60,8 @@ BY_PERSON = ("gender", "age")
 CLEAR = 0.8
 """Probability of another class from which on a label is suspected, whatever cleanlab estimates."""
 
-COLUMNS = ("field", "id", "picture", "other", "given", "suggested", "right", "wrong", "value", "other_value")
-"""Of a table of suspects. `field` is gender, age, mask or `SWAP`; `picture` and `other` are the names that pictures go
+COLUMNS = ("field", "id", "image", "other", "given", "suggested", "right", "wrong", "value", "other_value")
+"""Of a table of suspects. `field` is gender, age, mask or `SWAP`; `image` and `other` are the names that images go
 by in fixes, blank for a person; `given` and `suggested` are class names; `right` is the probability of the label as
 given, `wrong` that of what is suggested; the values are what a fix would set."""
 
@@ -69,11 +69,11 @@ given, `wrong` that of what is suggested; the values are what a fix would set.""
 def find_suspects(held_out: HeldOut, labels: pd.DataFrame) -> pd.DataFrame:
     """All suspects, the surest first; columns as in `COLUMNS`.
 
-    `labels` tells the kind and the age in years of the held-out pictures, and is indexed by them.
+    `labels` tells the kind and the age in years of the held-out images, and is indexed by them.
     """
     found = [
         *(row for task in BY_PERSON for row in _persons(held_out, labels, task)),
-        *_pictures(held_out, labels),
+        *_images(held_out, labels),
     ]
     table = pd.DataFrame(found, columns=list(COLUMNS))
     return table.sort_values(["right", "wrong"], ascending=[True, False], kind="stable", ignore_index=True)
@@ -129,8 +129,8 @@ def _years(years: float | None, band: int, oldest: float) -> str:
     return f"{min(max(round(years), low), high):g}"
 
 
-def _pictures(held_out: HeldOut, labels: pd.DataFrame) -> Iterator[dict[str, object]]:
-    """Pictures of a person that have changed places, then single ones that are none of those."""
+def _images(held_out: HeldOut, labels: pd.DataFrame) -> Iterator[dict[str, object]]:
+    """Images of a person that have changed places, then single ones that are none of those."""
     names = SPECIALISTS["mask"]
     probabilities = held_out.answers["mask"][list(names)].to_numpy(np.float64)
     given = held_out.truth["mask"]
@@ -145,7 +145,7 @@ def _pictures(held_out: HeldOut, labels: pd.DataFrame) -> Iterator[dict[str, obj
             yield _row(
                 field=SWAP,
                 id=person,
-                picture=kinds[one],
+                image=kinds[one],
                 other=kinds[other],
                 given=names[given[one]],
                 suggested=names[given[other]],
@@ -160,7 +160,7 @@ def _pictures(held_out: HeldOut, labels: pd.DataFrame) -> Iterator[dict[str, obj
             yield _row(
                 field="mask",
                 id=person,
-                picture=kinds[place],
+                image=kinds[place],
                 given=names[given[place]],
                 suggested=names[said],
                 right=probabilities[place, given[place]],
@@ -170,7 +170,7 @@ def _pictures(held_out: HeldOut, labels: pd.DataFrame) -> Iterator[dict[str, obj
 
 
 def _swaps(mine: Ints, probabilities: Floats, given: Ints, wrong: NDArray[np.bool_]) -> dict[tuple[int, int], float]:
-    """Pairs of a person's pictures that are likelier swapped than not, and how likely; each picture in one at most."""
+    """Pairs of a person's images that are likelier swapped than not, and how likely; each image in one at most."""
     likely = {}
     for one, other in combinations(mine, 2):
         if given[one] != given[other] and (wrong[one] or wrong[other]):
@@ -189,20 +189,20 @@ def _row(**values: object) -> dict[str, object]:
 
 
 def fixes_of(suspects: pd.DataFrame, sure: float) -> pd.DataFrame:
-    """The corrections that suspects of a probability of `sure` or more ask for: id, picture, field, value."""
+    """The corrections that suspects of a probability of `sure` or more ask for: id, image, field, value."""
     rows = []
     for suspect in suspects[(suspects["wrong"] >= sure) & (suspects["value"] != "")].to_dict("records"):
         field = "mask" if suspect["field"] == SWAP else suspect["field"]
-        rows.append((suspect["id"], suspect["picture"], field, suspect["value"]))
+        rows.append((suspect["id"], suspect["image"], field, suspect["value"]))
         if suspect["other"]:
             rows.append((suspect["id"], suspect["other"], field, suspect["other_value"]))
-    return pd.DataFrame(rows, columns=["id", "picture", "field", "value"])
+    return pd.DataFrame(rows, columns=["id", "image", "field", "value"])
 
 
 MOST = 60
 """So many suspects of each kind are shown; the tables hold all."""
 
-TITLES = {SWAP: "Masks that changed places", "gender": "Gender", "age": "Age", "mask": "Mask of one picture"}
+TITLES = {SWAP: "Masks that changed places", "gender": "Gender", "age": "Age", "mask": "Mask of one image"}
 
 
 def write_sheet(
@@ -228,17 +228,17 @@ def _suspects(kind: str, title: str, table: pd.DataFrame, crops: CropSet, suspec
 def _suspect_tiles(suspects: pd.DataFrame, table: pd.DataFrame, crops: CropSet) -> Iterator[Tile]:
     persons = table.groupby("person")
     for suspect in suspects.to_dict("records"):
-        kinds = [kind for kind in (suspect["picture"], suspect["other"]) if kind] or [NORMAL, INCORRECT]
-        mine = persons.get_group(suspect["id"]).drop_duplicates("kind").set_index("kind")["picture"]
-        # Where a person has no unmasked picture, whatever there is.
+        kinds = [kind for kind in (suspect["image"], suspect["other"]) if kind] or [NORMAL, INCORRECT]
+        mine = persons.get_group(suspect["id"]).drop_duplicates("kind").set_index("kind")["image"]
+        # Where a person has no unmasked image, whatever there is.
         shown = [mine[kind] for kind in kinds if kind in mine] or [*mine.iloc[:1]]
         years = f" ({suspect['value']} years)" if suspect["field"] == "age" and suspect["value"] else ""
         said = f"{suspect['given']} {suspect['right']:.2f}\n{suspect['suggested']} {suspect['wrong']:.2f}{years}"
         if suspect["field"] == SWAP:
-            said = f"{suspect['picture']} and {suspect['other']} swapped, {suspect['wrong']:.2f}"
+            said = f"{suspect['image']} and {suspect['other']} swapped, {suspect['wrong']:.2f}"
         yield Tile(
             _faces(crops, shown),
-            " ".join((suspect["id"], "" if suspect["other"] else suspect["picture"])).strip(),
+            " ".join((suspect["id"], "" if suspect["other"] else suspect["image"])).strip(),
             said,
         )
 
@@ -248,28 +248,28 @@ def pair_section(pairs: pd.DataFrame, crops: CropSet) -> Section:
 
     def tile(pair: Mapping[Hashable, Any]) -> Tile:
         text = f"{pair['how']}, {pair['distance']:.2f}\ngender {pair['gender']}, {pair['years_apart']:.0f} years apart"
-        return Tile(_faces(crops, [pair["picture"], pair["other_picture"]]), f"{pair['id']} and {pair['other']}", text)
+        return Tile(_faces(crops, [pair["image"], pair["other_image"]]), f"{pair['id']} and {pair['other']}", text)
 
     if pairs.empty:
         return Section("Persons under two ids", [paragraph("None found.", "soft")])
     made = (tile(pair) for pair in pairs.head(MOST).to_dict("records"))
-    text = f"The number is the share of bits in which the hashes of the pictures differ. {_shown(len(pairs))}"
+    text = f"The number is the share of bits in which the hashes of the images differ. {_shown(len(pairs))}"
     return Section("Persons under two ids", [paragraph(text, "soft"), tiles(made)])
 
 
 def asked_section(asked: pd.DataFrame, table: pd.DataFrame, crops: CropSet, eval_crops: CropSet | None) -> Section:
-    """Persons to learn from whose photograph is among the eval pictures; None of those crops: nobody was compared."""
+    """Persons to learn from whose photograph is among the eval images; None of those crops: nobody was compared."""
     title = "Persons whom eval asks about too"
     if eval_crops is None:
-        return Section(title, [paragraph("Not compared: the eval pictures have no crops.", "soft")])
+        return Section(title, [paragraph("Not compared: the eval images have no crops.", "soft")])
     if asked.empty:
         return Section(title, [paragraph("None found.", "soft")])
-    bare = unmasked_faces(table, crops).drop_duplicates("person").set_index("person")["picture"]
+    bare = unmasked_faces(table, crops).drop_duplicates("person").set_index("person")["image"]
 
     def tile(twin: Mapping[Hashable, Any]) -> Tile:
         own = [bare[twin["id"]]] if twin["id"] in bare else []
-        faces = [*_faces(crops, own), *_faces(eval_crops, [twin["eval_picture"]])]
-        return Tile(faces, f"{twin['id']} and eval's {twin['eval_picture']}", f"{twin['distance']:.2f}")
+        faces = [*_faces(crops, own), *_faces(eval_crops, [twin["eval_image"]])]
+        return Tile(faces, f"{twin['id']} and eval's {twin['eval_image']}", f"{twin['distance']:.2f}")
 
     text = (
         "The same photograph, by the hashes of its faces: scores on eval are a little too good by these persons, or "
@@ -283,8 +283,8 @@ def _shown(count: int) -> str:
     return f"{count:,}, the surest first." if count <= MOST else f"The surest {MOST} of {count:,}."
 
 
-def _faces(crops: CropSet, pictures: Sequence[str]) -> list[str]:
-    return [face(crops.read(picture)) for picture in pictures if picture in crops.index.index]
+def _faces(crops: CropSet, images: Sequence[str]) -> list[str]:
+    return [face(crops.read(image)) for image in images if image in crops.index.index]
 
 
 def _how_to_use(folder: Path, sure: pd.DataFrame, known: Sequence[Path]) -> Section:
@@ -306,7 +306,7 @@ class Options(RunOptions):
     """Suspects go into fixes.csv from this probability on, 0.5 to 1."""
 
     alike: float = 0.13
-    """Unmasked faces are taken for one picture when at most this share of their hashes' bits differs, 0 to 0.4."""
+    """Unmasked faces are taken for one image when at most this share of their hashes' bits differs, 0 to 0.4."""
 
     def __post_init__(self) -> None:
         for flag, value, low, high in (("--sure", self.sure, 0.5, 1.0), ("--alike", self.alike, 0.0, 0.4)):
@@ -325,11 +325,11 @@ class Audit:
     suspects: pd.DataFrame
     """As `audit.suspects.find_suspects` gives them."""
     fixes: pd.DataFrame
-    """id, picture, field, value."""
+    """id, image, field, value."""
     pairs: pd.DataFrame
     """As `audit.duplicates.find_duplicates` gives them."""
     asked: pd.DataFrame
-    """Persons whose photograph is among the eval pictures: id, distance (of the hashes), eval_picture."""
+    """Persons whose photograph is among the eval images: id, distance (of the hashes), eval_image."""
 
 
 def main(options: Options) -> None:
@@ -369,12 +369,12 @@ def main(options: Options) -> None:
 
 def _asked(twins: Mapping[str, Twin]) -> pd.DataFrame:
     rows = [(person, twin.distance, twin.name) for person, twin in twins.items()]
-    return pd.DataFrame(rows, columns=["id", "distance", "eval_picture"])
+    return pd.DataFrame(rows, columns=["id", "distance", "eval_image"])
 
 
 def _new(fixes: pd.DataFrame, known: set[str]) -> pd.DataFrame:
     """Without what was corrected already: two corrections of one label are refused by --fixes."""
-    targets = [" ".join(filter(None, row)) for row in zip(fixes["id"], fixes["picture"], fixes["field"], strict=True)]
+    targets = [" ".join(filter(None, row)) for row in zip(fixes["id"], fixes["image"], fixes["field"], strict=True)]
     return fixes.loc[[target not in known for target in targets]]
 
 
@@ -398,7 +398,7 @@ def _summary(options: Options, found: Audit, audited: int, persons: int) -> str:
     lines.append(f"{counted(len(found.pairs), 'pair')} of ids that may be one person")
     if len(found.asked):
         lines.append(
-            f"{counted(len(found.asked), 'person')} whose photograph is among the eval pictures (eval_twins.csv): what "
+            f"{counted(len(found.asked), 'person')} whose photograph is among the eval images (eval_twins.csv): what "
             "is answered there is not answered of persons never seen"
         )
     lines.append(f"look at {options.folder / 'audit.html'} before you use them")

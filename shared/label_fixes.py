@@ -1,13 +1,13 @@
-"""Label corrections as data: a CSV with the columns id, picture, field, value.
+"""Label corrections as data: a CSV with the columns id, image, field, value.
 
-    id,picture,field,value
-    000020,normal,mask,incorrect     mask state of one picture: worn, incorrect or none
+    id,image,field,value
+    000020,normal,mask,incorrect     mask state of one image: worn, incorrect or none
     006359,,gender,flip              gender of a person: male, female, or flip for the other one than published
     000017,,age,41                   age of a person in years
 
 Corrections are made to the labels as published, so `flip` is not for a copy that somebody mended already. No label may
 be corrected twice, in one file or across files: a second `flip` would undo the first in silence. Corrections of persons
-or pictures that are not there are counted and told, no more: taking part of a data set is fair use.
+or images that are not there are counted and told, no more: taking part of a data set is fair use.
 
 Persons under two ids as data: a CSV with the columns id and other, a row for each pair; others are for people.
 
@@ -15,7 +15,7 @@ Persons under two ids as data: a CSV with the columns id and other, a row for ea
 keeps the persons of a pair in one fold: else a network is scored on a face it has learnt. Persons that are not there
 are passed over, as in label fixes.
 
-The true classes of the eval pictures, where they are known: for scoring only, never for choosing.
+The true classes of the eval images, where they are known: for scoring only, never for choosing.
 """
 
 import sys
@@ -25,7 +25,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from shared.labels import CLASS_COUNT, GENDERS, PICTURE_KINDS
+from shared.labels import CLASS_COUNT, GENDERS, IMAGE_KINDS
 from shared.messages import UserError, counted, first_of, listed
 from shared.tables import Fault, Row, describe, read_age, read_gender, read_mask, read_rows
 
@@ -57,7 +57,7 @@ def apply_fixes(table: pd.DataFrame, files: Sequence[Path]) -> pd.DataFrame:
     idle = [fix for fix in fixes if not _apply(fixed, fix)]
     if idle:
         targets = first_of([fix.target for fix in idle])
-        print(f"{len(idle)} of {len(fixes)} label fixes are of pictures that are not here: {targets}", file=sys.stderr)
+        print(f"{len(idle)} of {len(fixes)} label fixes are of images that are not here: {targets}", file=sys.stderr)
     return fixed
 
 
@@ -79,7 +79,7 @@ def _apply(table: pd.DataFrame, fix: _Fix) -> bool:
 
 
 def _read_fixes(file: Path) -> list[_Fix]:
-    rows, faults = read_rows(file, ("id", "picture", "field", "value"), may_be_empty=True)
+    rows, faults = read_rows(file, ("id", "image", "field", "value"), may_be_empty=True)
     fixes = []
     for row in rows:
         try:
@@ -93,13 +93,13 @@ def _read_fixes(file: Path) -> list[_Fix]:
 
 def _read_fix(file: Path, row: Row) -> _Fix:
     """Raises `ValueError` saying what is wrong with the row."""
-    kind, field = row.text["picture"], row.text["field"]
+    kind, field = row.text["image"], row.text["field"]
     if field not in _READERS:
         raise ValueError(f"field {field!r} is none of {', '.join(_READERS)}")
-    if field == "mask" and kind not in PICTURE_KINDS:
-        raise ValueError(f"picture {kind!r} is none of {', '.join(PICTURE_KINDS)}")
+    if field == "mask" and kind not in IMAGE_KINDS:
+        raise ValueError(f"image {kind!r} is none of {', '.join(IMAGE_KINDS)}")
     if field != "mask" and kind:
-        raise ValueError(f"{field} is of a person, so picture must be blank, not {kind!r}")
+        raise ValueError(f"{field} is of a person, so image must be blank, not {kind!r}")
     return _Fix(f"{file} row {row.number}", row.text["id"], kind, field, _READERS[field](row.text["value"]))
 
 
@@ -146,9 +146,9 @@ def read_pairs(file: Path) -> list[Pair]:
 
 
 def read_solution(path: Path) -> pd.DataFrame:
-    """The class, 0-17, of each picture in the column `truth`; its `age` in years and `person` where the file has them.
+    """The class, 0-17, of each image in the column `truth`; its `age` in years and `person` where the file has them.
 
-    The file is a CSV with the columns ImageID and ans, like a submission. Indexed by picture. Raises `UserError`
+    The file is a CSV with the columns ImageID and ans, like a submission. Indexed by image. Raises `UserError`
     listing the first rows that make no sense.
     """
     rows, faults = read_rows(path, ("ImageID", "ans"))
@@ -163,7 +163,7 @@ def read_solution(path: Path) -> pd.DataFrame:
             f"{path} has {counted(len(faults), 'row')} that cannot be scored against:\n{describe(faults)}\n"
             "Correct them, or leave --truth out."
         )
-    return pd.DataFrame.from_dict(records, orient="index").astype({"truth": int}).rename_axis("picture")
+    return pd.DataFrame.from_dict(records, orient="index").astype({"truth": int}).rename_axis("image")
 
 
 def _name(row: Row, known: dict[str, dict[str, float | str]]) -> str:

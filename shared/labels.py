@@ -13,8 +13,8 @@ CLASS_COUNT = len(MASKS) * len(GENDERS) * len(BANDS)
 NORMAL = "normal"
 INCORRECT = "incorrect_mask"
 WORN = ("mask1", "mask2", "mask3", "mask4", "mask5")
-PICTURE_KINDS = (*WORN, INCORRECT, NORMAL)
-"""The names, without suffix, of a person's pictures in the competition's layout."""
+IMAGE_KINDS = (*WORN, INCORRECT, NORMAL)
+"""The names, without suffix, of a person's images in the competition's layout."""
 
 
 class Attributes(NamedTuple):
@@ -47,7 +47,7 @@ def age_band(age: float) -> int:
 
 
 def mask_of(kind: str) -> int:
-    """The mask state, an index into `MASKS`, that a picture's name (`PICTURE_KINDS`) stands for."""
+    """The mask state, an index into `MASKS`, that an image's name (`IMAGE_KINDS`) stands for."""
     if kind in WORN:
         return MASKS.index("worn")
     return {INCORRECT: MASKS.index("incorrect"), NORMAL: MASKS.index("none")}[kind]

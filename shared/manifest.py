@@ -1,10 +1,10 @@
-"""info.csv and the files it names: the pictures to answer.
+"""info.csv and the files it names: the images to answer.
 
-train.csv and the folders it names: who is seen, and in which pictures.
+train.csv and the folders it names: who is seen, and in which images.
 
 What is in a competition folder, as short tables for a terminal.
 
-The competition folder as a checked table, one row per picture.
+The competition folder as a checked table, one row per image.
 
     python -m shared.manifest --data data
 
@@ -23,7 +23,7 @@ import pandas as pd
 from shared.commands import run
 from shared.folds import assign_folds
 from shared.label_fixes import apply_fixes
-from shared.labels import BANDS, GENDERS, MASKS, PICTURE_KINDS, age_band, mask_of
+from shared.labels import BANDS, GENDERS, IMAGE_KINDS, MASKS, age_band, mask_of
 from shared.messages import UserError
 from shared.tables import (
     REJECTED,
@@ -39,8 +39,8 @@ from shared.tables import (
 )
 
 
-def named_pictures(source: Path) -> tuple[list[Row], list[Fault]]:
-    """The rows of an info.csv that name a picture of their own, and what is wrong with the others."""
+def named_images(source: Path) -> tuple[list[Row], list[Fault]]:
+    """The rows of an info.csv that name an image of their own, and what is wrong with the others."""
     rows, faults = read_rows(source, ("ImageID",))
     usable = []
     taken: dict[str, int] = {}
@@ -64,7 +64,7 @@ def _check_named(row: Row) -> None:
 
 
 def on_disk(images: Path, rows: Sequence[Row], faults: list[Fault]) -> list[Row]:
-    """The rows whose picture is there. Folders are listed once: a question per picture is slow over a network."""
+    """The rows whose image is there. Folders are listed once: a question per image is slow over a network."""
     listings: dict[Path, frozenset[str]] = {}
     present = []
     for row in rows:
@@ -87,13 +87,13 @@ def _names(folder: Path) -> frozenset[str]:
 
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
-OTHER_PICTURES = (".bmp", ".gif", ".heic", ".tif", ".tiff", ".webp")
-"""Not read, but not passed over in silence either: that could lose a person's picture unnoticed."""
+OTHER_IMAGES = (".bmp", ".gif", ".heic", ".tif", ".tiff", ".webp")
+"""Not read, but not passed over in silence either: that could lose a person's image unnoticed."""
 
 
 COLUMNS = ("id", "gender", "age", "path")
 """What every train.csv has."""
-KNOWN = f"{', '.join(PICTURE_KINDS)} as jpg, jpeg or png"
+KNOWN = f"{', '.join(IMAGE_KINDS)} as jpg, jpeg or png"
 
 
 @dataclass(frozen=True)
@@ -141,10 +141,10 @@ def _read_person(row: Row) -> Person:
     return Person(row.number, row.text["id"], gender, age, path, further)
 
 
-def pictures_of(images: Path, person: Person, faults: list[Fault]) -> list[tuple[str, str]]:
-    """Kind and file name of a person's usable pictures, in the order of `PICTURE_KINDS`.
+def images_of(images: Path, person: Person, faults: list[Fault]) -> list[tuple[str, str]]:
+    """Kind and file name of a person's usable images, in the order of `IMAGE_KINDS`.
 
-    Strange pictures, two of one kind, and a person without any are added to `faults`.
+    Strange images, two of one kind, and a person without any are added to `faults`.
     """
     try:
         found, strays = _by_kind(visible_files(images / person.path))
@@ -152,49 +152,49 @@ def pictures_of(images: Path, person: Person, faults: list[Fault]) -> list[tuple
         reason = getattr(error, "strerror", None) or error
         faults.append(Fault(person.row, person.id, f"{reason}: images/{person.path}"))
         return []
-    reasons = [f"{person.path}/{name}: a picture here is one of {KNOWN}" for name in strays]
+    reasons = [f"{person.path}/{name}: an image here is one of {KNOWN}" for name in strays]
     reasons += [f"{person.path}: {' and '.join(names)}, keep one" for names in found.values() if len(names) > 1]
     if not found:
-        reasons.append(f"images/{person.path} has no picture")
+        reasons.append(f"images/{person.path} has no image")
     faults += [Fault(person.row, person.id, reason) for reason in reasons]
-    return [(kind, found[kind][0]) for kind in PICTURE_KINDS if len(found.get(kind, [])) == 1]
+    return [(kind, found[kind][0]) for kind in IMAGE_KINDS if len(found.get(kind, [])) == 1]
 
 
 def _by_kind(names: Sequence[str]) -> tuple[dict[str, list[str]], list[str]]:
-    """The pictures among files, by kind, and those that are of none."""
+    """The images among files, by kind, and those that are of none."""
     found: dict[str, list[str]] = {}
     strays = []
     for name in names:
         stem, suffix = os.path.splitext(name)  # noqa: PTH122 - ten times as fast, and there are 20,000 of them
-        if stem in PICTURE_KINDS and suffix.lower() in SUFFIXES:
+        if stem in IMAGE_KINDS and suffix.lower() in SUFFIXES:
             found.setdefault(stem, []).append(name)
-        elif suffix.lower() in SUFFIXES + OTHER_PICTURES:
+        elif suffix.lower() in SUFFIXES + OTHER_IMAGES:
             strays.append(name)
     return found, strays
 
 
 def summarise_training(folder: Path, table: pd.DataFrame, folds: pd.Series) -> str:
-    """Pictures by mask state, and persons by gender and age band, over all and in each fold.
+    """Images by mask state, and persons by gender and age band, over all and in each fold.
 
     Takes the table of `manifest.load_training` and the fold of every person (`folds.assign_folds`).
     """
     persons = table.drop_duplicates("person").set_index("person")
     youngest, oldest = persons["age"].agg(["min", "max"])
-    title = f"{folder}: {len(table):,} pictures of {len(persons):,} persons, {youngest:g} to {oldest:g} years old"
-    pictures = [(name, [int((table["mask"] == mask).sum())]) for mask, name in enumerate(MASKS)]
+    title = f"{folder}: {len(table):,} images of {len(persons):,} persons, {youngest:g} to {oldest:g} years old"
+    images = [(name, [int((table["mask"] == mask).sum())]) for mask, name in enumerate(MASKS)]
     numbers = range(folds.max() + 1)
     head = _line("persons", ["all", *(f"fold {number}" for number in numbers)])
     cells = [
         (name, [len(cell), *(int((cell == number).sum()) for number in numbers)])
         for name, cell in _cells(persons, folds)
     ]
-    return "\n".join([title, "", _line("pictures", ["all"]), *_lines(pictures), "", head, *_lines(cells)])
+    return "\n".join([title, "", _line("images", ["all"]), *_lines(images), "", head, *_lines(cells)])
 
 
 def summarise_evaluation(folder: Path, table: pd.DataFrame) -> str:
-    """How many pictures there are to answer, and of how many persons where that is known."""
+    """How many images there are to answer, and of how many persons where that is known."""
     persons = f" of {table['person'].nunique():,} persons" if "person" in table else ""
-    return f"{folder}: {len(table):,} pictures{persons} to answer"
+    return f"{folder}: {len(table):,} images{persons} to answer"
 
 
 def _cells(persons: pd.DataFrame, folds: pd.Series) -> Iterable[tuple[str, pd.Series]]:
@@ -231,7 +231,7 @@ class Options:
     """Files of label corrections, such as shared/fixes/boostcamp.csv."""
 
     skip_bad: bool = False
-    """Leave faulty rows and pictures out, and list them in rejected.csv."""
+    """Leave faulty rows and images out, and list them in rejected.csv."""
 
     def __post_init__(self) -> None:
         if self.folds < 2:
@@ -261,21 +261,21 @@ def split_folder(data: Path, split: str) -> Path:
     """The folder of one split ("train" or "eval"); raises `UserError` where `data` has none."""
     folders = split_folders(data)
     if split not in folders:
-        raise UserError(f"no {split} pictures in --data {data}: {data}/{split}/{TABLES[split]} is missing")
+        raise UserError(f"no {split} images in --data {data}: {data}/{split}/{TABLES[split]} is missing")
     return folders[split]
 
 
 def load_training(
     folder: Path, fixes: Sequence[Path] = (), skip_bad: bool = False, rejected: Path = REJECTED
 ) -> pd.DataFrame:
-    """The labelled pictures of a split folder, in the order of train.csv and then of `labels.PICTURE_KINDS`.
+    """The labelled images of a split folder, in the order of train.csv and then of `labels.IMAGE_KINDS`.
 
-    Columns: picture (its posix path below images/), person (the id), path (absolute file), kind (what the file is
-    called, one of `PICTURE_KINDS`), mask, gender (indices as in `labels`), age (years, 0-120), then whatever else
+    Columns: image (its posix path below images/), person (the id), path (absolute file), kind (what the file is
+    called, one of `IMAGE_KINDS`), mask, gender (indices as in `labels`), age (years, 0-120), then whatever else
     train.csv says of a person, as text: labels of one's own. `fixes` are files of label corrections (see
     `shared.label_fixes`); they change mask, never kind.
 
-    Raises `UserError` listing the first faults; with `skip_bad` those rows and pictures are left out and written
+    Raises `UserError` listing the first faults; with `skip_bad` those rows and images are left out and written
     to `rejected`. Where two rows claim one id or one path, the first keeps it.
     """
     source, images = folder / "train.csv", _images(folder)
@@ -283,7 +283,7 @@ def load_training(
     records = [
         _labelled(images, person, kind, name)
         for person in read_persons(rows, faults)
-        for kind, name in pictures_of(images, person, faults)
+        for kind, name in images_of(images, person, faults)
     ]
     refuse_or_leave_out(source, faults, skip_bad, rejected)
     _refuse_empty(source, len(records))
@@ -292,56 +292,56 @@ def load_training(
 
 def _labelled(images: Path, person: Person, kind: str, name: str) -> dict[str, Any]:
     """A row of the training table; columns of train.csv that are called like one of the table's own give way to it."""
-    picture = f"{person.path}/{name}"
-    names = {"picture": picture, "person": person.id, "path": f"{images}{os.sep}{picture}", "kind": kind}
+    image = f"{person.path}/{name}"
+    names = {"image": image, "person": person.id, "path": f"{images}{os.sep}{image}", "kind": kind}
     own = {**names, "mask": mask_of(kind), "gender": person.gender, "age": person.age}
     return own | {column: text for column, text in person.further.items() if column not in own}
 
 
 def load_evaluation(folder: Path, skip_bad: bool = False, rejected: Path = REJECTED) -> pd.DataFrame:
-    """The unlabelled pictures of a split folder, in the order of info.csv.
+    """The unlabelled images of a split folder, in the order of info.csv.
 
-    Columns: picture (the ImageID), path (absolute file), and person where info.csv has that column. Faults are
+    Columns: image (the ImageID), path (absolute file), and person where info.csv has that column. Faults are
     dealt with as in `load_training`.
     """
     source, images = folder / "info.csv", _images(folder)
-    rows, faults = named_pictures(source)
+    rows, faults = named_images(source)
     present = on_disk(images, rows, faults)
     refuse_or_leave_out(source, faults, skip_bad, rejected)
     _refuse_empty(source, len(present))
     table = _named(present)
-    table.insert(1, "path", [f"{images}{os.sep}{name}" for name in table["picture"]])
+    table.insert(1, "path", [f"{images}{os.sep}{name}" for name in table["image"]])
     return table
 
 
-def load_pictures(folder: Path, skip_bad: bool = False, rejected: Path = REJECTED) -> pd.DataFrame:
-    """The pictures of a split folder of either kind; columns: picture, path. Faults as in `load_training`."""
+def load_images(folder: Path, skip_bad: bool = False, rejected: Path = REJECTED) -> pd.DataFrame:
+    """The images of a split folder of either kind; columns: image, path. Faults as in `load_training`."""
     if "train" in split_folders(folder):
-        return load_training(folder, (), skip_bad, rejected)[["picture", "path"]]
-    return load_evaluation(folder, skip_bad, rejected)[["picture", "path"]]
+        return load_training(folder, (), skip_bad, rejected)[["image", "path"]]
+    return load_evaluation(folder, skip_bad, rejected)[["image", "path"]]
 
 
-def list_pictures(folder: Path, skip_bad: bool = False, rejected: Path = REJECTED) -> pd.DataFrame:
-    """The rows of info.csv in its order, without a look at the pictures. Faults as in `load_training`.
+def list_images(folder: Path, skip_bad: bool = False, rejected: Path = REJECTED) -> pd.DataFrame:
+    """The rows of info.csv in its order, without a look at the images. Faults as in `load_training`.
 
-    Columns: picture (the ImageID), and person where info.csv has that column.
+    Columns: image (the ImageID), and person where info.csv has that column.
     """
     source = folder / "info.csv"
-    rows, faults = named_pictures(source)
+    rows, faults = named_images(source)
     refuse_or_leave_out(source, faults, skip_bad, rejected)
     _refuse_empty(source, len(rows))
     return _named(rows)
 
 
 def _named(rows: Sequence[Row]) -> pd.DataFrame:
-    table = pd.DataFrame({"picture": [row.text["ImageID"] for row in rows]})
+    table = pd.DataFrame({"image": [row.text["ImageID"] for row in rows]})
     return table.assign(person=[row.text["person"] for row in rows]) if "person" in rows[0].text else table
 
 
 def _images(folder: Path) -> Path:
     images = folder / "images"
     if not images.is_dir():
-        raise UserError(f"{images} is missing: the pictures belong there, beside the table of {folder}")
+        raise UserError(f"{images} is missing: the images belong there, beside the table of {folder}")
     return images.resolve()
 
 

@@ -1,4 +1,4 @@
-"""Pictures that are nearly the same, told by a perceptual hash of the aligned face.
+"""Images that are nearly the same, told by a perceptual hash of the aligned face.
 
 The signs of the lowest frequencies of a cosine transform: Zauner, "Implementation and Benchmarking of Perceptual Image
 Hash Functions", 2010. They outlast another size, another light and another JPEG quality. On an aligned crop they also
@@ -6,15 +6,15 @@ outlast another framing, and the mirror image can be asked for too.
 
 Hashes of the faces of a crop set, made once and kept beside the crops: reading thousands of crops takes a while.
 
-Persons of a training table whose photograph is elsewhere too: among the eval pictures, or in other training data.
+Persons of a training table whose photograph is elsewhere too: among the eval images, or in other training data.
 
 Told by the same file, or by the hash of `shared.audit.lookalikes`, so known again after another framing, light or
 quality, and mirrored; a person's second photograph is not.
 
-Persons under two ids: the same file under both, or unmasked faces that are nearly the same picture.
+Persons under two ids: the same file under both, or unmasked faces that are nearly the same image.
 
-A picture is recognised again after another framing, light or quality, not a face on another photograph. Persons whose
-unmasked picture shows no face, or whom the pictures do not show unmasked, are compared by their files alone.
+An image is recognised again after another framing, light or quality, not a face on another photograph. Persons whose
+unmasked image shows no face, or whom the images do not show unmasked, are compared by their files alone.
 """
 
 from collections.abc import Mapping
@@ -50,7 +50,7 @@ LOWEST = 16
 
 
 class Likeness(NamedTuple):
-    """Two places in a list of pictures, and how far apart they are."""
+    """Two places in a list of images, and how far apart they are."""
 
     one: int
     other: int
@@ -105,7 +105,7 @@ def look_alikes(hashes: Bits, limit: float) -> list[Likeness]:
 
 
 FILE = "face_hashes.csv"
-"""Beside the index of the crops: picture, what its hash was made of and how, and the hash in hexadecimal digits."""
+"""Beside the index of the crops: image, what its hash was made of and how, and the hash in hexadecimal digits."""
 
 VERSION = 1
 """Of `face_hash`; raised when it would give other bits."""
@@ -114,32 +114,32 @@ _BITS = LOWEST * LOWEST - 1
 
 
 def unmasked_faces(table: pd.DataFrame, crops: CropSet) -> pd.DataFrame:
-    """The rows of a training table whose picture shows no mask and in which a face was found."""
-    return table[(table["mask"] == MASKS.index("none")).to_numpy() & has_face(crops, table["picture"].tolist())]
+    """The rows of a training table whose image shows no mask and in which a face was found."""
+    return table[(table["mask"] == MASKS.index("none")).to_numpy() & has_face(crops, table["image"].tolist())]
 
 
-def has_face(crops: CropSet, pictures: list[str]) -> np.ndarray:
-    """Whether a face was found in each of these pictures, bool (N,): else the crop is a guess."""
-    return np.asarray(crops.index["found"].reindex(pictures).isin((DETECTED, RETRIED)))
+def has_face(crops: CropSet, images: list[str]) -> np.ndarray:
+    """Whether a face was found in each of these images, bool (N,): else the crop is a guess."""
+    return np.asarray(crops.index["found"].reindex(images).isin((DETECTED, RETRIED)))
 
 
-def face_hashes(crops: CropSet, pictures: list[str]) -> Bits:
-    """The hashes (N, 255) of these pictures. Those that are not in the crops' folder yet are added there."""
-    made_of = crops.index["fingerprint"].reindex(pictures)
+def face_hashes(crops: CropSet, images: list[str]) -> Bits:
+    """The hashes (N, 255) of these images. Those that are not in the crops' folder yet are added there."""
+    made_of = crops.index["fingerprint"].reindex(images)
     keys = [f"{VERSION}-{crops.recipe}-{source}" for source in made_of]
     known = _read(crops)
-    missing = [place for place, picture in enumerate(pictures) if (picture, keys[place]) not in known]
-    read = tqdm(missing, f"hashes of {crops.folder}", unit=" pictures", leave=False, disable=None)
-    fresh = {(pictures[place], keys[place]): face_hash(crops.read(pictures[place])) for place in read}
+    missing = [place for place, image in enumerate(images) if (image, keys[place]) not in known]
+    read = tqdm(missing, f"hashes of {crops.folder}", unit=" images", leave=False, disable=None)
+    fresh = {(images[place], keys[place]): face_hash(crops.read(images[place])) for place in read}
     known |= fresh
     if fresh:
         _write(crops, known)
-    bits = [known[each] for each in zip(pictures, keys, strict=True)]
+    bits = [known[each] for each in zip(images, keys, strict=True)]
     return np.stack(bits) if bits else np.empty((0, _BITS), np.int8)
 
 
 Known = dict[tuple[str, str], Bits]
-"""Picture and what its hash was made of, to the hash (255,)."""
+"""Image and what its hash was made of, to the hash (255,)."""
 
 
 def _read(crops: CropSet) -> Known:
@@ -147,14 +147,14 @@ def _read(crops: CropSet) -> Known:
     known: Known = {}
     with suppress(OSError, ValueError, KeyError):
         table = pd.read_csv(crops.folder / FILE, dtype=str, keep_default_na=False)
-        for picture, made_of, digits in zip(table["picture"], table["made_of"], table["hash"], strict=True):
-            known[picture, made_of] = _bits(digits)
+        for image, made_of, digits in zip(table["image"], table["made_of"], table["hash"], strict=True):
+            known[image, made_of] = _bits(digits)
     return known
 
 
 def _write(crops: CropSet, known: Known) -> None:
-    rows = [(picture, made_of, np.packbits(bits > 0).tobytes().hex()) for (picture, made_of), bits in known.items()]
-    table = pd.DataFrame(rows, columns=["picture", "made_of", "hash"]).drop_duplicates("picture", keep="last")
+    rows = [(image, made_of, np.packbits(bits > 0).tobytes().hex()) for (image, made_of), bits in known.items()]
+    table = pd.DataFrame(rows, columns=["image", "made_of", "hash"]).drop_duplicates("image", keep="last")
     with suppress(UserError):  # Crops may lie where nobody may write; hashes are then made each time.
         write_text(crops.folder / FILE, table.to_csv(index=False, lineterminator="\n"))
 
@@ -166,8 +166,8 @@ def _bits(digits: str) -> Bits:
     return np.where(np.unpackbits(packed, count=_BITS) == 1, 1, -1).astype(np.int8)
 
 
-ONE_PICTURE = 0.17
-"""Share of bits up to which two hashes are taken for those of one picture. More than the label audit takes: a person
+ONE_IMAGE = 0.17
+"""Share of bits up to which two hashes are taken for those of one image. More than the label audit takes: a person
 left out for nothing costs little, one that is learnt from and held out makes a score too good. Of 3,710 real faces
 compared each with each, sixteen pairs are up to 0.11 apart, none is between that and 0.22."""
 
@@ -195,25 +195,25 @@ class Faces:
 def faces_of(table: pd.DataFrame, crops: CropSet) -> Faces:
     """The unmasked faces of a training table, by person."""
     bare = unmasked_faces(table, crops)
-    return Faces(bare["person"].tolist(), face_hashes(crops, bare["picture"].tolist()))
+    return Faces(bare["person"].tolist(), face_hashes(crops, bare["image"].tolist()))
 
 
 def asked_faces(crops: CropSet) -> Faces:
-    """All eval pictures, whose mask states nobody may know, by picture."""
-    pictures = crops.index.index.tolist()
-    with_face = crops.index.index[has_face(crops, pictures)].tolist()
-    files = {str(made_of): str(picture) for picture, made_of in crops.index["fingerprint"].items() if made_of}
+    """All eval images, whose mask states nobody may know, by image."""
+    images = crops.index.index.tolist()
+    with_face = crops.index.index[has_face(crops, images)].tolist()
+    files = {str(made_of): str(image) for image, made_of in crops.index["fingerprint"].items() if made_of}
     return Faces(with_face, face_hashes(crops, with_face), files)
 
 
-def find_twins(table: pd.DataFrame, crops: CropSet, known: Faces, limit: float = ONE_PICTURE) -> dict[str, Twin]:
+def find_twins(table: pd.DataFrame, crops: CropSet, known: Faces, limit: float = ONE_IMAGE) -> dict[str, Twin]:
     """Persons of a training table to the nearest of the known faces, where the two are one photograph.
 
-    `limit` is the share of bits up to which hashes are taken for those of one picture.
+    `limit` is the share of bits up to which hashes are taken for those of one image.
     """
     found = [
         (person, Twin(0.0, known.files[made_of]))
-        for person, made_of in zip(table["person"], crops.index["fingerprint"].reindex(table["picture"]), strict=True)
+        for person, made_of in zip(table["person"], crops.index["fingerprint"].reindex(table["image"]), strict=True)
         if made_of in known.files
     ]
     own = faces_of(table, crops)
@@ -232,16 +232,16 @@ def find_twins(table: pd.DataFrame, crops: CropSet, known: Faces, limit: float =
 
 SAME_FILE, LOOK_ALIKE, MIRRORED = "same file", "look alike", "look alike, mirrored"
 
-COLUMNS = ("id", "other", "how", "distance", "picture", "other_picture", "gender", "years_apart")
-"""Of a table of pairs: two persons, how they were found, the share of bits in which hashes of their pictures differ,
-those pictures (ids of the manifest), whether the labels of gender agree, and how far those of age are apart."""
+COLUMNS = ("id", "other", "how", "distance", "image", "other_image", "gender", "years_apart")
+"""Of a table of pairs: two persons, how they were found, the share of bits in which hashes of their images differ,
+those images (ids of the manifest), whether the labels of gender agree, and how far those of age are apart."""
 
 
 def find_duplicates(table: pd.DataFrame, crops: CropSet, limit: float) -> pd.DataFrame:
     """Pairs of persons of a training table that are probably one, the surest first; columns as in `COLUMNS`.
 
-    `limit` is the share of bits, 0-1, up to which two hashes are taken for those of one picture. Each pair of persons
-    is told once, by its nearest pictures.
+    `limit` is the share of bits, 0-1, up to which two hashes are taken for those of one image. Each pair of persons
+    is told once, by its nearest images.
     """
     found = pd.DataFrame([*_same_files(table, crops), *_alike(table, crops, limit)], columns=list(COLUMNS[:6]))
     found = found.sort_values(["distance", "how", "id", "other"], kind="stable").drop_duplicates(["id", "other"])
@@ -258,26 +258,24 @@ Found = tuple[str, str, str, float, str, str]
 
 
 def _same_files(table: pd.DataFrame, crops: CropSet) -> list[Found]:
-    prints = crops.index["fingerprint"].reindex(table["picture"])
+    prints = crops.index["fingerprint"].reindex(table["image"])
     known = table.assign(fingerprint=prints.to_numpy())
     known = known[known["fingerprint"].notna() & (known["fingerprint"] != "")]
     rows: list[Found] = []
     for _, same in known.groupby("fingerprint", sort=False):
         first, *others = same.drop_duplicates("person").sort_values("person").to_dict("records")
-        rows += [
-            (first["person"], other["person"], SAME_FILE, 0.0, first["picture"], other["picture"]) for other in others
-        ]
+        rows += [(first["person"], other["person"], SAME_FILE, 0.0, first["image"], other["image"]) for other in others]
     return rows
 
 
 def _alike(table: pd.DataFrame, crops: CropSet, limit: float) -> list[Found]:
     bare = unmasked_faces(table, crops)
-    hashes = face_hashes(crops, bare["picture"].tolist())
-    persons = bare[["person", "picture"]].to_dict("records")
+    hashes = face_hashes(crops, bare["image"].tolist())
+    persons = bare[["person", "image"]].to_dict("records")
     rows: list[Found] = []
     for pair in look_alikes(hashes, limit):
         one, other = sorted((persons[pair.one], persons[pair.other]), key=lambda row: row["person"])
         if one["person"] != other["person"]:
             how = MIRRORED if pair.mirrored else LOOK_ALIKE
-            rows.append((one["person"], other["person"], how, pair.distance, one["picture"], other["picture"]))
+            rows.append((one["person"], other["person"], how, pair.distance, one["image"], other["image"]))
     return rows

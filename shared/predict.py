@@ -22,7 +22,7 @@ import tyro
 from tqdm import tqdm
 
 from shared.commands import run
-from shared.faces.image_io import UnusablePictureError, decode
+from shared.faces.image_io import UnusableImageError, decode
 from shared.files import replacing
 from shared.messages import UserError, counted
 from shared.predictor import Photograph, Predictor
@@ -172,10 +172,10 @@ def _noted(
 
 def _draw(image: str | bytes, photograph: Photograph, target: Path) -> None:
     try:
-        picture = decode(image if isinstance(image, bytes) else Path(image).read_bytes(), ENOUGH_TO_DRAW)
-    except (OSError, UnusablePictureError):
+        decoded = decode(image if isinstance(image, bytes) else Path(image).read_bytes(), ENOUGH_TO_DRAW)
+    except (OSError, UnusableImageError):
         return  # It changed since it was answered for.
-    drawn = draw(picture.pixels.astype(np.uint8, copy=False), photograph)
+    drawn = draw(decoded.pixels.astype(np.uint8, copy=False), photograph)
     _, encoded = cv2.imencode(target.suffix, cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR))
     with replacing(target) as temporary:
         temporary.write_bytes(encoded.tobytes())

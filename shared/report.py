@@ -4,7 +4,7 @@
     python -m shared.report --outputs outputs/demo
 
 Everything is of persons that the networks had not seen, decided as combine.py would decide (cross-fitted). The page
-holds pictures of faces: treat it like the data.
+holds images of faces: treat it like the data.
 """
 
 import time
@@ -22,7 +22,7 @@ class Options(RunOptions):
     """Draw up a page about a finished set of runs: one HTML file that opens without a network."""
 
     persons: Persons = "average"
-    """As in combine.py: average gender and age over a person's pictures where info.csv or folders tell persons."""
+    """As in combine.py: average gender and age over a person's images where info.csv or folders tell persons."""
 
     def __post_init__(self) -> None:
         if self.page.suffix.lower() not in (".html", ".htm"):
@@ -51,9 +51,9 @@ def write(path: Path, finished: Finished) -> None:
 
     scores = score_sections.all_scores(finished)
     held_out = finished.held_out
-    pictures, folds = len(held_out.persons), held_out.folds.nunique()
+    images, folds = len(held_out.persons), held_out.folds.nunique()
     lead = (
-        f"{counted(pictures, 'picture')} of {counted(held_out.persons.nunique(), 'person')}, "
+        f"{counted(images, 'image')} of {counted(held_out.persons.nunique(), 'person')}, "
         f"held out in {counted(folds, 'fold')}. {', '.join(map(str, _folders(finished)))}."
     )
     write_page(

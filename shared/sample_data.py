@@ -5,14 +5,14 @@
     <out>/train/train.csv          id, gender, race, age, path
     <out>/train/images/<path>/     mask1..mask5, incorrect_mask, normal (.jpg)
     <out>/eval/info.csv            ImageID, ans (all 0)
-    <out>/eval/images/             pictures of other persons under opaque names
+    <out>/eval/images/             images of other persons under opaque names
     <out>/eval_solution.csv        ImageID, ans, person, mask, gender, age
     <out>/sample.json              the options it was drawn with
 
 With --glasses 0.5 half of the persons wear glasses, whatever their age, and train.csv and eval_solution.csv say who in
 a column `glasses`: a label of one's own, to try a further specialist on (docs/fourth_specialist.md).
 
-The same options draw the same pictures on one machine, whatever the number of workers; a killed run is completed by the
+The same options draw the same images on one machine, whatever the number of workers; a killed run is completed by the
 same command. The tables come last: where they are, the sample is whole.
 """
 
@@ -41,7 +41,7 @@ from shared.commands import run
 from shared.messages import UserError
 from shared.portraits import Portrait, draw_person
 from shared.portraits.person import CELLS, cast
-from shared.portraits.rendering import Picture
+from shared.portraits.rendering import Pixels
 
 TRAIN, EVAL = 0, 1
 """As numbers, for seeds."""
@@ -52,7 +52,7 @@ TOP_CODE = 60
 RACE = "Drawn"
 JPEG_QUALITY = 88
 DRAWING = 2
-"""Raised whenever the same options draw other pictures than before."""
+"""Raised whenever the same options draw other images than before."""
 
 
 @dataclass(frozen=True)
@@ -60,13 +60,13 @@ class Options:
     """Draw sample portraits in the competition's layout."""
 
     people: int = 60
-    "Persons to train on, seven pictures each."
+    "Persons to train on, seven images each."
     eval_people: int = 20
     "Other persons, for the eval folder; 0 for none."
     out: Path = Path("data/sample")
     "The folder to make."
     seed: int = 0
-    "The same seed draws the same pictures."
+    "The same seed draws the same images."
     top_coded: bool = False
     "Write ages above 60 as 60 in train.csv, as the competition does; eval_solution.csv keeps the drawn age."
     glasses: float | None = None
@@ -90,7 +90,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Sitting:
-    """One person to draw, and where each of the pictures goes."""
+    """One person to draw, and where each of the images goes."""
 
     person: str
     female: bool
@@ -98,7 +98,7 @@ class Sitting:
     """Years, as drawn."""
     seed: tuple[int, int, int]
     files: dict[str, Path]
-    """By picture kind."""
+    """By image kind."""
     glasses: bool | None = None
     """By lot where None."""
 
@@ -132,18 +132,18 @@ def plan_training(options: Options) -> list[Sitting]:
         person = f"{index + 1:06d}"
         written = min(age, TOP_CODE) if options.top_coded else age
         folder = options.out / "train" / "images" / f"{person}_{labels.GENDERS[female]}_{RACE}_{written}"
-        files = {kind: folder / f"{kind}.jpg" for kind in labels.PICTURE_KINDS}
+        files = {kind: folder / f"{kind}.jpg" for kind in labels.IMAGE_KINDS}
         sittings.append(Sitting(person, female, age, (options.seed, TRAIN, index), files))
     return _with_glasses(options, TRAIN, sittings)
 
 
 def plan_evaluation(options: Options) -> list[Sitting]:
-    """The persons of the eval folder; their pictures' names say nothing."""
+    """The persons of the eval folder; their images' names say nothing."""
     sittings = []
     for index, (female, age) in enumerate(cast(np.random.default_rng((options.seed, EVAL)), options.eval_people)):
         person = f"{options.people + index + 1:06d}"
         folder = options.out / "eval" / "images"
-        files = {kind: folder / f"{_opaque(options.seed, person, kind)}.jpg" for kind in labels.PICTURE_KINDS}
+        files = {kind: folder / f"{_opaque(options.seed, person, kind)}.jpg" for kind in labels.IMAGE_KINDS}
         sittings.append(Sitting(person, female, age, (options.seed, EVAL, index), files))
     return _with_glasses(options, EVAL, sittings)
 
@@ -193,7 +193,7 @@ def _read_stamp(stamp: Path) -> dict[str, Any]:
 
 
 def _put_aside(folder: Path) -> None:
-    """Rename a sample; nothing is deleted, for people keep notes and labels of their own beside the pictures."""
+    """Rename a sample; nothing is deleted, for people keep notes and labels of their own beside the images."""
     folder = folder.resolve()
     taken = {path.name for path in folder.parent.iterdir()}
     aside = next(name for number in itertools.count(1) if (name := f"{folder.name}.old{number}") not in taken)
@@ -207,13 +207,13 @@ def _put_aside(folder: Path) -> None:
 def _draw_all(sittings: list[Sitting], workers: int) -> None:
     jobs = (joblib.delayed(_draw)(sitting) for sitting in sittings)
     parallel = joblib.Parallel(n_jobs=min(workers, max(len(sittings), 1)), return_as="generator_unordered")
-    with tqdm(total=len(sittings) * len(labels.PICTURE_KINDS), desc="drawing", unit="picture") as bar:
+    with tqdm(total=len(sittings) * len(labels.IMAGE_KINDS), desc="drawing", unit="image") as bar:
         for count in parallel(jobs):
             bar.update(count)
 
 
 def _draw(sitting: Sitting) -> int:
-    """Draw and write one person's pictures; returns how many."""
+    """Draw and write one person's images; returns how many."""
     cv2.setNumThreads(1)  # One process a core already.
     portraits = draw_person(sitting.age, sitting.female, np.random.SeedSequence(sitting.seed), sitting.glasses)
     return sum(_write(sitting.files[portrait.kind], portrait) for portrait in portraits)
@@ -225,8 +225,8 @@ def _write(path: Path, portrait: Portrait) -> int:
     return 1
 
 
-def encode(pixels: Picture) -> bytes:
-    """A JPEG file of an RGB picture."""
+def encode(pixels: Pixels) -> bytes:
+    """A JPEG file of an RGB image."""
     _, encoded = cv2.imencode(".jpg", pixels[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     return encoded.tobytes()
 
@@ -271,8 +271,8 @@ def _solution(sittings: Iterable[Sitting]) -> pd.DataFrame:
 
 
 def _summary(options: Options) -> str:
-    each = len(labels.PICTURE_KINDS)
-    text = f"{options.people} persons to train on ({options.people * each} pictures)"
+    each = len(labels.IMAGE_KINDS)
+    text = f"{options.people} persons to train on ({options.people * each} images)"
     if options.eval_people:
         truth = options.out / "eval_solution.csv"
         text += f", {options.eval_people} others to predict ({options.eval_people * each}; the truth is in {truth})"

@@ -1,4 +1,4 @@
-"""Answers over HTTP for any program: POST a picture, get its faces as JSON.
+"""Answers over HTTP for any program: POST an image, get its faces as JSON.
 
     python -m shared.serve --model outputs
 
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 MEBIBYTE = 2**20
 GREY_SIDE = 256
-"""Pixels of a picture to warm up with."""
+"""Pixels of an image to warm up with."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """Answer pictures over HTTP."""
+    """Answer images over HTTP."""
 
     model: Path = Path("outputs")
     """A bundle, or the folder with the runs of the three specialists."""
@@ -48,15 +48,15 @@ class Options:
     token_file: Path | None = None
     """Only who sends the token in this file is answered; without the option the environment's FACE18_TOKEN counts."""
     batch: int = Limits.batch
-    """Pictures answered together at most."""
+    """Images answered together at most."""
     batch_wait_ms: float = 1000 * Limits.batch_wait
-    """Milliseconds that a picture waits for company."""
+    """Milliseconds that an image waits for company."""
     max_mb: float = Limits.upload_bytes / MEBIBYTE
-    """Mebibytes of a picture file; checked while it arrives."""
+    """Mebibytes of an image file; checked while it arrives."""
     max_pixels: int = Limits.pixels
-    """Width x height of a picture; checked before it is decoded."""
+    """Width x height of an image; checked before it is decoded."""
     seconds: float = Limits.seconds
-    """For sending a picture, and again for being answered."""
+    """For sending an image, and again for being answered."""
     waiting: int = Limits.waiting
     """Requests inside at the same time; others are told to come again."""
 
@@ -121,8 +121,8 @@ def _answering(options: Options) -> "Answering":
     predictor([grey], options.faces)
     predictor.distributions([grey])
 
-    def answering(pictures: Sequence[bytes]) -> list[dict[str, Any]]:
-        return [photograph.to_dict() for photograph in predictor(pictures, options.faces)]
+    def answering(images: Sequence[bytes]) -> list[dict[str, Any]]:
+        return [photograph.to_dict() for photograph in predictor(images, options.faces)]
 
     return answering
 

@@ -20,7 +20,7 @@ from shared.crops import Window
 from shared.messages import UserError, counted
 
 OWN_LABELS = ("mask", "gender", "age")
-"""What the manifest knows of every picture; other labels are columns of train.csv."""
+"""What the manifest knows of every image; other labels are columns of train.csv."""
 
 
 def softmax(logits: Tensor) -> Tensor:
@@ -53,7 +53,7 @@ def same(distribution: NDArray[np.float64]) -> NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class Specialist:
-    """One task, on one page. N pictures, K network outputs, C classes.
+    """One task, on one page. N images, K network outputs, C classes.
 
     Views and folds are averaged as distributions over the outputs, and only the average is turned into classes: for
     age, years are averaged and bands read off.
@@ -64,7 +64,7 @@ class Specialist:
     """The C classes, as they head the columns of the prediction files."""
     window: Window
     augmentation: Callable[..., Any]
-    """Makes the albumentations transform for training pictures, uint8 RGB (size, size, 3); takes strengths by name."""
+    """Makes the albumentations transform for training images, uint8 RGB (size, size, 3); takes strengths by name."""
     outputs: int
     """K: how many logits the network gives."""
     truth: Callable[[pd.DataFrame], NDArray[np.int64]]
@@ -84,10 +84,10 @@ class Specialist:
     own_labels: tuple[str, ...] = ()
     """Columns of train.csv that it learns from, beside the manifest's own mask, gender and age."""
     further_scores: Callable[[pd.DataFrame, pd.DataFrame], dict[str, float]] = no_scores
-    """What else measures it, from its columns and the manifest, both indexed by picture."""
+    """What else measures it, from its columns and the manifest, both indexed by image."""
 
     def columns(self, distribution: NDArray[np.float64]) -> pd.DataFrame:
-        """What the prediction files say of N pictures: a column for each class, then the details."""
+        """What the prediction files say of N images: a column for each class, then the details."""
         probabilities = pd.DataFrame(self.class_probabilities(distribution), columns=list(self.classes))
         return pd.concat([probabilities, pd.DataFrame(self.details(distribution))], axis="columns")
 

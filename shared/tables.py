@@ -28,13 +28,13 @@ NAME_WIDTH = 60
 
 @dataclass(frozen=True)
 class Fault:
-    """Why a row, or a picture of it, cannot be used."""
+    """Why a row, or an image of it, cannot be used."""
 
     row: int
     """As a spreadsheet counts: the header is row 1."""
 
     name: str
-    """The id or picture that the row is about."""
+    """The id or image that the row is about."""
 
     reason: str
 

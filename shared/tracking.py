@@ -245,7 +245,7 @@ class Record:
     options: Mapping[str, Any]
     """Resolved: those left out on the command line too."""
     data: str = ""
-    """Fingerprint of labels, pictures and folds."""
+    """Fingerprint of labels, images and folds."""
     recipe: str = ""
     """Of the crops."""
     fold: int | None = None

@@ -18,11 +18,11 @@ class Shown:
     title: str
     sections: list[str]
     """The headings of the second level, in their order."""
-    pictures: int
+    images: int
     broken: list[str]
-    """What stands for pictures that did not load."""
+    """What stands for images that did not load."""
     unnamed: int
-    """Pictures without words for those who cannot see them."""
+    """Images without words for those who cannot see them."""
     console: list[str]
     """Whatever the page logged, errors of its own and of the browser."""
     requests: list[str]
@@ -56,9 +56,7 @@ def show(driver: Any, page: Path) -> Shown:
     for log in ("browser", "performance"):
         driver.get_log(log)
     driver.get(page.absolute().as_uri())
-    pictures = driver.execute_script(
-        "return Array.from(document.images, i => [i.alt, i.complete && i.naturalWidth > 0])"
-    )
+    images = driver.execute_script("return Array.from(document.images, i => [i.alt, i.complete && i.naturalWidth > 0])")
     sections = driver.execute_script("return Array.from(document.querySelectorAll('h2'), h => h.textContent)")
     phone = {"width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": True}
     driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
@@ -69,9 +67,9 @@ def show(driver: Any, page: Path) -> Shown:
     return Shown(
         title=driver.title,
         sections=sections,
-        pictures=len(pictures),
-        broken=[alt for alt, loaded in pictures if not loaded],
-        unnamed=sum(not alt for alt, _ in pictures),
+        images=len(images),
+        broken=[alt for alt, loaded in images if not loaded],
+        unnamed=sum(not alt for alt, _ in images),
         console=[entry["message"] for entry in driver.get_log("browser")],
         requests=[address for address in sent if not address.startswith("data:")],
         overflow=wide,

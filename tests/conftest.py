@@ -20,7 +20,7 @@ settings.load_profile("quick")
 
 @pytest.fixture
 def competition(tmp_path: Path) -> Path:
-    """A competition folder: 12 persons x 7 pictures, 9 pictures to answer, and their truth in eval_solution.csv."""
+    """A competition folder: 12 persons x 7 images, 9 images to answer, and their truth in eval_solution.csv."""
     data = tmp_path / "data"
     write_train(data / "train", people(12))
     write_eval(data)

@@ -1,4 +1,4 @@
-"""Portraits with a face that the detector finds, drawn once per test session, and broken picture files."""
+"""Portraits with a face that the detector finds, drawn once per test session, and broken image files."""
 
 import io
 import struct
@@ -17,7 +17,7 @@ PERSONS = ((24, True), (45, False))
 
 @cache
 def portraits() -> tuple[Portrait, ...]:
-    """Seven pictures of each of `PERSONS`, 384 x 512 pixels."""
+    """Seven images of each of `PERSONS`, 384 x 512 pixels."""
     drawn = [draw_person(age, female, np.random.SeedSequence((0, 0, age))) for age, female in PERSONS]
     return tuple(portrait for person in drawn for portrait in person)
 
@@ -28,7 +28,7 @@ def bare() -> Portrait:
 
 
 def encode(pixels: np.ndarray, form: str = "JPEG", **options: object) -> bytes:
-    """A picture file of uint8 pixels."""
+    """An image file of uint8 pixels."""
     file = io.BytesIO()
     fast = {"compress_level": 1} if form == "PNG" else {}
     Image.fromarray(pixels).save(file, form, **fast, **options)
@@ -42,7 +42,7 @@ def files() -> tuple[bytes, ...]:
 
 
 def write_portraits(folder: Path, copies: int = 1) -> pd.DataFrame:
-    """All portraits as files below `folder`; a table of picture (id) and path (file), as the crop stage takes it."""
+    """All portraits as files below `folder`; a table of image (id) and path (file), as the crop stage takes it."""
     rows = []
     for copy in range(copies):
         for number, data in enumerate(files()):
@@ -50,11 +50,11 @@ def write_portraits(folder: Path, copies: int = 1) -> pd.DataFrame:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
             rows.append((path.relative_to(folder).as_posix(), str(path)))
-    return pd.DataFrame(rows, columns=["picture", "path"])
+    return pd.DataFrame(rows, columns=["image", "path"])
 
 
 def turned(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """What a camera stores that marks the picture with this EXIF orientation; from the standard's table (CIPA DC-008).
+    """What a camera stores that marks the image with this EXIF orientation; from the standard's table (CIPA DC-008).
 
     The mark says which sides of the scene row 0 and column 0 show: 1 top-left, 2 top-right, 3 bottom-right,
     4 bottom-left, 5 left-top, 6 right-top, 7 right-bottom, 8 left-bottom.
@@ -88,10 +88,10 @@ def broken_files() -> dict[str, tuple[bytes, str]]:
         "empty.jpg": (b"", "empty file"),
         "half.jpg": (jpeg[: len(jpeg) // 2], "truncated"),
         "half.png": (png[: len(png) // 2], "truncated"),
-        "text.jpg": (b"this is no picture, whatever its name says", "not a picture"),
-        "zeros.jpg": (bytes(5000), "not a picture"),
-        "noise.png": (np.random.default_rng(0).bytes(5000), "not a picture"),
-        "head only.jpg": (jpeg[:4], "not a picture"),
+        "text.jpg": (b"this is no image, whatever its name says", "not an image"),
+        "zeros.jpg": (bytes(5000), "not an image"),
+        "noise.png": (np.random.default_rng(0).bytes(5000), "not an image"),
+        "head only.jpg": (jpeg[:4], "not an image"),
         "large.png": (png_header(8000, 8000), "too large: 8000 x 8000 pixels"),
         "bomb.png": (png_header(65536, 65536), "too large"),
     }

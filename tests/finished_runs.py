@@ -33,8 +33,8 @@ def write_finished(folder: Path, held_out: HeldOut, wrong: Mapping[str, Mapping[
         dict(zip(COLUMNS, (id_, row["gender"], "Asian", row["age"], id_), strict=True)) for id_, row in known.items()
     ]
     write_csv(folder / "data/train/train.csv", COLUMNS, rows)
-    for picture in held_out.persons.index:
-        file = folder / "data/train/images" / picture
+    for image in held_out.persons.index:
+        file = folder / "data/train/images" / image
         file.parent.mkdir(parents=True, exist_ok=True)
         file.touch()
     table = load_training(folder / "data/train")
@@ -42,7 +42,7 @@ def write_finished(folder: Path, held_out: HeldOut, wrong: Mapping[str, Mapping[
     index = folder / "crops/train/index.csv"
     # As if no two files were the same.
     pd.read_csv(index, dtype=str).assign(fingerprint=range(len(table))).to_csv(index, index=False)
-    _write_runs(folder, held_out, table.set_index("picture").loc[held_out.persons.index])
+    _write_runs(folder, held_out, table.set_index("image").loc[held_out.persons.index])
     return folder / "outputs"
 
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from shared.folds import assign_folds
 from shared.fusion.fusion import SPECIALISTS, answered_age
 from shared.fusion.predictions import HeldOut
-from shared.labels import PICTURE_KINDS, age_band, mask_of
+from shared.labels import IMAGE_KINDS, age_band, mask_of
 
 YEARS = np.arange(101)
 SHARES = (0.47, 0.43, 0.10)
@@ -17,7 +17,7 @@ SHARES = (0.47, 0.43, 0.10)
 def held_out_answers(
     persons: int, seed: int = 0, doubt: float = 1.0, sharpness: float = 1.0, years_off: float = 0.0, folds: int = 5
 ) -> HeldOut:
-    """Seven pictures of each person, answered by three specialists.
+    """Seven images of each person, answered by three specialists.
 
     `doubt` is the noise of what they see, 0 for none. Their probabilities are what follows from it, raised to
     `sharpness`: above 1 they are too sure. People of 45 and more are taken for `years_off` years younger.
@@ -26,20 +26,20 @@ def held_out_answers(
     table = _people(persons, random)
     known = pd.DataFrame(
         {
-            "picture": [f"{person}/{kind}.jpg" for person in table["person"] for kind in PICTURE_KINDS],
-            "mask": [mask_of(kind) for _ in table["person"] for kind in PICTURE_KINDS],
+            "image": [f"{person}/{kind}.jpg" for person in table["person"] for kind in IMAGE_KINDS],
+            "mask": [mask_of(kind) for _ in table["person"] for kind in IMAGE_KINDS],
         }
-    ).join(table.loc[table.index.repeat(len(PICTURE_KINDS))].reset_index(drop=True))
+    ).join(table.loc[table.index.repeat(len(IMAGE_KINDS))].reset_index(drop=True))
     truth = {
         "mask": known["mask"].to_numpy(),
         "gender": known["gender"].to_numpy(),
         "age": known["age"].map(age_band).to_numpy(),
     }
-    pictures = pd.Index(known["picture"], name="picture")
-    answers = {task: _answers(task, truth[task], doubt, sharpness, pictures, random) for task in ("mask", "gender")}
-    answers["age"] = _ages(known["age"].to_numpy(), doubt, sharpness, years_off, pictures, random)
+    images = pd.Index(known["image"], name="image")
+    answers = {task: _answers(task, truth[task], doubt, sharpness, images, random) for task in ("mask", "gender")}
+    answers["age"] = _ages(known["age"].to_numpy(), doubt, sharpness, years_off, images, random)
     folds_of = known["person"].map(assign_folds(known, folds)) if folds > 1 else pd.Series(0, known.index)
-    return HeldOut(answers, truth, known["person"].set_axis(pictures), folds_of.set_axis(pictures))
+    return HeldOut(answers, truth, known["person"].set_axis(images), folds_of.set_axis(images))
 
 
 def _people(count: int, random: np.random.Generator) -> pd.DataFrame:
@@ -56,7 +56,7 @@ def _answers(
     truth: NDArray[np.int64],
     doubt: float,
     sharpness: float,
-    pictures: pd.Index,
+    images: pd.Index,
     random: np.random.Generator,
 ) -> pd.DataFrame:
     """The posterior of a class seen as a unit vector under normal noise of variance `doubt`."""
@@ -64,7 +64,7 @@ def _answers(
     seen = np.eye(len(classes))[truth] + np.sqrt(doubt) * random.standard_normal((len(truth), len(classes)))
     prior = np.bincount(truth, minlength=len(classes)) / len(truth)
     logs = seen / max(doubt, 1e-3) + np.log(np.maximum(prior, 1e-3))
-    return pd.DataFrame(_normalised(sharpness * logs), columns=classes, index=pictures)
+    return pd.DataFrame(_normalised(sharpness * logs), columns=classes, index=images)
 
 
 def _ages(
@@ -72,7 +72,7 @@ def _ages(
     doubt: float,
     sharpness: float,
     years_off: float,
-    pictures: pd.Index,
+    images: pd.Index,
     random: np.random.Generator,
 ) -> pd.DataFrame:
     """A normal distribution over years around what is seen, its bands and its median."""
@@ -81,9 +81,9 @@ def _ages(
     years = _normalised(-sharpness * (YEARS - seen[:, None]) ** 2 / (2 * spread**2))
     bands = np.stack([part.sum(axis=1) for part in np.split(years, (30, 60), axis=1)], axis=1)
     parts = [
-        pd.DataFrame(bands, columns=list(SPECIALISTS["age"]), index=pictures),
-        pd.DataFrame({"age": answered_age(years)}, index=pictures),
-        pd.DataFrame(years, columns=[f"year_{year}" for year in YEARS], index=pictures),
+        pd.DataFrame(bands, columns=list(SPECIALISTS["age"]), index=images),
+        pd.DataFrame({"age": answered_age(years)}, index=images),
+        pd.DataFrame(years, columns=[f"year_{year}" for year in YEARS], index=images),
     ]
     return pd.concat(parts, axis="columns")
 

@@ -30,7 +30,7 @@ from shared.messages import UserError
 from shared.runs import read_runs
 from shared.training.options import TrainOptions
 
-LIST = ("loss=bands", "crop=centre", "views=plain", "average=2", "backbone=no_such_net")
+LIST = ("loss=bands", "crop=centre", "tta=none", "average=2", "backbone=no_such_net")
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -113,8 +113,8 @@ def test_nothing_is_drawn_of_nothing_measured(tmp_path: Path) -> None:
 
 def test_its_trainings_and_scores_are_on_record(measured: AblateOptions) -> None:
     rows = read_runs(root(measured).parent / "runs.csv")
-    asked = [(row["views"], row["average"]) for row in rows[rows["kind"] == "score"]["options"]]
-    assert asked == [("plain", None), ("flip", 1), ("flip", 2)]
+    asked = [(row["tta"], row["average"]) for row in rows[rows["kind"] == "score"]["options"]]
+    assert asked == [("none", None), ("flip", 1), ("flip", 2)]
     # Baseline (and its second fold for the average of two), bands, centre crop.
     assert len(rows[rows["kind"] == "fold"]) == 4
 
@@ -146,19 +146,19 @@ def test_what_was_measured_is_not_trained_or_asked_again(
 
 
 def test_the_table_is_drawn(measured: AblateOptions) -> None:
-    with Image.open(root(measured) / "ablation.png") as picture:
-        assert picture.width > 800
+    with Image.open(root(measured) / "ablation.png") as image:
+        assert image.width > 800
 
 
-def test_a_change_of_many_options_leaves_room_for_the_picture(tmp_path: Path) -> None:
+def test_a_change_of_many_options_leaves_room_for_the_image(tmp_path: Path) -> None:
     # A plot without room would be a warning of matplotlib's, and warnings are errors here.
     many = " ".join(
         f"{name}=0.123" for name in ("lr", "weight_decay", "dropout", "mixup", "noise", "holes", "ema", "scheduler")
     )
     gain = {"macro_f1": Interval(0.1, 0.0, 0.2)}
     draw(tmp_path / "a.png", "age", [Line("lr=0.1", {}, gain, None), Line(many, {}, gain, None)])
-    with Image.open(tmp_path / "a.png") as picture:
-        assert picture.height > 300
+    with Image.open(tmp_path / "a.png") as image:
+        assert image.height > 300
 
 
 def test_changes_of_the_command_line_take_the_place_of_the_list(measured: AblateOptions) -> None:
@@ -173,19 +173,19 @@ def test_a_change_of_the_list_that_this_baseline_cannot_have_stops_no_other(meas
     assert table["macro_f1"].notna().tolist() == [True, False, True]
 
 
-def test_label_fixes_are_measured_on_pictures_whose_labels_are_in_no_dispute(
+def test_label_fixes_are_measured_on_images_whose_labels_are_in_no_dispute(
     measured: AblateOptions, tmp_path: Path
 ) -> None:
     held_out = pd.read_csv(next(root(measured).glob("baseline-*/fold0/oof.csv")), dtype={"person": str})
     fixes = tmp_path / "fixes.csv"
-    fixes.write_text(f"id,picture,field,value\n{held_out['person'][0]},normal,mask,worn\n")
+    fixes.write_text(f"id,image,field,value\n{held_out['person'][0]},normal,mask,worn\n")
     ablate(specialist, LIST, replace(measured, change=(f"fixes={fixes}",)))
     row = pd.read_csv(root(measured) / "ablation.csv").iloc[1]
     assert row["macro_f1_low"] <= row["macro_f1_difference"] <= row["macro_f1_high"]
-    assert row["remark"] == f"on the {len(held_out) - 1} pictures that both hold out under the same labels"
+    assert row["remark"] == f"on the {len(held_out) - 1} images that both hold out under the same labels"
 
 
-def test_crops_without_a_detector_are_made_of_the_eval_pictures_that_networks_answer_together(
+def test_crops_without_a_detector_are_made_of_the_eval_images_that_networks_answer_together(
     measured: AblateOptions,
 ) -> None:
     ablate(specialist, LIST, replace(measured, change=("crop=centre average=2",)))
@@ -195,7 +195,7 @@ def test_crops_without_a_detector_are_made_of_the_eval_pictures_that_networks_an
 
 
 @pytest.mark.parametrize("missing", ["--truth", "eval"])
-def test_what_eval_pictures_lack_is_told_before_anything_is_trained(
+def test_what_eval_images_lack_is_told_before_anything_is_trained(
     measured: AblateOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str
 ) -> None:
     crops = tmp_path / "crops"
@@ -211,7 +211,7 @@ def test_what_eval_pictures_lack_is_told_before_anything_is_trained(
 
 def test_all_folds_are_one_training_on_record(measured: AblateOptions, tmp_path: Path) -> None:
     here = replace(measured.train, only_fold=None, outputs=tmp_path / "outputs/age-ablation")
-    ablate(specialist, LIST, replace(measured, train=here, change=("views=plain",)))
+    ablate(specialist, LIST, replace(measured, train=here, change=("tta=none",)))
     kinds = read_runs(tmp_path / "outputs/runs.csv")["kind"]
     assert [*kinds] == ["fold", "fold", "training", "score"]
 
@@ -227,11 +227,11 @@ def test_the_lists_that_come_with_the_tasks_can_be_measured(changes: tuple[str, 
     assert not any(variant.same_as(start) for variant in variants)
 
 
-def test_the_middle_of_a_picture_is_that_of_the_competitions_baseline(tmp_path: Path) -> None:
-    picture = Image.new("RGB", (384, 512), (255, 0, 0))
-    picture.paste((0, 0, 255), (64, 96, 320, 416))
-    picture.save(tmp_path / "a.png")
-    table = pd.DataFrame({"picture": ["a"], "path": [str(tmp_path / "a.png")]})
+def test_the_middle_of_a_image_is_that_of_the_competitions_baseline(tmp_path: Path) -> None:
+    image = Image.new("RGB", (384, 512), (255, 0, 0))
+    image.paste((0, 0, 255), (64, 96, 320, 416))
+    image.save(tmp_path / "a.png")
+    table = pd.DataFrame({"image": ["a"], "path": [str(tmp_path / "a.png")]})
     centre = plain_crops(table, tmp_path / "centre", "centre").read("a")
     assert centre.reshape(-1, 3).min(0)[2] > 200
     whole = plain_crops(table, tmp_path / "whole", "whole").read("a")
@@ -240,8 +240,8 @@ def test_the_middle_of_a_picture_is_that_of_the_competitions_baseline(tmp_path: 
     assert open_crops(tmp_path / "centre").recipe != open_crops(tmp_path / "whole").recipe
 
 
-def test_plain_crops_are_made_anew_of_pictures_drawn_anew(tmp_path: Path) -> None:
-    table = pd.DataFrame({"picture": ["a"], "path": [str(tmp_path / "a.png")]})
+def test_plain_crops_are_made_anew_of_images_drawn_anew(tmp_path: Path) -> None:
+    table = pd.DataFrame({"image": ["a"], "path": [str(tmp_path / "a.png")]})
     for colour in ((255, 0, 0), (0, 0, 255)):
         Image.new("RGB", (384, 512), colour).save(tmp_path / "a.png")
         crop = plain_crops(table, tmp_path / "whole", "whole").read("a")
@@ -250,7 +250,7 @@ def test_plain_crops_are_made_anew_of_pictures_drawn_anew(tmp_path: Path) -> Non
 
 def test_aligned_crops_are_not_taken_for_plain_ones(tmp_path: Path) -> None:
     Image.new("RGB", (384, 512), (255, 0, 0)).save(tmp_path / "a.png")
-    table = pd.DataFrame({"picture": ["a"], "path": [str(tmp_path / "a.png")]})
+    table = pd.DataFrame({"image": ["a"], "path": [str(tmp_path / "a.png")]})
     plain = plain_crops(table, tmp_path / "whole", "whole")
     index = pd.read_csv(tmp_path / "whole/index.csv")
     index.assign(recipe="aligned").to_csv(tmp_path / "whole/index.csv", index=False)

@@ -85,10 +85,10 @@ def test_further_persons_are_for_those_parts_that_say_so() -> None:
 def test_a_part_leaves_one_row_that_tells_its_scores_and_effort(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pictures = pd.Index(["1.jpg", "2.jpg", "3.jpg", "4.jpg"], name="picture")
-    solution = pd.DataFrame({"truth": [0, 4, 8, 13], "person": list("abcd"), "age": [20.0, 40.0, 70.0, 35.0]}, pictures)
-    ages = pd.Series([22.0, 40.0, 66.0, 35.0], pictures)
-    line = single_model_report.Line("d", pictures, np.array([0, 4, 8, 12]), ages, 60.0, 4.0, 1200)
+    images = pd.Index(["1.jpg", "2.jpg", "3.jpg", "4.jpg"], name="image")
+    solution = pd.DataFrame({"truth": [0, 4, 8, 13], "person": list("abcd"), "age": [20.0, 40.0, 70.0, 35.0]}, images)
+    ages = pd.Series([22.0, 40.0, 66.0, 35.0], images)
+    line = single_model_report.Line("d", images, np.array([0, 4, 8, 12]), ages, 60.0, 4.0, 1200)
     options = benchmark.Options(TrainOptions(seed=7), tmp_path, age_runs=2)
     monkeypatch.setattr(benchmark, "labelled", lambda _: solution)
     for _ in range(2):
@@ -166,14 +166,14 @@ def test_all_parts_are_scored_side_by_side_and_nothing_is_done_twice(
     assert list(rows["task"][rows["kind"] == "score"]) == [f"part {part}" for part in options.only]
 
     averaged, held_out = benchmark._lines("d", replace(options, age_runs=2), solution)
-    runs = [pd.read_csv(out / name / "eval.csv").set_index("picture") for name in ("age", "age-1")]
-    years = sum(run.loc[averaged.pictures, year_columns(run)].to_numpy() for run in runs) / 2
+    runs = [pd.read_csv(out / name / "eval.csv").set_index("image") for name in ("age", "age-1")]
+    years = sum(run.loc[averaged.images, year_columns(run)].to_numpy() for run in runs) / 2
     assert averaged.ages is not None
     assert averaged.ages.to_numpy() == pytest.approx(answered_age(years))
     assert not np.allclose(*(run["age"] for run in runs))
     known = benchmark.labelled(options.train)
-    unseen = pd.read_csv(out / "b/oof.csv").set_index("picture")
-    assert set(held_out.pictures) == set(unseen.index)
+    unseen = pd.read_csv(out / "b/oof.csv").set_index("image")
+    assert set(held_out.images) == set(unseen.index)
     pd.testing.assert_series_equal(known.loc[unseen.index, "truth"], unseen["truth"], check_dtype=False)
     scored = macro_f1(unseen["truth"], unseen[list(single_models.CLASSES)].to_numpy().argmax(1), 18)
     assert f"| b | {scored:.3f} [" in table.split("Held out: ")[1]

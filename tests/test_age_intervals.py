@@ -23,7 +23,7 @@ def told(held_out: HeldOut, ages: np.ndarray, top_code: int | None = None) -> He
 
 
 def true_ages(held_out: HeldOut, off: float = 0.0, noise: float = 6.0, seed: int = 1) -> np.ndarray:
-    """One age for each person, that far from what is answered for the first picture."""
+    """One age for each person, that far from what is answered for the first image."""
     people = (
         pd.Series(held_out.answers["age"]["age"].to_numpy()).groupby(held_out.persons.to_numpy()).transform("first")
     )
@@ -86,19 +86,19 @@ def test_a_top_coded_label_counts_as_held_where_the_interval_reaches_it() -> Non
     assert learnt.coverage.share > 0.74
 
 
-def test_persons_count_not_pictures() -> None:
+def test_persons_count_not_images() -> None:
     answers = held_out(60)
     ages = true_ages(answers)
-    # One person, far off, on as many pictures as all others together, must not widen everybody's interval.
+    # One person, far off, on as many images as all others together, must not widen everybody's interval.
     first = (answers.persons == answers.persons.iloc[0]).to_numpy()
     many = np.concatenate([np.arange(len(ages)), np.tile(np.flatnonzero(first), len(ages) // 7)])
     ages[first] = 100
-    pictures = pd.Index([f"{number}.jpg" for number in range(len(many))], name="picture")
+    images = pd.Index([f"{number}.jpg" for number in range(len(many))], name="image")
     heavy = HeldOut(
-        {task: table.iloc[many].set_axis(pictures) for task, table in answers.answers.items()},
+        {task: table.iloc[many].set_axis(images) for task, table in answers.answers.items()},
         {task: truth[many] for task, truth in answers.truth.items()},
-        answers.persons.iloc[many].set_axis(pictures),
-        answers.folds.iloc[many].set_axis(pictures),
+        answers.persons.iloc[many].set_axis(images),
+        answers.folds.iloc[many].set_axis(images),
     )
     once = learn_intervals(told(answers, ages), temperature=1.0)
     often = learn_intervals(told(heavy, ages[many]), temperature=1.0)

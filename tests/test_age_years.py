@@ -33,12 +33,12 @@ def test_labels_that_thin_out_with_age_are_not_top_coded() -> None:
     assert find_top_code(np.concatenate([np.repeat(np.arange(20, 70), 5), [74]])) is None
 
 
-def test_the_pictures_of_one_oldest_person_are_no_heap() -> None:
+def test_the_images_of_one_oldest_person_are_no_heap() -> None:
     persons = pd.DataFrame({"person": [f"p{number}" for number in range(30)], "age": [*range(20, 49), 78]})
     assert censored_targets(persons.loc[persons.index.repeat(7)])[:, 1].sum() == 0
 
 
-def test_a_heap_of_persons_is_found_however_many_pictures_each_has() -> None:
+def test_a_heap_of_persons_is_found_however_many_images_each_has() -> None:
     persons = pd.DataFrame({"person": [f"p{number}" for number in range(30)], "age": [*range(20, 45), *[60] * 5]})
     assert censored_targets(persons.loc[persons.index.repeat(7)])[:, 1].sum() == 5 * 7
 

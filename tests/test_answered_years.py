@@ -10,7 +10,7 @@ YEARS = np.arange(101)
 
 
 def distribution(**shares: float) -> np.ndarray:
-    """Of one picture, (1, 101): `y20=0.5` puts a half on 20 years."""
+    """Of one image, (1, 101): `y20=0.5` puts a half on 20 years."""
     years = np.zeros((1, 101))
     for name, share in shares.items():
         years[0, int(name.removeprefix("y"))] = share

@@ -13,7 +13,7 @@ from shared.training.options import TrainOptions
 
 @pytest.fixture
 def crops(tmp_path: Path) -> CropSet:
-    index = pd.DataFrame({"fingerprint": ["f0", "f1"]}, index=pd.Index(["a", "b"], name="picture"))
+    index = pd.DataFrame({"fingerprint": ["f0", "f1"]}, index=pd.Index(["a", "b"], name="image"))
     return CropSet(tmp_path, "recipe", index)
 
 
@@ -22,11 +22,11 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The views of every time that networks had to answer."""
     times: list[str] = []
 
-    def answer(specialist: object, weights: object, crops: CropSet, views: str, *how: object) -> pd.DataFrame:
+    def answer(specialist: object, weights: object, crops: CropSet, tta: str, *how: object) -> pd.DataFrame:
         del specialist, weights, how
-        times.append(views)
+        times.append(tta)
         share = len(times) / 10
-        return pd.DataFrame({"picture": crops.index.index, "male": share, "female": 1 - share})
+        return pd.DataFrame({"image": crops.index.index, "male": share, "female": 1 - share})
 
     monkeypatch.setattr(asking, "answer", answer)
     return times
@@ -48,7 +48,7 @@ def test_the_same_networks_are_asked_once(
     assert seconds[0] == seconds[1]
 
 
-@pytest.mark.parametrize("changed", ["a network", "a fold less", "a picture", "the views", "no answers"])
+@pytest.mark.parametrize("changed", ["a network", "a fold less", "an image", "the tta", "no answers"])
 def test_what_others_answered_is_not_taken_for_theirs(
     changed: str, weights: list[Path], crops: CropSet, asked: list[str], tmp_path: Path
 ) -> None:
@@ -59,10 +59,10 @@ def test_what_others_answered_is_not_taken_for_theirs(
         weights[1].write_bytes(b"another one")
     if changed == "a fold less":
         weights.pop()
-    if changed == "a picture":
+    if changed == "an image":
         crops = replace(crops, index=crops.index.assign(fingerprint=["f0", "drawn anew"]))
     if changed == "no answers":
         file.unlink()
-    ask_once(GENDER, weights, crops, "plain" if changed == "the views" else "flip", TrainOptions(), file)
+    ask_once(GENDER, weights, crops, "none" if changed == "the tta" else "flip", TrainOptions(), file)
     assert len(asked) == 2
     assert file.read_text() != before

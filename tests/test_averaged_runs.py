@@ -46,7 +46,7 @@ def test_errors_to_both_sides_average_out(tmp_path: Path, capsys: pytest.Capture
     assert " 1.00 " in lines["first 2"]
     assert "-2.000 [-2.000, -2.000]" in lines[str(runs[1])]
     assert "-5.000 [-5.000, -5.000]" in lines["first 2"]
-    # Of the eval pictures everyone is 50.
+    # Of the eval images everyone is 50.
     eval_years = [re.findall(r"([\d.]+) \[", line)[-1] for line in lines.values() if "[" in line]
     assert eval_years == ["4.00", "14.00", "9.00"]
 

@@ -25,9 +25,9 @@ def imagenet_model() -> torch.nn.Module:
     return model.eval()
 
 
-def seen(backbone: torch.nn.Module, name: str, picture: str) -> int:
-    """The class that a backbone with its ImageNet head gives a sample picture of scikit-learn."""
-    pixels = load_sample_image(picture)
+def seen(backbone: torch.nn.Module, name: str, image: str) -> int:
+    """The class that a backbone with its ImageNet head gives a sample image of scikit-learn."""
+    pixels = load_sample_image(image)
     side = min(pixels.shape[:2])
     top, left = (pixels.shape[0] - side) // 2, (pixels.shape[1] - side) // 2
     square = cv2.resize(pixels[top : top + side, left : left + side], (224, 224), interpolation=cv2.INTER_AREA)
@@ -37,11 +37,11 @@ def seen(backbone: torch.nn.Module, name: str, picture: str) -> int:
         return int(network.eval()(torch.from_numpy(square)[None]).argmax().item())
 
 
-@pytest.mark.parametrize(("picture", "expected"), [("flower.jpg", DAISY), ("china.jpg", PALACE)])
-def test_the_packaged_weights_know_what_is_in_a_picture(
-    imagenet_model: torch.nn.Module, picture: str, expected: int
+@pytest.mark.parametrize(("image", "expected"), [("flower.jpg", DAISY), ("china.jpg", PALACE)])
+def test_the_packaged_weights_know_what_is_in_a_image(
+    imagenet_model: torch.nn.Module, image: str, expected: int
 ) -> None:
-    assert seen(imagenet_model, DEFAULT_BACKBONE, picture) == expected
+    assert seen(imagenet_model, DEFAULT_BACKBONE, image) == expected
 
 
 @pytest.mark.parametrize("name", ["tf_efficientnet_lite1", "tf_efficientnet_lite2"])

@@ -48,11 +48,11 @@ def test_held_out_scores_are_told_when_there_are_oof_files(
 ) -> None:
     main(options)
     told = capsys.readouterr().out
-    assert "Held out: 84 pictures of 12 persons" in told
+    assert "Held out: 84 images of 12 persons" in told
     assert line(told, "mask ") == ["mask", "3", "1.000", "1.000", "84"]
     assert line(told, "together ") == ["together", "18", "1.000", "1.000", "84"]
     assert line(told, " 0  worn, male, <30")[-4:] == ["1.000", "1.000", "1.000", "10"]
-    assert told.endswith(f"wrote {options.out} (9 pictures)\n")
+    assert told.endswith(f"wrote {options.out} (9 images)\n")
 
 
 def test_without_oof_files_that_is_said_and_the_submission_written(
@@ -90,7 +90,7 @@ def test_several_runs_of_a_specialist_are_averaged(options: Options, competition
     assert pd.read_csv(options.out)["ans"].equals(pd.read_csv(competition / "eval_solution.csv")["ans"])
 
 
-def test_confusion_matrices_are_drawn_as_pictures(
+def test_confusion_matrices_are_drawn_as_images(
     options: Options, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     main(replace(options, figures=tmp_path / "figures", truth=options.data / "eval_solution.csv"))
@@ -100,8 +100,8 @@ def test_confusion_matrices_are_drawn_as_pictures(
     told = capsys.readouterr().out
     for path in drawn:
         assert f"drew {path}\n" in told
-        with Image.open(path) as picture:
-            assert min(picture.size) > 200
+        with Image.open(path) as image:
+            assert min(image.size) > 200
 
 
 def _without(file: str) -> Callable[[Options], None]:
@@ -118,18 +118,18 @@ def _info(change: Callable[[pd.DataFrame], pd.DataFrame]) -> Callable[[Options],
 
 FAULTS: dict[str, tuple[Callable[[Options], None], str]] = {
     "no predictions": (_without("eval.csv"), "mask/eval.csv is missing: python -m pipelines.mask.train"),
-    "no probability": (_changed("eval.csv", lambda table: table.assign(worn=np.nan)), "9 of 9 pictures have a probab"),
+    "no probability": (_changed("eval.csv", lambda table: table.assign(worn=np.nan)), "9 of 9 images have a probab"),
     "a wrong sum": (_changed("eval.csv", lambda table: table.assign(worn=0.5)), "do not sum to one: 9male.jpg"),
     "a duplicate": (_changed("eval.csv", lambda table: pd.concat([table, table[:1]])), "are there twice: 9male.jpg"),
-    "pictures lacking": (_changed("eval.csv", lambda table: table[2:]), "lacks 2 pictures of "),
-    "pictures too many": (_info(lambda table: table[1:]), "has 1 picture that "),
-    "other pictures": (_info(lambda table: table.assign(ImageID="x" + table["ImageID"])), "has 9 pictures that"),
+    "images lacking": (_changed("eval.csv", lambda table: table[2:]), "lacks 2 images of "),
+    "images too many": (_info(lambda table: table[1:]), "has 1 image that "),
+    "other images": (_info(lambda table: table.assign(ImageID="x" + table["ImageID"])), "has 9 images that"),
     "info with a duplicate": (_info(lambda table: pd.concat([table, table[:1]])), "row 11 (9male.jpg)"),
     "info without rows": (_info(lambda table: table[:0]), "info.csv is empty"),
     "held out without fold": (_changed("oof.csv", lambda table: table.drop(columns="fold")), "lacks the columns fold"),
     "held out otherwise": (
         _changed("oof.csv", lambda table: table.assign(fold=(table["fold"] + 1) % 3)),
-        "disagree about the fold of 84 pictures",
+        "disagree about the fold of 84 images",
     ),
 }
 
@@ -146,10 +146,10 @@ def test_after_an_error_the_old_submission_is_as_it_was(
 
 
 TRUTHS: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], str]] = {
-    "of fewer pictures": (lambda table: table[2:], "has 2 pictures that "),
-    "of more pictures": (
+    "of fewer images": (lambda table: table[2:], "has 2 images that "),
+    "of more images": (
         lambda table: pd.concat([table, table[:1].assign(ImageID="new.jpg")]),
-        "lacks 1 picture of ",
+        "lacks 1 image of ",
     ),
     "of no class": (lambda table: table.assign(ans=18), "ans '18' is no class of 0-17"),
     "of no age": (lambda table: table.assign(age="old"), "age 'old' is no number"),
@@ -170,7 +170,7 @@ def test_a_truth_that_cannot_be_scored_against_is_refused(
     assert options.out.read_text(encoding="utf-8") == OLD
 
 
-def test_pictures_without_an_answer_can_be_left_out(options: Options) -> None:
+def test_images_without_an_answer_can_be_left_out(options: Options) -> None:
     edit(options.mask[0] / "eval.csv", lambda table: table[2:])
     edit(options.age[0] / "eval.csv", lambda table: table[:-1])
     main(replace(options, skip_bad=True))
@@ -198,7 +198,7 @@ def test_the_command_writes_a_submission_from_the_folders_it_is_given(options: O
     folders = [word for task in SPECIALISTS for word in (f"--{task}", str(options.runs(task)[0]))]
     command = [sys.executable, str(COMBINE), "--out", str(options.out), "--data", str(options.data), *folders]
     ended = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert "Held out: 84 pictures" in ended.stdout
+    assert "Held out: 84 images" in ended.stdout
     assert ended.stderr == ""
     assert options.out.read_text(encoding="utf-8").splitlines()[:2] == ["ImageID,ans", "9male.jpg,0"]
 

@@ -27,14 +27,14 @@ def unsure(competition: Path, tmp_path: Path) -> Options:
 
 @pytest.fixture
 def biased(tmp_path: Path) -> Options:
-    """Runs that take the old for younger; the pictures to answer are those of other persons, named in info.csv."""
+    """Runs that take the old for younger; the images to answer are those of other persons, named in info.csv."""
     held_out, asked = (held_out_answers(120, seed, doubt=0.3, years_off=6) for seed in range(2))
     data, outputs = tmp_path / "data", tmp_path / "outputs"
     for task in SPECIALISTS:
         known = pd.DataFrame({"person": held_out.persons, "fold": held_out.folds, "truth": held_out.truth[task]})
         write_predictions(outputs / task / "oof.csv", known.join(held_out.answers[task]))
         write_predictions(outputs / task / "eval.csv", asked.answers[task])
-    rows = [{"ImageID": picture, "ans": 0, "person": person} for picture, person in asked.persons.items()]
+    rows = [{"ImageID": image, "ans": 0, "person": person} for image, person in asked.persons.items()]
     write_csv(data / "eval/info.csv", ("ImageID", "ans", "person"), rows)
     right = 6 * asked.truth["mask"] + 3 * asked.truth["gender"] + asked.truth["age"]
     pd.DataFrame({"ImageID": asked.persons.index, "ans": right}).to_csv(data / "eval_solution.csv", index=False)
@@ -89,10 +89,10 @@ def test_what_is_learnt_on_held_out_persons_helps_others(biased: Options, capsys
 def test_persons_named_in_info_csv_are_averaged(biased: Options, capsys: pytest.CaptureFixture[str]) -> None:
     main(biased)
     averaged = right_share(biased)
-    assert "Gender and age averaged over a person's pictures, by argmax: +0." in capsys.readouterr().out
+    assert "Gender and age averaged over a person's images, by argmax: +0." in capsys.readouterr().out
     answers = pd.read_csv(biased.out)
     people = answers["ans"] % 6
-    # The pictures of a person differ in nothing but the mask, unless f1 weighs classes with a mask otherwise.
+    # The images of a person differ in nothing but the mask, unless f1 weighs classes with a mask otherwise.
     answers_of_each = people.groupby(answers["ImageID"].str.split("/").str[0]).nunique()
     assert (answers_of_each == 1).mean() > 0.95
     main(replace(biased, persons="ignore"))
@@ -110,8 +110,8 @@ def test_folders_can_tell_persons_apart(biased: Options) -> None:
     assert biased.out.read_bytes() != before
 
 
-def test_pictures_in_no_folder_cannot_be_told_apart_by_folders(unsure: Options) -> None:
-    with pytest.raises(UserError, match="--persons folder: 9 pictures in no folder of a person"):
+def test_images_in_no_folder_cannot_be_told_apart_by_folders(unsure: Options) -> None:
+    with pytest.raises(UserError, match="--persons folder: 9 images in no folder of a person"):
         main(replace(unsure, persons="folder"))
 
 

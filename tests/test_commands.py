@@ -42,7 +42,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_submission_answers_every_picture_of_info_csv_in_its_order(workplace: Path) -> None:
+def test_the_submission_answers_every_image_of_info_csv_in_its_order(workplace: Path) -> None:
     submission = pd.read_csv(workplace / "submission.csv")
     asked = pd.read_csv(workplace / "data/eval/info.csv")
     assert submission.columns.tolist() == ["ImageID", "ans"]
@@ -52,7 +52,7 @@ def test_the_submission_answers_every_picture_of_info_csv_in_its_order(workplace
 
 def test_combine_scores_what_was_held_out_and_the_truth_when_it_is_known(workplace: Path) -> None:
     printed = python(workplace, ROOT / "combine.py", "--out", "again.csv", "--truth", "data/eval_solution.csv")
-    assert "84" in printed  # 12 persons x 7 pictures, each held out by one of the two folds
+    assert "84" in printed  # 12 persons x 7 images, each held out by one of the two folds
     assert "42" in printed  # 6 eval persons x 7
     assert (workplace / "again.csv").read_bytes() == (workplace / "submission.csv").read_bytes()
 

@@ -12,7 +12,7 @@ from shared.messages import UserError
 
 def crop_set(folder: Path, found: list[str]) -> CropSet:
     names = [f"{number:06}_female_Asian_26/incorrect_mask.jpg" for number in range(len(found))]
-    write_crops(pd.DataFrame({"picture": names, "mask": 1, "gender": 0, "age": 26.0}), folder)
+    write_crops(pd.DataFrame({"image": names, "mask": 1, "gender": 0, "age": 26.0}), folder)
     crops = open_crops(folder)
     crops.index["found"] = found
     return crops
@@ -33,13 +33,13 @@ def test_few_doubtful_among_many_are_all_picked(tmp_path: Path) -> None:
     crops = crop_set(tmp_path, [DETECTED] * 300 + [PRIOR] * 3)
     picks = choose_crops({"train": crops}, COLUMNS * ROWS)
     assert len(set(picks)) == COLUMNS * ROWS
-    assert sum(crops.index["found"].loc[picture] == PRIOR for _, picture in picks) == 3
+    assert sum(crops.index["found"].loc[image] == PRIOR for _, image in picks) == 3
 
 
 def test_many_doubtful_do_not_crowd_the_others_out(tmp_path: Path) -> None:
     crops = crop_set(tmp_path, [PRIOR] * 200 + [DETECTED] * 200)
     picks = choose_crops({"train": crops}, 50)
-    assert sum(crops.index["found"].loc[picture] == DETECTED for _, picture in picks) == 40
+    assert sum(crops.index["found"].loc[image] == DETECTED for _, image in picks) == 40
 
 
 def test_all_sets_are_sampled(tmp_path: Path) -> None:

@@ -24,13 +24,13 @@ ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> pd.DataFrame:
+def images(tmp_path: Path) -> pd.DataFrame:
     """Fourteen portraits, a wall without a face and an empty file."""
-    table = write_portraits(tmp_path / "pictures")
-    wall, empty = tmp_path / "pictures" / "wall.png", tmp_path / "pictures" / "empty.jpg"
+    table = write_portraits(tmp_path / "images")
+    wall, empty = tmp_path / "images" / "wall.png", tmp_path / "images" / "empty.jpg"
     wall.write_bytes(encode(np.full((400, 300, 3), 90, np.uint8), "PNG"))
     empty.write_bytes(b"")
-    more = pd.DataFrame([(path.name, str(path)) for path in (wall, empty)], columns=["picture", "path"])
+    more = pd.DataFrame([(path.name, str(path)) for path in (wall, empty)], columns=["image", "path"])
     return pd.concat([table, more], ignore_index=True)
 
 
@@ -39,9 +39,9 @@ def out(tmp_path: Path) -> Path:
     return tmp_path / "crops"
 
 
-def update(pictures: pd.DataFrame, out: Path) -> tuple[CropSet, int]:
-    """The crops, and how many pictures had to be looked at."""
-    made = update_crops(pictures, out, workers=1, device="cpu", progress=False)
+def update(images: pd.DataFrame, out: Path) -> tuple[CropSet, int]:
+    """The crops, and how many images had to be looked at."""
+    made = update_crops(images, out, workers=1, device="cpu", progress=False)
     return made.crops, made.new
 
 
@@ -50,13 +50,13 @@ def content(out: Path) -> dict[str, bytes]:
     return {path.relative_to(out).as_posix(): path.read_bytes() for path in out.rglob("*") if path.is_file()}
 
 
-def start(pictures: pd.DataFrame, out: Path, workers: int = 1) -> subprocess.Popen[str]:
+def start(images: pd.DataFrame, out: Path, workers: int = 1) -> subprocess.Popen[str]:
     """The crop stage in a process, and process group, of its own, in chunks of two."""
-    pictures.to_csv(out.parent / "pictures.csv", index=False)
+    images.to_csv(out.parent / "images.csv", index=False)
     code = (
         "import pandas as pd; from pathlib import Path; from shared import crop_faces; from shared.commands import run;"
         "crop_faces.CHUNK = 2;"
-        f"table = pd.read_csv({str(out.parent / 'pictures.csv')!r}, dtype=str);"
+        f"table = pd.read_csv({str(out.parent / 'images.csv')!r}, dtype=str);"
         f"work = lambda _: crop_faces.make_crops(table, Path({str(out)!r}), workers={workers});"
         "run(work, crop_faces.Options(), [])"
     )
@@ -77,82 +77,82 @@ def wait_for_chunks(process: subprocess.Popen[str], out: Path, count: int) -> No
         time.sleep(0.005)
 
 
-def test_unchanged_pictures_are_not_looked_at_again(pictures: pd.DataFrame, out: Path) -> None:
-    first, new = update(pictures, out)
+def test_unchanged_images_are_not_looked_at_again(images: pd.DataFrame, out: Path) -> None:
+    first, new = update(images, out)
     before = content(out)
-    second, again = update(pictures, out)
+    second, again = update(images, out)
     assert (new, again) == (16, 0)
     assert content(out) == before
     assert second.index.equals(first.index)
 
 
-def test_a_copied_data_folder_has_other_times_but_is_not_done_again(pictures: pd.DataFrame, out: Path) -> None:
-    update(pictures, out)
-    for path in pictures["path"]:
+def test_a_copied_data_folder_has_other_times_but_is_not_done_again(images: pd.DataFrame, out: Path) -> None:
+    update(images, out)
+    for path in images["path"]:
         os.utime(path, (1, 1))
-    crops, new = update(pictures, out)
+    crops, new = update(images, out)
     assert new == 0
     assert set(crops.index["mtime_ns"]) == {10**9}
 
 
-def test_a_changed_picture_is_done_again(pictures: pd.DataFrame, out: Path) -> None:
-    first, _ = update(pictures, out)
-    changed = pictures.loc[3]
-    before = first.read(changed["picture"])
+def test_a_changed_image_is_done_again(images: pd.DataFrame, out: Path) -> None:
+    first, _ = update(images, out)
+    changed = images.loc[3]
+    before = first.read(changed["image"])
     flipped = cv2.flip(cv2.imread(changed["path"]), 1)
     cv2.imwrite(changed["path"], flipped)
-    crops, new = update(pictures, out)
+    crops, new = update(images, out)
     assert new == 1
-    difference = cv2.absdiff(crops.read(changed["picture"]), cv2.flip(before, 1))
+    difference = cv2.absdiff(crops.read(changed["image"]), cv2.flip(before, 1))
     assert difference.mean() < 12
-    assert crops.index["fingerprint"].loc[changed["picture"]] != first.index["fingerprint"].loc[changed["picture"]]
+    assert crops.index["fingerprint"].loc[changed["image"]] != first.index["fingerprint"].loc[changed["image"]]
 
 
-def test_a_change_that_keeps_size_and_crop_is_noticed_by_its_time(pictures: pd.DataFrame, out: Path) -> None:
-    update(pictures, out)
-    path = Path(pictures.loc[0, "path"])
+def test_a_change_that_keeps_size_and_crop_is_noticed_by_its_time(images: pd.DataFrame, out: Path) -> None:
+    update(images, out)
+    path = Path(images.loc[0, "path"])
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(bytes(data))
     os.utime(path, (1, 1))
-    assert update(pictures, out)[1] == 1
+    assert update(images, out)[1] == 1
 
 
-def test_new_pictures_are_added_and_gone_ones_dropped(pictures: pd.DataFrame, out: Path) -> None:
-    update(pictures.iloc[:10], out)
-    crops, new = update(pictures.iloc[4:], out)
+def test_new_images_are_added_and_gone_ones_dropped(images: pd.DataFrame, out: Path) -> None:
+    update(images.iloc[:10], out)
+    crops, new = update(images.iloc[4:], out)
     assert new == 6
-    assert list(crops.index.index) == list(pictures["picture"][4:])
+    assert list(crops.index.index) == list(images["image"][4:])
 
 
-def test_a_crop_that_was_lost_is_made_again(pictures: pd.DataFrame, out: Path) -> None:
-    crops, _ = update(pictures, out)
-    before, seen = content(out), [crops.read(picture) for picture in pictures["picture"][:2]]
+def test_a_crop_that_was_lost_is_made_again(images: pd.DataFrame, out: Path) -> None:
+    crops, _ = update(images, out)
+    before, seen = content(out), [crops.read(image) for image in images["image"][:2]]
     lost = crops.index["file"].iloc[:2].tolist()
     (out / lost[0]).unlink()
     (out / lost[1]).write_bytes(b"")
-    again, new = update(pictures, out)
+    again, new = update(images, out)
     assert new == 2
-    # Which pictures go through the nets together decides the last digits of landmarks, on some processors.
+    # Which images go through the nets together decides the last digits of landmarks, on some processors.
     assert {name for name, data in content(out).items() if before[name] != data} <= {*lost, "index.csv"}
     assert np.abs(again.index[LANDMARKS] - crops.index[LANDMARKS]).max(axis=None) <= 0.05
-    for picture, pixels in zip(pictures["picture"], seen, strict=False):
-        assert np.abs(again.read(picture).astype(float) - pixels).mean() < 1
+    for image, pixels in zip(images["image"], seen, strict=False):
+        assert np.abs(again.read(image).astype(float) - pixels).mean() < 1
 
 
 def test_crops_of_another_recipe_are_made_anew_and_valid_until_then(
-    pictures: pd.DataFrame, out: Path, monkeypatch: pytest.MonkeyPatch
+    images: pd.DataFrame, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    old, _ = update(pictures, out)
+    old, _ = update(images, out)
     other = recipe.Recipe(jpeg_quality=50)
     for module in (cache, crop_files):
         monkeypatch.setattr(module, "RECIPE", other)
     with monkeypatch.context() as patch:
         patch.setattr(cache.Cache, "publish", lambda *_: pytest.fail("stopped"))
         with pytest.raises(pytest.fail.Exception):
-            update(pictures, out)
-    assert old.read(pictures["picture"][0]).shape == (256, 256, 3)
-    crops, new = update(pictures, out)
+            update(images, out)
+    assert old.read(images["image"][0]).shape == (256, 256, 3)
+    crops, new = update(images, out)
     assert (crops.recipe, new) == (other.id, 0)
     assert not (out / old.recipe).exists()
 
@@ -162,52 +162,52 @@ def test_a_recipe_is_known_by_what_it_says() -> None:
     assert recipe.Recipe(jpeg_quality=50).id != recipe.Recipe().id
 
 
-def test_a_broken_index_is_refused_by_name(pictures: pd.DataFrame, out: Path) -> None:
-    update(pictures, out)
+def test_a_broken_index_is_refused_by_name(images: pd.DataFrame, out: Path) -> None:
+    update(images, out)
     (out / INDEX).write_text("this,is\nno,index\n")
     with pytest.raises(UserError, match=r"index\.csv is no index of crops"):
-        update(pictures, out)
+        update(images, out)
 
 
-def test_a_picture_that_vanishes_before_it_is_read_is_named(pictures: pd.DataFrame, out: Path) -> None:
-    Path(pictures.loc[0, "path"]).unlink()
-    crops, _ = update(pictures, out)
+def test_a_image_that_vanishes_before_it_is_read_is_named(images: pd.DataFrame, out: Path) -> None:
+    Path(images.loc[0, "path"]).unlink()
+    crops, _ = update(images, out)
     assert crops.index.iloc[0]["found"] == UNREADABLE
     assert crops.index.iloc[0]["problem"] == "no such file or directory"
-    assert (crops.read(pictures["picture"][0]) == 127).all()
+    assert (crops.read(images["image"][0]) == 127).all()
 
 
 def test_every_broken_file_is_named_with_its_reason_and_the_rest_is_done(tmp_path: Path, out: Path) -> None:
-    table = write_portraits(tmp_path / "pictures")
+    table = write_portraits(tmp_path / "images")
     for name, (data, _) in broken_files().items():
         (tmp_path / name).write_bytes(data)
-    bad = pd.DataFrame([(name, str(tmp_path / name)) for name in broken_files()], columns=["picture", "path"])
+    bad = pd.DataFrame([(name, str(tmp_path / name)) for name in broken_files()], columns=["image", "path"])
     crops, _ = update(pd.concat([bad, table], ignore_index=True), out)
     assert dict(crops.index["problem"].head(len(bad))) == {name: reason for name, (_, reason) in broken_files().items()}
     assert not crops.index["found"].tail(len(table)).isin([UNREADABLE, PRIOR]).any()
 
 
-def test_an_unreadable_picture_is_looked_at_again_when_it_was_mended(pictures: pd.DataFrame, out: Path) -> None:
-    update(pictures, out)
-    path = Path(pictures.iloc[-1]["path"])
-    path.write_bytes(Path(pictures.loc[0, "path"]).read_bytes())
-    crops, new = update(pictures, out)
+def test_an_unreadable_image_is_looked_at_again_when_it_was_mended(images: pd.DataFrame, out: Path) -> None:
+    update(images, out)
+    path = Path(images.iloc[-1]["path"])
+    path.write_bytes(Path(images.loc[0, "path"]).read_bytes())
+    crops, new = update(images, out)
     assert new == 1
     assert crops.index.iloc[-1]["found"] == crops.index.iloc[0]["found"]
     assert crops.index.iloc[-1]["problem"] == ""
 
 
-def test_where_nobody_may_write_the_error_names_the_folder(pictures: pd.DataFrame, tmp_path: Path) -> None:
+def test_where_nobody_may_write_the_error_names_the_folder(images: pd.DataFrame, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(UserError, match="file"):
-        update(pictures, tmp_path / "file" / "crops")
+        update(images, tmp_path / "file" / "crops")
 
 
-def test_a_run_killed_at_any_moment_is_taken_up_to_the_same_crops(pictures: pd.DataFrame, tmp_path: Path) -> None:
+def test_a_run_killed_at_any_moment_is_taken_up_to_the_same_crops(images: pd.DataFrame, tmp_path: Path) -> None:
     undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed" / "crops"
     killed.parent.mkdir()
     for chunks in (1, 4):
-        process = start(pictures, killed)
+        process = start(images, killed)
         wait_for_chunks(process, killed, chunks)
         process.kill()
         process.communicate()
@@ -217,20 +217,20 @@ def test_a_run_killed_at_any_moment_is_taken_up_to_the_same_crops(pictures: pd.D
     kept = sum(len(pd.read_csv(file)) for file in (killed / UNFINISHED).glob("[!.]*.csv"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(crop_faces, "CHUNK", 2)
-        update(pictures, undisturbed)
-        _, new = update(pictures, killed)
-    assert new == len(pictures) - kept
+        update(images, undisturbed)
+        _, new = update(images, killed)
+    assert new == len(images) - kept
     leftovers = {name for name in content(killed) if Path(name).name.startswith(".")}
     assert {name: data for name, data in content(killed).items() if name not in leftovers} == content(undisturbed)
 
 
-def test_four_runs_at_once_do_no_harm(pictures: pd.DataFrame, tmp_path: Path) -> None:
+def test_four_runs_at_once_do_no_harm(images: pd.DataFrame, tmp_path: Path) -> None:
     alone, shared = tmp_path / "alone", tmp_path / "shared" / "crops"
     shared.parent.mkdir()
-    runs = [start(pictures, shared) for _ in range(4)]
+    runs = [start(images, shared) for _ in range(4)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(crop_faces, "CHUNK", 2)
-        update(pictures, alone)
+        update(images, alone)
     assert [finish(run) for run in runs] == [0, 0, 0, 0]
     assert content(shared) == content(alone)
 

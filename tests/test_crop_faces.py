@@ -15,7 +15,7 @@ from shared.commands import parse
 from shared.crop_faces import Options, main, make_crops
 from shared.crops import DETECTED, PRIOR, RETRIED, UNREADABLE, open_crops
 from shared.faces import workers
-from shared.labels import PICTURE_KINDS
+from shared.labels import IMAGE_KINDS
 from shared.messages import UserError
 
 ROOT = Path(__file__).parents[1]
@@ -23,18 +23,18 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """A competition folder of two drawn persons, one eval picture without a face and one that is none."""
+    """A competition folder of two drawn persons, one eval image without a face and one that is none."""
     train, evaluation = tmp_path / "data" / "train", tmp_path / "data" / "eval"
     persons = [f"00000{number}_female_Drawn_24" for number in (1, 2)]
     for place, content in enumerate(files()):
-        path = train / "images" / persons[place // 7] / f"{PICTURE_KINDS[place % 7]}.jpg"
+        path = train / "images" / persons[place // 7] / f"{IMAGE_KINDS[place % 7]}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
     table = {"id": ["000001", "000002"], "gender": "female", "race": "Drawn", "age": 24, "path": persons}
     pd.DataFrame(table).to_csv(train / "train.csv", index=False)
     (evaluation / "images").mkdir(parents=True)
     (evaluation / "images" / "wall.jpg").write_bytes(encode(np.full((300, 200, 3), 200, np.uint8)))
-    (evaluation / "images" / "text.jpg").write_text("no picture")
+    (evaluation / "images" / "text.jpg").write_text("no image")
     pd.DataFrame({"ImageID": ["wall.jpg", "text.jpg"], "ans": 0}).to_csv(evaluation / "info.csv", index=False)
     return tmp_path / "data"
 
@@ -47,21 +47,21 @@ def test_both_halves_are_cropped_and_everything_is_told(data: Path, capsys: pyte
     assert set(train.index["found"]) <= {DETECTED, RETRIED}
     assert evaluation.index["found"].tolist() == [PRIOR, UNREADABLE]
     assert f"{out / 'train'}: 14 crops of recipe {train.recipe}, 14 of them new" in told
-    assert "warning: 1 picture could not be read:\n    text.jpg: not a picture\n" in told
+    assert "warning: 1 image could not be read:\n    text.jpg: not an image\n" in told
     assert told.endswith(f"contact sheet: {out / 'sheet.jpg'}\n")
     main(Options(data, out, device="cpu"))
     assert "14 crops of recipe" in (again := capsys.readouterr().out)
     assert again.count("all up to date") == 2
 
 
-def test_crops_of_turned_pictures_are_upright(tmp_path: Path) -> None:
+def test_crops_of_turned_images_are_upright(tmp_path: Path) -> None:
     rows = []
     for orientation in range(1, 9):
         exif, path = Image.Exif(), tmp_path / f"{orientation}.jpg"
         exif[0x0112] = orientation
         path.write_bytes(encode(turned(bare().pixels, orientation), exif=exif))
         rows.append((path.name, str(path)))
-    crops = make_crops(pd.DataFrame(rows, columns=["picture", "path"]), tmp_path / "crops", device="cpu")
+    crops = make_crops(pd.DataFrame(rows, columns=["image", "path"]), tmp_path / "crops", device="cpu")
     upright = crops.read("1.jpg").astype(float)
     for name, _ in rows[1:]:
         assert np.abs(crops.read(name) - upright).mean() < 3, name
@@ -78,7 +78,7 @@ def test_it_runs_as_a_script_from_any_folder(data: Path) -> None:
     done = subprocess.run(command, cwd=data.parent, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "crops/eval: 2 crops of recipe" in done.stdout
-    assert "pictures/s" in done.stderr
+    assert "images/s" in done.stderr
 
 
 def test_without_data_the_way_to_some_is_told(tmp_path: Path) -> None:
@@ -111,20 +111,20 @@ def test_where_there_is_no_driver_of_a_gpu_torch_is_not_asked(monkeypatch: pytes
         assert workers.choose_device("auto") == device
 
 
-def test_few_pictures_start_no_processes() -> None:
-    assert workers.choose_workers(asked=0, pictures=50, device="cpu") == 1
-    assert workers.choose_workers(asked=3, pictures=50, device="cpu") == 3
+def test_few_images_start_no_processes() -> None:
+    assert workers.choose_workers(asked=0, images=50, device="cpu") == 1
+    assert workers.choose_workers(asked=3, images=50, device="cpu") == 3
 
 
-def test_no_pictures_are_an_error(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no pictures"):
-        make_crops(pd.DataFrame(columns=["picture", "path"]), tmp_path)
+def test_no_images_are_an_error(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no images"):
+        make_crops(pd.DataFrame(columns=["image", "path"]), tmp_path)
 
 
 def test_cropping_leaves_the_number_of_threads_as_it_was(data: Path) -> None:
     import torch
 
     before = torch.get_num_threads()
-    pictures = pd.DataFrame({"picture": ["x"], "path": [str(data / "eval" / "images" / "wall.jpg")]})
-    make_crops(pictures, data.parent / "crops", device="cpu", progress=False)
+    images = pd.DataFrame({"image": ["x"], "path": [str(data / "eval" / "images" / "wall.jpg")]})
+    make_crops(images, data.parent / "crops", device="cpu", progress=False)
     assert torch.get_num_threads() == before

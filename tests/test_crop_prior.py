@@ -12,9 +12,9 @@ from shared.faces.crop import USUAL, assumed_eyes, cut_by_prior, typical_place
 from shared.faces.image_io import decode
 
 
-def row(picture: str, found: str, width: int, height: int, eyes: tuple[float, ...] = ()) -> dict[str, object]:
+def row(image: str, found: str, width: int, height: int, eyes: tuple[float, ...] = ()) -> dict[str, object]:
     places = dict(zip(LANDMARKS, eyes, strict=False))
-    return {"picture": picture, "file": "", "found": found, "width": width, "height": height, **places}
+    return {"image": image, "file": "", "found": found, "width": width, "height": height, **places}
 
 
 def detected(count: int) -> list[dict[str, object]]:
@@ -23,7 +23,7 @@ def detected(count: int) -> list[dict[str, object]]:
     return [row(f"d{number}", DETECTED, 200, 400, level if number % 3 else turned) for number in range(count)]
 
 
-def test_the_typical_place_is_the_median_in_shares_of_the_picture() -> None:
+def test_the_typical_place_is_the_median_in_shares_of_the_image() -> None:
     assert typical_place(as_table(detected(12))) == pytest.approx((0.5, 0.25, 0.2))
 
 
@@ -73,7 +73,7 @@ def test_a_crop_is_cut_again_only_when_the_place_has_moved(tmp_path: Path, sourc
     assert file.read_bytes() != b"as it was"
 
 
-def test_a_picture_that_vanished_meanwhile_is_unreadable(tmp_path: Path) -> None:
+def test_a_image_that_vanished_meanwhile_is_unreadable(tmp_path: Path) -> None:
     rows = cut_by_prior(as_table([row("x", PRIOR, 384, 512)]), {"x": str(tmp_path / "gone.jpg")}, tmp_path)
     assert rows.loc["x", ["found", "problem"]].tolist() == [UNREADABLE, "no such file or directory"]
     assert (tmp_path / rows.loc["x", "file"]).exists()

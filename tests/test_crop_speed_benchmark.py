@@ -45,12 +45,12 @@ def test_ratios_are_medians_of_what_was_measured_side_by_side() -> None:
     table = speed_table(variants, seconds).set_index("")
     assert list(table["times (a)"]) == ["1.0", "10.0", "20.0"]
     assert list(table["(d) is so many times faster"]) == ["20.0", "2.0", "1.0"]
-    assert table.loc["(a)", "pictures/s (min-max)"] == "5 (2-10)"
+    assert table.loc["(a)", "images/s (min-max)"] == "5 (2-10)"
 
 
-def test_more_slow_pictures_than_pictures_are_refused() -> None:
-    assert Options(slow=9000).pictures is None
+def test_more_slow_images_than_images_are_refused() -> None:
+    assert Options(slow=9000).images is None
     with pytest.raises(UserError, match="--slow 9"):
-        Options(slow=9, pictures=8)
+        Options(slow=9, images=8)
     with pytest.raises(UserError, match="--rounds"):
         Options(rounds=0)

@@ -12,13 +12,13 @@ from shared.messages import UserError
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A crop set of three pictures, one of which a careless reader would take for a missing value."""
-    table = pd.DataFrame({"picture": ["b/mask1.jpg", "NA", "a/normal.jpg"], "mask": 0, "gender": 1, "age": 30.0})
+    """A crop set of three images, one of which a careless reader would take for a missing value."""
+    table = pd.DataFrame({"image": ["b/mask1.jpg", "NA", "a/normal.jpg"], "mask": 0, "gender": 1, "age": 30.0})
     write_crops(table, tmp_path / "crops" / "train")
     return tmp_path / "crops" / "train"
 
 
-def test_a_crop_is_read_by_its_picture_as_rgb(folder: Path) -> None:
+def test_a_crop_is_read_by_its_image_as_rgb(folder: Path) -> None:
     pixels = open_crops(folder).read("NA")
     assert pixels.shape == (256, 256, 3)
     # Written as BGR with 220 for the gender in the middle and 86 for the age in front: red and blue change places.
@@ -33,8 +33,8 @@ def test_keeping_takes_the_order_asked_for(folder: Path) -> None:
     assert list(open_crops(folder).keep(["a/normal.jpg", "b/mask1.jpg"]).index.index) == ["a/normal.jpg", "b/mask1.jpg"]
 
 
-def test_pictures_without_a_crop_are_counted_and_named(folder: Path) -> None:
-    with pytest.raises(UserError, match=r"no crop of 2 of 3 pictures \(x, y\).*python shared/crop_faces.py.*--out"):
+def test_images_without_a_crop_are_counted_and_named(folder: Path) -> None:
+    with pytest.raises(UserError, match=r"no crop of 2 of 3 images \(x, y\).*python shared/crop_faces.py.*--out"):
         open_crops(folder).keep(["x", "NA", "y"])
     with pytest.raises(UserError, match="no crop of x"):
         open_crops(folder).read("x")
@@ -60,10 +60,10 @@ def test_no_crops_and_unfinished_ones_are_told_apart(tmp_path: Path, monkeypatch
     [
         "",
         "a,b\n1,2\n",
-        "picture,file,recipe,found\nx,f,r,somehow\n",
-        "picture,found\nx\0y",
+        "image,file,recipe,found\nx,f,r,somehow\n",
+        "image,found\nx\0y",
         # Beyond what 64 bits hold with a sign.
-        "picture,file,recipe,found,mtime_ns\nx,f,r,detected,17954876156796350298\n",
+        "image,file,recipe,found,mtime_ns\nx,f,r,detected,17954876156796350298\n",
     ],
 )
 def test_what_is_no_index_is_refused(folder: Path, text: str) -> None:
@@ -72,7 +72,7 @@ def test_what_is_no_index_is_refused(folder: Path, text: str) -> None:
         open_crops(folder)
 
 
-def test_an_index_that_names_a_picture_twice_is_refused(folder: Path) -> None:
+def test_an_index_that_names_a_image_twice_is_refused(folder: Path) -> None:
     lines = (folder / INDEX).read_text().splitlines()
     (folder / INDEX).write_text("\n".join([*lines, lines[1]]))
     with pytest.raises(UserError, match="twice"):

@@ -40,7 +40,7 @@ def test_the_expected_macro_f1_of_certain_probabilities_is_the_macro_f1() -> Non
     assert expected_macro_f1(np.eye(4)[truth], answers) == pytest.approx(macro_f1(truth, answers, 4))
 
 
-def test_a_rare_class_is_answered_more_often_and_macro_f1_gains_on_other_pictures() -> None:
+def test_a_rare_class_is_answered_more_often_and_macro_f1_gains_on_other_images() -> None:
     learnt_on, _ = rare_class(2_000, seed=0)
     joint, truth = rare_class(20_000, seed=1)
     answers = fit_class_rule(learnt_on, MANY).answers(joint)

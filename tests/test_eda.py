@@ -17,7 +17,7 @@ from shared.reports.dataset import CHANNELS, find_oddities, mean_and_std, measur
 SECTIONS = [
     "At a glance",
     "Labels",
-    "Picture sizes",
+    "Image sizes",
     "Colour",
     "Brightness and sharpness",
     "Faces found",
@@ -27,7 +27,7 @@ SECTIONS = [
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Pictures of noise, none like another but for seven: broken, dark, bright, grey, blurred, long and copied."""
+    """Images of noise, none like another but for seven: broken, dark, bright, grey, blurred, long and copied."""
     data = tmp_path_factory.mktemp("eda") / "data"
     write_train(data / "train", people(12))
     write_eval(data)
@@ -65,19 +65,19 @@ def page(data: Path) -> Path:
     crops = data.parent / "crops"
     write_crops(load_training(data / "train"), crops / "train")
     index = pd.read_csv(crops / "train/index.csv")
-    index.loc[index["picture"].str.contains("incorrect"), "found"] = "prior"
+    index.loc[index["image"].str.contains("incorrect"), "found"] = "prior"
     index.to_csv(crops / "train/index.csv", index=False)
     out = data.parent / "eda.html"
     main(Options(data, crops, out))
     return out
 
 
-def test_the_page_opens_in_a_browser_with_all_sections_and_pictures_and_asks_for_nothing(page: Path) -> None:
+def test_the_page_opens_in_a_browser_with_all_sections_and_images_and_asks_for_nothing(page: Path) -> None:
     with browser() as driver:
         shown = show(driver, page)
     assert shown.title == "face18: the data"
     assert shown.sections == SECTIONS
-    assert shown.pictures > 8
+    assert shown.images > 8
     assert shown.broken == []
     assert shown.unnamed == 0
     assert shown.console == []
@@ -94,10 +94,10 @@ def test_every_planted_oddity_is_told_and_no_other_of_that_kind(facts: pd.DataFr
         "Hardly any contrast": "flat",
         "Odd sizes": "long",
     }
-    found = {oddity.title: oddity.pictures for oddity in find_oddities(facts, None)}
+    found = {oddity.title: oddity.images for oddity in find_oddities(facts, None)}
     for title, name in wanted.items():
         assert list(found[title]) == [f"{folders[ODD.index(name)]}/normal.jpg"], title
-    # A flat and a dark picture has little detail as well.
+    # A flat and a dark image has little detail as well.
     assert f"{folders[ODD.index('blurred')]}/normal.jpg" in found["Blurred"]
     assert set(found["Blurred"]) <= {
         f"{folders[ODD.index(name)]}/normal.jpg" for name in ("blurred", "flat", "dark", "bright")
@@ -112,7 +112,7 @@ def test_mean_and_standard_deviation_are_those_of_all_pixels(tmp_path: Path) -> 
         path = tmp_path / f"{number}.png"
         cv2.imwrite(str(path), noise(number) // (number + 1))
         rows.append((path.name, str(path)))
-    facts = measure_files(pd.DataFrame(rows, columns=["picture", "path"]), "three")
+    facts = measure_files(pd.DataFrame(rows, columns=["image", "path"]), "three")
     pixels = np.concatenate([cv2.imread(path)[:, :, ::-1].reshape(-1, 3) for _, path in rows]) / 255
     mean, std = mean_and_std(facts)
     np.testing.assert_allclose(mean, pixels.mean(axis=0))
@@ -127,16 +127,16 @@ def test_the_page_holds_what_can_be_pasted_and_counted(page: Path) -> None:
     for gender in ("male", "female"):
         for band, _ in zip(("&lt;30", "30-59", "&gt;=60"), AGES, strict=True):
             assert f'<td class="text">{gender}, {band}</td><td>2</td><td>16.7%</td><td>14</td>' in text
-    # Twelve wrongly masked pictures without a face, and none of the others.
+    # Twelve wrongly masked images without a face, and none of the others.
     assert "incorrect</td><td>12</td><td>0</td><td>0</td><td>12</td><td>0</td><td>0.00%</td>" in text
     assert "worn</td><td>60</td><td>60</td><td>0</td><td>0</td><td>0</td><td>100.00%</td>" in text
 
 
 def test_large_data_are_sampled_and_the_draw_is_the_same_again() -> None:
-    table = pd.DataFrame({"picture": [str(number) for number in range(1000)]})
+    table = pd.DataFrame({"image": [str(number) for number in range(1000)]})
     drawn = draw(table, 50, seed=3)
     assert len(drawn) == 50
-    assert drawn["picture"].astype(int).is_monotonic_increasing
+    assert drawn["image"].astype(int).is_monotonic_increasing
     pd.testing.assert_frame_equal(drawn, draw(table, 50, seed=3))
     assert not drawn.equals(draw(table, 50, seed=4))
     assert len(draw(table, 0, seed=0)) == len(draw(table, 5000, seed=0)) == 1000

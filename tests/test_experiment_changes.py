@@ -32,14 +32,14 @@ def test_a_file_of_options_does_not_win_over_what_the_command_line_changed(tmp_p
 
 
 def test_how_networks_are_asked_changes_nothing_of_their_training() -> None:
-    changed = after("views=all")
+    changed = after("tta=all")
     assert changed.options == START.options
-    assert changed.views == "all"
+    assert changed.tta == "all"
     assert not changed.same_as(START)
 
 
 def test_another_name_for_the_baseline_is_known_as_such() -> None:
-    assert after("views=flip").same_as(START)
+    assert after("tta=flip").same_as(START)
     assert after("dropout=0").same_as(START)
 
 
@@ -87,7 +87,7 @@ def test_networks_that_answer_together_are_of_the_first_folds() -> None:
         ("lr", r"--change 'lr': 'lr' is not OPTION=VALUE"),
         ("los=corn", r"--change 'los=corn': there is no option los; near it: loss"),
         ("loss=best", "not of the kind"),
-        ("views=most", "not of the kind"),
+        ("tta=most", "not of the kind"),
         ("crop=round", "crop is one of aligned, whole, centre"),
         ("average=9", "average is 1 to 5"),
         ("folds=3", r"folds is that of the whole experiment: give it as --folds"),

@@ -12,19 +12,19 @@ from shared.fusion.intervals import draw_persons
 from shared.labels import age_band
 from shared.messages import UserError
 
-PEOPLE, PICTURES = 14, 3
+PEOPLE, IMAGES = 14, 3
 
 
 def answered(seed: int, error: float) -> Answered:
-    """Ages of 14 persons, three pictures each, guessed with normal errors."""
+    """Ages of 14 persons, three images each, guessed with normal errors."""
     people = np.random.default_rng(0)
-    ages = np.repeat(people.integers(18, 75, PEOPLE), PICTURES).astype(float)
-    names = [f"p{number // PICTURES}" for number in range(len(ages))]
-    pictures = pd.Index([f"{name}/{number}.jpg" for number, name in enumerate(names)], name="picture")
+    ages = np.repeat(people.integers(18, 75, PEOPLE), IMAGES).astype(float)
+    names = [f"p{number // IMAGES}" for number in range(len(ages))]
+    images = pd.Index([f"{name}/{number}.jpg" for number, name in enumerate(names)], name="image")
     guesses = (ages + np.random.default_rng(seed).normal(0, error, len(ages))).clip(0, YEARS - 1).round().astype(int)
-    columns = AGE.columns(np.eye(YEARS)[guesses]).set_index(pictures)
-    known = pd.DataFrame({"person": names, "truth": [age_band(age) for age in ages]}, index=pictures)
-    return Answered(AGE, known.join(columns), pd.DataFrame({"age": ages}, index=pictures), 1.0)
+    columns = AGE.columns(np.eye(YEARS)[guesses]).set_index(images)
+    known = pd.DataFrame({"person": names, "truth": [age_band(age) for age in ages]}, index=images)
+    return Answered(AGE, known.join(columns), pd.DataFrame({"age": ages}, index=images), 1.0)
 
 
 def test_scores_are_those_of_scikit_learn() -> None:
@@ -69,27 +69,27 @@ def test_intervals_are_quantiles_over_draws_of_whole_persons_that_both_sides_sha
     assert difference.gains["mae_years"].value < 0
 
 
-def test_a_change_is_compared_on_the_pictures_that_both_answer() -> None:
+def test_a_change_is_compared_on_the_images_that_both_answer() -> None:
     before, after = answered(1, 9), answered(2, 6)
-    fewer = Answered(AGE, after.answers.iloc[::-1].iloc[: 9 * PICTURES], after.labels, 1.0)
+    fewer = Answered(AGE, after.answers.iloc[::-1].iloc[: 9 * IMAGES], after.labels, 1.0)
     assert compared(before, fewer).scores == pytest.approx(scores_of(fewer))
 
 
-def test_a_picture_whose_label_is_in_dispute_decides_nothing() -> None:
+def test_a_image_whose_label_is_in_dispute_decides_nothing() -> None:
     before, after = answered(1, 9), answered(2, 6)
     labels, truth = after.labels.copy(), after.answers["truth"].copy()
-    labels.iloc[:PICTURES, 0] += 1
+    labels.iloc[:IMAGES, 0] += 1
     truth.iloc[-1] = (truth.iloc[-1] + 1) % 3
     fixed = Answered(AGE, after.answers.assign(truth=truth), labels, 1.0)
-    agreed = Answered(AGE, after.answers.iloc[PICTURES:-1], after.labels, 1.0)
+    agreed = Answered(AGE, after.answers.iloc[IMAGES:-1], after.labels, 1.0)
     assert compared(before, fixed) == compared(before, agreed)
-    assert compared(before, fixed).pictures == len(truth) - PICTURES - 1
+    assert compared(before, fixed).images == len(truth) - IMAGES - 1
 
 
-def test_without_a_picture_in_common_there_is_nothing_to_compare() -> None:
+def test_without_a_image_in_common_there_is_nothing_to_compare() -> None:
     before, after = answered(1, 9), answered(2, 6)
     first, others = (Answered(AGE, answers, after.labels, 1.0) for answers in (after.answers[:9], before.answers[9:]))
-    with pytest.raises(UserError, match="no picture that the baseline does"):
+    with pytest.raises(UserError, match="no image that the baseline does"):
         compared(first, others)
 
 

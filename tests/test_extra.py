@@ -36,7 +36,7 @@ def further_people(count: int, first: str = "x") -> list[dict[str, str]]:
 
 @pytest.fixture(scope="module")
 def options(tmp_path_factory: pytest.TempPathFactory) -> TrainOptions:
-    """12 base persons of seven pictures, and 6 extra ones of one bare picture each; crops of both."""
+    """12 base persons of seven images, and 6 extra ones of one bare image each; crops of both."""
     folder = tmp_path_factory.mktemp("extra")
     write_crops(load_training(write_train(folder / "data/train", people(12))), folder / "crops/train")
     extra = write_train(folder / "more", further_people(6), ("normal",))
@@ -64,11 +64,11 @@ def joined(options: TrainOptions) -> tuple[pd.DataFrame, Any]:
 def test_extra_persons_are_in_no_fold_and_their_crops_are_read(options: TrainOptions) -> None:
     table, crops = joined(options)
     extra = table[table["source"] == "more"]
-    assert extra["picture"].tolist()[0].startswith("more/x000001")
+    assert extra["image"].tolist()[0].startswith("more/x000001")
     assert set(extra["fold"]) == {-1}
     assert len(table) == len(crops.index) == 12 * 7 + 6
     own = open_crops(options.crops / "more")
-    first = extra["picture"].iloc[0]
+    first = extra["image"].iloc[0]
     assert (crops.read(first) == own.read(first.removeprefix("more/"))).all()
 
 
@@ -80,10 +80,10 @@ def test_a_run_with_extra_persons_holds_out_base_persons_alone_and_says_what_it_
     held_out = pd.read_csv(tmp_path / "run/oof.csv")
     assert not held_out["person"].astype(str).str.startswith("x").any()
     report = json.loads((tmp_path / "run/run.json").read_text())
-    assert report["extra"] == [{"folder": "more", "persons": 6, "pictures": 6}]
+    assert report["extra"] == [{"folder": "more", "persons": 6, "images": 6}]
     row = read_runs(tmp_path / TABLE).iloc[-1]
     assert "more" in str(row["options"]["extra"])
-    with pytest.raises(UserError, match="the labels, pictures or folds changed"):
+    with pytest.raises(UserError, match="the labels, images or folds changed"):
         train(GENDER, replace(here, extra=()))
 
 
@@ -126,7 +126,7 @@ def test_a_person_in_both_under_two_ids_is_known_by_the_file(options: TrainOptio
     index = pd.read_csv(options.crops / "twin/index.csv")
     index.loc[0, "fingerprint"] = labelled_crops(options)[1].index["fingerprint"].iloc[6]
     index.to_csv(options.crops / "twin/index.csv", index=False)
-    with pytest.raises(UserError, match=r"1 picture .*the same files.*y000001"):
+    with pytest.raises(UserError, match=r"1 image .*the same files.*y000001"):
         joined(replace(options, extra=(twin,)))
 
 

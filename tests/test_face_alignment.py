@@ -5,13 +5,13 @@ from drawn_faces import bare
 
 from shared.crops import CROP_SIZE, EYES
 from shared.faces.alignment import crop, eye_transform
-from shared.faces.image_io import NEUTRAL, Picture
+from shared.faces.image_io import NEUTRAL, DecodedImage
 
 LEFT, RIGHT = EYES
 
 
 def crosses(size: int, eyes: np.ndarray) -> np.ndarray:
-    """A dark picture with a bright disc, two pixels wide per 64 of eye distance, around each eye."""
+    """A dark image with a bright disc, two pixels wide per 64 of eye distance, around each eye."""
     pixels = np.zeros((size, size, 3), np.uint8)
     radius = max(2, round(np.hypot(*(eyes[1] - eyes[0])) / 16))
     for eye in eyes:
@@ -48,22 +48,22 @@ def test_a_head_on_its_side_is_turned_upright() -> None:
 )
 def test_the_eyes_come_to_lie_where_they_belong(eyes: list[list[float]]) -> None:
     places = np.array(eyes, float)
-    cut = crop(Picture(crosses(1000, places), 1000, 1000), places)
+    cut = crop(DecodedImage(crosses(1000, places), 1000, 1000), places)
     assert cut.shape == (CROP_SIZE, CROP_SIZE, 3)
     assert centre_of_light(cut[:, :128]) == pytest.approx(LEFT, abs=1)
     assert (centre_of_light(cut[:, 128:])[0] + 128, centre_of_light(cut[:, 128:])[1]) == pytest.approx(RIGHT, abs=1)
 
 
-def test_a_picture_decoded_at_half_size_gives_the_same_crop() -> None:
+def test_a_image_decoded_at_half_size_gives_the_same_crop() -> None:
     large = cv2.resize(bare().pixels, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC)
     half = cv2.resize(large, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
     eyes = (bare().landmarks[:2] + 0.5) * 4 - 0.5
-    whole = crop(Picture(large, 1536, 2048), eyes).astype(float)
-    reduced = crop(Picture(half, 1536, 2048), eyes).astype(float)
+    whole = crop(DecodedImage(large, 1536, 2048), eyes).astype(float)
+    reduced = crop(DecodedImage(half, 1536, 2048), eyes).astype(float)
     assert np.abs(whole - reduced).mean() < 1.5
 
 
-def test_beyond_the_picture_there_is_grey() -> None:
-    cut = crop(Picture(np.zeros((64, 64, 3), np.uint8), 64, 64), np.array([[0.0, 32], [64, 32]]))
+def test_beyond_the_image_there_is_grey() -> None:
+    cut = crop(DecodedImage(np.zeros((64, 64, 3), np.uint8), 64, 64), np.array([[0.0, 32], [64, 32]]))
     assert (cut[0, 0] == NEUTRAL).all()
     assert (cut[112, 128] == 0).all()

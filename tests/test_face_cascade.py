@@ -56,7 +56,7 @@ def test_eyes_are_where_they_were_drawn_with_any_mask() -> None:
     assert max(errors) < 0.2
 
 
-def test_pictures_of_different_sizes_go_together() -> None:
+def test_images_of_different_sizes_go_together() -> None:
     face = bare().pixels
     mixed = [
         face,
@@ -73,7 +73,7 @@ def test_pictures_of_different_sizes_go_together() -> None:
     assert [len(found.boxes) for found in together] == [1, 1, 1, 0, 1]
 
 
-def test_a_larger_picture_has_its_landmarks_in_its_own_pixels() -> None:
+def test_a_larger_image_has_its_landmarks_in_its_own_pixels() -> None:
     small, large = detect([bare().pixels, cv2.resize(bare().pixels, None, fx=3, fy=3)], SEARCH)
     np.testing.assert_allclose((small.landmarks + 0.5) * 3, large.landmarks + 0.5, atol=3)
 
@@ -87,11 +87,11 @@ def test_the_mirror_image_has_mirrored_landmarks() -> None:
 @pytest.mark.parametrize("shape", [(512, 384), (1, 1), (3, 2500), (2500, 3)])
 def test_where_there_is_no_face_none_is_found(shape: tuple[int, int]) -> None:
     noise = np.random.default_rng(0).integers(0, 255, (*shape, 3), np.uint8)
-    for picture in (np.full((*shape, 3), 127, np.uint8), noise):
-        assert len(detect([picture], SEARCH)[0].boxes) == 0
+    for image in (np.full((*shape, 3), 127, np.uint8), noise):
+        assert len(detect([image], SEARCH)[0].boxes) == 0
 
 
-def test_no_pictures_no_faces() -> None:
+def test_no_images_no_faces() -> None:
     assert detect([], SEARCH) == []
 
 

@@ -4,12 +4,12 @@ from drawn_faces import bare, portraits
 
 from shared.crops import DETECTED, RETRIED
 from shared.faces.alignment import enhance_contrast, find_faces, prominence
-from shared.faces.image_io import Picture
+from shared.faces.image_io import DecodedImage
 from shared.faces.mtcnn import Faces
 
 
-def picture(pixels: np.ndarray) -> Picture:
-    return Picture(pixels, pixels.shape[1], pixels.shape[0])
+def image(pixels: np.ndarray) -> DecodedImage:
+    return DecodedImage(pixels, pixels.shape[1], pixels.shape[0])
 
 
 def faces(*boxes: tuple[float, float, float, float], probability: float = 0.9) -> Faces:
@@ -27,7 +27,7 @@ def test_the_central_face_wins_over_its_equal_at_the_edge() -> None:
 
 
 def test_prominence_is_probability_times_side_times_centrality() -> None:
-    # Centre (25, 25), 25 and 75 away from that of the picture; the corner is 50 and 100 away: 79.06 / 111.80.
+    # Centre (25, 25), 25 and 75 away from that of the image; the corner is 50 and 100 away: 79.06 / 111.80.
     value = prominence(faces((0, 0, 50, 50), probability=0.8), height=100, width=200)[0]
     np.testing.assert_allclose(value, 0.8 * 50 * (1 - 79.057 / 111.803), rtol=1e-4)
 
@@ -35,7 +35,7 @@ def test_prominence_is_probability_times_side_times_centrality() -> None:
 def test_of_two_faces_the_larger_is_taken_and_both_are_counted() -> None:
     small = cv2.resize(bare().pixels, (230, 307))
     pixels = np.hstack([bare().pixels, np.pad(small, ((205, 0), (0, 0), (0, 0)))])
-    face = find_faces([picture(pixels)])[0]
+    face = find_faces([image(pixels)])[0]
     assert face is not None
     assert face.faces == 2
     assert np.abs(face.landmarks[:2] - bare().landmarks[:2]).max() < 15
@@ -43,7 +43,7 @@ def test_of_two_faces_the_larger_is_taken_and_both_are_counted() -> None:
 
 def test_a_face_too_dark_for_the_first_look_is_found_by_the_second() -> None:
     dark = [(portrait.pixels * 0.035).round().astype(np.uint8) for portrait in portraits() if portrait.kind == "normal"]
-    found = find_faces([picture(pixels) for pixels in dark])
+    found = find_faces([image(pixels) for pixels in dark])
     assert RETRIED in [face.found for face in found if face is not None]
 
 
@@ -51,15 +51,15 @@ def test_a_small_face_is_found_by_the_second_look() -> None:
     pixels = np.full((1000, 1000, 3), 90, np.uint8)
     small = cv2.resize(bare().pixels, (150, 200), interpolation=cv2.INTER_AREA)
     pixels[400:600, 400:550] = small
-    face = find_faces([picture(pixels)])[0]
+    face = find_faces([image(pixels)])[0]
     assert face is not None
     assert face.found == RETRIED
     assert np.abs(face.landmarks[:2] - (bare().landmarks[:2] * 150 / 384 + 400)).max() < 8
 
 
-def test_landmarks_are_in_pixels_of_the_full_size_picture() -> None:
-    reduced = Picture(bare().pixels, 4 * 384, 4 * 512)
-    whole, half = find_faces([reduced, picture(bare().pixels)])
+def test_landmarks_are_in_pixels_of_the_full_size_image() -> None:
+    reduced = DecodedImage(bare().pixels, 4 * 384, 4 * 512)
+    whole, half = find_faces([reduced, image(bare().pixels)])
     assert whole is not None
     assert half is not None
     assert whole.found == half.found == DETECTED
@@ -67,8 +67,8 @@ def test_landmarks_are_in_pixels_of_the_full_size_picture() -> None:
 
 
 def test_no_face_is_none_and_keeps_its_place() -> None:
-    blank = picture(np.full((300, 200, 3), 128, np.uint8))
-    found = find_faces([blank, picture(bare().pixels), blank])
+    blank = image(np.full((300, 200, 3), 128, np.uint8))
+    found = find_faces([blank, image(bare().pixels), blank])
     assert [face is None for face in found] == [True, False, True]
 
 

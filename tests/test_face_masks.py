@@ -1,4 +1,4 @@
-"""Masks drawn on crops: one seed gives one picture, and each state covers what its name says."""
+"""Masks drawn on crops: one seed gives one image, and each state covers what its name says."""
 
 import numpy as np
 import pandas as pd
@@ -18,7 +18,7 @@ from shared.mask_overlay.geometry import (
     places_in_crops,
     surface_of,
 )
-from shared.mask_overlay.overlay import Shown, draw_mask
+from shared.mask_overlay.overlay import MaskOverlay, draw_mask
 
 FACE = Face(nose=(131.0, 150.0), mouth=(129.0, 180.0))
 
@@ -67,7 +67,7 @@ def test_every_way_to_wear_a_mask_has_its_chance() -> None:
         assert sum(ways.values()) == pytest.approx(1)
 
 
-def test_one_seed_gives_one_picture_and_another_seed_another() -> None:
+def test_one_seed_gives_one_image_and_another_seed_another() -> None:
     first, again, other = (draw_mask(skin(), FACE, WORN, np.random.default_rng(seed)) for seed in (4, 4, 5))
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
@@ -77,7 +77,7 @@ def test_a_mask_turns_with_the_head() -> None:
     right, left = (
         np.mean([np.nonzero(covered(WORN, seed, Face(yaw=yaw)))[1].mean() for seed in range(8)]) for yaw in (0.5, -0.5)
     )
-    # Of a head turned to the right of the picture one sees the left cheek, which the mask covers.
+    # Of a head turned to the right of the image one sees the left cheek, which the mask covers.
     assert right < 128 < left
 
 
@@ -92,7 +92,7 @@ def test_a_point_of_the_surface_is_found_where_it_was_put() -> None:
 
 
 def test_landmarks_move_with_the_eyes_of_a_crop() -> None:
-    # A picture in which the face lies on its side, at half the size: 32 pixels between the eyes, downwards.
+    # An image in which the face lies on its side, at half the size: 32 pixels between the eyes, downwards.
     points = {
         "left_eye": (50, 40),
         "right_eye": (50, 72),
@@ -116,9 +116,9 @@ def test_landmarks_without_sense_count_for_nothing(wrong: float) -> None:
     assert face_of(places) == Face()
 
 
-def shown_one(mask: int, found: str = "detected") -> Shown:
+def shown_one(mask: int, found: str = "detected") -> MaskOverlay:
     index = pd.DataFrame([dict.fromkeys([*LANDMARKS, *BOX], 1.0) | {"found": found}])
-    return Shown(pd.DataFrame({"mask": [mask], "gender": [1]}), index)
+    return MaskOverlay(pd.DataFrame({"mask": [mask], "gender": [1]}), index)
 
 
 def test_only_bare_faces_that_were_found_get_a_mask() -> None:
@@ -130,6 +130,6 @@ def test_only_bare_faces_that_were_found_get_a_mask() -> None:
 def test_the_same_face_is_shown_with_and_without_what_else_there_is() -> None:
     one = shown_one(NONE)
     seen = [one(skin(), 0, WORN, seed) for seed in range(40)]
-    assert len({picture.tobytes() for picture in seen}) == 40
+    assert len({image.tobytes() for image in seen}) == 40
     bare = [np.array_equal(one(skin(), 0, -1, seed), skin()) for seed in range(40)]
     assert 10 < sum(bare) < 40

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_competition import people, picture, write_csv, write_eval, write_train
+from tiny_competition import image, people, write_csv, write_eval, write_train
 
 from shared.manifest import (
     load_evaluation,
@@ -71,22 +71,22 @@ def test_a_fault_is_told_with_its_row_and_can_be_left_out(
 
 
 def _stray(person: Path) -> None:
-    (person / "portrait.jpg").write_bytes(picture())
+    (person / "portrait.jpg").write_bytes(image())
 
 
 def _unread_kind(person: Path) -> None:
-    (person / "normal.webp").write_bytes(picture())
+    (person / "normal.webp").write_bytes(image())
 
 
 def _twins(person: Path) -> None:
-    (person / "mask1.png").write_bytes(picture())
+    (person / "mask1.png").write_bytes(image())
 
 
 @pytest.mark.parametrize(
     ("spoil", "told", "left"),
     [(_stray, "portrait.jpg", 84), (_unread_kind, "normal.webp", 84), (_twins, "mask1.jpg and mask1.png", 83)],
 )
-def test_a_fault_of_one_picture_costs_that_picture_alone(
+def test_a_fault_of_one_image_costs_that_image_alone(
     competition: Path, tmp_path: Path, spoil: Callable[[Path], None], told: str, left: int
 ) -> None:
     spoil(competition / "train" / "images" / people(1)[0]["path"])
@@ -95,10 +95,10 @@ def test_a_fault_of_one_picture_costs_that_picture_alone(
     assert len(load_training(competition / "train", skip_bad=True, rejected=tmp_path / "rejected.csv")) == left
 
 
-def test_a_person_without_any_picture_is_a_fault(competition: Path) -> None:
+def test_a_person_without_any_image_is_a_fault(competition: Path) -> None:
     for file in (competition / "train" / "images" / people(1)[0]["path"]).iterdir():
         file.unlink()
-    with pytest.raises(UserError, match=r"row 2 \(000001\): images/000001_male_Asian_20 has no picture"):
+    with pytest.raises(UserError, match=r"row 2 \(000001\): images/000001_male_Asian_20 has no image"):
         load_training(competition / "train")
 
 

@@ -14,8 +14,8 @@ from shared.messages import UserError
 PEOPLE = st.lists(st.tuples(st.integers(0, 1), st.sampled_from([18.0, 29.9, 30.0, 45.0, 60.0, 90.0])), min_size=5)
 
 
-def pictures(people: list[tuple[int, float]], each: int = 3) -> pd.DataFrame:
-    """A training table of so many pictures of each person, given as gender and age."""
+def images(people: list[tuple[int, float]], each: int = 3) -> pd.DataFrame:
+    """A training table of so many images of each person, given as gender and age."""
     rows = [(f"{number:04}", gender, age) for number, (gender, age) in enumerate(people) for _ in range(each)]
     return pd.DataFrame(rows, columns=["person", "gender", "age"])
 
@@ -24,7 +24,7 @@ def pictures(people: list[tuple[int, float]], each: int = 3) -> pd.DataFrame:
 def test_every_person_has_one_fold_and_the_folds_are_even_in_every_cell(
     people: list[tuple[int, float]], folds: int, seed: int
 ) -> None:
-    table = pictures(people)
+    table = images(people)
     assigned = assign_folds(table, folds, seed)
     assert sorted(assigned.index) == sorted(table["person"].unique())
     assert set(assigned) == set(range(folds))
@@ -38,31 +38,31 @@ def test_every_person_has_one_fold_and_the_folds_are_even_in_every_cell(
 
 @given(PEOPLE, st.integers(2, 5))
 def test_no_person_is_in_two_folds(people: list[tuple[int, float]], folds: int) -> None:
-    table = pictures(people)
-    per_picture = table["person"].map(assign_folds(table, folds))
-    assert per_picture.groupby(table["person"]).nunique().eq(1).all()
-    check_folds(table["person"], per_picture)
+    table = images(people)
+    per_image = table["person"].map(assign_folds(table, folds))
+    assert per_image.groupby(table["person"]).nunique().eq(1).all()
+    check_folds(table["person"], per_image)
 
 
 @given(PEOPLE, st.integers(0, 5), st.randoms(use_true_random=False))
-def test_folds_do_not_depend_on_the_order_or_number_of_pictures(
+def test_folds_do_not_depend_on_the_order_or_number_of_images(
     people: list[tuple[int, float]], seed: int, random: Random
 ) -> None:
-    table = pictures(people)
+    table = images(people)
     shuffled = table.iloc[random.sample(range(len(table)), len(table))]
     expected = assign_folds(table, 3, seed)
     pd.testing.assert_series_equal(assign_folds(shuffled, 3, seed), expected)
-    pd.testing.assert_series_equal(assign_folds(pictures(people, each=1), 3, seed), expected)
+    pd.testing.assert_series_equal(assign_folds(images(people, each=1), 3, seed), expected)
 
 
 def test_another_seed_deals_the_persons_anew() -> None:
-    table = pictures([(0, 20.0)] * 40)
+    table = images([(0, 20.0)] * 40)
     assert not assign_folds(table, 5, seed=0).equals(assign_folds(table, 5, seed=1))
 
 
 def test_more_folds_than_persons_are_refused() -> None:
     with pytest.raises(UserError, match="3 persons cannot fill 4 folds"):
-        assign_folds(pictures([(0, 20.0)] * 3), 4)
+        assign_folds(images([(0, 20.0)] * 3), 4)
 
 
 def test_a_person_with_two_genders_is_refused() -> None:
@@ -78,7 +78,7 @@ def test_a_split_through_a_person_is_refused() -> None:
 
 
 def test_one_person_under_several_ids_is_held_out_together_and_nobody_else_moves() -> None:
-    table = pictures([(number % 2, 20.0 + number) for number in range(40)])
+    table = images([(number % 2, 20.0 + number) for number in range(40)])
     alone = assign_folds(table, 5)
     pairs = [("0007", "0003"), ("0031", "0007"), ("0020", "0021"), ("0002", "elsewhere")]
     joined = assign_folds(table, 5, together=pairs)

@@ -83,7 +83,7 @@ BROKEN: dict[str, Callable[[Any], object]] = {
     "no network": lambda manifest: manifest["specialists"].update(age=[]),
     "a run without weights": lambda manifest: manifest["specialists"]["age"][0].update(weights=[]),
     "too many networks": lambda manifest: manifest["specialists"]["age"][0].update(weights=["a.safetensors"] * 1000),
-    "unknown views": lambda manifest: manifest["specialists"]["age"][0].update(views="every"),
+    "unknown tta": lambda manifest: manifest["specialists"]["age"][0].update(tta="every"),
     "temperature of nothing": lambda manifest: manifest["decisions"]["temperatures"].update(mask=None),
     "temperature zero": lambda manifest: manifest["decisions"]["temperatures"].update(mask=0),
     "not a number": lambda manifest: manifest["decisions"]["temperatures"].update(mask=float("nan")),
@@ -154,9 +154,9 @@ class Bomb:
         return Path.touch, (self._crater,)
 
 
-def header(passport: dict[str, object]) -> bytes:
-    """A safetensors file that holds a passport and nothing else."""
-    text = json.dumps({"__metadata__": {"face18": json.dumps(passport)}}).encode()
+def header(metadata: dict[str, object]) -> bytes:
+    """A safetensors file that holds a metadata and nothing else."""
+    text = json.dumps({"__metadata__": {"face18": json.dumps(metadata)}}).encode()
     return struct.pack("<Q", len(text)) + text
 
 

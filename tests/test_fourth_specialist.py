@@ -35,7 +35,7 @@ def write_labelled(folder: Path, rows: list[dict[str, str]]) -> None:
 
 @pytest.fixture
 def here(tmp_path: Path) -> TrainOptions:
-    """Twelve persons with plain crops, half of them with glasses; no eval pictures."""
+    """Twelve persons with plain crops, half of them with glasses; no eval images."""
     folder = write_train(tmp_path / "data/train", people(12), ["normal"])
     write_labelled(folder, labelled_people(12))
     write_crops(load_training(folder), tmp_path / "crops/train")
@@ -110,7 +110,7 @@ def test_changed_labels_are_another_run(here: TrainOptions) -> None:
     rows = labelled_people(12)
     rows[0]["glasses"] = "yes"
     write_labelled(here.data / "train", rows)
-    with pytest.raises(UserError, match=r"the labels, pictures or folds changed.*--overwrite"):
+    with pytest.raises(UserError, match=r"the labels, images or folds changed.*--overwrite"):
         train(GLASSES, here)
 
 

@@ -27,7 +27,7 @@ def norms(network: nn.Module) -> int:
     return sum(isinstance(module, nn.BatchNorm2d) for module in network.modules())
 
 
-def pictures(size: int) -> Tensor:
+def images(size: int) -> Tensor:
     return torch.randint(0, 256, (2, size, size, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
 
 
@@ -48,7 +48,7 @@ def test_the_same_logits_without_batch_norms(backbone: str, size: int, left: int
     plain = copy.deepcopy(network)
     fuse_batch_norms(network, size)
     assert norms(network) == left
-    torch.testing.assert_close(network(pictures(size)), plain(pictures(size)), rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(network(images(size)), plain(images(size)), rtol=1e-3, atol=1e-3)
 
 
 class Twice(nn.Module):
@@ -58,8 +58,8 @@ class Twice(nn.Module):
         super().__init__()
         self.convolution, self.norm = nn.Conv2d(3, 3, 3), nn.BatchNorm2d(3)
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        made = self.convolution(pictures)
+    def forward(self, images: Tensor) -> Tensor:
+        made = self.convolution(images)
         out: Tensor = (self.norm(made) + made).mean((2, 3))
         return out
 
@@ -70,19 +70,19 @@ def test_a_network_that_would_answer_otherwise_stays_as_it_was() -> None:
     network.backbone = Twice().eval()
     network.backbone.norm.running_var.fill_(3)
     before = copy.deepcopy(network.state_dict())
-    logits = network(pictures(32))
+    logits = network(images(32))
     fuse_batch_norms(network, 32)
     assert norms(network) == 1
     assert {name: tensor.tolist() for name, tensor in network.state_dict().items()} == {
         name: tensor.tolist() for name, tensor in before.items()
     }
-    assert torch.equal(network(pictures(32)), logits)
+    assert torch.equal(network(images(32)), logits)
 
 
 def test_where_a_fused_network_looked_can_still_be_told() -> None:
     network = trained("tf_efficientnet_lite0").requires_grad_(False)
-    plain = heat_of(copy.deepcopy(network), pictures(96).numpy())
+    plain = heat_of(copy.deepcopy(network), images(96).numpy())
     fuse_batch_norms(network, 96)
     torch.testing.assert_close(
-        torch.tensor(heat_of(network, pictures(96).numpy())), torch.tensor(plain), rtol=1e-2, atol=1e-2
+        torch.tensor(heat_of(network, images(96).numpy())), torch.tensor(plain), rtol=1e-2, atol=1e-2
     )

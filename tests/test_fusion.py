@@ -9,11 +9,11 @@ from shared.labels import CLASS_COUNT, decode_class, encode_class
 
 
 def probabilities(seed: int, count: int) -> dict[str, pd.DataFrame]:
-    """Random answers of the three specialists for so many pictures."""
+    """Random answers of the three specialists for so many images."""
     random = np.random.default_rng(seed)
-    pictures = pd.Index([f"{number}.jpg" for number in range(count)], name="picture")
+    images = pd.Index([f"{number}.jpg" for number in range(count)], name="image")
     return {
-        task: pd.DataFrame(random.dirichlet([0.5] * len(classes), count), columns=list(classes), index=pictures)
+        task: pd.DataFrame(random.dirichlet([0.5] * len(classes), count), columns=list(classes), index=images)
         for task, classes in SPECIALISTS.items()
     }
 
@@ -52,7 +52,7 @@ def test_the_mean_of_runs_is_a_probability_and_does_not_depend_on_their_order(se
     np.testing.assert_allclose(mean.to_numpy(), np.mean([run.to_numpy() for run in runs], axis=0))
 
 
-def test_runs_are_averaged_picture_by_picture_also_where_their_order_differs() -> None:
+def test_runs_are_averaged_image_by_image_also_where_their_order_differs() -> None:
     first = pd.DataFrame({"a": [0.0, 1.0], "b": [1.0, 0.0]}, index=["x", "y"])
     second = pd.DataFrame({"b": [0.5, 0.0, 1.0], "a": [0.5, 1.0, 0.0]}, index=["y", "z", "x"])
     expected = pd.DataFrame({"a": [0.0, 0.75], "b": [1.0, 0.25]}, index=["x", "y"])

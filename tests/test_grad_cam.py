@@ -17,41 +17,41 @@ DOWN = torch.tensor([[0.0, 0.0], [2.0, 2.0]])
 
 
 class TwoMaps(nn.Module):
-    """Its two feature maps are two colours of the picture; a class's logit is a weighted sum of their means."""
+    """Its two feature maps are two colours of the image; a class's logit is a weighted sum of their means."""
 
     def __init__(self, weights: Sequence[Sequence[float]]):
         super().__init__()
         self.weights = torch.tensor(weights)
 
-    def forward_intermediates(self, pictures: Tensor) -> tuple[Tensor, list[Tensor]]:
-        maps = 1.0 * pictures[:, :2]
+    def forward_intermediates(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
+        maps = 1.0 * images[:, :2]
         return maps, [maps]
 
     def forward_head(self, maps: Tensor) -> Tensor:
         return maps.mean((2, 3)) @ self.weights.T
 
 
-def picture(first: Tensor, second: Tensor) -> Tensor:
+def image(first: Tensor, second: Tensor) -> Tensor:
     return torch.stack([first, second, torch.zeros(2, 2)])[None]
 
 
 def test_the_map_that_speaks_for_the_answer_is_lit() -> None:
     # One class: its probability is 1, y = 3 mean(A1) + 6 mean(A2), Z = 4, so alpha = (3/4, 6/4).
     # ReLU(3/4 A1 + 6/4 A2) = [[3, 0], [3, 3]], and the greatest becomes 1.
-    heat = grad_cam(TwoMaps([[3.0, 6.0]]), picture(LEFT, DOWN))
+    heat = grad_cam(TwoMaps([[3.0, 6.0]]), image(LEFT, DOWN))
     assert heat is not None
     assert heat[0].tolist() == [[1, 0], [1, 1]]
 
 
 def test_the_map_that_speaks_against_the_answer_is_dark() -> None:
     # alpha = (1/4, -1/4): [[1, 0], [-1/2, -1/2]] before ReLU.
-    heat = grad_cam(TwoMaps([[1.0, -1.0]]), picture(LEFT, DOWN))
+    heat = grad_cam(TwoMaps([[1.0, -1.0]]), image(LEFT, DOWN))
     assert heat is not None
     assert heat[0].tolist() == [[1, 0], [0, 0]]
 
 
 def test_nothing_is_lit_where_nothing_speaks_for_the_answer() -> None:
-    heat = grad_cam(TwoMaps([[-1.0, -1.0]]), picture(LEFT, DOWN))
+    heat = grad_cam(TwoMaps([[-1.0, -1.0]]), image(LEFT, DOWN))
     assert heat is not None
     assert heat.count_nonzero() == 0
 
@@ -60,17 +60,17 @@ def test_several_answers_count_by_their_probability() -> None:
     # Means are (1, 1), so logits (a, b), of which each looks at one map only: alpha = (p1 a / 4, p2 b / 4).
     a, b = 2.0, 1.0
     p = torch.tensor([a, b]).softmax(0)
-    heat = grad_cam(TwoMaps([[a, 0.0], [0.0, b]]), picture(LEFT, DOWN))
+    heat = grad_cam(TwoMaps([[a, 0.0], [0.0, b]]), image(LEFT, DOWN))
     assert heat is not None
     assert heat[0, 0, 0] == 1
     expected = float(p[1] * b * 2 / (p[0] * a * 4))
     assert heat[0, 1].tolist() == pytest.approx([expected, expected])
 
 
-def test_a_picture_is_lit_alike_alone_and_among_others() -> None:
-    backbone, others = TwoMaps([[1.0, 2.0], [2.0, -1.0]]), picture(DOWN, LEFT)
-    alone = grad_cam(backbone, picture(LEFT, DOWN))
-    together = grad_cam(backbone, torch.cat([others, picture(LEFT, DOWN)]))
+def test_a_image_is_lit_alike_alone_and_among_others() -> None:
+    backbone, others = TwoMaps([[1.0, 2.0], [2.0, -1.0]]), image(DOWN, LEFT)
+    alone = grad_cam(backbone, image(LEFT, DOWN))
+    together = grad_cam(backbone, torch.cat([others, image(LEFT, DOWN)]))
     assert alone is not None
     assert together is not None
     assert torch.allclose(together[1], alone[0])

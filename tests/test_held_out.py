@@ -19,7 +19,7 @@ def edit(path: Path, change: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
     change(pd.read_csv(path, dtype={"person": str})).to_csv(path, index=False)
 
 
-def test_all_three_specialists_are_lined_up_by_picture(competition: Path, tmp_path: Path) -> None:
+def test_all_three_specialists_are_lined_up_by_image(competition: Path, tmp_path: Path) -> None:
     outputs = write_runs(competition, tmp_path / "outputs")
     edit(outputs / "gender" / "oof.csv", lambda table: table.sample(frac=1, random_state=0))
     held_out = join_held_out(oof_files(outputs))
@@ -30,7 +30,7 @@ def test_all_three_specialists_are_lined_up_by_picture(competition: Path, tmp_pa
         np.testing.assert_array_equal(held_out.answers[task][list(classes)].to_numpy().argmax(1), held_out.truth[task])
 
 
-def test_only_pictures_that_all_runs_hold_out_are_joined(competition: Path, tmp_path: Path) -> None:
+def test_only_images_that_all_runs_hold_out_are_joined(competition: Path, tmp_path: Path) -> None:
     outputs = write_runs(competition, tmp_path / "outputs")
     edit(outputs / "mask" / "oof.csv", lambda table: table[table["fold"] == 0])
     edit(outputs / "age" / "oof.csv", lambda table: table[table["fold"] != 2])
@@ -58,14 +58,14 @@ def test_specialists_that_disagree_about_a_person_are_not_joined(
 ) -> None:
     outputs = write_runs(competition, tmp_path / "outputs")
     edit(outputs / "age" / "oof.csv", change)
-    with pytest.raises(UserError, match=f"disagree about the {column} of 84 pictures: 000001_male_Asian_20/mask1.jpg"):
+    with pytest.raises(UserError, match=f"disagree about the {column} of 84 images: 000001_male_Asian_20/mask1.jpg"):
         join_held_out(oof_files(outputs))
 
 
 def test_runs_with_other_labels_are_not_joined(competition: Path, tmp_path: Path) -> None:
     runs = [write_runs(competition, tmp_path / str(seed)) for seed in range(2)]
     edit(runs[1] / "gender" / "oof.csv", lambda table: table.assign(truth=1 - table["truth"]))
-    with pytest.raises(UserError, match=r"disagree about the truth of 84 pictures.*--fixes"):
+    with pytest.raises(UserError, match=r"disagree about the truth of 84 images.*--fixes"):
         join_held_out(oof_files(*runs))
 
 
@@ -73,5 +73,5 @@ def test_runs_that_hold_out_different_folds_have_nothing_to_join(competition: Pa
     outputs = write_runs(competition, tmp_path / "outputs")
     edit(outputs / "mask" / "oof.csv", lambda table: table[table["fold"] == 0])
     edit(outputs / "age" / "oof.csv", lambda table: table[table["fold"] == 1])
-    with pytest.raises(UserError, match="no picture is held out in all"):
+    with pytest.raises(UserError, match="no image is held out in all"):
         join_held_out(oof_files(outputs))

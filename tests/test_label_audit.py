@@ -27,7 +27,7 @@ COPIED, COPY = "00020", "00021"
 
 @pytest.fixture(scope="module")
 def outputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """30 persons with wrong labels among them, and one whose pictures are those of another, darker and shifted."""
+    """30 persons with wrong labels among them, and one whose images are those of another, darker and shifted."""
     folder = tmp_path_factory.mktemp("audit")
     held_out = _swapped(drawn(30, doubt=0.05))
     persons = pd.Series(held_out.truth["gender"], held_out.persons.to_numpy())
@@ -48,10 +48,10 @@ def _swapped(held_out: HeldOut) -> HeldOut:
     return replace(held_out, answers={**held_out.answers, "mask": mask})
 
 
-def _copy_face(crops: Path, picture: str, copy: str) -> None:
-    files = pd.read_csv(crops / "index.csv", index_col="picture")["file"]
+def _copy_face(crops: Path, image: str, copy: str) -> None:
+    files = pd.read_csv(crops / "index.csv", index_col="image")["file"]
     pixels = blotches(3)
-    cv2.imwrite(str(crops / files[picture]), pixels)
+    cv2.imwrite(str(crops / files[image]), pixels)
     changed = cv2.warpAffine(pixels, np.float32([[1, 0, 2], [0, 1, -1]]), (256, 256), borderMode=cv2.BORDER_REPLICATE)
     cv2.imwrite(str(crops / files[copy]), (0.8 * changed).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 60])
 
@@ -67,7 +67,7 @@ def test_planted_label_errors_are_all_found_and_no_other_is_corrected(audited: P
     fixes = pd.read_csv(audited / "fixes.csv", dtype=str, keep_default_na=False)
     by_field = {field: set(part["id"]) for field, part in fixes.groupby("field")}
     assert by_field == {"gender": set(WRONG_GENDER), "age": set(WRONG_AGE), "mask": set(SWAPPED)}
-    swaps = fixes[fixes["field"] == "mask"].set_index(["id", "picture"])["value"]
+    swaps = fixes[fixes["field"] == "mask"].set_index(["id", "image"])["value"]
     for person in SWAPPED:
         assert swaps[person, NORMAL] == "incorrect"
         assert swaps[person, INCORRECT] == "none"
@@ -77,7 +77,7 @@ def test_the_fixes_load_and_put_the_labels_right(audited: Path, outputs: Path) -
     folder = outputs.parent / "data/train"
     before, after = load_training(folder), load_training(folder, [audited / "fixes.csv"])
     held_out = drawn(30, doubt=0.05)
-    truth = pd.Series(held_out.truth["gender"], held_out.persons.index).loc[before["picture"]].to_numpy()
+    truth = pd.Series(held_out.truth["gender"], held_out.persons.index).loc[before["image"]].to_numpy()
     assert (before["gender"] != truth).sum() == 7 * len(WRONG_GENDER)
     assert (after["gender"] == truth).all()
     assert (after["mask"] != before["mask"]).sum() == 2 * len(SWAPPED)
@@ -86,7 +86,7 @@ def test_the_fixes_load_and_put_the_labels_right(audited: Path, outputs: Path) -
 def test_what_was_corrected_before_is_not_corrected_again(outputs: Path, audited: Path, tmp_path: Path) -> None:
     known = tmp_path / "known.csv"
     # As trained with: the truth of the runs has to agree with it.
-    known.write_text(f"id,picture,field,value\n{WRONG_AGE[0]},,age,{_label(outputs, WRONG_AGE[0]):g}\n")
+    known.write_text(f"id,image,field,value\n{WRONG_AGE[0]},,age,{_label(outputs, WRONG_AGE[0]):g}\n")
     main(Options(outputs=outputs, out=tmp_path, fixes=(known,)))
     again = pd.read_csv(tmp_path / "fixes.csv", dtype=str)
     assert "age" not in set(again["field"])
@@ -118,25 +118,25 @@ def test_a_person_under_two_ids_is_found_and_kept_in_one_fold(audited: Path, out
     assert folds[COPIED] == folds[COPY]
 
 
-def test_a_person_whose_photograph_is_among_the_eval_pictures_is_told(
+def test_a_person_whose_photograph_is_among_the_eval_images_is_told(
     outputs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     train, asked = outputs.parent / "crops/train", tmp_path / "crops/eval"
     shutil.copytree(train, tmp_path / "crops/train")
     index = pd.read_csv(train / "index.csv", dtype=str)
-    faces = index[index["picture"].isin([f"{COPIED}/normal.jpg", "00001/normal.jpg"])].copy()
+    faces = index[index["image"].isin([f"{COPIED}/normal.jpg", "00001/normal.jpg"])].copy()
     asked.mkdir()
     for row in faces.itertuples():
         mirrored = cv2.imread(str(train / row.file))[:, ::-1]
-        cv2.imwrite(str(asked / f"{row.Index}.png"), mirrored if row.picture.startswith(COPIED) else blotches(77))
+        cv2.imwrite(str(asked / f"{row.Index}.png"), mirrored if row.image.startswith(COPIED) else blotches(77))
     faces["file"] = [f"{place}.png" for place in faces.index]
-    faces.assign(picture=["a.jpg", "b.jpg"], fingerprint=["x", "y"]).to_csv(asked / "index.csv", index=False)
+    faces.assign(image=["a.jpg", "b.jpg"], fingerprint=["x", "y"]).to_csv(asked / "index.csv", index=False)
     main(Options(outputs=outputs, out=tmp_path / "audit", crops=tmp_path / "crops"))
     twins = pd.read_csv(tmp_path / "audit/eval_twins.csv", dtype={"id": str})
-    named = dict(zip(faces["picture"], ("a.jpg", "b.jpg"), strict=True))
+    named = dict(zip(faces["image"], ("a.jpg", "b.jpg"), strict=True))
     assert set(twins["id"]) == {COPIED, COPY}
-    assert set(twins["eval_picture"]) == {named[f"{COPIED}/normal.jpg"]}
-    assert "2 persons whose photograph is among the eval pictures" in capsys.readouterr().out
+    assert set(twins["eval_image"]) == {named[f"{COPIED}/normal.jpg"]}
+    assert "2 persons whose photograph is among the eval images" in capsys.readouterr().out
     assert "whom eval asks about too" in (tmp_path / "audit/audit.html").read_text(encoding="utf-8")
 
 
@@ -145,7 +145,7 @@ def test_the_contact_sheet_opens_in_a_browser_with_all_faces(audited: Path) -> N
         shown = show(driver, audited / "audit.html")
     assert shown.title == "face18: label audit"
     assert len(shown.sections) == 7
-    assert shown.pictures >= 2 * (len(WRONG_GENDER) + len(WRONG_AGE) + len(SWAPPED) + 1)
+    assert shown.images >= 2 * (len(WRONG_GENDER) + len(WRONG_AGE) + len(SWAPPED) + 1)
     assert (shown.broken, shown.console, shown.overflow) == ([], [], 0)
     assert shown.requests == [(audited / "audit.html").absolute().as_uri()]
 
@@ -164,9 +164,9 @@ def test_among_many_persons_of_doubtful_answers_most_planted_errors_come_first()
 
 
 def _labels(held_out: HeldOut) -> pd.DataFrame:
-    pictures = held_out.persons.index
-    kinds = [picture.rpartition("/")[2].removesuffix(".jpg") for picture in pictures]
-    return pd.DataFrame({"kind": kinds, "age": np.array([20, 40, 65])[held_out.truth["age"]]}, index=pictures)
+    images = held_out.persons.index
+    kinds = [image.rpartition("/")[2].removesuffix(".jpg") for image in images]
+    return pd.DataFrame({"kind": kinds, "age": np.array([20, 40, 65])[held_out.truth["age"]]}, index=images)
 
 
 def test_right_labels_are_not_suspected() -> None:
@@ -176,11 +176,11 @@ def test_right_labels_are_not_suspected() -> None:
 
 def test_a_single_wrong_mask_label_is_no_swap() -> None:
     held_out = drawn(30, doubt=0.05)
-    picture = held_out.persons.index.get_loc("00007/mask2.jpg")
+    image = held_out.persons.index.get_loc("00007/mask2.jpg")
     mask = held_out.truth["mask"].copy()
-    mask[picture] = 2
+    mask[image] = 2
     suspects = find_suspects(replace(held_out, truth={**held_out.truth, "mask": mask}), _labels(held_out))
-    assert suspects[["field", "id", "picture", "given", "suggested"]].to_numpy().tolist() == [
+    assert suspects[["field", "id", "image", "given", "suggested"]].to_numpy().tolist() == [
         ["mask", "00007", "mask2", "none", "worn"]
     ]
     fixes = fixes_of(suspects, sure=0.5)

@@ -14,7 +14,7 @@ def fixed(competition: Path, *files: str) -> pd.DataFrame:
     paths = []
     for number, rows in enumerate(files):
         path = competition / f"fixes{number}.csv"
-        path.write_text(f"id,picture,field,value\n{rows}\n", encoding="utf-8")
+        path.write_text(f"id,image,field,value\n{rows}\n", encoding="utf-8")
         paths.append(path)
     return load_training(competition / "train", paths)
 
@@ -23,14 +23,14 @@ def person(table: pd.DataFrame, id_: str) -> pd.DataFrame:
     return table[table["person"] == id_].set_index("kind")
 
 
-def test_the_mask_state_of_one_picture_is_corrected_and_its_file_stays(competition: Path) -> None:
+def test_the_mask_state_of_one_image_is_corrected_and_its_file_stays(competition: Path) -> None:
     table = fixed(competition, "000002,normal,mask,incorrect\n000002,incorrect_mask,mask,none")
     assert person(table, "000002")["mask"].tolist() == [0, 0, 0, 0, 0, 2, 1]
-    assert person(table, "000002")["picture"]["normal"].endswith("/normal.jpg")
+    assert person(table, "000002")["image"]["normal"].endswith("/normal.jpg")
     assert person(table, "000001")["mask"].tolist() == [0, 0, 0, 0, 0, 1, 2]
 
 
-def test_gender_and_age_are_corrected_on_all_pictures_of_a_person_and_no_other(competition: Path) -> None:
+def test_gender_and_age_are_corrected_on_all_images_of_a_person_and_no_other(competition: Path) -> None:
     before = load_training(competition / "train")
     table = fixed(competition, "000001,,gender,female\n000001,,age,31.5")
     assert set(person(table, "000001")["gender"]) == {1}
@@ -60,10 +60,10 @@ def test_fixes_of_others_are_told_and_no_more(competition: Path, capsys: pytest.
         ("000001,,gender,unknown", "gender 'unknown' is none of male, female, flip"),
         ("000001,,age,200", "age '200'"),
         ("000001,normal,mask,off", "mask 'off' is none of worn, incorrect, none"),
-        ("000001,,mask,none", "picture ''"),
-        ("000001,mask6,mask,none", "picture 'mask6'"),
-        ("000001,normal,gender,male", "picture must be blank"),
-        ("000001,normal,age,20", "picture must be blank"),
+        ("000001,,mask,none", "image ''"),
+        ("000001,mask6,mask,none", "image 'mask6'"),
+        ("000001,normal,gender,male", "image must be blank"),
+        ("000001,normal,age,20", "image must be blank"),
     ],
 )
 def test_a_fix_that_cannot_be_made_is_refused_with_its_row(competition: Path, row: str, told: str) -> None:
@@ -82,7 +82,7 @@ def test_a_label_that_is_fixed_twice_is_refused_naming_both_places(competition: 
 def test_a_file_of_fixes_that_is_missing_or_lacks_a_column_is_refused(competition: Path) -> None:
     with pytest.raises(UserError, match=r"absent\.csv is missing"):
         load_training(competition / "train", [competition / "absent.csv"])
-    with pytest.raises(UserError, match="lacks the column picture, field, value"):
+    with pytest.raises(UserError, match="lacks the column image, field, value"):
         load_training(competition / "train", [competition / "train" / "train.csv"])
 
 

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.labels import CLASS_COUNT, PICTURE_KINDS, age_band, class_name, decode_class, encode_class, mask_of
+from shared.labels import CLASS_COUNT, IMAGE_KINDS, age_band, class_name, decode_class, encode_class, mask_of
 
 
 @pytest.mark.parametrize("number", range(18))
@@ -40,8 +40,8 @@ def test_bands_begin_at_30_and_at_60(age: float, band: int) -> None:
     assert age_band(age) == band
 
 
-def test_the_name_of_a_picture_tells_the_mask_state() -> None:
-    assert [mask_of(kind) for kind in PICTURE_KINDS] == [0, 0, 0, 0, 0, 1, 2]
+def test_the_name_of_a_image_tells_the_mask_state() -> None:
+    assert [mask_of(kind) for kind in IMAGE_KINDS] == [0, 0, 0, 0, 0, 1, 2]
 
 
 def test_class_names_are_distinct_and_readable() -> None:

@@ -1,4 +1,4 @@
-"""One row per picture of the competition folder: what a row says, in which order, and which splits there are."""
+"""One row per image of the competition folder: what a row says, in which order, and which splits there are."""
 
 import subprocess
 import sys
@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from tiny_competition import people, picture, write_csv, write_train
+from tiny_competition import image, people, write_csv, write_train
 
-from shared.labels import PICTURE_KINDS
+from shared.labels import IMAGE_KINDS
 from shared.manifest import (
-    list_pictures,
+    list_images,
     load_evaluation,
-    load_pictures,
+    load_images,
     load_training,
     split_folder,
     split_folders,
@@ -20,14 +20,14 @@ from shared.manifest import (
 from shared.messages import UserError
 
 
-def test_every_picture_is_a_row_in_the_order_of_the_table_and_then_of_kinds(competition: Path) -> None:
+def test_every_image_is_a_row_in_the_order_of_the_table_and_then_of_kinds(competition: Path) -> None:
     table = load_training(competition / "train")
-    assert list(table.columns) == ["picture", "person", "path", "kind", "mask", "gender", "age", "race"]
-    assert table["person"].tolist() == [row["id"] for row in people(12) for _ in PICTURE_KINDS]
-    assert table["kind"].tolist() == list(PICTURE_KINDS) * 12
+    assert list(table.columns) == ["image", "person", "path", "kind", "mask", "gender", "age", "race"]
+    assert table["person"].tolist() == [row["id"] for row in people(12) for _ in IMAGE_KINDS]
+    assert table["kind"].tolist() == list(IMAGE_KINDS) * 12
     assert table["mask"].tolist() == [0, 0, 0, 0, 0, 1, 2] * 12
     first = table.iloc[0]
-    assert (first["picture"], first["gender"], first["age"]) == ("000001_male_Asian_20/mask1.jpg", 0, 20.0)
+    assert (first["image"], first["gender"], first["age"]) == ("000001_male_Asian_20/mask1.jpg", 0, 20.0)
     assert all(Path(path).is_absolute() and Path(path).is_file() for path in table["path"])
 
 
@@ -38,7 +38,7 @@ def test_further_columns_come_through_as_text_but_never_in_the_place_of_our_own(
     ]
     write_csv(folder / "train.csv", list(rows[0]), rows)
     table = load_training(folder)
-    assert list(table.columns) == ["picture", "person", "path", "kind", "mask", "gender", "age", "race", "glasses"]
+    assert list(table.columns) == ["image", "person", "path", "kind", "mask", "gender", "age", "race", "glasses"]
     assert table["glasses"].tolist() == ["yes", "007"]
     assert table["mask"].tolist() == [2, 2]
 
@@ -53,11 +53,11 @@ def test_ids_are_text_whatever_they_look_like(tmp_path: Path) -> None:
 def test_suffixes_count_in_any_case(tmp_path: Path) -> None:
     folder = write_train(tmp_path, people(1), [])
     for name in ("mask1.JPG", "mask2.jpeg", "normal.Png"):
-        (folder / "images" / people(1)[0]["path"] / name).write_bytes(picture())
+        (folder / "images" / people(1)[0]["path"] / name).write_bytes(image())
     assert load_training(folder)["kind"].tolist() == ["mask1", "mask2", "normal"]
 
 
-def test_hidden_files_folders_and_files_that_are_no_pictures_are_passed_over(tmp_path: Path) -> None:
+def test_hidden_files_folders_and_files_that_are_no_images_are_passed_over(tmp_path: Path) -> None:
     folder = write_train(tmp_path, people(1), ["mask1", "normal"])
     person = folder / "images" / people(1)[0]["path"]
     for name in ("._mask1.jpg", ".DS_Store", "notes.txt", "mask2.json"):
@@ -66,7 +66,7 @@ def test_hidden_files_folders_and_files_that_are_no_pictures_are_passed_over(tmp
     assert load_training(folder)["kind"].tolist() == ["mask1", "normal"]
 
 
-def test_a_person_may_have_a_single_picture(tmp_path: Path) -> None:
+def test_a_person_may_have_a_single_image(tmp_path: Path) -> None:
     table = load_training(write_train(tmp_path, people(3), ["normal"]))
     assert table["mask"].tolist() == [2, 2, 2]
 
@@ -79,25 +79,25 @@ def test_a_byte_order_mark_blank_rows_and_blanks_around_values_do_no_harm(compet
     pd.testing.assert_frame_equal(load_training(competition / "train"), before)
 
 
-def test_eval_pictures_come_in_the_order_of_info_csv(competition: Path) -> None:
+def test_eval_images_come_in_the_order_of_info_csv(competition: Path) -> None:
     table = load_evaluation(competition / "eval")
-    assert list(table.columns) == ["picture", "path"]
-    assert table["picture"].tolist()[:4] == ["9male.jpg", "8male.jpg", "7male.jpg", "6female.jpg"]
+    assert list(table.columns) == ["image", "path"]
+    assert table["image"].tolist()[:4] == ["9male.jpg", "8male.jpg", "7male.jpg", "6female.jpg"]
     assert all(Path(path).is_file() for path in table["path"])
-    assert list_pictures(competition / "eval")["picture"].tolist() == table["picture"].tolist()
+    assert list_images(competition / "eval")["image"].tolist() == table["image"].tolist()
 
 
-def test_eval_pictures_may_lie_in_folders_and_have_known_persons(tmp_path: Path) -> None:
+def test_eval_images_may_lie_in_folders_and_have_known_persons(tmp_path: Path) -> None:
     (tmp_path / "images" / "a").mkdir(parents=True)
-    (tmp_path / "images" / "a" / "1.jpg").write_bytes(picture())
+    (tmp_path / "images" / "a" / "1.jpg").write_bytes(image())
     write_csv(tmp_path / "info.csv", ("ImageID", "ans", "person"), [{"ImageID": "a/1.jpg", "ans": 0, "person": "007"}])
-    assert load_evaluation(tmp_path)[["picture", "person"]].to_numpy().tolist() == [["a/1.jpg", "007"]]
+    assert load_evaluation(tmp_path)[["image", "person"]].to_numpy().tolist() == [["a/1.jpg", "007"]]
 
 
-def test_pictures_of_either_split_are_named_alike(competition: Path) -> None:
+def test_images_of_either_split_are_named_alike(competition: Path) -> None:
     for split, count in (("train", 84), ("eval", 9)):
-        table = load_pictures(competition / split)
-        assert list(table.columns) == ["picture", "path"]
+        table = load_images(competition / split)
+        assert list(table.columns) == ["image", "path"]
         assert len(table) == count
 
 
@@ -105,7 +105,7 @@ def test_a_data_folder_may_be_the_competition_or_one_split_of_it(competition: Pa
     assert split_folders(competition) == {"train": competition / "train", "eval": competition / "eval"}
     assert split_folders(competition / "train") == {"train": competition / "train"}
     assert split_folders(competition / "eval") == {"eval": competition / "eval"}
-    with pytest.raises(UserError, match="no eval pictures"):
+    with pytest.raises(UserError, match="no eval images"):
         split_folder(competition / "train", "eval")
 
 
@@ -125,8 +125,8 @@ def test_a_folder_with_both_tables_is_ambiguous(competition: Path) -> None:
 def test_the_command_shows_what_is_in_a_folder(competition: Path) -> None:
     command = [sys.executable, "-m", "shared.manifest", "--data", str(competition), "--folds", "2"]
     shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert "84 pictures of 12 persons" in shown
+    assert "84 images of 12 persons" in shown
     assert [line.split() for line in shown.splitlines() if line.startswith("together")] == [
         ["together", "12", "6", "6"]
     ]
-    assert "9 pictures to answer" in shown
+    assert "9 images to answer" in shown

@@ -29,12 +29,12 @@ def test_what_is_measured_differs_in_data_alone() -> None:
 
 
 def test_perfect_answers_score_one_in_every_column(tmp_path: Path) -> None:
-    pictures = [f"{number}.jpg" for number in range(18)]
-    truth = pd.DataFrame({"truth": range(18), "age": 40.0}, index=pd.Index(pictures, name="picture"))
+    images = [f"{number}.jpg" for number in range(18)]
+    truth = pd.DataFrame({"truth": range(18), "age": 40.0}, index=pd.Index(images, name="image"))
     for column, (task, classes) in enumerate(SPECIALISTS.items()):
         right = np.array([decode_class(number)[column] for number in range(18)])
         answers = pd.DataFrame(np.eye(len(classes))[right], columns=list(classes))
-        answers.insert(0, "picture", pictures)
+        answers.insert(0, "image", images)
         write_predictions(tmp_path / "both" / task / "eval.csv", answers.assign(age=42.5) if task == "age" else answers)
     lines = more_data._table(more_data.Options(out=tmp_path, ways=("both",)), truth)
     assert lines[1].split() == ["both", "1.000", "1.000", "1.000", "2.50", "1.000"]

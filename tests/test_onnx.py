@@ -21,7 +21,7 @@ from shared.faces.recipe import RECIPE
 from shared.messages import UserError
 from shared.predictor import Predictor
 from shared.predictor.detect import find
-from shared.predictor.ensemble import Member, open_session, passport_of
+from shared.predictor.ensemble import Member, metadata_of, open_session
 from shared.predictor.onnx_export import TOLERANCE, check_member
 from shared.predictor.torch_networks import logits_of
 
@@ -57,21 +57,21 @@ def test_every_exported_network_was_checked_and_its_difference_is_told_in_the_ca
         assert 0 <= float(told) <= TOLERANCE == 1e-4
 
 
-def test_logits_agree_for_any_number_of_pictures(bundle: Path, crops: list[np.ndarray]) -> None:
+def test_logits_agree_for_any_number_of_images(bundle: Path, crops: list[np.ndarray]) -> None:
     torch_, onnx_ = (Predictor.load(bundle, runtime=runtime, device="cpu") for runtime in ("torch", "onnx"))
     for task in ("mask", "gender", "age"):
         one, other = torch_.specialists[task].members[0], onnx_.specialists[task].members[0]
         assert (one.window, one.size) == (other.window, other.size)
         for count in (1, 2, 5, len(crops)):
-            pictures = one.look(crops[:count])
-            np.testing.assert_allclose(other.logits(pictures), one.logits(pictures), atol=1e-4)
+            images = one.look(crops[:count])
+            np.testing.assert_allclose(other.logits(images), one.logits(images), atol=1e-4)
 
 
 def test_the_detector_finds_the_same_faces(bundle: Path) -> None:
     detector = Predictor.load(bundle, runtime="onnx").detector
     pair = np.hstack([bare().pixels, bare().pixels[:, ::-1]])
-    pictures = [*(portrait.pixels for portrait in portraits()[:7]), pair, np.full((90, 40, 3), 127, np.uint8)]
-    for one, other in zip(find(pictures), find(pictures, detector), strict=True):
+    images = [*(portrait.pixels for portrait in portraits()[:7]), pair, np.full((90, 40, 3), 127, np.uint8)]
+    for one, other in zip(find(images), find(images, detector), strict=True):
         assert len(one.faces) == len(other.faces)
         for face, same in zip(one.faces, other.faces, strict=True):
             # OpenCV cuts at a thirty-second of a pixel, so that the last digit of a box may change what is seen.
@@ -138,9 +138,9 @@ def test_an_export_that_differs_from_pytorch_is_refused(bundle: Path, crops: lis
 
 def test_an_onnx_file_carries_its_passport(bundle: Path) -> None:
     session = open_session((bundle / "mask/0/fold0.onnx").read_bytes(), "mask")
-    passport = passport_of(session, "mask")
-    assert (passport.specialist, passport.backbone, passport.size) == ("mask", BACKBONE, SIZE)
-    assert passport.recipe == RECIPE.id
+    metadata = metadata_of(session, "mask")
+    assert (metadata.specialist, metadata.backbone, metadata.size) == ("mask", BACKBONE, SIZE)
+    assert metadata.recipe == RECIPE.id
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """The commands of docs/own_data.md as they are typed there, then the scripts of examples/, on drawn faces.
 
-All in one process, for starting one takes longest; and watched, for no picture may leave the machine.
+All in one process, for starting one takes longest; and watched, for no image may leave the machine.
 """
 
 import ast
@@ -29,7 +29,7 @@ EXAMPLES = [
     "examples/reliability.py --run outputs/age --out reliability.png",
     f"examples/other_backbone.py {PLACE} {SMALL} --backbones test_efficientnet test_resnet",
     f"examples/average_runs.py {PLACE} {SMALL} --backbone test_efficientnet --only-fold 0 --seeds 0 1",
-    "examples/tour_pictures.py --data data --outputs outputs --crops crops --out pictures",
+    "examples/tour_images.py --data data --outputs outputs --crops crops --out images",
 ]
 TINY = "--folds 2 --epochs 1 --size 32 --batch-size 4 --backbone test_efficientnet --no-pretrained --device cpu"
 MASKS = ("worn", "incorrect", "none")
@@ -102,16 +102,16 @@ def test_examples_leave_what_they_say(done: Watched) -> None:
     assert rows["persons"][0] == 6
     assert {path.name for path in (done.folder / "outputs/backbones").iterdir()} >= {"test_efficientnet", "test_resnet"}
     assert {path.name for path in (done.folder / "outputs/seeds").iterdir()} >= {"0", "1"}
-    pictures = {path.name for path in (ROOT / "docs/pictures").iterdir()}
-    assert {path.name for path in (done.folder / "pictures").iterdir()} <= pictures
+    images = {path.name for path in (ROOT / "docs/images").iterdir()}
+    assert {path.name for path in (done.folder / "images").iterdir()} <= images
     assert (done.folder / "reliability.png").stat().st_size > 1000
 
 
-def test_pictures_of_the_docs_are_small_and_linked() -> None:
+def test_images_of_the_docs_are_small_and_linked() -> None:
     docs = " ".join(page.read_text(encoding="utf-8") for page in (*ROOT.glob("docs/*.md"), ROOT / "README.md"))
-    for picture in (ROOT / "docs/pictures").iterdir():
-        assert picture.stat().st_size < 150_000, picture
-        assert f"pictures/{picture.name}" in docs
+    for image in (ROOT / "docs/images").iterdir():
+        assert image.stat().st_size < 150_000, image
+        assert f"images/{image.name}" in docs
 
 
 def test_crop_train_predict_and_combine_open_no_socket(done: Watched) -> None:
@@ -129,7 +129,7 @@ def test_the_watch_sees_look_ups_and_sockets(tmp_path: Path, opens: str) -> None
 
 
 def write_table(folder: Path, rows: list[dict[str, str]]) -> Options:
-    """A people.csv, and an empty picture for each of its rows."""
+    """A people.csv, and an empty image for each of its rows."""
     write_csv(folder / "people.csv", list(rows[0]), rows)
     for row in rows:
         (folder / "photographs" / row["file"]).parent.mkdir(parents=True, exist_ok=True)
@@ -146,13 +146,13 @@ def test_without_persons_and_masks_every_photograph_is_somebody_bare(tmp_path: P
     assert table["hat"].tolist() == ["yes"] * 3
 
 
-def test_pictures_beyond_the_seven_places_are_left_out_and_counted(
+def test_images_beyond_the_seven_places_are_left_out_and_counted(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rows = [{"file": f"{n}.png", "person": "a", "gender": "male", "age": "30", "mask": "worn"} for n in range(7)]
     own_folder.main(write_table(tmp_path, rows))
     assert load_training(tmp_path / "data/train")["kind"].tolist() == [f"mask{n}" for n in range(1, 6)]
-    assert "2 pictures left out" in capsys.readouterr().out
+    assert "2 images left out" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -155,9 +155,9 @@ def test_the_answers_for_a_group_can_be_read_and_its_faces_chosen(opened: Any, m
         expected = without_case(words_of(face))
         wait(opened, lambda expected=expected: without_case(told(opened)).startswith(expected))
         assert len(find(opened, "#answer img.heat")) == 3
-    (picture,) = find(opened, "#marked img")
-    assert picture.get_property("naturalWidth") == 768
-    click_left_of_middle(opened, picture)
+    (image,) = find(opened, "#marked img")
+    assert image.get_property("naturalWidth") == 768
+    click_left_of_middle(opened, image)
     expected = without_case(words_of(faces[0]))
     wait(opened, lambda: without_case(told(opened)).startswith(expected))
 
@@ -178,7 +178,7 @@ def test_a_face_before_the_camera_is_answered(opened: Any) -> None:
 
 @pytest.mark.parametrize(
     ("content", "sentence"),
-    [(b"no picture at all", "no picture"), (b"", "empty"), (b"\xff\xd8\xff\xe0 cut", "cannot|cut short|no picture")],
+    [(b"no image at all", "no image"), (b"", "empty"), (b"\xff\xd8\xff\xe0 cut", "cannot|cut short|no image")],
     ids=["text", "empty", "head"],
 )
 def test_a_broken_file_gets_a_sentence_and_another_try(

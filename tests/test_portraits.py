@@ -22,8 +22,8 @@ def eye_distance(portrait: Portrait) -> float:
     return float(np.linalg.norm(portrait.landmarks[1] - portrait.landmarks[0]))
 
 
-def test_a_person_has_one_picture_of_each_kind_in_order(young: list[Portrait]) -> None:
-    assert [portrait.kind for portrait in young] == list(labels.PICTURE_KINDS)
+def test_a_person_has_one_image_of_each_kind_in_order(young: list[Portrait]) -> None:
+    assert [portrait.kind for portrait in young] == list(labels.IMAGE_KINDS)
     for portrait in young:
         assert portrait.pixels.shape == (512, 384, 3)
         assert portrait.pixels.dtype == np.uint8
@@ -48,13 +48,13 @@ def test_glasses_are_drawn_around_the_eyes_of_whom_they_are_asked_for() -> None:
     assert change[: int(height - 0.5 * reach)].max() <= 10, "hair and forehead stay as they are"
 
 
-def test_pictures_are_neither_dark_nor_blown_out(young: list[Portrait]) -> None:
+def test_images_are_neither_dark_nor_blown_out(young: list[Portrait]) -> None:
     for portrait in young:
         assert 40 < portrait.pixels.mean() < 220
         assert (portrait.pixels == 255).all(axis=2).mean() < 0.02
 
 
-def test_landmarks_lie_in_the_picture_as_in_an_upright_face(young: list[Portrait]) -> None:
+def test_landmarks_lie_in_the_image_as_in_an_upright_face(young: list[Portrait]) -> None:
     for portrait in young:
         left, right, nose, mouth_left, mouth_right = portrait.landmarks
         assert (portrait.landmarks > 0).all()

@@ -29,7 +29,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def album(tmp_path: Path) -> Path:
-    """A folder with a pair, a portrait one folder further down, a picture of nothing, and something else."""
+    """A folder with a pair, a portrait one folder further down, an image of nothing, and something else."""
     folder = tmp_path / "album"
     (folder / "deep").mkdir(parents=True)
     pair = np.hstack([bare().pixels, bare().pixels[:, ::-1]])

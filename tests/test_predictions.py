@@ -13,10 +13,10 @@ from shared.messages import UserError
 
 
 def held_out() -> pd.DataFrame:
-    """Six pictures of three persons, two folds."""
+    """Six images of three persons, two folds."""
     return pd.DataFrame(
         {
-            "picture": [f"p{number}/normal.jpg" for number in range(6)],
+            "image": [f"p{number}/normal.jpg" for number in range(6)],
             "person": ["007", "007", "001498-1", "001498-1", "NA", "NA"],
             "fold": [0, 0, 1, 1, 0, 0],
             "truth": [0, 0, 1, 1, 1, 1],
@@ -30,9 +30,9 @@ def held_out() -> pd.DataFrame:
     st.lists(st.text(st.characters(exclude_categories=["C"]), min_size=1), min_size=1, max_size=8, unique=True),
     st.integers(0, 99),
 )
-def test_what_is_written_is_read_again_whatever_pictures_are_called(names: list[str], seed: int) -> None:
+def test_what_is_written_is_read_again_whatever_images_are_called(names: list[str], seed: int) -> None:
     probabilities = np.random.default_rng(seed).dirichlet([0.3] * len(BANDS), len(names))
-    table = pd.DataFrame(probabilities, columns=list(BANDS), index=pd.Index(names, name="picture")).assign(age=31.5)
+    table = pd.DataFrame(probabilities, columns=list(BANDS), index=pd.Index(names, name="image")).assign(age=31.5)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "new" / "eval.csv"
         for written in (table, table.reset_index()):
@@ -57,25 +57,25 @@ def test_a_hundred_details_are_kept_as_they_are(tmp_path: Path) -> None:
 
 def test_probabilities_that_were_rounded_are_put_right(tmp_path: Path) -> None:
     path = tmp_path / "eval.csv"
-    path.write_text("picture,worn,incorrect,none\na,0.3333,0.3333,0.3333\n", encoding="utf-8")
+    path.write_text("image,worn,incorrect,none\na,0.3333,0.3333,0.3333\n", encoding="utf-8")
     assert read_predictions(path, MASKS).sum(axis=1).tolist() == [pytest.approx(1, abs=1e-12)]
 
 
-CLASSES_ALONE = "picture,male,female\n"
+CLASSES_ALONE = "image,male,female\n"
 FAULTS: dict[str, tuple[str, str]] = {
     "empty": ("", "is not a prediction file"),
     "only a header": (CLASSES_ALONE, "holds no predictions"),
-    "no picture": ("male,female\n1,0\n", "lacks the columns picture"),
-    "of another specialist": ("picture,worn,incorrect,none\na,1,0,0\n", "lacks the columns male, female"),
-    "a picture twice": (CLASSES_ALONE + "a,1,0\nb,1,0\na,1,0\n", "1 of 3 pictures are there twice: a"),
-    "a picture without name": (CLASSES_ALONE + ",1,0\n", "have no name"),
-    "not a number": (CLASSES_ALONE + "a,high,0\nb,1,0\n", "1 of 2 pictures have a probability that is missing"),
-    "nan": (CLASSES_ALONE + "a,nan,1\n", "1 of 1 pictures have a probability that is missing"),
-    "blank": (CLASSES_ALONE + "a,,1\n", "1 of 1 pictures have a probability that is missing"),
+    "no image": ("male,female\n1,0\n", "lacks the columns image"),
+    "of another specialist": ("image,worn,incorrect,none\na,1,0,0\n", "lacks the columns male, female"),
+    "an image twice": (CLASSES_ALONE + "a,1,0\nb,1,0\na,1,0\n", "1 of 3 images are there twice: a"),
+    "an image without name": (CLASSES_ALONE + ",1,0\n", "have no name"),
+    "not a number": (CLASSES_ALONE + "a,high,0\nb,1,0\n", "1 of 2 images have a probability that is missing"),
+    "nan": (CLASSES_ALONE + "a,nan,1\n", "1 of 1 images have a probability that is missing"),
+    "blank": (CLASSES_ALONE + "a,,1\n", "1 of 1 images have a probability that is missing"),
     "below zero": (CLASSES_ALONE + "a,-0.5,1.5\n", "below zero: a"),
     "infinite": (CLASSES_ALONE + "a,inf,0\n", "do not sum to one: a"),
-    "half": (CLASSES_ALONE + "a,0.5,0.4\nb,1,0\n", "1 of 2 pictures have probabilities that do not sum to one: a"),
-    "cut short": (CLASSES_ALONE + "a,1,0\nb,1", "1 of 2 pictures have a probability that is missing or below zero: b"),
+    "half": (CLASSES_ALONE + "a,0.5,0.4\nb,1,0\n", "1 of 2 images have probabilities that do not sum to one: a"),
+    "cut short": (CLASSES_ALONE + "a,1,0\nb,1", "1 of 2 images have a probability that is missing or below zero: b"),
     "too many values": (CLASSES_ALONE + "a,1,0,0\n", "is not a prediction file"),
     "one row too long": (CLASSES_ALONE + "a,1,0\nb,1,0,0\n", "is not a prediction file"),
 }
@@ -121,7 +121,7 @@ def test_whatever_happens_to_a_file_it_gives_probabilities_or_a_user_error(
 @pytest.mark.parametrize(
     ("column", "value", "told"),
     [
-        ("truth", 2, "1 of 6 pictures have a truth that is none of 0-1: p0/normal.jpg"),
+        ("truth", 2, "1 of 6 images have a truth that is none of 0-1: p0/normal.jpg"),
         ("truth", 0.5, "have a truth"),
         ("truth", "male", "have a truth"),
         ("fold", -1, "have no fold"),
@@ -142,7 +142,7 @@ def test_held_out_answers_that_make_no_sense_are_refused(
     assert told in str(caught.value)
 
 
-def test_answers_for_eval_pictures_are_not_held_out_ones(tmp_path: Path) -> None:
+def test_answers_for_eval_images_are_not_held_out_ones(tmp_path: Path) -> None:
     write_predictions(tmp_path / "eval.csv", held_out().drop(columns=["person", "fold", "truth"]))
     with pytest.raises(UserError, match="lacks the columns person, fold, truth"):
         read_held_out(tmp_path / "eval.csv", GENDERS)

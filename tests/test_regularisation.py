@@ -32,7 +32,7 @@ def test_without_a_share_the_loss_is_the_very_same() -> None:
 
 def test_a_mixed_batch_asks_for_both_labels_in_proportion_to_what_is_seen() -> None:
     targets = torch.arange(4)
-    # Pictures that are one-hot: what is seen of each tells the share of each.
+    # Images that are one-hot: what is seen of each tells the share of each.
     seen, loss_of = mixed(torch.eye(4), cross_entropy, 0.4)
     logits = torch.randn(4, 4)
     by_hand = -(seen * logits.log_softmax(1)).sum(1).mean()
@@ -42,9 +42,9 @@ def test_a_mixed_batch_asks_for_both_labels_in_proportion_to_what_is_seen() -> N
 
 
 def test_no_mixup_leaves_the_bytes_alone() -> None:
-    pictures = torch.zeros(2, 4, 4, 3, dtype=torch.uint8)
-    seen, loss_of = mixed(pictures, cross_entropy, 0.0)
-    assert seen is pictures
+    images = torch.zeros(2, 4, 4, 3, dtype=torch.uint8)
+    seen, loss_of = mixed(images, cross_entropy, 0.0)
+    assert seen is images
     assert loss_of is cross_entropy
 
 

@@ -56,13 +56,13 @@ def page(options: Options) -> Path:
     return options.page
 
 
-def test_the_page_opens_in_a_browser_with_all_sections_and_pictures_and_asks_for_nothing(page: Path) -> None:
+def test_the_page_opens_in_a_browser_with_all_sections_and_images_and_asks_for_nothing(page: Path) -> None:
     with browser() as driver:
         shown = show(driver, page)
     assert shown.title == "face18: report"
     assert shown.sections == SECTIONS
     # Four confusion matrices, two of age, two of thresholds, three each of reliability and learning; and faces.
-    assert shown.pictures > 14
+    assert shown.images > 14
     assert shown.broken == []
     assert shown.unnamed == 0
     assert shown.console == []
@@ -105,7 +105,7 @@ def test_intervals_are_around_the_score_of_scikit_learn(finished: Finished) -> N
         assert interval.low <= interval.value <= interval.high
     off = mean_interval(np.array([1.0, 3.0, 5.0]), np.array([0, 0, 1]))
     assert off.value == pytest.approx(3)
-    assert (off.low, off.high) == (2, 5)  # Whoever is drawn: the mean of two pictures, of one, or of both persons.
+    assert (off.low, off.high) == (2, 5)  # Whoever is drawn: the mean of two images, of one, or of both persons.
 
 
 def test_a_share_of_few_persons_has_a_wide_interval_even_where_all_are_right() -> None:
@@ -149,9 +149,9 @@ def test_age_error_is_predicted_less_true_age(finished: Finished) -> None:
     error = age_errors(finished)
     assert error is not None
     assert finished.labels is not None
-    picture = finished.held_out.persons.index[3]
-    said = finished.held_out.answers["age"]["age"].loc[picture]
-    assert error[3] == pytest.approx(said - finished.labels["age"].loc[picture])
+    image = finished.held_out.persons.index[3]
+    said = finished.held_out.answers["age"]["age"].loc[image]
+    assert error[3] == pytest.approx(said - finished.labels["age"].loc[image])
 
 
 def test_what_is_decided_is_cross_fitted_as_combine_does(finished: Finished, outputs: Path) -> None:
@@ -173,8 +173,8 @@ def test_without_data_and_crops_the_sections_say_what_is_missing(options: Option
 
 def test_labels_other_than_those_trained_on_are_refused(options: Options, tmp_path: Path) -> None:
     fixes = tmp_path / "fixes.csv"
-    fixes.write_text("id,picture,field,value\n00003,,gender,flip\n")
-    with pytest.raises(UserError, match=r"disagree about the gender of 7 pictures.*--fixes"):
+    fixes.write_text("id,image,field,value\n00003,,gender,flip\n")
+    with pytest.raises(UserError, match=r"disagree about the gender of 7 images.*--fixes"):
         main(Options(options.outputs, tmp_path / "report.html", fixes=(fixes,)))
 
 

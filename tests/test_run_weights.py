@@ -50,7 +50,7 @@ def runs_of(*doubts: float, folds: int = 5) -> HeldOutRuns:
 
 
 @pytest.mark.parametrize("folds", [5, 1])
-def test_no_picture_is_weighted_by_what_its_own_person_showed(folds: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_image_is_weighted_by_what_its_own_person_showed(folds: int, monkeypatch: pytest.MonkeyPatch) -> None:
     runs = runs_of(0.5, 1.5, folds=folds)
     parts = runs.averaged.parts()
     before, _ = runs.weighted()

@@ -46,24 +46,24 @@ def cells(sittings: list[Sitting]) -> set[tuple[bool, int]]:
     return {(sitting.female, labels.age_band(sitting.age)) for sitting in sittings}
 
 
-def test_every_row_of_train_csv_has_its_seven_pictures(drawn: Options) -> None:
+def test_every_row_of_train_csv_has_its_seven_images(drawn: Options) -> None:
     table = read(drawn.out / "train" / "train.csv")
     assert list(table) == ["id", "gender", "race", "age", "path"]
     assert list(table.path) == [f"{row.id}_{row.gender}_{row.race}_{row.age}" for row in table.itertuples()]
     folders = {path.name: path for path in (drawn.out / "train" / "images").iterdir()}
     assert sorted(folders) == sorted(table.path)
     for folder in folders.values():
-        assert sorted(path.stem for path in folder.iterdir()) == sorted(labels.PICTURE_KINDS)
+        assert sorted(path.stem for path in folder.iterdir()) == sorted(labels.IMAGE_KINDS)
         assert {path.suffix for path in folder.iterdir()} == {".jpg"}
 
 
-def test_pictures_are_jpegs_of_384_by_512(drawn: Options) -> None:
+def test_images_are_jpegs_of_384_by_512(drawn: Options) -> None:
     for path in drawn.out.rglob("*.jpg"):
-        with Image.open(path) as picture:
-            assert (picture.format, picture.mode, picture.size) == ("JPEG", "RGB", (384, 512))
+        with Image.open(path) as image:
+            assert (image.format, image.mode, image.size) == ("JPEG", "RGB", (384, 512))
 
 
-def test_eval_pictures_have_opaque_names_and_no_answer(drawn: Options) -> None:
+def test_eval_images_have_opaque_names_and_no_answer(drawn: Options) -> None:
     table = read(drawn.out / "eval" / "info.csv")
     assert list(table) == ["ImageID", "ans"]
     assert (table.ans == 0).all()
@@ -83,7 +83,7 @@ def test_the_eval_truth_agrees_with_the_labels_of_each_person(drawn: Options) ->
     assert not set(solution.person) & set(read(drawn.out / "train" / "train.csv").id)
 
 
-def test_the_shuffle_of_eval_pictures_parts_those_of_a_person(drawn: Options) -> None:
+def test_the_shuffle_of_eval_images_parts_those_of_a_person(drawn: Options) -> None:
     persons = read(drawn.out / "eval_solution.csv").person
     assert (persons == persons.shift()).sum() < len(persons) / 2
 
@@ -166,7 +166,7 @@ def test_a_run_killed_half_way_is_completed(tmp_path: Path, undrawn: list[Sittin
     assert len(read(options.out / "eval_solution.csv")) == 42
 
 
-def test_the_tables_are_not_there_before_all_pictures_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_tables_are_not_there_before_all_images_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def stop(_sittings: list[Sitting], _workers: int) -> None:
         raise KeyboardInterrupt
 
@@ -281,6 +281,6 @@ def test_mtcnn_finds_nearly_all_faces(drawn: Options) -> None:
     facenet_pytorch = pytest.importorskip("facenet_pytorch")
     detector = facenet_pytorch.MTCNN(keep_all=True, min_face_size=80)
     paths = sorted((drawn.out / "train" / "images").rglob("*.jpg"))
-    pictures = [Image.fromarray(cv2.imread(str(path))[:, :, ::-1]) for path in paths]
-    boxes, _ = detector.detect(pictures)
+    images = [Image.fromarray(cv2.imread(str(path))[:, :, ::-1]) for path in paths]
+    boxes, _ = detector.detect(images)
     assert sum(found is not None for found in boxes) >= 0.9 * len(paths)

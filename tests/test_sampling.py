@@ -1,4 +1,4 @@
-"""What an epoch shows of base and extra pictures."""
+"""What an epoch shows of base and extra images."""
 
 from collections import Counter
 from typing import Any
@@ -13,7 +13,7 @@ from pipelines.mask.specialist import MASK
 from shared.labels import MASKS, age_band
 from shared.messages import UserError
 from shared.training.data import AS_IT_IS, Draw
-from shared.training.sampling import DrawnStates, Mixed, Wishes
+from shared.training.sampling import MaskStateSampler, SamplingOptions, TrainingSampler
 
 WORN, INCORRECT, NONE = range(3)
 SEVEN = (*[WORN] * 5, INCORRECT, NONE)
@@ -36,7 +36,7 @@ BOTH = table_of(BASE.to_dict("records"), rows(50, (NONE,), 1, 25, "x", "young"),
 
 
 def draws(table: pd.DataFrame, specialist: Any = GENDER, epoch: int = 0, **how: Any) -> list[Draw]:
-    order = Mixed(specialist, table, (table["mask"] == NONE).to_numpy(), seed=1, how=Wishes(**how))
+    order = TrainingSampler(specialist, table, (table["mask"] == NONE).to_numpy(), seed=1, how=SamplingOptions(**how))
     order.epoch = epoch
     drawn = list(order)
     assert len(drawn) == len(order)
@@ -49,13 +49,13 @@ def states_of(table: pd.DataFrame, drawn: list[Draw]) -> NDArray[np.int64]:
     return np.array([own[draw.place] if draw.state == AS_IT_IS else draw.state for draw in drawn])
 
 
-def test_every_base_picture_comes_once_where_nothing_is_drawn() -> None:
+def test_every_base_image_comes_once_where_nothing_is_drawn() -> None:
     drawn = draws(BASE)
     assert sorted(draw.place for draw in drawn) == list(range(len(BASE)))
     assert {draw.state for draw in drawn} == {AS_IT_IS}
 
 
-def test_a_drawn_mask_takes_the_place_of_a_masked_picture_of_the_same_person_and_state() -> None:
+def test_a_drawn_mask_takes_the_place_of_a_masked_image_of_the_same_person_and_state() -> None:
     drawn = draws(BASE, drawn_masks=0.5)
     assert Counter(states_of(BASE, drawn)) == Counter(BASE["mask"])
     assert Counter(BASE["person"].iloc[[draw.place for draw in drawn]]) == Counter(BASE["person"])
@@ -117,6 +117,6 @@ def test_epochs_differ_and_each_is_the_same_again() -> None:
 
 
 def test_bare_held_out_faces_are_scored_in_every_state() -> None:
-    order = DrawnStates(np.array([True] * 6 + [False]))
+    order = MaskStateSampler(np.array([True] * 6 + [False]))
     assert [draw.state for draw in order] == [*range(len(MASKS))] * 2 + [NONE]
     assert list(order) == list(order)

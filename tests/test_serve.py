@@ -55,11 +55,11 @@ def pair() -> bytes:
 
 
 def test_the_answer_is_that_of_the_predictor_in_the_form_that_is_described(client: httpx.Client, model: Path) -> None:
-    for picture in (files()[0], pair()):
-        response = client.post("/faces", content=picture)
+    for image in (files()[0], pair()):
+        response = client.post("/faces", content=image)
         assert response.status_code == 200, response.text
         answer = PhotographAnswer.model_validate_json(response.text)
-        (expected,) = Predictor.load(model, device="cpu")(picture)
+        (expected,) = Predictor.load(model, device="cpu")(image)
         assert len(answer.faces) == len(expected.faces)
         assert (answer.width, answer.height) == (expected.width, expected.height)
         for face, known in zip(answer.faces, expected.faces, strict=True):
@@ -69,28 +69,28 @@ def test_the_answer_is_that_of_the_predictor_in_the_form_that_is_described(clien
             assert face.age.years == pytest.approx(known.age.years, abs=0.11)
 
 
-def test_clients_at_once_get_the_answers_to_their_own_pictures(address: str) -> None:
-    pictures = files()[:6]
+def test_clients_at_once_get_the_answers_to_their_own_images(address: str) -> None:
+    images = files()[:6]
     head = {"Authorization": f"Bearer {TOKEN}"}
 
     async def ask(client: httpx.AsyncClient, at: int) -> Any:
-        response = await client.post("/faces", content=pictures[at])
+        response = await client.post("/faces", content=images[at])
         assert response.status_code == 200, response.text
         return response.json()["faces"][0]["landmarks"]
 
     async def talk() -> None:
         async with httpx.AsyncClient(base_url=address, headers=head, timeout=PATIENCE, trust_env=False) as client:
-            alone = [np.array(await ask(client, at)) for at in range(len(pictures))]
+            alone = [np.array(await ask(client, at)) for at in range(len(images))]
             for at, one in enumerate(alone):  # Or else a mixture would go unseen.
                 assert all(np.abs(one - other).max() > 1 for other in alone[:at])
-            order = [at % len(pictures) for at in range(30)]
+            order = [at % len(images) for at in range(30)]
             for at, together in zip(order, await asyncio.gather(*(ask(client, at) for at in order)), strict=True):
                 assert np.abs(alone[at] - together).max() < 0.3
 
     asyncio.run(talk())
 
 
-def test_hostile_uploads_are_refused_and_the_next_picture_is_answered(client: httpx.Client) -> None:
+def test_hostile_uploads_are_refused_and_the_next_image_is_answered(client: httpx.Client) -> None:
     rng = np.random.default_rng(0)
     uploads = [content for content, _ in broken_files().values()]
     uploads += [png_header(60_000, 60_000), png_header(1, 2**31 - 1), b"GIF89a" + b"\xff" * 1000]

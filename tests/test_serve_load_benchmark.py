@@ -20,7 +20,7 @@ def answer(x: float, worn: float = 0.9) -> dict[str, Any]:
     return {"width": 384, "faces": [face], "problem": None}
 
 
-def test_an_answer_in_other_company_is_the_same_and_that_of_another_picture_is_not() -> None:
+def test_an_answer_in_other_company_is_the_same_and_that_of_another_image_is_not() -> None:
     assert same(answer(20.0), answer(20.1))
     assert same(answer(20.0, worn=0.51), answer(20.0, worn=0.49))
     assert not same(answer(20.0), answer(21.0))
@@ -30,9 +30,9 @@ def test_an_answer_in_other_company_is_the_same_and_that_of_another_picture_is_n
     assert not same(answer(20.0), without)
 
 
-def test_pictures_that_can_not_be_told_apart_are_no_test() -> None:
+def test_images_that_can_not_be_told_apart_are_no_test() -> None:
     check_distinct([answer(20.0), answer(30.0)])
-    with pytest.raises(UserError, match="picture 1"):
+    with pytest.raises(UserError, match="image 1"):
         check_distinct([answer(20.0), answer(20.3)])
 
 

@@ -1,4 +1,4 @@
-"""The service with an answering that tells which picture it was asked about: what is let in, what is refused."""
+"""The service with an answering that tells which image it was asked about: what is let in, what is refused."""
 
 import asyncio
 import hashlib
@@ -10,7 +10,7 @@ import httpx
 import pytest
 from drawn_faces import broken_files, encode, files, png_header
 
-from shared.faces.image_io import UnusablePictureError, decode
+from shared.faces.image_io import UnusableImageError, decode
 from shared.serving.app import create_app
 from shared.serving.limits import Limits
 
@@ -19,21 +19,21 @@ Client = httpx.AsyncClient
 Answers = Callable[[Sequence[bytes]], Sequence[dict[str, Any]]]
 
 
-def fingerprint(picture: bytes) -> str:
-    return hashlib.sha256(picture).hexdigest()
+def fingerprint(image: bytes) -> str:
+    return hashlib.sha256(image).hexdigest()
 
 
-def answer(picture: bytes) -> dict[str, Any]:
+def answer(image: bytes) -> dict[str, Any]:
     problem = None
     try:
-        decode(picture)
-    except UnusablePictureError as error:
+        decode(image)
+    except UnusableImageError as error:
         problem = str(error)
-    return {"source": fingerprint(picture), "width": 1, "height": 1, "faces": [], "problem": problem}
+    return {"source": fingerprint(image), "width": 1, "height": 1, "faces": [], "problem": problem}
 
 
-def answering(pictures: Sequence[bytes]) -> list[dict[str, Any]]:
-    return [answer(picture) for picture in pictures]
+def answering(images: Sequence[bytes]) -> list[dict[str, Any]]:
+    return [answer(image) for image in images]
 
 
 def talk(
@@ -53,8 +53,8 @@ def talk(
     asyncio.run(run())
 
 
-def as_form(picture: bytes, name: str = "a.jpg") -> dict[str, Any]:
-    return {"files": {"picture": (name, picture)}}
+def as_form(image: bytes, name: str = "a.jpg") -> dict[str, Any]:
+    return {"files": {"image": (name, image)}}
 
 
 async def refused(client: Client, status: int, **request: Any) -> str:
@@ -65,7 +65,7 @@ async def refused(client: Client, status: int, **request: Any) -> str:
     return str(response.json()["detail"])
 
 
-def test_a_picture_is_answered_as_a_form_and_as_it_is() -> None:
+def test_a_image_is_answered_as_a_form_and_as_it_is() -> None:
     async def conversation(client: Client) -> None:
         forms = [{"content": files()[0]}, as_form(files()[0]), {**as_form(files()[0]), "data": {"note": "a field"}}]
         for request in forms:
@@ -87,12 +87,12 @@ def test_an_unusable_file_is_refused_with_a_sentence() -> None:
     talk(conversation)
 
 
-def test_a_picture_that_claims_too_many_pixels_never_reaches_the_decoder() -> None:
+def test_a_image_that_claims_too_many_pixels_never_reaches_the_decoder() -> None:
     asked: list[bytes] = []
 
-    def remember(pictures: Sequence[bytes]) -> list[dict[str, Any]]:
-        asked.extend(pictures)
-        return answering(pictures)
+    def remember(images: Sequence[bytes]) -> list[dict[str, Any]]:
+        asked.extend(images)
+        return answering(images)
 
     async def conversation(client: Client) -> None:
         assert "300 x 300" in await refused(client, 413, content=png_header(300, 300))
@@ -126,7 +126,7 @@ def test_a_file_that_is_too_long_is_refused_while_it_arrives(kind: str, begin: b
 
 
 def test_forms_without_one_file_are_refused() -> None:
-    two = [("picture", ("a.jpg", files()[0])), ("picture", ("b.jpg", files()[1]))]
+    two = [("image", ("a.jpg", files()[0])), ("image", ("b.jpg", files()[1]))]
 
     async def conversation(client: Client) -> None:
         assert "one file" in await refused(client, 400, files=two)
@@ -157,9 +157,9 @@ def test_with_a_token_only_those_who_send_it_are_answered() -> None:
 def test_who_comes_when_the_house_is_full_is_told_to_come_again() -> None:
     go_on = threading.Event()
 
-    def slow(pictures: Sequence[bytes]) -> list[dict[str, Any]]:
+    def slow(images: Sequence[bytes]) -> list[dict[str, Any]]:
         go_on.wait(30)
-        return answering(pictures)
+        return answering(images)
 
     async def conversation(client: Client) -> None:
         inside = [asyncio.create_task(client.post("/faces", content=files()[at])) for at in range(3)]
@@ -178,9 +178,9 @@ def test_who_comes_when_the_house_is_full_is_told_to_come_again() -> None:
 def test_who_waits_too_long_for_an_answer_is_told_so() -> None:
     go_on = threading.Event()
 
-    def stuck(pictures: Sequence[bytes]) -> list[dict[str, Any]]:
+    def stuck(images: Sequence[bytes]) -> list[dict[str, Any]]:
         go_on.wait(30)
-        return answering(pictures)
+        return answering(images)
 
     async def conversation(client: Client) -> None:
         response = await client.post("/faces", content=files()[0])
@@ -212,20 +212,20 @@ def test_a_failure_is_told_without_its_inner_life() -> None:
     talk(conversation, answers=failing)
 
 
-def test_many_clients_at_once_get_the_answers_to_their_own_pictures() -> None:
-    pictures = [encode(decode(data).pixels[::4, ::4], quality=80 + at % 3) for at, data in enumerate(files())]
+def test_many_clients_at_once_get_the_answers_to_their_own_images() -> None:
+    images = [encode(decode(data).pixels[::4, ::4], quality=80 + at % 3) for at, data in enumerate(files())]
 
     async def conversation(client: Client) -> None:
         async def one(start: int) -> None:
             for number in range(8):
-                picture = pictures[(start + 3 * number) % len(pictures)]
-                response = await client.post("/faces", **(as_form(picture) if number % 2 else {"content": picture}))
-                assert response.json()["source"] == fingerprint(picture)
+                image = images[(start + 3 * number) % len(images)]
+                response = await client.post("/faces", **(as_form(image) if number % 2 else {"content": image}))
+                assert response.json()["source"] == fingerprint(image)
 
         await asyncio.gather(*(one(start) for start in range(32)))
         text = (await client.get("/metrics")).text
         assert 'face18_requests_total{status="200"} 256.0' in text
-        assert "face18_batch_pictures_sum 256.0" in text
+        assert "face18_batch_images_sum 256.0" in text
 
     talk(conversation)
 

@@ -9,8 +9,8 @@ import pytest
 from shared.serving.batching import Answer, Batcher
 
 
-def echo(pictures: Sequence[bytes]) -> list[Answer]:
-    return [{"said": picture.decode()} for picture in pictures]
+def echo(images: Sequence[bytes]) -> list[Answer]:
+    return [{"said": image.decode()} for image in images]
 
 
 def with_batcher(
@@ -30,7 +30,7 @@ def with_batcher(
     asyncio.run(run())
 
 
-def test_everyone_gets_the_answer_to_the_own_picture() -> None:
+def test_everyone_gets_the_answer_to_the_own_image() -> None:
     sizes: list[int] = []
 
     async def conversation(batcher: Batcher) -> None:
@@ -46,21 +46,21 @@ def test_everyone_gets_the_answer_to_the_own_picture() -> None:
     assert max(sizes) == 4
 
 
-def test_a_single_picture_does_not_wait_for_company_for_ever() -> None:
+def test_a_single_image_does_not_wait_for_company_for_ever() -> None:
     async def conversation(batcher: Batcher) -> None:
         assert await batcher.ask(b"alone") == {"said": "alone"}
 
     with_batcher(conversation)
 
 
-def test_what_one_picture_breaks_it_breaks_for_itself_alone() -> None:
-    def fragile(pictures: Sequence[bytes]) -> list[Answer]:
-        if b"bad" in pictures:
+def test_what_one_image_breaks_it_breaks_for_itself_alone() -> None:
+    def fragile(images: Sequence[bytes]) -> list[Answer]:
+        if b"bad" in images:
             raise ArithmeticError("bad")
-        return echo(pictures)
+        return echo(images)
 
     async def conversation(batcher: Batcher) -> None:
-        asked = [batcher.ask(picture) for picture in (b"a", b"bad", b"b")]
+        asked = [batcher.ask(image) for image in (b"a", b"bad", b"b")]
         good, bad, also_good = await asyncio.gather(*asked, return_exceptions=True)
         assert (good, also_good) == ({"said": "a"}, {"said": "b"})
         assert isinstance(bad, ArithmeticError)
@@ -80,11 +80,11 @@ def test_whoever_gave_up_costs_no_work() -> None:
     asked: list[bytes] = []
     begun, go_on = threading.Event(), threading.Event()
 
-    def slow(pictures: Sequence[bytes]) -> list[Answer]:
+    def slow(images: Sequence[bytes]) -> list[Answer]:
         begun.set()
         go_on.wait(20)
-        asked.extend(pictures)
-        return echo(pictures)
+        asked.extend(images)
+        return echo(images)
 
     async def conversation(batcher: Batcher) -> None:
         first = asyncio.create_task(batcher.ask(b"first"))

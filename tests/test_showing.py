@@ -45,7 +45,7 @@ def test_answers_in_short() -> None:
     assert in_short(face("none")) == ["no mask", "female, 33"]
 
 
-def test_the_chosen_face_is_stressed_and_the_picture_given_is_left_alone() -> None:
+def test_the_chosen_face_is_stressed_and_the_image_given_is_left_alone() -> None:
     pixels = np.zeros((400, 600, 3), np.uint8)
     boxes = [(50.0, 50.0, 150.0, 150.0), (350.0, 50.0, 450.0, 150.0)]
     drawn = draw_boxes(pixels, boxes, [["no mask", "male, 30"]] * 2, chosen=1)
@@ -62,7 +62,7 @@ def test_a_box_beyond_the_edge_and_many_small_ones_can_be_drawn() -> None:
     assert not draw_boxes(pixels, [], [], chosen=None).any()
 
 
-def test_a_large_picture_is_shown_smaller_and_a_small_one_as_it_is() -> None:
+def test_a_large_image_is_shown_smaller_and_a_small_one_as_it_is() -> None:
     assert shown_size(np.zeros((2800, 1400, 3), np.uint8)).shape == (1400, 700, 3)
     assert shown_size(np.zeros((30, 20, 3), np.uint8)).shape == (30, 20, 3)
 
@@ -80,7 +80,7 @@ def test_a_point_names_the_smallest_face_around_it() -> None:
     assert [sight.face_at(50, 50), sight.face_at(10, 10), sight.face_at(200, 10)] == [1, 0, None]
 
 
-def test_pictures_travel_within_the_page() -> None:
+def test_images_travel_within_the_page() -> None:
     import base64
     import re
 

@@ -13,32 +13,32 @@ from pipelines.gender.specialist import GENDER
 from shared.crops import open_crops
 from shared.manifest import load_training
 from shared.specialist import Window
-from shared.training.data import CropDataset, Draw, InOrder, batches
-from shared.training.sampling import Mixed, Wishes
-from shared.training.tta import VIEWS, View
+from shared.training.data import CropDataset, Draw, SequentialSampler, batches
+from shared.training.sampling import SamplingOptions, TrainingSampler
+from shared.training.tta import TTA_VIEWS, View
 
 
 @pytest.fixture
 def dataset(tmp_path: Path) -> CropDataset:
     table = load_training(write_train(tmp_path / "train", people(3)))
     write_crops(table, tmp_path / "crops")
-    pictures = table["picture"].tolist()
-    targets = np.arange(len(pictures))
-    return CropDataset(open_crops(tmp_path / "crops"), pictures, targets, Window(), 32, GENDER.augmentation())
+    images = table["image"].tolist()
+    targets = np.arange(len(images))
+    return CropDataset(open_crops(tmp_path / "crops"), images, targets, Window(), 32, GENDER.augmentation())
 
 
-def mixed(count: int) -> Mixed:
-    """An epoch of so many base pictures, of which none is bare."""
+def mixed(count: int) -> TrainingSampler:
+    """An epoch of so many base images, of which none is bare."""
     table = pd.DataFrame({"person": range(count), "mask": 0, "gender": 0, "age": 30, "source": ""})
-    return Mixed(GENDER, table, np.zeros(count, bool), seed=3, how=Wishes())
+    return TrainingSampler(GENDER, table, np.zeros(count, bool), seed=3, how=SamplingOptions())
 
 
-def test_held_out_pictures_come_once_each_in_order_and_none_is_dropped(dataset: CropDataset) -> None:
-    seen = [targets for _, targets in batches(dataset, InOrder(len(dataset)), batch_size=4, workers=0)]
+def test_held_out_images_come_once_each_in_order_and_none_is_dropped(dataset: CropDataset) -> None:
+    seen = [targets for _, targets in batches(dataset, SequentialSampler(len(dataset)), batch_size=4, workers=0)]
     assert torch.cat(seen).tolist() == list(range(21))
 
 
-def test_an_epoch_draws_every_picture_exactly_once_in_an_order_of_its_own() -> None:
+def test_an_epoch_draws_every_image_exactly_once_in_an_order_of_its_own() -> None:
     order = mixed(50)
     first = [draw.place for draw in order]
     order.epoch = 1
@@ -49,7 +49,7 @@ def test_an_epoch_draws_every_picture_exactly_once_in_an_order_of_its_own() -> N
 
 def test_a_rest_smaller_than_a_batch_is_left_out_but_never_all_there_is(dataset: CropDataset) -> None:
     def seen(count: int) -> int:
-        return sum(len(pictures) for pictures, _ in batches(dataset, mixed(count), batch_size=8, workers=0))
+        return sum(len(images) for images, _ in batches(dataset, mixed(count), batch_size=8, workers=0))
 
     assert seen(21) == 16
     assert seen(5) == 5
@@ -77,7 +77,7 @@ def test_the_steps_of_an_augmentation_are_drawn_apart(tmp_path: Path) -> None:
 
 def test_the_number_of_workers_does_not_change_a_batch(dataset: CropDataset) -> None:
     def epoch(workers: int) -> list[torch.Tensor]:
-        return [pictures for pictures, _ in batches(dataset, mixed(len(dataset)), 8, workers)]
+        return [images for images, _ in batches(dataset, mixed(len(dataset)), 8, workers)]
 
     for alone, together in zip(epoch(0), epoch(2), strict=True):
         assert torch.equal(alone, together)
@@ -96,14 +96,14 @@ def test_a_window_that_leaves_the_crop_is_refused() -> None:
 
 
 def test_views_mirror_and_shift_and_repeat_the_edge() -> None:
-    picture = torch.arange(4, dtype=torch.uint8).view(1, 1, 4, 1)
-    assert View().of(picture).flatten().tolist() == [0, 1, 2, 3]
-    assert View(mirrored=True).of(picture).flatten().tolist() == [3, 2, 1, 0]
-    assert View(right=0.25).of(picture).flatten().tolist() == [0, 0, 1, 2]
-    assert View(right=-0.5).of(picture).flatten().tolist() == [2, 3, 3, 3]
-    assert View(down=0.25).of(picture.transpose(1, 2)).flatten().tolist() == [0, 0, 1, 2]
+    image = torch.arange(4, dtype=torch.uint8).view(1, 1, 4, 1)
+    assert View().of(image).flatten().tolist() == [0, 1, 2, 3]
+    assert View(mirrored=True).of(image).flatten().tolist() == [3, 2, 1, 0]
+    assert View(right=0.25).of(image).flatten().tolist() == [0, 0, 1, 2]
+    assert View(right=-0.5).of(image).flatten().tolist() == [2, 3, 3, 3]
+    assert View(down=0.25).of(image.transpose(1, 2)).flatten().tolist() == [0, 0, 1, 2]
 
 
 def test_all_views_are_the_crop_and_four_shifts_each_with_its_mirror_image() -> None:
-    assert len(set(VIEWS["all"])) == 10
-    assert set(VIEWS["flip"]) < set(VIEWS["all"])
+    assert len(set(TTA_VIEWS["all"])) == 10
+    assert set(TTA_VIEWS["flip"]) < set(TTA_VIEWS["all"])

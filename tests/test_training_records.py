@@ -70,7 +70,7 @@ def test_each_fold_and_each_training_leave_a_row_and_finished_ones_no_second(tmp
     last = rows.iloc[-1]
     report = json.loads((tmp_path / "outputs/age/run.json").read_text())
     assert last["scores"]["macro_f1"] == pytest.approx(report["scores"]["held out"]["macro_f1"], rel=1e-5)
-    assert last["scores"]["pictures"] == 12 * 7
+    assert last["scores"]["images"] == 12 * 7
     assert (last["data"], last["recipe"], last["seed"]) == (report["data"], report["recipe"], "3")
     assert last["options"]["backbone"] == "test_efficientnet"
     assert float(last["seconds"]) == pytest.approx(sum(report["seconds"].values()), abs=0.1)

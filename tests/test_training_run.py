@@ -25,7 +25,7 @@ from shared.training import inference as ensemble
 from shared.training import run as training_run
 from shared.training.fit import Epoch, FoldTraining, save_checkpoint
 from shared.training.inference import PredictOptions, predict
-from shared.training.options import TrainOptions, ViewsName
+from shared.training.options import TrainOptions, TtaName
 from shared.training.run import Purpose, fingerprint, labelled_crops, train
 
 
@@ -45,7 +45,7 @@ def options(tmp_path_factory: pytest.TempPathFactory) -> TrainOptions:
     table = load_training(write_train(folder / "data/train", people(24)))
     write_crops(table, folder / "crops/train")
     eval_table = load_evaluation(write_eval(folder / "data"))
-    write_crops(table.head(len(eval_table)).assign(picture=eval_table["picture"]), folder / "crops/eval")
+    write_crops(table.head(len(eval_table)).assign(image=eval_table["image"]), folder / "crops/eval")
     return TrainOptions(
         data=folder / "data",
         crops=folder / "crops",
@@ -80,7 +80,7 @@ def test_what_can_be_seen_is_learnt(here: TrainOptions) -> None:
     assert here.outputs is not None
     report = json.loads((here.outputs / "run.json").read_text())
     assert report["scores"]["held out"]["macro_f1"] > 0.9
-    assert report["scores"]["held out"]["pictures"] == 8 * 7
+    assert report["scores"]["held out"]["images"] == 8 * 7
 
 
 @pytest.mark.parametrize("specialist", [MASK, GENDER, AGE], ids=lambda specialist: specialist.name)
@@ -89,7 +89,7 @@ def test_every_specialist_leaves_held_out_and_eval_answers(here: TrainOptions, s
     assert here.outputs is not None
     oof = read_held_out(here.outputs / "oof.csv", specialist.classes)
     table, _ = labelled_crops(here)
-    held_out = table[table["fold"] == 0].set_index("picture")
+    held_out = table[table["fold"] == 0].set_index("image")
     assert sorted(oof.index) == sorted(held_out.index)
     assert (oof["truth"] == pd.Series(specialist.truth(held_out), held_out.index)).all()
     assert len(read_predictions(here.outputs / "eval.csv", specialist.classes)) == 9
@@ -191,7 +191,7 @@ def test_missing_eval_crops_are_told_before_anything_is_trained(here: TrainOptio
         train(GENDER, replace(here, crops=tmp_path / "crops"))
 
 
-def test_pictures_that_could_not_be_read_are_left_out_of_training(here: TrainOptions, tmp_path: Path) -> None:
+def test_images_that_could_not_be_read_are_left_out_of_training(here: TrainOptions, tmp_path: Path) -> None:
     table = load_training(here.data / "train")
     write_crops(table, tmp_path / "crops/train")
     index = pd.read_csv(tmp_path / "crops/train/index.csv")
@@ -212,13 +212,13 @@ def test_persons_under_two_ids_are_held_out_together(here: TrainOptions, tmp_pat
     assert fingerprint(GENDER, together, crops) != fingerprint(GENDER, alone, crops)
 
 
-@pytest.mark.parametrize("views", ["flip", "all"])
+@pytest.mark.parametrize("tta", ["flip", "all"])
 def test_predict_gives_the_same_answers_as_training_did(
-    views: ViewsName, here: TrainOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tta: TtaName, here: TrainOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ensemble, "make_crops", lambda _, folder: open_crops(folder))
     monkeypatch.setattr(ensemble, "RECIPE", SimpleNamespace(id=open_crops(here.crops / "eval").recipe))
-    train(AGE, replace(here, views=views))
+    train(AGE, replace(here, tta=tta))
     assert here.outputs is not None
     out = tmp_path / "eval.csv"
     predict(AGE, PredictOptions(here.data, here.crops, here.outputs, out, batch_size=8, device="cpu", workers=0))

@@ -53,7 +53,7 @@ def made_anew(pixels: np.ndarray) -> np.ndarray:
 def joined(options: TrainOptions) -> pd.DataFrame:
     base = load_training(options.data / "train").assign(fold=0)
     table, crops = with_extra(base, open_crops(options.crops / "train"), options, accelerator_for("cpu"))
-    assert table["picture"].tolist() == crops.index.index.tolist()
+    assert table["image"].tolist() == crops.index.index.tolist()
     return table
 
 
@@ -67,31 +67,31 @@ def test_extra_persons_on_a_photograph_of_the_base_data_are_left_out_and_told(
     assert "2 persons left out, whose photograph --data has too: x000002 is 000009, x000004 is 000007\n" in said
 
 
-def test_a_photograph_among_the_eval_pictures_is_left_out_too(
+def test_a_photograph_among_the_eval_images_is_left_out_too(
     options: TrainOptions, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pictures = load_evaluation(write_eval(options.data)).assign(age=30, gender=0, mask=0)
+    images = load_evaluation(write_eval(options.data)).assign(age=30, gender=0, mask=0)
     assert len(joined(options)) == 12 + 3  # No crops of them yet.
-    write_crops(pictures, options.crops / "eval")
+    write_crops(images, options.crops / "eval")
     cv2.imwrite(str(options.crops / "eval/4.jpg"), made_anew(blotches(104)))
     assert set(joined(options)["person"]) & {"x000003", "x000005"} == {"x000003"}
-    assert f"x000005 is eval's {pictures['picture'][4]}" in capsys.readouterr().err
+    assert f"x000005 is eval's {images['image'][4]}" in capsys.readouterr().err
 
 
-def test_a_file_that_is_an_eval_picture_too_is_left_out_whatever_it_shows(
+def test_a_file_that_is_an_eval_image_too_is_left_out_whatever_it_shows(
     options: TrainOptions, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pictures = load_evaluation(write_eval(options.data)).assign(age=30, gender=0, mask=0)
+    images = load_evaluation(write_eval(options.data)).assign(age=30, gender=0, mask=0)
     joined(options)
     assert f"{options.crops / 'eval'} has no crops, so no person of --extra is compared" in capsys.readouterr().err
-    write_crops(pictures, options.crops / "eval")
+    write_crops(images, options.crops / "eval")
     for file, row, value in (("more", 4, "found"), ("more", 4, "fingerprint"), ("eval", 2, "fingerprint")):
         index = pd.read_csv(options.crops / file / "index.csv", dtype=str)
         index.loc[row, value] = "prior" if value == "found" else "one file"
         index.to_csv(options.crops / file / "index.csv", index=False)
     assert set(joined(options)["person"]) & {"x000003", "x000005"} == {"x000003"}
     said = capsys.readouterr().err
-    assert f"x000005 is eval's {pictures['picture'][2]}" in said
+    assert f"x000005 is eval's {images['image'][2]}" in said
     assert "no person of --extra is compared" not in said
 
 
@@ -112,21 +112,21 @@ def test_a_second_run_takes_the_hashes_that_the_first_one_kept(
     pd.testing.assert_frame_equal(joined(options), first)
 
 
-def test_hashes_of_other_pictures_and_broken_ones_are_made_again(options: TrainOptions) -> None:
+def test_hashes_of_other_images_and_broken_ones_are_made_again(options: TrainOptions) -> None:
     crops = open_crops(options.crops / "more")
-    pictures = crops.index.index.tolist()
-    expected = np.stack([face_hash(crops.read(picture)) for picture in pictures])
-    assert (face_hashes(crops, pictures) == expected).all()
-    assert (face_hashes(crops, pictures[::-1]) == expected[::-1]).all()
+    images = crops.index.index.tolist()
+    expected = np.stack([face_hash(crops.read(image)) for image in images])
+    assert (face_hashes(crops, images) == expected).all()
+    assert (face_hashes(crops, images[::-1]) == expected[::-1]).all()
     _photograph(crops.folder, 0, blotches(200))
     index = crops.index.copy()
-    index.loc[pictures[0], "fingerprint"] = "another"
-    changed = face_hashes(replace(crops, index=index), pictures)
-    assert (changed[0] == face_hash(crops.read(pictures[0]))).all()
+    index.loc[images[0], "fingerprint"] = "another"
+    changed = face_hashes(replace(crops, index=index), images)
+    assert (changed[0] == face_hash(crops.read(images[0]))).all()
     assert (changed[1:] == expected[1:]).all()
-    for broken in ("", "picture,made_of\n", f"picture,made_of,hash\n{pictures[0]},1-x,zz\n", "\0\1"):
+    for broken in ("", "image,made_of\n", f"image,made_of,hash\n{images[0]},1-x,zz\n", "\0\1"):
         (crops.folder / FILE).write_text(broken)
-        assert (face_hashes(crops, pictures) == changed).all()
+        assert (face_hashes(crops, images) == changed).all()
 
 
 def test_a_face_that_was_not_found_is_compared_with_none(options: TrainOptions) -> None:

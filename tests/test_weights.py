@@ -11,7 +11,7 @@ from pipelines.mask.specialist import MASK
 from shared.crops import CropSet
 from shared.messages import UserError
 from shared.specialist import Window
-from shared.training.model import Network, Passport, load_weights, read_passport, save_weights
+from shared.training.model import CheckpointMetadata, Network, load_weights, read_weights_metadata, save_weights
 
 BACKBONE = "test_efficientnet"
 
@@ -20,7 +20,7 @@ BACKBONE = "test_efficientnet"
 def weights(tmp_path: Path) -> Path:
     path = tmp_path / "weights.safetensors"
     network = Network(BACKBONE, 3, 0.0, pretrained=False, mean=(0.1, 0.2, 0.3))
-    save_weights(path, network.state_dict(), Passport.of(MASK, BACKBONE, 32, recipe="r1"))
+    save_weights(path, network.state_dict(), CheckpointMetadata.of(MASK, BACKBONE, 32, recipe="r1"))
     return path
 
 
@@ -32,8 +32,8 @@ def test_a_network_comes_back_as_it_was_saved_with_its_normalisation(weights: Pa
     network = load_weights(weights)
     assert not network.training
     assert network.mean.flatten().tolist() == pytest.approx([25.5, 51, 76.5])
-    pictures = torch.randint(0, 255, (2, 32, 32, 3), dtype=torch.uint8)
-    assert torch.equal(network(pictures), load_weights(weights)(pictures))
+    images = torch.randint(0, 255, (2, 32, 32, 3), dtype=torch.uint8)
+    assert torch.equal(network(images), load_weights(weights)(images))
 
 
 def test_a_file_that_is_cut_short_is_refused(weights: Path) -> None:
@@ -59,28 +59,28 @@ def test_tensors_of_somebody_else_are_refused(tmp_path: Path) -> None:
 def test_weights_that_belie_their_backbone_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "weights.safetensors"
     network = Network(BACKBONE, 3, 0.0, pretrained=False)
-    save_weights(path, network.state_dict(), Passport.of(MASK, "test_resnet", 32, recipe="r1"))
+    save_weights(path, network.state_dict(), CheckpointMetadata.of(MASK, "test_resnet", 32, recipe="r1"))
     with pytest.raises(UserError, match="does not fit its own backbone test_resnet"):
         load_weights(path)
 
 
 def test_missing_weights_name_the_file(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"gone.safetensors is missing"):
-        read_passport(tmp_path / "gone.safetensors")
+        read_weights_metadata(tmp_path / "gone.safetensors")
 
 
 def test_weights_are_only_used_by_their_own_specialist(weights: Path) -> None:
     with pytest.raises(UserError, match="was trained with specialist mask"):
-        read_passport(weights).check(weights, GENDER, crops_of("r1"))
+        read_weights_metadata(weights).check(weights, GENDER, crops_of("r1"))
 
 
 def test_weights_are_used_with_the_window_they_were_trained_on(weights: Path) -> None:
     today = replace(MASK, window=Window(side=0.5))
-    read_passport(weights).check(weights, today, crops_of("r1"))
-    assert read_passport(weights).window_of(today) == MASK.window
+    read_weights_metadata(weights).check(weights, today, crops_of("r1"))
+    assert read_weights_metadata(weights).window_of(today) == MASK.window
 
 
 def test_weights_are_only_used_on_crops_of_their_recipe(weights: Path) -> None:
-    read_passport(weights).check(weights, MASK, crops_of("r1"))
+    read_weights_metadata(weights).check(weights, MASK, crops_of("r1"))
     with pytest.raises(UserError, match="was trained on crops of recipe r1, those in crops are of r2"):
-        read_passport(weights).check(weights, MASK, crops_of("r2"))
+        read_weights_metadata(weights).check(weights, MASK, crops_of("r2"))

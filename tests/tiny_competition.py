@@ -1,4 +1,4 @@
-"""A competition folder of plain-coloured pictures, small enough to be made anew for every test."""
+"""A competition folder of plain-coloured images, small enough to be made anew for every test."""
 
 import csv
 import io
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from shared.labels import PICTURE_KINDS, age_band, encode_class
+from shared.labels import IMAGE_KINDS, age_band, encode_class
 
 COLUMNS = ("id", "gender", "race", "age", "path")
 EVAL_PEOPLE = (("male", 25), ("female", 45), ("male", 70))
@@ -24,7 +24,7 @@ def people(count: int) -> list[dict[str, str]]:
     return rows
 
 
-def picture(colour: tuple[int, int, int] = (120, 130, 140)) -> bytes:
+def image(colour: tuple[int, int, int] = (120, 130, 140)) -> bytes:
     """A plain JPEG, 48 x 64 pixels."""
     file = io.BytesIO()
     Image.new("RGB", (48, 64), colour).save(file, "JPEG")
@@ -39,19 +39,19 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, ob
         writer.writerows(rows)
 
 
-def write_train(folder: Path, rows: Sequence[Mapping[str, str]], kinds: Sequence[str] = PICTURE_KINDS) -> Path:
-    """A split folder with the pictures `kinds` of every person; gives it back."""
+def write_train(folder: Path, rows: Sequence[Mapping[str, str]], kinds: Sequence[str] = IMAGE_KINDS) -> Path:
+    """A split folder with the images `kinds` of every person; gives it back."""
     write_csv(folder / "train.csv", COLUMNS, rows)
     for row in rows:
         person = folder / "images" / row["path"]
         person.mkdir(parents=True)
         for kind in kinds:
-            (person / f"{kind}.jpg").write_bytes(picture())
+            (person / f"{kind}.jpg").write_bytes(image())
     return folder
 
 
 def write_eval(data: Path) -> Path:
-    """eval/ with three pictures of each of `EVAL_PEOPLE`, and eval_solution.csv beside it; gives back eval/."""
+    """eval/ with three images of each of `EVAL_PEOPLE`, and eval_solution.csv beside it; gives back eval/."""
     solution: list[dict[str, object]] = []
     for gender, age in EVAL_PEOPLE:
         for mask in range(3):
@@ -62,5 +62,5 @@ def write_eval(data: Path) -> Path:
     write_csv(data / "eval_solution.csv", ("ImageID", "ans", "age"), solution)
     (folder / "images").mkdir()
     for row in solution:
-        (folder / "images" / str(row["ImageID"])).write_bytes(picture())
+        (folder / "images" / str(row["ImageID"])).write_bytes(image())
     return folder

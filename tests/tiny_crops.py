@@ -18,8 +18,8 @@ def write_crops(table: pd.DataFrame, out: Path, found: str = "detected") -> None
         colour = np.array([2.2 * row.age, 200 * row.gender, 100 * row.mask])
         out.mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(out / f"{number}.jpg"), (colour + 20 + noise).clip(0, 255).astype(np.uint8))
-    index = pd.DataFrame({"picture": table["picture"], "file": [f"{number}.jpg" for number in range(len(table))]})
+    index = pd.DataFrame({"image": table["image"], "file": [f"{number}.jpg" for number in range(len(table))]})
     index = index.assign(recipe=RECIPE, found=found, faces=1, probability=1.0, width=384, height=512)
     index[BOX + LANDMARKS] = 1.0
-    index["fingerprint"] = index["picture"]
+    index["fingerprint"] = index["image"]
     index.assign(problem="").to_csv(out / INDEX, index=False)

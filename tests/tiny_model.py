@@ -16,7 +16,7 @@ from shared.faces.recipe import RECIPE
 from shared.files import write_text
 from shared.fusion.predictions import OOF, RUN, write_predictions
 from shared.training.model import Network, save_weights
-from shared.training.run_folder import WEIGHTS, Passport, fold_folder
+from shared.training.run_folder import WEIGHTS, CheckpointMetadata, fold_folder
 
 SPECIALISTS = (MASK, GENDER, AGE)
 BACKBONE, SIZE = "test_efficientnet", 32
@@ -36,7 +36,7 @@ def write_model(outputs: Path, folds: int = 1, persons: int = 30) -> Path:
         known = pd.DataFrame({"person": held_out.persons, "fold": held_out.folds}, index=answers.index)
         truth = held_out.truth[specialist.name]
         write_predictions(run / OOF, pd.concat([known.assign(truth=truth), answers], axis="columns"))
-        write_text(run / RUN, '{"options": {"views": "flip", "backbone": "test_efficientnet", "size": 32}}')
+        write_text(run / RUN, '{"options": {"tta": "flip", "backbone": "test_efficientnet", "size": 32}}')
         for fold in range(folds):
             write_fold(fold_folder(run, fold), specialist.name, fold)
     return outputs
@@ -45,8 +45,8 @@ def write_model(outputs: Path, folds: int = 1, persons: int = 30) -> Path:
 def write_fold(folder: Path, task: str, fold: int) -> None:
     """The weights of a fold that counts as trained."""
     specialist = next(specialist for specialist in SPECIALISTS if specialist.name == task)
-    passport = Passport.of(specialist, BACKBONE, SIZE, RECIPE.id)
-    save_weights(folder / WEIGHTS, random_network(specialist.outputs, fold).state_dict(), passport)
+    metadata = CheckpointMetadata.of(specialist, BACKBONE, SIZE, RECIPE.id)
+    save_weights(folder / WEIGHTS, random_network(specialist.outputs, fold).state_dict(), metadata)
     (folder / OOF).touch()
 
 
@@ -56,7 +56,7 @@ def random_network(outputs: int, seed: int) -> Network:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         network = Network(BACKBONE, outputs, 0.0, pretrained=False)
-        # Statistics of pictures, or else all that varies is drowned by the first layers.
+        # Statistics of images, or else all that varies is drowned by the first layers.
         network.train()(torch.randint(0, 255, (32, SIZE, SIZE, 3), dtype=torch.uint8))
         with torch.no_grad():
             network.backbone.get_classifier().weight.mul_(20)  # type: ignore[operator]

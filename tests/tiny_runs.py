@@ -14,12 +14,12 @@ from shared.manifest import load_training
 
 
 def write_runs(competition: Path, outputs: Path, doubt: float = 0.1, seed: int = 0) -> Path:
-    """Runs of all three specialists, right about every picture with a probability of more than 1 - `doubt` each."""
+    """Runs of all three specialists, right about every image with a probability of more than 1 - `doubt` each."""
     random = np.random.default_rng(seed)
     training = load_training(competition / "train")
-    known = training[["picture", "person"]].assign(fold=training["person"].map(assign_folds(training, 3)))
+    known = training[["image", "person"]].assign(fold=training["person"].map(assign_folds(training, 3)))
     labels = {"mask": training["mask"], "gender": training["gender"], "age": training["age"].map(age_band)}
-    solution = pd.read_csv(competition / "eval_solution.csv").rename(columns={"ImageID": "picture"})
+    solution = pd.read_csv(competition / "eval_solution.csv").rename(columns={"ImageID": "image"})
     answers = np.array([decode_class(number) for number in solution["ans"]])
     for column, (task, classes) in enumerate(SPECIALISTS.items()):
         truth = labels[task].to_numpy()
@@ -28,7 +28,7 @@ def write_runs(competition: Path, outputs: Path, doubt: float = 0.1, seed: int =
         if task == "age":
             asked["age"] = solution["age"] + 2.5
         write_predictions(outputs / task / "oof.csv", pd.concat([known.assign(truth=truth), held_out], axis="columns"))
-        write_predictions(outputs / task / "eval.csv", pd.concat([solution["picture"], asked], axis="columns"))
+        write_predictions(outputs / task / "eval.csv", pd.concat([solution["image"], asked], axis="columns"))
     return outputs
 
 

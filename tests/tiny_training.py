@@ -26,4 +26,4 @@ def write_data(folder: Path, persons: int = 12, kinds: tuple[str, ...] = ("mask1
     table = load_training(write_train(folder / "data/train", people(persons), kinds))
     write_crops(table, folder / "crops/train")
     eval_table = load_evaluation(write_eval(folder / "data"))
-    write_crops(table.head(len(eval_table)).assign(picture=eval_table["picture"]), folder / "crops/eval")
+    write_crops(table.head(len(eval_table)).assign(image=eval_table["image"]), folder / "crops/eval")

@@ -18,7 +18,7 @@ from shared.labels import MASKS
 
 @dataclass(frozen=True)
 class Options:
-    """Score the answers for the eval pictures of a drawn sample."""
+    """Score the answers for the eval images of a drawn sample."""
 
     answers: Path = Path("outputs/glasses/eval.csv")
     """What training or predicting wrote."""
@@ -35,7 +35,7 @@ def main(options: Options) -> None:
     for name, chosen in {"all": np.full(len(truth), True), **states}.items():
         true, said = right[chosen], predicted[chosen]
         scores = f"macro F1 {macro_f1(true, said, 2):.3f}   {accuracy(true, said):.3f} right"
-        print(f"{name:10}{len(true):6} pictures   {scores}")
+        print(f"{name:10}{len(true):6} images   {scores}")
 
 
 if __name__ == "__main__":

@@ -29,14 +29,14 @@ _TOP_HEAP = 4.0
 def censored_targets(table: pd.DataFrame, top_code: TopCode = "auto") -> NDArray[np.float32]:
     """(N, 2): the age in years, and 1 where it stands for "this or older", else 0.
 
-    Heaps are counted in persons where the table tells them (column `person`), else in pictures.
-    Pictures of other sources than the base data (column `source`, if there is one) may be coded otherwise: a code that
+    Heaps are counted in persons where the table tells them (column `person`), else in images.
+    Images of other sources than the base data (column `source`, if there is one) may be coded otherwise: a code that
     is given is that of the base data, theirs is found by itself.
     """
     ages = table["age"].to_numpy(np.float32)
     censored = np.zeros_like(ages)
     sources = table["source"].to_numpy() if "source" in table else np.full(len(table), "")
-    # A person has several pictures of one age: seven of the oldest are no heap.
+    # A person has several images of one age: seven of the oldest are no heap.
     first = ~table["person"].duplicated().to_numpy() if "person" in table else np.ones(len(table), dtype=bool)
     for source in np.unique(sources):
         here = sources == source

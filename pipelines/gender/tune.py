@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def space(trial: "Trial") -> dict[str, Any]:
-    """Few persons and many pictures of each: what holds the network back from learning persons by heart."""
+    """Few persons and many images of each: what holds the network back from learning persons by heart."""
     side = trial.suggest_float("side", 0.7, 1.0)
     return {
         "window": (side, 0.5, 0.5),

@@ -1,4 +1,4 @@
-"""The table of an ablation, as a file, as Markdown and as a picture.
+"""The table of an ablation, as a file, as Markdown and as an image.
 
 One change at a time: where `python -m pipelines.TASK.ablate` leads.
 
@@ -27,7 +27,7 @@ MAIN = "macro_f1"
 
 DPI = 120
 NAME_WIDTH = 36
-"""Letters of a change's name on a line of the picture."""
+"""Letters of a change's name on a line of the image."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def draw(path: Path, title: str, lines: Sequence[Line]) -> bool:
     try:
         from matplotlib.figure import Figure
     except ModuleNotFoundError:
-        print("no picture: it needs matplotlib, pip install 'face18[figures]'")
+        print("no image: it needs matplotlib, pip install 'face18[figures]'")
         path.unlink(missing_ok=True)
         return False
     # A change of many options at once would leave no room beside its name.
@@ -164,8 +164,8 @@ def _remark(variant: Variant, start: Variant, difference: Difference, reference:
         told.append(f"on eval, against {FIRST_FOLD} network alone")
     if variant.crop is not None and variant.options.drawn_masks == 0 < start.options.drawn_masks:
         told.append("nothing drawn; compare with drawn_masks=0")
-    if difference.pictures < len(reference.answers):
-        told.append(f"on the {difference.pictures:,} pictures that both hold out under the same labels")
+    if difference.images < len(reference.answers):
+        told.append(f"on the {difference.images:,} images that both hold out under the same labels")
     return "; ".join(told)
 
 
@@ -174,5 +174,5 @@ def _effort(options: TrainOptions, reference: Answered) -> str:
         f"fold {options.only_fold} of {options.folds}" if options.only_fold is not None else f"{options.folds} folds"
     )
     rows = reference.answers
-    pictures = f"{len(rows):,} pictures of {rows['person'].nunique():,} persons held out"
-    return f"{folds}, {options.size} px, {options.epochs} epochs, {options.backbone}; {pictures}"
+    images = f"{len(rows):,} images of {rows['person'].nunique():,} persons held out"
+    return f"{folds}, {options.size} px, {options.epochs} epochs, {options.backbone}; {images}"

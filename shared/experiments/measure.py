@@ -1,6 +1,6 @@
 """Answers beside the baseline's: scores, and differences with 95 % intervals over persons.
 
-Networks asked once: what they answered is kept beside them, until they or the pictures are others.
+Networks asked once: what they answered is kept beside them, until they or the images are others.
 
 Train a variant where that is not done yet, and collect what its networks say of persons they have not seen.
 """
@@ -25,37 +25,37 @@ from shared.fusion.metrics import accuracy, macro_f1
 from shared.fusion.predictions import OOF, read_held_out, read_predictions, write_predictions
 from shared.label_fixes import read_solution
 from shared.labels import decode_class
-from shared.manifest import load_pictures, split_folder
+from shared.manifest import load_images, split_folder
 from shared.messages import UserError
 from shared.specialist import OWN_LABELS, Specialist
 from shared.tracking import Record, is_recorded, origin, record
 from shared.training.inference import accelerator_for, answer
-from shared.training.options import TrainOptions, ViewsName
+from shared.training.options import TrainOptions, TtaName
 from shared.training.run import Purpose, labelled_crops, resolved, train
 from shared.training.run_folder import WEIGHTS, crop_folder, extra_seconds, fold_folder, read_history
 
 
 @dataclass(frozen=True)
 class Answered:
-    """What a variant says of N pictures, beside what is true of them."""
+    """What a variant says of N images, beside what is true of them."""
 
     specialist: Specialist
     answers: pd.DataFrame
-    """(N rows) indexed by picture: person, truth, then the specialist's columns."""
+    """(N rows) indexed by image: person, truth, then the specialist's columns."""
     labels: pd.DataFrame
-    """(at least N rows) indexed by picture: what the specialist's further scores ask for."""
+    """(at least N rows) indexed by image: what the specialist's further scores ask for."""
     seconds: float
     """That its training took; for a change of how networks are asked, that answering took."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A change beside the baseline, on the pictures that both answer and have the same labels for."""
+    """A change beside the baseline, on the images that both answer and have the same labels for."""
 
     scores: Mapping[str, float]
     gains: Mapping[str, Interval]
     """Score less the baseline's, for the scores that both have."""
-    pictures: int
+    images: int
     """On so many both were compared."""
 
 
@@ -71,35 +71,35 @@ def scores_of(answered: Answered) -> dict[str, float]:
 
 
 def compared(before: Answered, after: Answered) -> Difference:
-    """`after` beside `before`; draws of persons are the same for both. Raises `UserError` where no picture is common.
+    """`after` beside `before`; draws of persons are the same for both. Raises `UserError` where no image is common.
 
-    Where label fixes or persons kept together differ, so do truth and folds: a picture whose label is in dispute, or
+    Where label fixes or persons kept together differ, so do truth and folds: an image whose label is in dispute, or
     that one side has learnt from, says nothing about which is better.
     """
-    pictures = _common(before, after)
-    before, after = (_on(each, pictures) for each in (before, after))
+    images = _common(before, after)
+    before, after = (_on(each, images) for each in (before, after))
     persons = number_persons(after.answers["person"])
     truth, classes = after.answers["truth"].to_numpy(), len(after.specialist.classes)
     gains = {"macro_f1": bootstrap_gain(truth, _chosen(before), _chosen(after), persons, classes)}
-    return Difference(scores_of(after), {**gains, **_further_gains(before, after, persons)}, len(pictures))
+    return Difference(scores_of(after), {**gains, **_further_gains(before, after, persons)}, len(images))
 
 
 def _common(before: Answered, after: Answered) -> pd.Index:
-    pictures = before.answers.index.intersection(after.answers.index, sort=False)
-    one, other = (_labels(each, pictures) for each in (before, after))
-    pictures = pictures[((one == other) | (one.isna() & other.isna())).all(axis="columns").to_numpy()]
-    if pictures.empty:
-        raise UserError("it holds out no picture that the baseline does, under the same labels: try --only-fold None")
-    return pictures
+    images = before.answers.index.intersection(after.answers.index, sort=False)
+    one, other = (_labels(each, images) for each in (before, after))
+    images = images[((one == other) | (one.isna() & other.isna())).all(axis="columns").to_numpy()]
+    if images.empty:
+        raise UserError("it holds out no image that the baseline does, under the same labels: try --only-fold None")
+    return images
 
 
-def _labels(answered: Answered, pictures: pd.Index) -> pd.DataFrame:
+def _labels(answered: Answered, images: pd.Index) -> pd.DataFrame:
     own = [name for name in OWN_LABELS if name in answered.labels]
-    return answered.labels.loc[pictures, own].assign(truth=answered.answers.loc[pictures, "truth"])
+    return answered.labels.loc[images, own].assign(truth=answered.answers.loc[images, "truth"])
 
 
-def _on(answered: Answered, pictures: pd.Index) -> Answered:
-    return Answered(answered.specialist, answered.answers.loc[pictures], answered.labels, answered.seconds)
+def _on(answered: Answered, images: pd.Index) -> Answered:
+    return Answered(answered.specialist, answered.answers.loc[images], answered.labels, answered.seconds)
 
 
 def _chosen(answered: Answered) -> np.ndarray:
@@ -109,13 +109,13 @@ def _chosen(answered: Answered) -> np.ndarray:
 def _further_gains(before: Answered, after: Answered, persons: np.ndarray) -> dict[str, Interval]:
     """Of scores that nothing is known of but how to compute them: they are, for every draw of persons."""
     rows = [np.flatnonzero(persons == person) for person in range(persons.max() + 1)]
-    # By place from here on: a picture is drawn more than once, and looking names up takes most of the time.
+    # By place from here on: an image is drawn more than once, and looking names up takes most of the time.
     labels = after.labels.loc[after.answers.index].reset_index(drop=True)
     sides = [(each.specialist, each.answers.reset_index(drop=True)) for each in (before, after)]
 
-    def gains(pictures: np.ndarray) -> dict[str, float]:
-        known = labels.iloc[pictures]
-        first, second = (specialist.further_scores(said.iloc[pictures], known) for specialist, said in sides)
+    def gains(images: np.ndarray) -> dict[str, float]:
+        known = labels.iloc[images]
+        first, second = (specialist.further_scores(said.iloc[images], known) for specialist, said in sides)
         return {name: second[name] - first[name] for name in second if name in first}
 
     whole = gains(np.arange(len(persons)))
@@ -133,7 +133,7 @@ def ask_once(
     specialist: Specialist,
     weights: list[Path],
     crops: CropSet,
-    views: ViewsName,
+    tta: TtaName,
     options: TrainOptions,
     file: Path,
 ) -> float:
@@ -141,12 +141,12 @@ def ask_once(
 
     Returns the seconds that it took, now or then. They, and who answered what, are kept in a JSON file of that name.
     """
-    kept, asked = file.with_suffix(".json"), _predicted(weights, crops, views)
+    kept, asked = file.with_suffix(".json"), _predicted(weights, crops, tta)
     known = json.loads(kept.read_text(encoding="utf-8")) if file.exists() and kept.exists() else {}
     if known.get("asked") != asked:
         started = time.perf_counter()
         accelerator = accelerator_for(options.device, options.mixed_precision)
-        answers = answer(specialist, weights, crops, views, options.batch_size, options.workers, accelerator)
+        answers = answer(specialist, weights, crops, tta, options.batch_size, options.workers, accelerator)
         known = {"seconds": round(time.perf_counter() - started, 1), "asked": asked}
         kept.unlink(missing_ok=True)
         write_predictions(file, answers)
@@ -154,9 +154,9 @@ def ask_once(
     return float(known["seconds"])
 
 
-def _predicted(weights: list[Path], crops: CropSet, views: ViewsName) -> str:
+def _predicted(weights: list[Path], crops: CropSet, tta: TtaName) -> str:
     """Changes with any network, any crop and the views."""
-    asked = hashlib.sha256(views.encode() + crops.recipe.encode() + crops.index["fingerprint"].to_csv().encode())
+    asked = hashlib.sha256(tta.encode() + crops.recipe.encode() + crops.index["fingerprint"].to_csv().encode())
     for path in weights:
         asked.update(path.read_bytes())
     return asked.hexdigest()[:16]
@@ -176,7 +176,7 @@ class Laboratory:
     records: Path
     """The table of runs."""
     truth: Path | None = None
-    """The true classes of the eval pictures."""
+    """The true classes of the eval images."""
 
     def measure(self, variant: Variant) -> Answered:
         """What the variant says; nothing that is there already is trained or asked again.
@@ -196,13 +196,13 @@ class Laboratory:
         before = _asked(options)
         measure = self._on_eval if variant.average is not None else _on_held_out
         answered = measure(specialist, options, variant)
-        if variant.average is not None or variant.views != variant.options.views:
+        if variant.average is not None or variant.tta != variant.options.tta:
             self._record(options, variant, answered, late=_asked(options) == before)
         return answered
 
     def _record(self, options: TrainOptions, variant: Variant, answered: Answered, late: bool) -> None:
         """A row of what was asked besides the training, which leaves its own; `late` as in `record_results`."""
-        told = {**resolved(answered.specialist, options), "views": variant.views, "average": variant.average}
+        told = {**resolved(answered.specialist, options), "tta": variant.tta, "average": variant.average}
         data, recipe = origin([_run(options)])
         entry = Record(
             kind="score",
@@ -220,7 +220,7 @@ class Laboratory:
             record(entry, self.records, options.track)
 
     def _prepare_eval(self, options: TrainOptions, variant: Variant) -> None:
-        """Crops of the eval pictures, cut where they are plain. Raises `UserError` where they or true classes miss."""
+        """Crops of the eval images, cut where they are plain. Raises `UserError` where they or true classes miss."""
         self._eval_labels(variant)
         if variant.crop is not None:
             _cut(options, "eval", variant.crop)
@@ -230,16 +230,16 @@ class Laboratory:
         if self.truth is None:
             raise UserError(
                 f"{variant.name}: networks that answer together have each seen persons that the others hold out; "
-                "to measure them on eval pictures name their true classes with --truth"
+                "to measure them on eval images name their true classes with --truth"
             )
         return _labels_of(self.truth)
 
     def _on_eval(self, specialist: Specialist, options: TrainOptions, variant: Variant) -> Answered:
         crops = open_crops(crop_folder(options.crops, options.data, "eval"))
         run, folds = _run(options), folds_of(variant)
-        file = run / f"eval-{variant.views}-{len(folds)}.csv"
+        file = run / f"eval-{variant.tta}-{len(folds)}.csv"
         weights = [fold_folder(run, fold) / WEIGHTS for fold in folds]
-        seconds = ask_once(specialist, weights, crops, cast("ViewsName", variant.views), options, file)
+        seconds = ask_once(specialist, weights, crops, cast("TtaName", variant.tta), options, file)
         labels = self._eval_labels(variant)
         answers = read_predictions(file, specialist.classes)
         known = pd.DataFrame({"person": labels["person"], "truth": specialist.truth(labels)})
@@ -247,8 +247,8 @@ class Laboratory:
 
 
 def _cut(options: TrainOptions, split: str, cut: Cut) -> None:
-    pictures = load_pictures(split_folder(options.data, split), options.skip_bad)
-    plain_crops(pictures, crop_folder(options.crops, options.data, split), cut)
+    images = load_images(split_folder(options.data, split), options.skip_bad)
+    plain_crops(images, crop_folder(options.crops, options.data, split), cut)
 
 
 def _calls(variant: Variant) -> tuple[int | None, ...]:
@@ -260,7 +260,7 @@ def _calls(variant: Variant) -> tuple[int | None, ...]:
 def _folder(variant: Variant, root: Path) -> Path:
     """Told by what is trained alone: other names for it, folds, and ways to ask the same networks share a folder."""
     code = hashlib.sha256(json.dumps(variant.trained, sort_keys=True).encode()).hexdigest()[:8]
-    trained = " ".join(word for word in variant.name.split() if not word.startswith(("views=", "average=")))
+    trained = " ".join(word for word in variant.name.split() if not word.startswith(("tta=", "average=")))
     name = re.sub(r"[^0-9a-zA-Z_.=,-]+", "-", trained or "baseline")[:60]
     return next(root.glob(f"*-{code}"), root / f"{name}-{code}")
 
@@ -278,24 +278,24 @@ def _run(options: TrainOptions) -> Path:
 def _on_held_out(specialist: Specialist, options: TrainOptions, variant: Variant) -> Answered:
     table, crops = labelled_crops(options)
     run, parts = _run(options), []
-    seconds = extra_seconds(run) if variant.views == options.views else 0.0
+    seconds = extra_seconds(run) if variant.tta == options.tta else 0.0
     for fold in folds_of(variant):
         folder = fold_folder(run, fold)
         part = read_held_out(folder / OOF, specialist.classes)
-        if variant.views == options.views:
+        if variant.tta == options.tta:
             seconds += read_history(folder)["seconds"].sum()
         else:
-            file = folder / f"oof-{variant.views}.csv"
-            views, held_out = cast("ViewsName", variant.views), crops.keep(part.index)
-            seconds += ask_once(specialist, [folder / WEIGHTS], held_out, views, options, file)
+            file = folder / f"oof-{variant.tta}.csv"
+            tta, held_out = cast("TtaName", variant.tta), crops.keep(part.index)
+            seconds += ask_once(specialist, [folder / WEIGHTS], held_out, tta, options, file)
             known = part.columns.intersection(["person", "truth", "top_coded"])
             part = part[known].join(read_predictions(file, specialist.classes))
         parts.append(part)
-    return Answered(specialist, pd.concat(parts), table.set_index("picture"), seconds)
+    return Answered(specialist, pd.concat(parts), table.set_index("image"), seconds)
 
 
 def _labels_of(truth: Path) -> pd.DataFrame:
-    """Mask, gender and age of the eval pictures, and who they show."""
+    """Mask, gender and age of the eval images, and who they show."""
     solution = read_solution(truth)
     missing = [column for column in ("person", "age") if column not in solution]
     if missing:

@@ -26,7 +26,7 @@ class AblateOptions:
     """OPTION=VALUE of this command, also crop=whole, crop=centre, average=FOLDS; repeatable, several in quotes are one
     change. Without any, the task's own list is measured."""
     truth: Path | None = None
-    """True classes of the eval pictures (ImageID, ans, person, age); only average=FOLDS is measured on them."""
+    """True classes of the eval images (ImageID, ans, person, age); only average=FOLDS is measured on them."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class TuneOptions:
 
 
 def screening(defaults: TrainOptions) -> TrainOptions:
-    """The effort at which much is tried: one fold, small pictures, few epochs."""
+    """The effort at which much is tried: one fold, small images, few epochs."""
     return replace(defaults, only_fold=0, epochs=4, size=96)
 
 
@@ -72,12 +72,12 @@ USUAL = (
     # Nothing but other random draws: what differs less from the baseline than these do may be chance.
     "seed=1",
     "seed=2",
-    # What is shown: all of the picture or its middle, without a detector; the crop at other sizes.
+    # What is shown: all of the image or its middle, without a detector; the crop at other sizes.
     "crop=whole",
     "crop=centre",
     "size=80",
     "size=128",
-    # Which pictures, and what is done to them.
+    # Which images, and what is done to them.
     "balance=true",
     "noise=0.06",
     "holes=0.3",
@@ -102,8 +102,8 @@ USUAL = (
     "backbone=resnet18 pretrained=false",
     "backbone=mobilenetv3_large_100 pretrained=false",
     # How trained networks are asked.
-    "views=plain",
-    "views=all",
+    "tta=none",
+    "tta=all",
     "average=3",
     "average=5",
 )

@@ -7,10 +7,10 @@ A single change to a baseline, as people write it: `backbone=resnet18 pretrained
 
 Every option of a training can be changed, but those that baseline and changes must share. Besides:
 
-    crop=whole, crop=centre   pictures without a detector: all of it, or the middle of it, squeezed into the square;
+    crop=whole, crop=centre   images without a detector: all of it, or the middle of it, squeezed into the square;
                               nothing is drawn on them, as nobody knows where the face is
-    average=3                 the networks of so many folds answer together; told on the eval pictures, see --truth
-    views=all                 how a trained network is asked, so it is not trained again
+    average=3                 the networks of so many folds answer together; told on the eval images, see --truth
+    tta=all                 how a trained network is asked, so it is not trained again
 """
 
 from dataclasses import dataclass, replace
@@ -26,7 +26,7 @@ from shared.commands import as_flags, parse
 from shared.crops import COLUMN_TYPES, CROP_SIZE, INDEX, PRIOR, CropSet, open_crops
 from shared.experiments.options import labels_of
 from shared.faces.cache import fingerprint
-from shared.faces.image_io import UnusablePictureError, decode
+from shared.faces.image_io import UnusableImageError, decode
 from shared.files import replacing
 from shared.messages import UserError
 from shared.training.options import TrainOptions
@@ -34,17 +34,17 @@ from shared.training.options import TrainOptions
 Cut = Literal["whole", "centre"]
 
 CENTRE = (320 / 512, 256 / 384)
-"""Height and width of the centre crop, as shares of the picture: 320 x 256 of the competition's 512 x 384."""
+"""Height and width of the centre crop, as shares of the image: 320 x 256 of the competition's 512 x 384."""
 
 _QUALITY = [cv2.IMWRITE_JPEG_QUALITY, 95]
 
 
-def plain_crops(pictures: pd.DataFrame, out: Path, cut: Cut) -> CropSet:
-    """The crop set in `out`, of pictures (`picture`: id, `path`: file); made where it is missing, or of others.
+def plain_crops(images: pd.DataFrame, out: Path, cut: Cut) -> CropSet:
+    """The crop set in `out`, of images (`image`: id, `path`: file); made where it is missing, or of others.
 
-    Each picture, or its middle, is squeezed into the square of a crop. Raises `UserError` where one cannot be read.
+    Each image, or its middle, is squeezed into the square of a crop. Raises `UserError` where one cannot be read.
     """
-    sources = list(zip(pictures["picture"], pictures["path"], strict=True))
+    sources = list(zip(images["image"], images["path"], strict=True))
     if (out / INDEX).exists():
         found = open_crops(out)
         files = {name: _fingerprint(Path(path)) for name, path in sources}
@@ -56,18 +56,18 @@ def plain_crops(pictures: pd.DataFrame, out: Path, cut: Cut) -> CropSet:
     return open_crops(out)
 
 
-def _crop(picture: str, path: Path, out: Path, cut: Cut) -> dict[str, object]:
+def _crop(image: str, path: Path, out: Path, cut: Cut) -> dict[str, object]:
     try:
         data = path.read_bytes()
         pixels = decode(data).pixels
-    except (OSError, UnusablePictureError) as error:
+    except (OSError, UnusableImageError) as error:
         raise UserError(f"{path} cannot be cut: {error}") from error
     square = cv2.resize(shown(pixels, cut), (CROP_SIZE, CROP_SIZE), interpolation=cv2.INTER_AREA)
-    file = f"{cut}/{picture}.jpg"
+    file = f"{cut}/{image}.jpg"
     with replacing(out / file) as temporary:
         temporary.write_bytes(cv2.imencode(".jpg", cv2.cvtColor(square, cv2.COLOR_RGB2BGR), _QUALITY)[1].tobytes())
     about = {"recipe": _recipe(cut), "found": PRIOR, "fingerprint": fingerprint(data), "problem": ""}
-    return {"picture": picture, "file": file, **about}
+    return {"image": image, "file": file, **about}
 
 
 def _recipe(cut: Cut) -> str:
@@ -83,7 +83,7 @@ def _fingerprint(path: Path) -> str:
 
 
 def shown(pixels: np.ndarray, cut: Cut) -> np.ndarray:
-    """What of a picture (H, W, 3) is kept."""
+    """What of an image (H, W, 3) is kept."""
     if cut == "whole":
         return pixels
     (top, bottom), (left, right) = (
@@ -131,16 +131,16 @@ class Variant:
     name: str
     options: TrainOptions
     """Of the training; `outputs` is still that of the whole experiment."""
-    views: str
+    tta: str
     """Test-time views of its answers."""
     average: int | None = None
-    """The networks of so many folds answer together for the eval pictures; None: each for the persons it holds out."""
+    """The networks of so many folds answer together for the eval images; None: each for the persons it holds out."""
     crop: Cut | None = None
     """Crops that are made without a detector; None for the aligned ones."""
 
     def same_as(self, other: "Variant") -> bool:
         """Whether it is nothing but another name."""
-        return self.trained == other.trained and (self.views, self.average) == (other.views, other.average)
+        return self.trained == other.trained and (self.tta, self.average) == (other.tta, other.average)
 
     @property
     def trained(self) -> list[Any]:
@@ -152,7 +152,7 @@ class Variant:
 
 def baseline(options: TrainOptions) -> Variant:
     """What changes are measured against."""
-    return Variant("baseline", options, options.views)
+    return Variant("baseline", options, options.tta)
 
 
 def varied(change: Change, start: Variant) -> Variant:
@@ -162,9 +162,9 @@ def varied(change: Change, start: Variant) -> Variant:
     """
     values: dict[str, Any] = dict(change.values)
     variant = replace(start, name=change.name)
-    if "views" in values:
+    if "tta" in values:
         # Parsed for its check alone: the training keeps the baseline's, so that it is the same training.
-        variant = replace(variant, views=_changed(start.options, {"views": values.pop("views")}, change).views)
+        variant = replace(variant, tta=_changed(start.options, {"tta": values.pop("tta")}, change).tta)
     if "average" in values:
         variant = replace(variant, average=_average(values.pop("average"), start.options, change))
     if (crop := values.pop("crop", "aligned")) != "aligned":

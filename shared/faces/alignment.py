@@ -3,7 +3,7 @@
 Two eyes, not five points: under a mask the detector guesses nose and mouth, and is off by about a quarter of the eye
 distance, while the eyes stay where they are (`benchmarks/alignment.py` measures both).
 
-The one face that is wanted in each picture.
+The one face that is wanted in each image.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from shared.crops import CROP_SIZE, DETECTED, EYES, RETRIED
-from shared.faces.image_io import NEUTRAL, Picture
+from shared.faces.image_io import NEUTRAL, DecodedImage
 from shared.faces.mtcnn import Detector, Faces, detect
 from shared.faces.recipe import RECIPE
 
@@ -30,12 +30,12 @@ def eye_transform(eyes: np.ndarray) -> np.ndarray:
     return np.array([[a.real, -a.imag, b.real], [a.imag, a.real, b.imag]])
 
 
-def crop(picture: Picture, eyes: np.ndarray) -> np.ndarray:
-    """The aligned crop, uint8 RGB (256, 256, 3); `eyes` in pixels of the full-size picture, shape (2, 2).
+def crop(image: DecodedImage, eyes: np.ndarray) -> np.ndarray:
+    """The aligned crop, uint8 RGB (256, 256, 3); `eyes` in pixels of the full-size image, shape (2, 2).
 
-    Beyond the picture's edge the crop is neutral grey.
+    Beyond the image's edge the crop is neutral grey.
     """
-    pixels, eyes = _shrink(picture.pixels, (eyes + 0.5) / picture.scale - 0.5)
+    pixels, eyes = _shrink(image.pixels, (eyes + 0.5) / image.scale - 0.5)
     # OpenCV warps four channels in less than half the time that it takes for three.
     four = cv2.cvtColor(pixels, cv2.COLOR_RGB2RGBA)
     warped = cv2.warpAffine(four, eye_transform(eyes), (CROP_SIZE, CROP_SIZE), borderValue=(NEUTRAL,) * 4)
@@ -61,13 +61,13 @@ EYES_APART = 0.1
 
 @dataclass(frozen=True)
 class Face:
-    """A face in a picture; lengths in pixels of the upright full-size picture."""
+    """A face in an image; lengths in pixels of the upright full-size image."""
 
     found: str
     """`shared.crops.DETECTED` or `RETRIED`."""
 
     faces: int
-    """How many faces the picture seems to hold."""
+    """How many faces the image seems to hold."""
 
     probability: float
     box: np.ndarray
@@ -77,20 +77,20 @@ class Face:
     """Shape (5, 2): eyes, nose, corners of the mouth; of each pair the left one first, as seen."""
 
 
-def find_faces(pictures: Sequence[Picture], detector: Detector | None = None) -> list[Face | None]:
-    """The face of each picture, or None where none was found.
+def find_faces(images: Sequence[DecodedImage], detector: Detector | None = None) -> list[Face | None]:
+    """The face of each image, or None where none was found.
 
     What one look misses is searched again by the next: `RECIPE.looks`.
     """
-    found: list[Face | None] = [None] * len(pictures)
+    found: list[Face | None] = [None] * len(images)
     for number, look in enumerate(RECIPE.looks):
         missed = [at for at, face in enumerate(found) if face is None]
-        searched = [pictures[at].pixels for at in missed]
+        searched = [images[at].pixels for at in missed]
         if look.contrast:
             searched = [enhance_contrast(pixels) for pixels in searched]
         answers = detect(searched, look.search, detector)
         for at, faces in zip(missed, answers, strict=True):
-            found[at] = _choose(pictures[at], faces, RETRIED if number else DETECTED)
+            found[at] = _choose(images[at], faces, RETRIED if number else DETECTED)
     return found
 
 
@@ -101,19 +101,19 @@ def enhance_contrast(pixels: np.ndarray) -> np.ndarray:
     return cv2.cvtColor(cv2.merge([luma, *colours]), cv2.COLOR_YCrCb2RGB)
 
 
-def _choose(picture: Picture, faces: Faces, found: str) -> Face | None:
+def _choose(image: DecodedImage, faces: Faces, found: str) -> Face | None:
     """A large and central face wins over a small one at the edge."""
     if not len(faces.boxes):
         return None
-    best = int(np.argmax(prominence(faces, *picture.pixels.shape[:2])))
-    box, landmarks = (full_size(places[best], picture.scale) for places in (faces.boxes, faces.landmarks))
+    best = int(np.argmax(prominence(faces, *image.pixels.shape[:2])))
+    box, landmarks = (full_size(places[best], image.scale) for places in (faces.boxes, faces.landmarks))
     if np.hypot(*(landmarks[1] - landmarks[0])) < EYES_APART * (box[2] - box[0]):
         return None
     return Face(found, len(faces.boxes), float(faces.probabilities[best]), box, landmarks)
 
 
 def prominence(faces: Faces, height: int, width: int) -> np.ndarray:
-    """probability x side x how central: 1 in the middle of the picture, 0 in its corners; shape (faces,)."""
+    """probability x side x how central: 1 in the middle of the image, 0 in its corners; shape (faces,)."""
     side = np.sqrt(np.prod(faces.boxes[:, 2:] - faces.boxes[:, :2], axis=1).clip(min=0))
     centre = (faces.boxes[:, :2] + faces.boxes[:, 2:]) / 2
     offset = np.hypot(*(centre - np.array([width, height]) / 2).T)
@@ -121,5 +121,5 @@ def prominence(faces: Faces, height: int, width: int) -> np.ndarray:
 
 
 def full_size(places: np.ndarray, scale: float) -> np.ndarray:
-    """From pixels of the decoded picture to those of the full-size one; 0 is the centre of the first pixel."""
+    """From pixels of the decoded image to those of the full-size one; 0 is the centre of the first pixel."""
     return (places + 0.5) * scale - 0.5

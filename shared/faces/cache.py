@@ -2,7 +2,7 @@
 
 A crop set is written by these steps, each of which leaves the folder in order if the run is killed behind it:
 
-    <recipe>/<picture>.jpg                a crop, whole or not at all
+    <recipe>/<image>.jpg                a crop, whole or not at all
     unfinished/<recipe>-<run>-<x>.csv     the rows of a chunk whose crops are all there
     index.csv                             at the very end, in place of the old one; then the unfinished rows go
 
@@ -34,8 +34,8 @@ STALE = 3600
 
 
 def as_table(rows: list[Row]) -> pd.DataFrame:
-    """Rows of an index, indexed by picture."""
-    return pd.DataFrame(rows, columns=list(COLUMN_TYPES)).astype(COLUMN_TYPES).set_index("picture")
+    """Rows of an index, indexed by image."""
+    return pd.DataFrame(rows, columns=list(COLUMN_TYPES)).astype(COLUMN_TYPES).set_index("image")
 
 
 def as_rows(table: pd.DataFrame) -> list[Row]:
@@ -59,7 +59,7 @@ class Cache:
     run: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
 
     def known_rows(self) -> pd.DataFrame:
-        """All rows of the present recipe that runs before this one left, indexed by picture."""
+        """All rows of the present recipe that runs before this one left, indexed by image."""
         tables = []
         for file in (self.out / INDEX, *self.earlier):
             try:
@@ -93,12 +93,12 @@ def open_cache(out: Path) -> Cache:
     return Cache(out, tuple(sorted((out / UNFINISHED).glob(f"{RECIPE.id}-*.csv"))))
 
 
-def still_good(known: pd.DataFrame, pictures: pd.DataFrame, out: Path) -> pd.DataFrame:
-    """Those known rows of `pictures` whose source is unchanged and whose crop is there, indexed by picture."""
-    paths = dict(zip(pictures["picture"], pictures["path"], strict=True))
+def still_good(known: pd.DataFrame, images: pd.DataFrame, out: Path) -> pd.DataFrame:
+    """Those known rows of `images` whose source is unchanged and whose crop is there, indexed by image."""
+    paths = dict(zip(images["image"], images["path"], strict=True))
     good = []
     for row in as_rows(known):
-        stat = _unchanged(paths.get(row["picture"]), row)
+        stat = _unchanged(paths.get(row["image"]), row)
         if stat is not None and _is_there(out, row["file"]):
             good.append({**row, "size": stat.st_size, "mtime_ns": stat.st_mtime_ns})
     return as_table(good)
@@ -118,7 +118,7 @@ def _unchanged(path: str | None, row: Row) -> os.stat_result | None:
 
 
 def _is_there(out: Path, file: str) -> bool:
-    """A row without a file is one of a picture without a face, which is cut at the end."""
+    """A row without a file is one of an image without a face, which is cut at the end."""
     try:
         return not file or os.stat(os.path.join(out, file)).st_size > 0  # noqa: PTH116, PTH118 - as above
     except OSError:
@@ -127,7 +127,7 @@ def _is_there(out: Path, file: str) -> bool:
 
 def _as_csv(rows: pd.DataFrame) -> str:
     digits = {**dict.fromkeys([*BOX, *LANDMARKS], 2), "probability": 4}
-    return rows.round(digits).to_csv(index_label="picture", lineterminator="\n")
+    return rows.round(digits).to_csv(index_label="image", lineterminator="\n")
 
 
 def _sweep(out: Path) -> None:

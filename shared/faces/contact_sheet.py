@@ -37,21 +37,21 @@ def draw_sheet(sets: dict[str, CropSet]) -> np.ndarray:
     width, height = TILE + 2 * FRAME, TILE + 2 * FRAME + CAPTION
     sheet = np.full((HEADER + rows * height, COLUMNS * width, 3), PAPER, np.uint8)
     _draw_legend(sheet, sets)
-    for place, (split, picture) in enumerate(picks):
+    for place, (split, image) in enumerate(picks):
         top, left = HEADER + place // COLUMNS * height, place % COLUMNS * width
-        _draw_tile(sheet[top : top + height, left : left + width], sets[split], picture)
+        _draw_tile(sheet[top : top + height, left : left + width], sets[split], image)
     return sheet
 
 
 def choose_crops(sets: dict[str, CropSet], count: int) -> list[tuple[str, str]]:
-    """(split, picture) of a sample: up to a fifth of the places for each doubtful kind, the rest for `detected`.
+    """(split, image) of a sample: up to a fifth of the places for each doubtful kind, the rest for `detected`.
 
     Evenly spaced over the sets, so that it is the same at every call.
     """
     kinds: dict[str, list[tuple[str, str]]] = {found: [] for found in (UNREADABLE, PRIOR, RETRIED, DETECTED)}
     for split, crops in sets.items():
-        for picture, found in crops.index["found"].items():
-            kinds[found].append((split, str(picture)))
+        for image, found in crops.index["found"].items():
+            kinds[found].append((split, str(image)))
     picks: list[tuple[str, str]] = []
     for found, members in kinds.items():
         picks += _spaced(members, count - len(picks) if found == DETECTED else count // 5)
@@ -63,16 +63,16 @@ def _spaced(members: list[tuple[str, str]], count: int) -> list[tuple[str, str]]
     return [members[place] for place in places]
 
 
-def _draw_tile(tile: np.ndarray, crops: CropSet, picture: str) -> None:
-    found = str(crops.index["found"].loc[picture])
+def _draw_tile(tile: np.ndarray, crops: CropSet, image: str) -> None:
+    found = str(crops.index["found"].loc[image])
     side = TILE + 2 * FRAME
     tile[:side] = COLOURS[found]
-    crop = cv2.resize(crops.read(picture), (TILE, TILE), interpolation=cv2.INTER_AREA)
+    crop = cv2.resize(crops.read(image), (TILE, TILE), interpolation=cv2.INTER_AREA)
     tile[FRAME : FRAME + TILE, FRAME : FRAME + TILE] = crop
     if found != DETECTED:
         cv2.rectangle(tile, (FRAME, FRAME), (FRAME + _width(found) + 4, FRAME + 15), COLOURS[found], cv2.FILLED)
         _write(tile, found, (FRAME + 2, FRAME + 11), PAPER)
-    caption = picture if len(picture) <= 21 else f"{picture[:6]}..{picture[-13:]}"
+    caption = image if len(image) <= 21 else f"{image[:6]}..{image[-13:]}"
     _write(tile, caption, (FRAME, side + 10), INK)
 
 
@@ -97,13 +97,13 @@ def _write(image: np.ndarray, text: str, at: tuple[int, int], colour: tuple[int,
 MEANING = {
     DETECTED: "",
     RETRIED: "found by a second, closer look",
-    PRIOR: "no face found: cut where faces lie in the other pictures",
+    PRIOR: "no face found: cut where faces lie in the other images",
     UNREADABLE: "plain grey; training leaves them out",
 }
 
 
 def summarise(crops: CropSet, new: int, seconds: float) -> str:
-    """Counts by how faces were found, and the pictures that could not be read, by name and reason."""
+    """Counts by how faces were found, and the images that could not be read, by name and reason."""
     lines = [_headline(crops, new, seconds)]
     counts = crops.index["found"].value_counts()
     for found in FOUND:
@@ -119,13 +119,13 @@ def _headline(crops: CropSet, new: int, seconds: float) -> str:
     head = f"{crops.folder}: {len(crops.index):,} crops of recipe {crops.recipe}"
     if not new:
         return f"{head}, all up to date"
-    return f"{head}, {new:,} of them new, in {seconds:.0f} s ({new / seconds:,.0f} pictures/s)"
+    return f"{head}, {new:,} of them new, in {seconds:.0f} s ({new / seconds:,.0f} images/s)"
 
 
 def _unreadable(crops: CropSet) -> list[str]:
     problems = crops.index.loc[crops.index["found"] == UNREADABLE, "problem"]
     if problems.empty:
         return []
-    named = [f"  {picture}: {problem}" for picture, problem in problems.items()]
+    named = [f"  {image}: {problem}" for image, problem in problems.items()]
     more = f" (column `problem` of {crops.folder / INDEX})" if len(problems) > LINES else ""
-    return [f"  warning: {counted(len(problems), 'picture')} could not be read{more}:", listed(named)]
+    return [f"  warning: {counted(len(problems), 'image')} could not be read{more}:", listed(named)]

@@ -1,8 +1,8 @@
-"""Reading a source picture with what the index says of it, and writing its crop.
+"""Reading a source image with what the index says of it, and writing its crop.
 
-A chunk of picture files -> crop files and their index rows: the work that processes share out among themselves.
+A chunk of image files -> crop files and their index rows: the work that processes share out among themselves.
 
-Pictures in which no face was found are cut where faces lie in the other pictures of the set.
+Images in which no face was found are cut where faces lie in the other images of the set.
 """
 
 import os
@@ -17,7 +17,7 @@ import pandas as pd
 from shared.crops import BOX, CROP_SIZE, DETECTED, LANDMARKS, PRIOR, UNREADABLE
 from shared.faces.alignment import Face, crop, find_faces
 from shared.faces.cache import Row, as_rows, as_table, fingerprint
-from shared.faces.image_io import NEUTRAL, Picture, UnusablePictureError, decode
+from shared.faces.image_io import NEUTRAL, DecodedImage, UnusableImageError, decode
 from shared.faces.mtcnn_nets import load_detector
 from shared.faces.recipe import RECIPE
 from shared.files import replacing
@@ -25,15 +25,15 @@ from shared.files import replacing
 
 @dataclass(frozen=True)
 class Source:
-    """A picture's beginning of an index row, and its pixels unless they cannot be had."""
+    """An image's beginning of an index row, and its pixels unless they cannot be had."""
 
     row: Row
-    picture: Picture | None
+    image: DecodedImage | None
 
 
-def read_source(picture: str, path: str) -> Source:
+def read_source(image: str, path: str) -> Source:
     """Read a file; what keeps it from being used is said in the row's `problem`."""
-    row: Row = {"picture": picture, "file": "", "recipe": RECIPE.id, "found": UNREADABLE, "faces": 0, "problem": ""}
+    row: Row = {"image": image, "file": "", "recipe": RECIPE.id, "found": UNREADABLE, "faces": 0, "problem": ""}
     row |= {"size": -1, "mtime_ns": -1, "fingerprint": ""}
     try:
         with Path(path).open("rb") as file:
@@ -45,17 +45,17 @@ def read_source(picture: str, path: str) -> Source:
     row |= {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns, "fingerprint": fingerprint(data)}
     try:
         decoded = decode(data)
-    except UnusablePictureError as problem:
+    except UnusableImageError as problem:
         return Source({**row, "problem": str(problem)}, None)
     return Source({**row, "width": decoded.width, "height": decoded.height}, decoded)
 
 
-def write_crop(out: Path, picture: str, pixels: np.ndarray) -> str:
+def write_crop(out: Path, image: str, pixels: np.ndarray) -> str:
     """Write a crop, uint8 RGB, below `out`, and return its name there.
 
-    The name keeps the picture's own suffix, so that a.png and a.jpg do not collide.
+    The name keeps the image's own suffix, so that a.png and a.jpg do not collide.
     """
-    file = f"{RECIPE.id}/{picture}.jpg"
+    file = f"{RECIPE.id}/{image}.jpg"
     with replacing(out / file) as temporary:
         temporary.write_bytes(_encode(pixels).tobytes())
     return file
@@ -74,34 +74,34 @@ def _encode(pixels: np.ndarray) -> np.ndarray:
     return cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), quality)[1]
 
 
-def write_grey(out: Path, picture: str) -> str:
-    """Write the crop that stands for an unreadable picture."""
-    return write_crop(out, picture, np.full((CROP_SIZE, CROP_SIZE, 3), NEUTRAL, np.uint8))
+def write_grey(out: Path, image: str) -> str:
+    """Write the crop that stands for an unreadable image."""
+    return write_crop(out, image, np.full((CROP_SIZE, CROP_SIZE, 3), NEUTRAL, np.uint8))
 
 
 PIXEL_BYTES = 200_000_000
-"""Decoded pictures are held in memory up to about this size, however many a chunk has and however large they are."""
+"""Decoded images are held in memory up to about this size, however many a chunk has and however large they are."""
 
 
-def crop_chunk(pictures: Sequence[tuple[str, str]], out: Path, device: str = "cpu") -> list[Row]:
-    """Find the faces in pictures, given by id and file, write the crops below `out`, return the index rows.
+def crop_chunk(images: Sequence[tuple[str, str]], out: Path, device: str = "cpu") -> list[Row]:
+    """Find the faces in images, given by id and file, write the crops below `out`, return the index rows.
 
-    A picture without a face gets a row but no crop yet: where to cut it depends on the whole set (see `prior`).
+    An image without a face gets a row but no crop yet: where to cut it depends on the whole set (see `prior`).
     """
     rows, nets = [], load_detector(device)
-    for batch in _read_batches(pictures):
-        faces = iter(find_faces([source.picture for source in batch if source.picture is not None], nets))
-        rows += [_finish(source, next(faces) if source.picture is not None else None, out) for source in batch]
+    for batch in _read_batches(images):
+        faces = iter(find_faces([source.image for source in batch if source.image is not None], nets))
+        rows += [_finish(source, next(faces) if source.image is not None else None, out) for source in batch]
     return rows
 
 
-def _read_batches(pictures: Sequence[tuple[str, str]]) -> Iterator[list[Source]]:
+def _read_batches(images: Sequence[tuple[str, str]]) -> Iterator[list[Source]]:
     batch: list[Source] = []
     held = 0
-    for picture, path in pictures:
-        source = read_source(picture, path)
+    for image, path in images:
+        source = read_source(image, path)
         batch.append(source)
-        held += source.picture.pixels.nbytes if source.picture is not None else 0
+        held += source.image.pixels.nbytes if source.image is not None else 0
         if held > PIXEL_BYTES:
             yield batch
             batch, held = [], 0
@@ -110,15 +110,15 @@ def _read_batches(pictures: Sequence[tuple[str, str]]) -> Iterator[list[Source]]
 
 
 def _finish(source: Source, face: Face | None, out: Path) -> Row:
-    row, picture = source.row, source.picture
-    if picture is None:
-        return {**row, "file": write_grey(out, row["picture"])}
+    row, image = source.row, source.image
+    if image is None:
+        return {**row, "file": write_grey(out, row["image"])}
     if face is None:
         return {**row, "found": PRIOR}
     # Rounded as in the index, so that whoever reads the index can cut the very same crop.
     landmarks = face.landmarks.astype(float).round(2)
     places = dict(zip([*BOX, *LANDMARKS], [*face.box.tolist(), *landmarks.ravel().tolist()], strict=True))
-    file = write_crop(out, row["picture"], crop(picture, landmarks[:2]))
+    file = write_crop(out, row["image"], crop(image, landmarks[:2]))
     return {**row, **places, "found": face.found, "faces": face.faces, "probability": face.probability, "file": file}
 
 
@@ -132,9 +132,9 @@ USUAL = (0.5, 0.42, 0.18)
 
 
 def cut_by_prior(rows: pd.DataFrame, paths: dict[str, str], out: Path) -> pd.DataFrame:
-    """Write the crops of all pictures without a face, and return the rows completed.
+    """Write the crops of all images without a face, and return the rows completed.
 
-    `rows` is a whole index, indexed by picture: the assumed place depends on nothing else, so that a run that was
+    `rows` is a whole index, indexed by image: the assumed place depends on nothing else, so that a run that was
     taken up ends with the same crops as one that was not. Crops that are there and in that place are kept.
     """
     missed = rows[rows["found"] == PRIOR]
@@ -145,14 +145,14 @@ def cut_by_prior(rows: pd.DataFrame, paths: dict[str, str], out: Path) -> pd.Dat
     places = dict(zip(moved, eyes.loc[moved].to_numpy().tolist(), strict=True))
     return as_table(
         [
-            _cut(row, paths[row["picture"]], places[row["picture"]], out) if row["picture"] in places else row
+            _cut(row, paths[row["image"]], places[row["image"]], out) if row["image"] in places else row
             for row in as_rows(rows)
         ]
     )
 
 
 def assumed_eyes(rows: pd.DataFrame, missed: pd.DataFrame) -> pd.DataFrame:
-    """Level eyes for the missed pictures, in pixels rounded to 0.01; columns as in the index."""
+    """Level eyes for the missed images, in pixels rounded to 0.01; columns as in the index."""
     x, y, distance = typical_place(rows[rows["found"] == DETECTED])
     width, height = missed["width"].astype(float), missed["height"].astype(float)
     half = distance * np.minimum(width, height) / 2
@@ -172,9 +172,9 @@ def typical_place(detected: pd.DataFrame) -> tuple[float, float, float]:
 
 def _cut(row: Row, path: str, eyes: Sequence[float], out: Path) -> Row:
     """The row completed. Should the file have changed since it was looked at, the row's fingerprint still tells."""
-    source = read_source(row["picture"], path)
-    if source.picture is None:
+    source = read_source(row["image"], path)
+    if source.image is None:
         problem = {"found": UNREADABLE, "problem": source.row["problem"]}
-        return {**row, **problem, "file": write_grey(out, row["picture"])}
-    file = write_crop(out, row["picture"], crop(source.picture, np.reshape(eyes, (2, 2))))
+        return {**row, **problem, "file": write_grey(out, row["image"])}
+    file = write_crop(out, row["image"], crop(source.image, np.reshape(eyes, (2, 2))))
     return {**row, **dict(zip(EYES, eyes, strict=True)), "file": file}

@@ -1,4 +1,4 @@
-"""Any picture file -> upright RGB pixels, or an `UnusablePictureError` with the reason in a few words."""
+"""Any image file -> upright RGB pixels, or an `UnusableImageError` with the reason in a few words."""
 
 import io
 import struct
@@ -11,17 +11,17 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 ENOUGH_SIDE = 768
-"""Pixels: larger pictures are halved as often as their longer side stays at least this long; a face that takes a fifth
+"""Pixels: larger images are halved as often as their longer side stays at least this long; a face that takes a fifth
 of it still has more pixels than its crop."""
 
 MOST_PIXELS = 50_000_000
-"""Larger pictures are refused where they have to be decoded whole: no portrait is, and memory is finite."""
+"""Larger images are refused where they have to be decoded whole: no portrait is, and memory is finite."""
 
 MOST_JPEG_PIXELS = 400_000_000
 """The same for JPEGs, which can be decoded at reduced size; beyond it that takes many seconds."""
 
 NEUTRAL = 127
-"""Grey level on which transparent pictures are laid, and which stands for "nothing there"."""
+"""Grey level on which transparent images are laid, and which stands for "nothing there"."""
 
 _REDUCED = {
     1: cv2.IMREAD_COLOR_RGB,
@@ -33,44 +33,44 @@ _REDUCED = {
 with the coloured ones OpenCV would decode to BGR."""
 
 
-class UnusablePictureError(Exception):
+class UnusableImageError(Exception):
     """The message is the reason in a few words, without the file's name."""
 
 
 @dataclass(frozen=True)
-class Picture:
-    """Decoded pixels, perhaps at reduced size, and the size of the whole picture."""
+class DecodedImage:
+    """Decoded pixels, perhaps at reduced size, and the size of the whole image."""
 
     pixels: np.ndarray
     """uint8, RGB, upright, shape (height, width, 3)."""
 
     width: int
-    """Of the upright picture at full size, in pixels."""
+    """Of the upright image at full size, in pixels."""
 
     height: int
 
     @property
     def scale(self) -> float:
-        """Pixels of the full-size picture per decoded pixel, >= 1."""
+        """Pixels of the full-size image per decoded pixel, >= 1."""
         return max(self.width, self.height) / max(self.pixels.shape[:2])
 
 
-def decode(data: bytes, enough: int = ENOUGH_SIDE) -> Picture:
+def decode(data: bytes, enough: int = ENOUGH_SIDE) -> DecodedImage:
     """Decode the bytes of a file in any format that Pillow reads; of several frames the first.
 
-    Pictures are halved as often as their longer side stays at least `enough` pixels long.
-    Raises `UnusablePictureError`: empty file, not a picture, truncated, too large, broken.
+    Images are halved as often as their longer side stays at least `enough` pixels long.
+    Raises `UnusableImageError`: empty file, not an image, truncated, too large, broken.
     """
     if not data:
-        raise UnusablePictureError("empty file")
+        raise UnusableImageError("empty file")
     header = read_jpeg_header(data)
     return _decode_jpeg(data, header, enough) if header and header.plain else _decode_any(data, enough)
 
 
-def from_pixels(pixels: np.ndarray, enough: int = ENOUGH_SIDE) -> Picture:
-    """A picture that is decoded already, uint8 RGB (height, width, 3), halved as `decode` does."""
+def from_pixels(pixels: np.ndarray, enough: int = ENOUGH_SIDE) -> DecodedImage:
+    """An image that is decoded already, uint8 RGB (height, width, 3), halved as `decode` does."""
     height, width = pixels.shape[:2]
-    return Picture(_shrink(pixels, enough), width, height)
+    return DecodedImage(_shrink(pixels, enough), width, height)
 
 
 @dataclass(frozen=True)
@@ -109,9 +109,9 @@ def read_jpeg_header(data: bytes) -> JpegHeader | None:
     return None
 
 
-def _decode_jpeg(data: bytes, header: JpegHeader, enough: int) -> Picture:
+def _decode_jpeg(data: bytes, header: JpegHeader, enough: int) -> DecodedImage:
     if data.rfind(b"\xff\xd9") < header.end:  # OpenCV would fill the rest with grey and say nothing.
-        raise UnusablePictureError("truncated")
+        raise UnusableImageError("truncated")
     area, side = header.width * header.height, max(header.width, header.height)
     # A progressive JPEG is held in memory at full size whatever the size asked for.
     reduction = 1 if header.progressive else max(r for r in _REDUCED if r == 1 or side >= r * enough)
@@ -120,28 +120,28 @@ def _decode_jpeg(data: bytes, header: JpegHeader, enough: int) -> Picture:
     try:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), _REDUCED[reduction])
     except cv2.error as error:
-        raise UnusablePictureError("broken JPEG data") from error
+        raise UnusableImageError("broken JPEG data") from error
     if pixels is None:
-        raise UnusablePictureError("broken JPEG data")
+        raise UnusableImageError("broken JPEG data")
     turned = (pixels.shape[0] > pixels.shape[1]) != (header.height > header.width)  # By its EXIF orientation.
     width, height = (header.height, header.width) if turned else (header.width, header.height)
-    return Picture(_shrink(pixels, enough), width, height)
+    return DecodedImage(_shrink(pixels, enough), width, height)
 
 
-def _decode_any(data: bytes, enough: int) -> Picture:
+def _decode_any(data: bytes, enough: int) -> DecodedImage:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Of odd metadata and of large pictures, which are looked at below.
+            warnings.simplefilter("ignore")  # Of odd metadata and of large images, which are looked at below.
             with Image.open(io.BytesIO(data)) as image:
                 if image.width * image.height > MOST_PIXELS:
                     _refuse_size(*image.size)
                 pixels = _flatten(ImageOps.exif_transpose(image))
     except UnidentifiedImageError as error:
-        raise UnusablePictureError("not a picture") from error
+        raise UnusableImageError("not an image") from error
     except (Image.DecompressionBombError, MemoryError) as error:
-        raise UnusablePictureError("too large") from error
+        raise UnusableImageError("too large") from error
     except (OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, ArithmeticError, struct.error) as error:
-        raise UnusablePictureError("truncated" if "truncated" in str(error) else "broken") from error
+        raise UnusableImageError("truncated" if "truncated" in str(error) else "broken") from error
     return from_pixels(pixels, enough)
 
 
@@ -172,4 +172,4 @@ def _shrink(pixels: np.ndarray, enough: int) -> np.ndarray:
 
 
 def _refuse_size(width: int, height: int) -> NoReturn:
-    raise UnusablePictureError(f"too large: {width} x {height} pixels")
+    raise UnusableImageError(f"too large: {width} x {height} pixels")

@@ -1,17 +1,17 @@
 """Sums with boxes: x0, y0, x1, y1 in the last dimension of a float array; scores of 0 stand for no box.
 
-Where it says pictures, boxes are (pictures, boxes, 4) and scores (pictures, boxes).
+Where it says images, boxes are (images, boxes, 4) and scores (images, boxes).
 
-A picture at ever smaller sizes, and square pieces cut from it at the size a net wants.
+An image at ever smaller sizes, and square pieces cut from it at the size a net wants.
 
 MTCNN for many portraits at once: nets and weights as in facenet-pytorch, in a cascade of our own.
 
 Zhang et al., "Joint face detection and alignment using multitask cascaded convolutional networks", 2016. P-Net
-proposes boxes all over a small copy of the picture, R-Net sorts them out, O-Net says where five landmarks lie. What
+proposes boxes all over a small copy of the image, R-Net sorts them out, O-Net says where five landmarks lie. What
 differs from facenet-pytorch:
 
-- pictures of any sizes go through the nets together; all that is left to do one by one is cutting, in OpenCV;
-- the search is as coarse as the size of faces in portraits allows, and few candidates per picture go on;
+- images of any sizes go through the nets together; all that is left to do one by one is cutting, in OpenCV;
+- the search is as coarse as the size of faces in portraits allows, and few candidates per image go on;
 - O-Net looks twice, the second time at the mirror image of the box that it found the first time, and the mean of
   both counts: its guesses lean to one side, under a mask by 4 % of the eye distance (`benchmarks/alignment.py`).
 """
@@ -46,9 +46,9 @@ def square(boxes: Floats) -> Floats:
 
 
 def best(boxes: Floats, scores: Floats, count: int) -> tuple[Floats, Floats]:
-    """The highest scores of each picture, in descending order, and their boxes; the first of equals first.
+    """The highest scores of each image, in descending order, and their boxes; the first of equals first.
 
-    No more of them than the picture with the most boxes has, but one: what follows takes their number squared.
+    No more of them than the image with the most boxes has, but one: what follows takes their number squared.
     """
     count = min(count, max(1, int((scores > 0).sum(axis=1).max(initial=0))))
     order = (-scores).argsort(axis=1, kind="stable")[:, :count]
@@ -56,7 +56,7 @@ def best(boxes: Floats, scores: Floats, count: int) -> tuple[Floats, Floats]:
 
 
 def suppress(boxes: Floats, scores: Floats, overlap: float, of_union: bool = False) -> NDArray[np.bool_]:
-    """Non-maximum suppression in each picture: which boxes are overlapped by no better one; as `scores`."""
+    """Non-maximum suppression in each image: which boxes are overlapped by no better one; as `scores`."""
     clash = _overlap(boxes, of_union) > overlap
     kept = scores > 0
     row = np.arange(len(scores))
@@ -75,7 +75,7 @@ def vote(boxes: Floats, scores: Floats) -> Floats:
 
 
 def _overlap(boxes: Floats, of_union: bool) -> Floats:
-    """Common area of each two boxes of a picture as a share of their union, or of the smaller one."""
+    """Common area of each two boxes of an image as a share of their union, or of the smaller one."""
     low = np.maximum(boxes[:, :, None, :2], boxes[:, None, :, :2])
     high = np.minimum(boxes[:, :, None, 2:], boxes[:, None, :, 2:])
     common = (high - low).clip(min=0).prod(axis=-1)
@@ -90,13 +90,13 @@ GREY = (NEUTRAL, NEUTRAL, NEUTRAL)
 
 @dataclass(frozen=True)
 class Pyramid:
-    """Copies of a picture, each half as large as the one before; boxes are given in pixels of the first."""
+    """Copies of an image, each half as large as the one before; boxes are given in pixels of the first."""
 
     levels: list[np.ndarray]
     """uint8 RGB, (height, width, 3)."""
 
     scale: float
-    """Pixels of the picture per pixel of the first level."""
+    """Pixels of the image per pixel of the first level."""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -105,7 +105,7 @@ class Pyramid:
         return height, width
 
     def resized(self, share: float, least: int) -> np.ndarray:
-        """The picture at `share` of the first level's size, each side at least `least` pixels."""
+        """The image at `share` of the first level's size, each side at least `least` pixels."""
         height, width = (max(least, round(length * share)) for length in self.size)
         larger = [level for level in self.levels if level.shape[0] >= height and level.shape[1] >= width]
         return _resize((larger or self.levels[:1])[-1], height, width)
@@ -152,7 +152,7 @@ STRIDE, CELL = 2, 12
 
 RNET_SIDE, ONET_SIDE = 24, 48
 STEP = 0.709
-"""From one size of P-Net's picture to the next: half the area."""
+"""From one size of P-Net's image to the next: half the area."""
 
 PER_LEVEL = 12
 """So many of P-Net's boxes of one size are looked at further, where a portrait is expected."""
@@ -162,7 +162,7 @@ MIRRORED = [1, 0, 2, 4, 3]
 
 
 Net = Callable[[Pixels], tuple[Floats, ...]]
-"""Pieces of pictures, uint8 RGB (count, height, width, 3), at least one, to what a net says of them, float32."""
+"""Pieces of images, uint8 RGB (count, height, width, 3), at least one, to what a net says of them, float32."""
 
 
 class Detector(NamedTuple):
@@ -178,7 +178,7 @@ class Detector(NamedTuple):
 
 @dataclass(frozen=True)
 class Faces:
-    """What was found in one picture, the most probable first; lengths in pixels of the picture given to `detect`."""
+    """What was found in one image, the most probable first; lengths in pixels of the image given to `detect`."""
 
     boxes: np.ndarray
     """float32, shape (faces, 4): x0, y0, x1, y1."""
@@ -191,16 +191,16 @@ class Faces:
 
 
 def detect(
-    pictures: Sequence[Pixels], search: Search, detector: Detector | None = None, per_level: int = PER_LEVEL
+    images: Sequence[Pixels], search: Search, detector: Detector | None = None, per_level: int = PER_LEVEL
 ) -> list[Faces]:
-    """All faces in each of the pictures: uint8 RGB arrays (height, width, 3) of any sizes.
+    """All faces in each of the images: uint8 RGB arrays (height, width, 3) of any sizes.
 
     The nets are run by torch on CPU where no `detector` is given.
     """
-    if not pictures:
+    if not images:
         return []
     nets = detector or _default()
-    pyramids = [build_pyramid(picture, search.side) for picture in pictures]
+    pyramids = [build_pyramid(image, search.side) for image in images]
     boxes, scores = _propose(pyramids, search, nets.pnet, per_level)
     boxes, scores = _sort_out(pyramids, boxes, scores, search, nets.rnet)
     boxes, scores, landmarks = _look_closely(pyramids, boxes, scores, nets.onet)
@@ -218,13 +218,13 @@ def _default() -> Detector:
 
 
 def _faces(boxes: Floats, scores: Floats, landmarks: Floats, scale: float) -> Faces:
-    """From pixels of the first level, counted from its outer edge, to the picture's own, counted from pixel centres."""
+    """From pixels of the first level, counted from its outer edge, to the image's own, counted from pixel centres."""
     order = (-scores).argsort(kind="stable")
     return Faces(boxes[order] * scale - 0.5, scores[order], landmarks[order] * scale - 0.5)
 
 
 def _propose(pyramids: list[Pyramid], search: Search, pnet: Net, per_level: int) -> tuple[Floats, Floats]:
-    """P-Net: boxes (pictures, candidates, 4) and their scores (pictures, candidates), 0 for none."""
+    """P-Net: boxes (images, candidates, 4) and their scores (images, candidates), 0 for none."""
     share, found = CELL / search.smallest, []
     while share * max(max(pyramid.size) for pyramid in pyramids) >= CELL:
         found.append(_propose_at(pyramids, share, search.pnet, pnet, per_level))
@@ -251,19 +251,19 @@ def _propose_at(
 
 
 def _highest_around(scores: Floats) -> Floats:
-    """The highest score among each box and its eight neighbours; (pictures, height, width) as given."""
+    """The highest score among each box and its eight neighbours; (images, height, width) as given."""
     padded = np.pad(scores, ((0, 0), (1, 1), (1, 1)))
     rows = np.maximum(np.maximum(padded[:, :-2], padded[:, 1:-1]), padded[:, 2:])
     return np.maximum(np.maximum(rows[:, :, :-2], rows[:, :, 1:-1]), rows[:, :, 2:])
 
 
-def _inside(pictures: list[np.ndarray], height: int, width: int) -> NDArray[np.bool_]:
-    """Which of P-Net's boxes show nothing but the picture: (pictures, height, width).
+def _inside(images: list[np.ndarray], height: int, width: int) -> NDArray[np.bool_]:
+    """Which of P-Net's boxes show nothing but the image: (images, height, width).
 
     The others see what happens to lie around it in the stack, and would make the answer depend on its neighbours.
     """
     ends = np.arange(max(height, width)) * STRIDE + CELL
-    sizes = np.array([picture.shape[:2] for picture in pictures])
+    sizes = np.array([image.shape[:2] for image in images])
     return (ends[:height] <= sizes[:, :1])[:, :, None] & (ends[:width] <= sizes[:, 1:])[:, None]
 
 
@@ -271,32 +271,32 @@ def _sort_out(
     pyramids: list[Pyramid], boxes: Floats, scores: Floats, search: Search, rnet: Net
 ) -> tuple[Floats, Floats]:
     """R-Net: better boxes, one for each face that there may be."""
-    picture, candidate = np.nonzero(scores)
-    if not len(picture):
+    image, candidate = np.nonzero(scores)
+    if not len(image):
         return best(boxes, scores, search.onet_candidates)
-    shifts, judged = rnet(_cut(pyramids, boxes[picture, candidate], picture, RNET_SIDE))
+    shifts, judged = rnet(_cut(pyramids, boxes[image, candidate], image, RNET_SIDE))
     boxes, scores = boxes.copy(), np.zeros_like(scores)
-    boxes[picture, candidate] = square(shift(boxes[picture, candidate], shifts))
-    scores[picture, candidate] = judged[:, 1] * (judged[:, 1] >= search.rnet)
+    boxes[image, candidate] = square(shift(boxes[image, candidate], shifts))
+    scores[image, candidate] = judged[:, 1] * (judged[:, 1] >= search.rnet)
     return best(vote(boxes, scores), scores * suppress(boxes, scores, overlap=0.5), search.onet_candidates)
 
 
 def _look_closely(pyramids: list[Pyramid], boxes: Floats, scores: Floats, onet: Net) -> tuple[Floats, Floats, Floats]:
-    """O-Net, twice: boxes, scores, and landmarks (pictures, candidates, 5, 2)."""
-    picture, candidate = np.nonzero(scores)
+    """O-Net, twice: boxes, scores, and landmarks (images, candidates, 5, 2)."""
+    image, candidate = np.nonzero(scores)
     boxes, scores, landmarks = boxes.copy(), np.zeros_like(scores), np.zeros((*scores.shape, 5, 2), np.float32)
-    if len(picture):
-        first, score, points = _judge(pyramids, boxes[picture, candidate], picture, onet, mirror=False)
-        last, again, mirrored = _judge(pyramids, square(first), picture, onet, mirror=True)
-        boxes[picture, candidate], scores[picture, candidate] = last, (score + again) / 2
-        landmarks[picture, candidate] = (points + mirrored) / 2
+    if len(image):
+        first, score, points = _judge(pyramids, boxes[image, candidate], image, onet, mirror=False)
+        last, again, mirrored = _judge(pyramids, square(first), image, onet, mirror=True)
+        boxes[image, candidate], scores[image, candidate] = last, (score + again) / 2
+        landmarks[image, candidate] = (points + mirrored) / 2
     return boxes, scores, landmarks
 
 
 def _judge(
-    pyramids: list[Pyramid], boxes: Floats, picture: NDArray[np.int64], onet: Net, mirror: bool
+    pyramids: list[Pyramid], boxes: Floats, image: NDArray[np.int64], onet: Net, mirror: bool
 ) -> tuple[Floats, Floats, Floats]:
-    pieces = _cut(pyramids, boxes, picture, ONET_SIDE)
+    pieces = _cut(pyramids, boxes, image, ONET_SIDE)
     shifts, points, judged = onet(np.ascontiguousarray(pieces[:, :, ::-1]) if mirror else pieces)
     x, y = points[:, :5], points[:, 5:]
     if mirror:
@@ -306,17 +306,17 @@ def _judge(
     return shift(boxes, shifts), judged[:, 1], np.stack([x, y], axis=2) * side + boxes[:, None, :2]
 
 
-def _stack(pictures: list[np.ndarray]) -> np.ndarray:
-    """Pictures of different sizes in one array, each in the upper left corner."""
-    height, width = (max(picture.shape[axis] for picture in pictures) for axis in (0, 1))
-    stacked = np.full((len(pictures), height, width, 3), GREY[0], np.uint8)
-    for place, picture in zip(stacked, pictures, strict=True):
-        place[: picture.shape[0], : picture.shape[1]] = picture
+def _stack(images: list[np.ndarray]) -> np.ndarray:
+    """Images of different sizes in one array, each in the upper left corner."""
+    height, width = (max(image.shape[axis] for image in images) for axis in (0, 1))
+    stacked = np.full((len(images), height, width, 3), GREY[0], np.uint8)
+    for place, image in zip(stacked, images, strict=True):
+        place[: image.shape[0], : image.shape[1]] = image
     return stacked
 
 
-def _cut(pyramids: list[Pyramid], boxes: Floats, picture: NDArray[np.int64], side: int) -> Pixels:
+def _cut(pyramids: list[Pyramid], boxes: Floats, image: NDArray[np.int64], side: int) -> Pixels:
     pieces = np.empty((len(boxes), side, side, 3), np.uint8)
-    for piece, box, at in zip(pieces, boxes, picture.tolist(), strict=True):
+    for piece, box, at in zip(pieces, boxes, image.tolist(), strict=True):
         pyramids[at].cut(box, side, piece)
     return pieces

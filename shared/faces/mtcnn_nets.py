@@ -31,8 +31,8 @@ class PNet(nn.Module):
         self.conv3, self.prelu3 = nn.Conv2d(16, 32, 3), nn.PReLU(32)
         self.conv4_1, self.conv4_2 = nn.Conv2d(32, 2, 1), nn.Conv2d(32, 4, 1)
 
-    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
-        x = self.pool1(self.prelu1(self.conv1(pictures)))
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        x = self.pool1(self.prelu1(self.conv1(images)))
         x = self.prelu3(self.conv3(self.prelu2(self.conv2(x))))
         return self.conv4_2(x), self.conv4_1(x).softmax(1)
 

@@ -13,7 +13,7 @@ class Search:
     """How hard to look for faces; thresholds are probabilities that the three nets of the cascade must give."""
 
     side: int
-    """Pixels: the longer side of the copy of the picture that is searched."""
+    """Pixels: the longer side of the copy of the image that is searched."""
 
     smallest: int
     """Pixels of that copy: the side of the smallest face's box."""
@@ -23,7 +23,7 @@ class Search:
     onet: float
 
     rnet_candidates: int
-    """Boxes of a picture that R-Net judges at most."""
+    """Boxes of an image that R-Net judges at most."""
 
     onet_candidates: int
 

@@ -28,7 +28,7 @@ MOST_WORKERS = 16
 """Processes that are started unasked: each holds some 400 MB, and the disk is the limit before that."""
 
 ENOUGH_FOR_PROCESSES = 1000
-"""Pictures; fewer are done before other processes would have loaded torch."""
+"""Images; fewer are done before other processes would have loaded torch."""
 
 
 def choose_device(device: str) -> str:
@@ -55,11 +55,11 @@ def _may_have_gpu() -> bool:
     return True
 
 
-def choose_workers(asked: int, pictures: int, device: str) -> int:
+def choose_workers(asked: int, images: int, device: str) -> int:
     """How many processes (CPU) or threads (GPU); `asked` = 0 leaves it to the size of the task."""
     if asked:
         return asked
-    if device == "cpu" and pictures < ENOUGH_FOR_PROCESSES:
+    if device == "cpu" and images < ENOUGH_FOR_PROCESSES:
         return 1
     return min(joblib.cpu_count(), MOST_WORKERS)
 

@@ -37,7 +37,7 @@ def _softmax(logs: Floats) -> Floats:
 
 
 def negative_log_likelihood(probabilities: Floats, truth: Ints) -> float:
-    """Mean over pictures, in nats, of probabilities (N, C) and right classes (N,)."""
+    """Mean over images, in nats, of probabilities (N, C) and right classes (N,)."""
     return float(-np.log(np.maximum(probabilities[np.arange(len(truth)), truth], _LEAST)).mean())
 
 

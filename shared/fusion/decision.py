@@ -49,7 +49,7 @@ class Way(NamedTuple):
 
 @dataclass(frozen=True)
 class Decider:
-    """What was learnt on held-out persons; it knows no picture and no person."""
+    """What was learnt on held-out persons; it knows no image and no person."""
 
     temperatures: Mapping[str, float]
     thresholds: Thresholds
@@ -84,7 +84,7 @@ def probabilities(answers: Answers) -> dict[str, Floats]:
     wrong = ~close | (years < 0).any(axis=1)
     if wrong.any():
         raise UserError(
-            f"{names[0]} to {names[-1]} of {wrong.sum():,} pictures do not sum to the bands of age: "
+            f"{names[0]} to {names[-1]} of {wrong.sum():,} images do not sum to the bands of age: "
             f"{first_of(answers['age'].index[wrong])}. Make the age run's oof.csv and eval.csv again"
         )
     return {**given, "age": years / years.sum(axis=1, keepdims=True)}
@@ -107,7 +107,7 @@ def _same(probabilities: Floats) -> Floats:
 def learn(
     ways: Sequence[Way], given: Probabilities, truth: Mapping[str, Ints], persons: ArrayLike
 ) -> dict[Way, Decider]:
-    """What each way decides by, learnt on probabilities, right classes (N,) and persons (N,) of held-out pictures."""
+    """What each way decides by, learnt on probabilities, right classes (N,) and persons (N,) of held-out images."""
     numbers = number_persons(persons)
     people = int(numbers.max()) + 1
 
@@ -147,11 +147,11 @@ a dozen persons is one error above in every other draw."""
 
 @dataclass(frozen=True)
 class Measured:
-    """Ways to decide, each with the answers it gives to N held-out pictures without having learnt on their persons."""
+    """Ways to decide, each with the answers it gives to N held-out images without having learnt on their persons."""
 
     held_out: HeldOut
     answers: Mapping[Way, Ints]
-    """The class, 0-17, of each picture (N,)."""
+    """The class, 0-17, of each image (N,)."""
     tempered: Mapping[str, Floats]
     """For each specialist its probabilities (N, C) under temperatures that were learnt on other persons."""
 
@@ -196,11 +196,11 @@ def measure(held_out: HeldOut, ways: Sequence[Way]) -> Measured:
 def parts(
     held_out: HeldOut, given: Probabilities, ways: Sequence[Way]
 ) -> Iterator[tuple[NDArray[np.bool_], Probabilities, dict[Way, Decider]]]:
-    """Part by part: which pictures are in it (N,), what is said of them, and what was learnt on all others."""
+    """Part by part: which images are in it (N,), what is said of them, and what was learnt on all others."""
     numbers = held_out.parts()
     persons = held_out.persons.to_numpy()
     names = np.unique(numbers)
-    # On a terminal only, and gone afterwards: seconds for 4,000 pictures, a quarter of a minute for 20,000.
+    # On a terminal only, and gone afterwards: seconds for 4,000 images, a quarter of a minute for 20,000.
     for number in tqdm(names if len(names) > 1 else (), "decisions", leave=False, unit="part", disable=None):
         inside = numbers == number
         others = {task: table[~inside] for task, table in given.items()}
@@ -238,12 +238,12 @@ class Settled:
     """Whether age is decided from its distribution over years; from the bands of the files where not."""
 
     def decide(self, answers: Answers) -> Ints:
-        """The classes (N,) to answer, for a table of N pictures from each specialist."""
+        """The classes (N,) to answer, for a table of N images from each specialist."""
         return self.decider.decide(probabilities(answers if self.years else without_years(answers)))
 
     @property
     def answers(self) -> Ints:
-        """The classes (N,) of the held-out pictures, each decided without having learnt on its person."""
+        """The classes (N,) of the held-out images, each decided without having learnt on its person."""
         return self.measured.answers[self.way]
 
 
@@ -278,6 +278,6 @@ def gain_of_averaging(held_out: HeldOut) -> Interval:
 
 
 def gain_by_argmax(before: HeldOut, after: HeldOut) -> Interval:
-    """What other answers for the same held-out pictures add to macro F1 of the 18 classes, the most probable taken."""
+    """What other answers for the same held-out images add to macro F1 of the 18 classes, the most probable taken."""
     first, then = (most_probable(fuse(each.answers)) for each in (before, after))
     return bootstrap_gain(right_classes(before.truth), first, then, number_persons(before.persons), CLASS_COUNT)

@@ -8,7 +8,7 @@ Predictive Distributions", 2018, have it. Equal weights are what few persons lea
 
 From the probabilities of three specialists to the 18 classes.
 
-The specialists are taken to be independent given the picture, so the probability of a class is the product of its
+The specialists are taken to be independent given the image, so the probability of a class is the product of its
 three. What is decided from these probabilities is another matter: `most_probable` is the plain way.
 """
 
@@ -81,8 +81,8 @@ def equal_weights(runs: int) -> Floats:
 def learn_weights(chances: Floats, persons: int) -> Floats:
     """Weights (R,), none below 0 and one in sum, from the probability that each run gave to each right class (N, R).
 
-    `persons` are seen in the N pictures. Expectation maximisation, which climbs to the one maximum there is: of what a
-    mixture says of a picture, each run is due its share, and the shares are the next weights.
+    `persons` are seen in the N images. Expectation maximisation, which climbs to the one maximum there is: of what a
+    mixture says of an image, each run is due its share, and the shares are the next weights.
     """
     chances = np.maximum(chances, _LEAST)
     weights = equal_weights(chances.shape[1])
@@ -99,24 +99,24 @@ SPECIALISTS = {"mask": MASKS, "gender": GENDERS, "age": BANDS}
 """The classes of each, in the order in which they make up one of the 18."""
 
 Answers = Mapping[str, pd.DataFrame]
-"""A table of the same N pictures for each specialist: class probabilities and details."""
+"""A table of the same N images for each specialist: class probabilities and details."""
 
 
 def average_runs(runs: Sequence[pd.DataFrame], weights: Floats | None = None) -> pd.DataFrame:
-    """The mean of what several runs of a specialist say, over the pictures that all of them speak of.
+    """The mean of what several runs of a specialist say, over the images that all of them speak of.
 
-    Takes tables indexed by picture, as `predictions.read_predictions` gives them, and returns one with the columns of
-    numbers that all of them have; an age is that of the averaged distribution over years. Order of pictures and columns
+    Takes tables indexed by image, as `predictions.read_predictions` gives them, and returns one with the columns of
+    numbers that all of them have; an age is that of the averaged distribution over years. Order of images and columns
     is that of the first. `weights` (R,) sum to one; all runs count alike without.
     """
-    pictures = common([run.index for run in runs])
+    images = common([run.index for run in runs])
     columns = common([run.select_dtypes("number").columns for run in runs])
-    tables = [run.loc[pictures, columns].to_numpy(np.float64) for run in runs]
+    tables = [run.loc[images, columns].to_numpy(np.float64) for run in runs]
     if weights is None:
         mean = sum(tables) / len(runs)
     else:
         mean = sum(weight * table for weight, table in zip(weights, tables, strict=True))
-    return with_answered_age(pd.DataFrame(mean, index=pictures, columns=columns))
+    return with_answered_age(pd.DataFrame(mean, index=images, columns=columns))
 
 
 def common(indices: Sequence[pd.Index]) -> pd.Index:
@@ -128,7 +128,7 @@ def common(indices: Sequence[pd.Index]) -> pd.Index:
 
 
 def fuse(answers: Answers) -> Floats:
-    """Probabilities of the 18 classes (N, 18) from a table of the same N pictures for each of `SPECIALISTS`."""
+    """Probabilities of the 18 classes (N, 18) from a table of the same N images for each of `SPECIALISTS`."""
     return joint_probabilities(*(answers[task][list(classes)].to_numpy() for task, classes in SPECIALISTS.items()))
 
 

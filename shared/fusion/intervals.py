@@ -1,6 +1,6 @@
-"""Persons, not pictures, are independent: scores are counted, drawn and averaged by person.
+"""Persons, not images, are independent: scores are counted, drawn and averaged by person.
 
-Scores with 95 % intervals over persons: pictures of a person are not independent.
+Scores with 95 % intervals over persons: images of a person are not independent.
 
 Macro F1 has its own, `shared.decisions.persons.bootstrap_score`.
 """
@@ -16,14 +16,14 @@ from shared.fusion.fusion import Answers, with_answered_age
 from shared.fusion.metrics import Floats, Ints
 
 AVERAGED = ("gender", "age")
-"""What does not change between two pictures of a person; how the mask is worn does."""
+"""What does not change between two images of a person; how the mask is worn does."""
 
 DRAWS = 1000
 """Bootstrap draws of persons; the ends of a 95 % interval then rest on 25 draws each."""
 
 
 class Counts(NamedTuple):
-    """What macro F1 is made of, for each of P persons, G ways of answering and C classes: numbers of pictures."""
+    """What macro F1 is made of, for each of P persons, G ways of answering and C classes: numbers of images."""
 
     hits: Floats
     """(P, G, C) answered right."""
@@ -50,7 +50,7 @@ class Interval(NamedTuple):
 
 
 def number_persons(persons: ArrayLike) -> Ints:
-    """The person of each picture (N,) as a number, 0 to P - 1, in the order of their names."""
+    """The person of each image (N,) as a number, 0 to P - 1, in the order of their names."""
     return np.unique(np.asarray(persons).astype(str), return_inverse=True)[1].astype(np.int64)
 
 
@@ -109,9 +109,9 @@ def bootstrap_score(truth: Ints, answers: Ints, persons: Ints, classes: int) -> 
 
 
 def average_persons(answers: Answers, persons: pd.Series) -> dict[str, pd.DataFrame]:
-    """Answers in which the numbers of gender and age are the mean over all pictures of a person.
+    """Answers in which the numbers of gender and age are the mean over all images of a person.
 
-    An age is that of the averaged distribution over years. Takes a table of N pictures for each specialist, and who is
+    An age is that of the averaged distribution over years. Takes a table of N images for each specialist, and who is
     seen (N,) in the same order.
     """
 
@@ -127,9 +127,9 @@ Z = 1.96
 
 
 def share_interval(right: NDArray[np.bool_], persons: ArrayLike) -> Interval:
-    """The share that is right of pictures (N,) of persons (N,): Wilson's interval (1927), with a person as one trial.
+    """The share that is right of images (N,) of persons (N,): Wilson's interval (1927), with a person as one trial.
 
-    Unlike drawn persons it stays wide where there are few of them, or all are right. Where pictures of a person go
+    Unlike drawn persons it stays wide where there are few of them, or all are right. Where images of a person go
     right and wrong independently of one another, it is wider than need be.
     """
     share, z2 = float(np.mean(right)), Z**2 / len(np.unique(np.asarray(persons)))
@@ -140,7 +140,7 @@ def share_interval(right: NDArray[np.bool_], persons: ArrayLike) -> Interval:
 
 
 def mean_interval(values: NDArray[np.float64], persons: Ints) -> Interval:
-    """The mean of a number (N,) for each picture, such as years off, by drawn persons."""
+    """The mean of a number (N,) for each image, such as years off, by drawn persons."""
     total, count = np.bincount(persons, values), np.bincount(persons).astype(np.float64)
     draws = draw_persons(len(count))
     ends = np.quantile((draws @ total) / (draws @ count), [0.025, 0.975])

@@ -1,14 +1,14 @@
-"""Names of the files of a run folder that others read: what was run, held-out answers, answers for eval pictures.
+"""Names of the files of a run folder that others read: what was run, held-out answers, answers for eval images.
 
-The file that passes from a specialist to `combine.py`: one row per picture, a column of probability per class.
+The file that passes from a specialist to `combine.py`: one row per image, a column of probability per class.
 
-    eval.csv   picture, <classes>, [details]
-    oof.csv    picture, person, fold, truth, <classes>, [details]
+    eval.csv   image, <classes>, [details]
+    oof.csv    image, person, fold, truth, <classes>, [details]
 
 `oof` holds the answers of the fold that had not seen the person; truth is the index of the right class. Details are
 further numbers of a specialist (age: `age`, the median in years, and the distribution over years).
 
-What the specialists say of the pictures that are to be answered.
+What the specialists say of the images that are to be answered.
 
 What the specialists say of persons they had not seen, put side by side: the ground for scores and decisions.
 """
@@ -28,7 +28,7 @@ from shared.folds import assign_folds, check_folds
 from shared.fusion.fusion import SPECIALISTS, average_runs, common, equal_weights, learn_weights
 from shared.fusion.metrics import Floats, Ints
 from shared.labels import BAND_EDGES
-from shared.manifest import list_pictures, split_folder
+from shared.manifest import list_images, split_folder
 from shared.messages import UserError, counted, first_of
 
 RUN, OOF, EVAL = "run.json", "oof.csv", "eval.csv"
@@ -42,20 +42,20 @@ TOLERANCE = 1e-3
 
 
 def write_predictions(path: Path, table: pd.DataFrame) -> None:
-    """Write one row per picture, numbers with seven digits; the picture is a column, or the index of that name.
+    """Write one row per image, numbers with seven digits; the image is a column, or the index of that name.
 
     Raises `UserError` where the disk refuses; the file is then what it was before.
     """
     with replacing(path) as temporary:
-        named = table.index.name == "picture"
+        named = table.index.name == "image"
         table.to_csv(temporary, index=named, float_format="%.7g", lineterminator="\n")
 
 
 def read_predictions(path: Path, classes: Sequence[str]) -> pd.DataFrame:
-    """The predictions of a file, indexed by picture; the columns `classes` are float64 and sum to one, others follow.
+    """The predictions of a file, indexed by image; the columns `classes` are float64 and sum to one, others follow.
 
-    Raises `UserError` naming the file, how many pictures are wrong and the first of them: where a column is missing,
-    a picture is there twice, a probability is no number of 0-1, or those of a picture are not one in sum.
+    Raises `UserError` naming the file, how many images are wrong and the first of them: where a column is missing,
+    an image is there twice, a probability is no number of 0-1, or those of an image are not one in sum.
     """
     table = _read(path)
     _require_columns(path, table, classes)
@@ -91,7 +91,7 @@ def read_held_out(path: Path, classes: Sequence[str]) -> pd.DataFrame:
 
 
 def _read(path: Path) -> pd.DataFrame:
-    """Text stays text: a person `000020` keeps its zeros and a picture called `NA` its name."""
+    """Text stays text: a person `000020` keeps its zeros and an image called `NA` its name."""
     if not path.is_file():
         raise UserError(f"{path} is missing: training and predicting write such files")
     try:
@@ -100,7 +100,7 @@ def _read(path: Path) -> pd.DataFrame:
             warnings.simplefilter("error", pd.errors.ParserWarning)
             table = pd.read_csv(
                 path,
-                dtype={"picture": str, "person": str},
+                dtype={"image": str, "person": str},
                 index_col=False,
                 keep_default_na=False,
                 encoding="utf-8-sig",
@@ -110,8 +110,8 @@ def _read(path: Path) -> pd.DataFrame:
         raise UserError(f"{path} is not a prediction file: {error}. Make it again") from error
     if table.empty:
         raise UserError(f"{path} holds no predictions. Make it again")
-    _require_columns(path, table, ("picture",))
-    return table.set_index("picture")
+    _require_columns(path, table, ("image",))
+    return table.set_index("image")
 
 
 def _require_columns(path: Path, table: pd.DataFrame, columns: Sequence[str]) -> None:
@@ -130,55 +130,55 @@ def _numbers(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
 def _refuse(path: Path, table: pd.DataFrame, wrong: ArrayLike, what: str) -> None:
     names = table.index[np.asarray(wrong)].tolist()
     if names:
-        raise UserError(f"{path}: {len(names):,} of {len(table):,} pictures {what}: {first_of(names)}. Make it again")
+        raise UserError(f"{path}: {len(names):,} of {len(table):,} images {what}: {first_of(names)}. Make it again")
 
 
 Persons = Literal["average", "folder", "ignore"]
-"""Who is seen: as info.csv says, as the folders of the pictures say, or not to be asked."""
+"""Who is seen: as info.csv says, as the folders of the images say, or not to be asked."""
 
 
 @dataclass(frozen=True)
 class Asked:
-    """N pictures that info.csv names and all runs answer, in the order of info.csv."""
+    """N images that info.csv names and all runs answer, in the order of info.csv."""
 
     answers: dict[str, pd.DataFrame]
-    """For each specialist a table of N rows, indexed by picture: its class probabilities and details."""
+    """For each specialist a table of N rows, indexed by image: its class probabilities and details."""
 
     persons: pd.Series | None
-    """Who is seen, (N,) text indexed by picture; None where info.csv does not say."""
+    """Who is seen, (N,) text indexed by image; None where info.csv does not say."""
 
     runs: Mapping[str, Sequence[pd.DataFrame]]
-    """For each specialist the tables of its runs, which may hold further pictures; `answers` are their means."""
+    """For each specialist the tables of its runs, which may hold further images; `answers` are their means."""
 
     @property
-    def pictures(self) -> pd.Index:
+    def images(self) -> pd.Index:
         return self.answers["mask"].index
 
     def weighted(self, weights: Mapping[str, Floats]) -> "Asked":
         """Answered by means in which each run of a specialist counts as `weights` (R,) say."""
-        answers = {task: average_runs(runs, weights[task]).loc[self.pictures] for task, runs in self.runs.items()}
+        answers = {task: average_runs(runs, weights[task]).loc[self.images] for task, runs in self.runs.items()}
         return replace(self, answers=answers)
 
 
 def read_asked(data: Path, runs: Mapping[str, Sequence[Path]], skip_bad: bool, rejected: Path) -> Asked:
     """Read eval.csv of the run folders of each specialist; several are averaged.
 
-    Raises `UserError` where a run is missing or unusable, or does not speak of just the pictures that info.csv names;
-    with `skip_bad` only the pictures that all of them answer are kept.
+    Raises `UserError` where a run is missing or unusable, or does not speak of just the images that info.csv names;
+    with `skip_bad` only the images that all of them answer are kept.
     """
     split = split_folder(data, "eval")
-    info = list_pictures(split, skip_bad, rejected).set_index("picture")
+    info = list_images(split, skip_bad, rejected).set_index("image")
     answers, said = {}, {}
     for task in SPECIALISTS:
         tables = {folder: _read_run(task, folder) for folder in runs[task]}
         for folder, table in tables.items():
-            check_pictures(folder / EVAL, table.index, split / "info.csv", info.index, skip_bad)
+            check_images(folder / EVAL, table.index, split / "info.csv", info.index, skip_bad)
         said[task] = [*tables.values()]
         answers[task] = average_runs(said[task])
     answered = common([info.index, *(table.index for table in answers.values())])
     if answered.empty:
         raise UserError(
-            f"no picture of {split}/info.csv is answered by all runs: predict with the --data that is given here"
+            f"no image of {split}/info.csv is answered by all runs: predict with the --data that is given here"
         )
     persons = info.loc[answered, "person"] if "person" in info else None
     return Asked({task: table.loc[answered] for task, table in answers.items()}, persons, said)
@@ -187,21 +187,21 @@ def read_asked(data: Path, runs: Mapping[str, Sequence[Path]], skip_bad: bool, r
 def persons_of(asked: Asked, choice: Persons) -> pd.Series | None:
     """Who is seen (N,), or None where that is not told or not to be asked, or nobody is seen twice.
 
-    Raises `UserError` where folders are to tell and a picture lies in none.
+    Raises `UserError` where folders are to tell and an image lies in none.
     """
-    persons = {"average": asked.persons, "ignore": None}[choice] if choice != "folder" else _folders(asked.pictures)
+    persons = {"average": asked.persons, "ignore": None}[choice] if choice != "folder" else _folders(asked.images)
     return None if persons is None or persons.is_unique else persons
 
 
-def _folders(pictures: pd.Index) -> pd.Series:
-    folders = [str(PurePosixPath(picture).parent) for picture in pictures]
-    bare = pictures[[folder == "." for folder in folders]]
+def _folders(images: pd.Index) -> pd.Series:
+    folders = [str(PurePosixPath(image).parent) for image in images]
+    bare = images[[folder == "." for folder in folders]]
     if len(bare):
         raise UserError(
-            f"--persons folder: {counted(len(bare), 'picture')} in no folder of a person: {first_of(bare)}. "
-            "--persons average goes by a column `person` of info.csv, --persons ignore by each picture alone"
+            f"--persons folder: {counted(len(bare), 'image')} in no folder of a person: {first_of(bare)}. "
+            "--persons average goes by a column `person` of info.csv, --persons ignore by each image alone"
         )
-    return pd.Series(folders, pictures)
+    return pd.Series(folders, images)
 
 
 def _read_run(task: str, folder: Path) -> pd.DataFrame:
@@ -213,17 +213,17 @@ def _read_run(task: str, folder: Path) -> pd.DataFrame:
     return read_predictions(folder / EVAL, SPECIALISTS[task])
 
 
-def check_pictures(file: Path, pictures: pd.Index, other: Path, asked: pd.Index, skip_bad: bool) -> None:
-    """Raises `UserError` where `file` has pictures that `other` has not, or, unless `skip_bad`, lacks some of it."""
-    surplus, lacking = pictures.difference(asked, sort=False), asked.difference(pictures, sort=False)
+def check_images(file: Path, images: pd.Index, other: Path, asked: pd.Index, skip_bad: bool) -> None:
+    """Raises `UserError` where `file` has images that `other` has not, or, unless `skip_bad`, lacks some of it."""
+    surplus, lacking = images.difference(asked, sort=False), asked.difference(images, sort=False)
     if len(surplus):
         raise UserError(
-            f"{file} has {counted(len(surplus), 'picture')} that {other} has not: {first_of(surplus)}. "
+            f"{file} has {counted(len(surplus), 'image')} that {other} has not: {first_of(surplus)}. "
             "Both must be of the same --data"
         )
     if len(lacking) and not skip_bad:
         raise UserError(
-            f"{file} lacks {counted(len(lacking), 'picture')} of {other}: {first_of(lacking)}. "
+            f"{file} lacks {counted(len(lacking), 'image')} of {other}: {first_of(lacking)}. "
             "Make it again, or leave them out with --skip-bad"
         )
 
@@ -234,10 +234,10 @@ PARTS = 5
 
 @dataclass(frozen=True)
 class HeldOut:
-    """N pictures that all runs of all specialists hold out."""
+    """N images that all runs of all specialists hold out."""
 
     answers: dict[str, pd.DataFrame]
-    """For each specialist a table of N rows, indexed by picture: its class probabilities and details."""
+    """For each specialist a table of N rows, indexed by image: its class probabilities and details."""
 
     truth: dict[str, Ints]
     """For each specialist the right classes, (N,)."""
@@ -246,10 +246,10 @@ class HeldOut:
     """Who is seen, (N,) text."""
 
     folds: pd.Series
-    """The fold that held the picture out, (N,) int64; the same for all specialists."""
+    """The fold that held the image out, (N,) int64; the same for all specialists."""
 
     def parts(self) -> Ints:
-        """The fold of each picture (N,) or, where only one was trained, a part that its person is dealt to."""
+        """The fold of each image (N,) or, where only one was trained, a part that its person is dealt to."""
         persons = self.persons.nunique()
         if len(self.folds.unique()) > 1 or persons == 1:
             return self.folds.to_numpy(np.int64)
@@ -260,16 +260,16 @@ class HeldOut:
 
 @dataclass(frozen=True)
 class HeldOutRuns:
-    """What each run of each specialist says of N pictures that all of them hold out."""
+    """What each run of each specialist says of N images that all of them hold out."""
 
     tables: Mapping[str, Sequence[pd.DataFrame]]
-    """For each specialist a table of N rows for each of its runs, indexed by picture, in one order."""
+    """For each specialist a table of N rows for each of its runs, indexed by image, in one order."""
     averaged: HeldOut
     """Answered by their means."""
 
     def weighted(self) -> tuple[HeldOut, dict[str, Floats]]:
         """Answered by runs weighted as those of other folds ask for; and for each specialist the weights (R,) that
-        all pictures ask for."""
+        all images ask for."""
         parts = self.averaged.parts()
         answers, weights = {}, {}
         for task, tables in self.tables.items():
@@ -289,7 +289,7 @@ class HeldOutRuns:
         return np.stack([table[classes].to_numpy()[rows, truth] for table in self.tables[task]], axis=1)
 
     def _learnt(self, chances: Floats, of: NDArray[np.bool_]) -> Floats:
-        """Weights (R,) by the pictures `of` (N,); equal ones where there are none."""
+        """Weights (R,) by the images `of` (N,); equal ones where there are none."""
         if not of.any() or chances.shape[1] == 1:
             return equal_weights(chances.shape[1])
         return learn_weights(chances[of], self.averaged.persons[of].nunique())
@@ -304,7 +304,7 @@ def read_held_out_runs(files: Mapping[str, Sequence[Path]]) -> HeldOutRuns:
     """Read and join the oof.csv files of each specialist.
 
     Raises `UserError` where a file is unusable, where two of them disagree about the person, the fold or the truth of
-    a picture, or where no picture is in all of them.
+    an image, or where no image is in all of them.
     """
     tables = {task: [read_held_out(file, SPECIALISTS[task]) for file in runs] for task, runs in files.items()}
     named = [(file, table) for task, runs in files.items() for file, table in zip(runs, tables[task], strict=True)]
@@ -313,19 +313,19 @@ def read_held_out_runs(files: Mapping[str, Sequence[Path]]) -> HeldOutRuns:
     for task, runs in files.items():
         for file, table in zip(runs[1:], tables[task][1:], strict=True):
             _check_agreement(runs[0], tables[task][0], file, table, ("truth",))
-    pictures = common([table.index for _, table in named])
-    if pictures.empty:
+    images = common([table.index for _, table in named])
+    if images.empty:
         raise UserError(
-            f"no picture is held out in all of {', '.join(str(file) for file, _ in named)}: "
+            f"no image is held out in all of {', '.join(str(file) for file, _ in named)}: "
             "train the same folds of every specialist (--only-fold), or all of them"
         )
-    known = named[0][1].loc[pictures]
+    known = named[0][1].loc[images]
     said = {
-        task: [table.drop(columns=["fold", "truth"]).loc[pictures] for table in runs] for task, runs in tables.items()
+        task: [table.drop(columns=["fold", "truth"]).loc[images] for table in runs] for task, runs in tables.items()
     }
     averaged = HeldOut(
         answers={task: average_runs(runs) for task, runs in said.items()},
-        truth={task: runs[0].loc[pictures, "truth"].to_numpy() for task, runs in tables.items()},
+        truth={task: runs[0].loc[images, "truth"].to_numpy() for task, runs in tables.items()},
         persons=known["person"],
         folds=known["fold"],
     )
@@ -335,12 +335,12 @@ def read_held_out_runs(files: Mapping[str, Sequence[Path]]) -> HeldOutRuns:
 def _check_agreement(
     first: Path, first_table: pd.DataFrame, file: Path, table: pd.DataFrame, columns: Sequence[str]
 ) -> None:
-    pictures = common([first_table.index, table.index])
+    images = common([first_table.index, table.index])
     for column in columns:
-        differs = first_table.loc[pictures, column] != table.loc[pictures, column]
+        differs = first_table.loc[images, column] != table.loc[images, column]
         if differs.any():
             raise UserError(
-                f"{file} and {first} disagree about the {column} of {differs.sum():,} pictures: "
-                f"{first_of(pictures[differs])}. Train them with the same --data, --fixes and --folds, "
+                f"{file} and {first} disagree about the {column} of {differs.sum():,} images: "
+                f"{first_of(images[differs])}. Train them with the same --data, --fixes and --folds, "
                 f"or move one of the oof.csv away to combine without held-out scores"
             )

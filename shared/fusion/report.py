@@ -1,6 +1,6 @@
 """Scores of the three specialists and of the 18 classes, as tables for a terminal.
 
-Confusion matrices as pictures. matplotlib is imported only to draw: it is slow to load, and an extra.
+Confusion matrices as images. matplotlib is imported only to draw: it is slow to load, and an extra.
 
 What was settled and why, in the few lines that combine.py prints.
 
@@ -71,7 +71,7 @@ class Scored:
 
 @dataclass(frozen=True)
 class Report:
-    """How good answers are, on one set of pictures."""
+    """How good answers are, on one set of images."""
 
     title: str
     name: str
@@ -99,8 +99,8 @@ def score_answers(answers: Mapping[str, pd.DataFrame], truth: Mapping[str, Ints]
 
 
 def score_table(scores: Sequence[Scored]) -> str:
-    """A line for each: number of classes, macro F1, accuracy, number of pictures."""
-    lines = [f"{'specialist':<12}{'classes':>8}{'macro F1':>10}{'accuracy':>10}{'pictures':>10}"]
+    """A line for each: number of classes, macro F1, accuracy, number of images."""
+    lines = [f"{'specialist':<12}{'classes':>8}{'macro F1':>10}{'accuracy':>10}{'images':>10}"]
     for scored in scores:
         numbers = f"{scored.macro_f1:>10.3f}{scored.accuracy:>10.3f}{len(scored.truth):>10,}"
         lines.append(f"{scored.name:<12}{len(scored.classes):>8}{numbers}")
@@ -108,9 +108,9 @@ def score_table(scores: Sequence[Scored]) -> str:
 
 
 def class_table(scored: Scored) -> str:
-    """A line for each class: precision, recall, F1, and how many pictures are of it in truth."""
+    """A line for each class: precision, recall, F1, and how many images are of it in truth."""
     width = max(map(len, scored.classes)) + 2
-    lines = [f"{'class':<{width + 4}}{'precision':>10}{'recall':>8}{'F1':>8}{'pictures':>10}"]
+    lines = [f"{'class':<{width + 4}}{'precision':>10}{'recall':>8}{'F1':>8}{'images':>10}"]
     scores = zip(scored.classes, *class_scores(scored.confusion), strict=True)
     for number, (name, precision, recall, f1, support) in enumerate(scores):
         lines.append(f"{number:>2}  {name:<{width}}{precision:>10.3f}{recall:>8.3f}{f1:>8.3f}{support:>10,}")
@@ -136,7 +136,7 @@ def draw_confusion(path: Path, title: str, scored: Scored) -> None:
     figure = Figure(figsize=(side, side), dpi=DPI, layout="constrained")
     score = macro_f1(scored.truth, scored.predicted, count)
     axes = figure.add_subplot()
-    axes.set_title(f"{title}\nmacro F1 {score:.3f}, {len(scored.truth):,} pictures", fontsize=11)
+    axes.set_title(f"{title}\nmacro F1 {score:.3f}, {len(scored.truth):,} images", fontsize=11)
     plot_confusion(axes, scored)
     with replacing(path) as temporary:
         figure.savefig(temporary, bbox_inches="tight")
@@ -222,7 +222,7 @@ def _thresholds(settled: Settled) -> str:
 
 NOT_AVERAGED = {
     "average": "info.csv names no person twice",
-    "folder": "no folder holds two pictures",
+    "folder": "no folder holds two images",
     "ignore": "--persons ignore",
 }
 """Why gender and age were not averaged over persons."""
@@ -230,12 +230,12 @@ NOT_AVERAGED = {
 
 @dataclass(frozen=True)
 class Outcome:
-    """Answers to N pictures, and where they come from."""
+    """Answers to N images, and where they come from."""
 
     answers: Answers
     """What each specialist says of them, averaged over persons where these are told."""
     decided: Ints
-    """The class, 0-17, of each picture (N,)."""
+    """The class, 0-17, of each image (N,)."""
     settled: Settled | None
     """How was decided; None for the most probable class of probabilities as they are."""
     remark: str
@@ -260,5 +260,5 @@ def answer(
         return Outcome(answers, most_probable(fuse(answers)), None, "")
     settled = settle(held_out if seen is None else averaged(held_out), answers, decide, thresholds, calibrate)
     used = "done" if seen is not None else f"not done: {NOT_AVERAGED[persons]}"
-    gain = f"Gender and age averaged over a person's pictures, by argmax: {gain_of_averaging(held_out)} ({used})"
+    gain = f"Gender and age averaged over a person's images, by argmax: {gain_of_averaging(held_out)} ({used})"
     return Outcome(answers, settled.decide(answers), settled, f"{describe(settled)}\n{gain}")

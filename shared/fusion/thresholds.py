@@ -1,11 +1,11 @@
-"""Where age bands are cut: in years, on the distribution a picture was given, for macro F1 of the bands.
+"""Where age bands are cut: in years, on the distribution an image was given, for macro F1 of the bands.
 
 Not on the mean of the distribution: at 30 and 60 that scored less (docs/decisions.md), and it leaves no probabilities
 of bands to be multiplied with those of mask and gender.
 
 Which class to answer when macro F1 counts: weights that lift rare classes, and a price for answering in vain.
 
-F1 of class c is 2 h / (s + a): h answered right, s of the class in truth, a answered so. One more picture with
+F1 of class c is 2 h / (s + a): h answered right, s of the class in truth, a answered so. One more image with
 probability p of c changes it by about (2 p - F1) / (s + a). So the best answers are argmax of w_c p_c - o_c with
 w_c = 2 / (s_c + a_c) and o_c = F1_c / (s_c + a_c), in which a and F1 are those of these very answers: a fixed point.
 That the optimum has this form: Narasimhan et al., "Consistent Multiclass Algorithms for Complex Performance Measures",
@@ -131,7 +131,7 @@ def fit_class_rule(joint: Floats, persons: int) -> ClassRule:
 
 
 def expected_macro_f1(joint: Floats, answers: Ints) -> float:
-    """Macro F1 of expected counts: of hits, and of pictures of each class, as probabilities (N, C) have them."""
+    """Macro F1 of expected counts: of hits, and of images of each class, as probabilities (N, C) have them."""
     return float(_expected_f1(joint, answers)[0].mean())
 
 
@@ -153,7 +153,7 @@ def _best_rule(joint: Floats) -> ClassRule:
 
 
 def _expected_f1(joint: Floats, answers: Ints) -> tuple[Floats, Floats]:
-    """F1 of each class (C,), and its denominator: expected pictures of the class and those answered so."""
+    """F1 of each class (C,), and its denominator: expected images of the class and those answered so."""
     classes = joint.shape[1]
     whole = joint.sum(axis=0) + np.bincount(answers, minlength=classes)
     hits = np.bincount(answers, joint[np.arange(len(answers)), answers], minlength=classes)

@@ -10,5 +10,5 @@ straps      bands from the mask to the ears or around the head
 drawing     all of it laid on the crop
 objects     other things before a face that are no mask
 
-Every draw takes a random generator and nothing else that could vary: one seed gives one picture.
+Every draw takes a random generator and nothing else that could vary: one seed gives one image.
 """

@@ -49,7 +49,7 @@ class Face:
     half_width: float = 71.0
     """From the middle to where the cheeks end, seen from the front."""
     yaw: float = 0.0
-    """Positive where the face is turned to the right of the picture."""
+    """Positive where the face is turned to the right of the image."""
     pitch: float = 0.0
     """Positive where it looks down."""
 
@@ -211,7 +211,7 @@ class Light:
     skin: float
     """Brightness of the cheeks, of 255."""
     side: float
-    """From -1 to 1: how much more light comes from the right of the picture."""
+    """From -1 to 1: how much more light comes from the right of the image."""
     blur: float
     """Standard deviation in pixels of the crop's own blur."""
     noise: float
@@ -297,7 +297,7 @@ class Fit:
     lower_reach: float
     """The same at its lower end."""
     tilt: float = 0.0
-    """Pixels that the mask hangs lower at the right of the picture, per half width."""
+    """Pixels that the mask hangs lower at the right of the image, per half width."""
     slack: float = 2.0
     """Pixels that it stands off the cheeks."""
 

@@ -12,7 +12,7 @@ from shared.mask_overlay.geometry import EYE_DISTANCE, EYE_LINE, Face, Plane
 Artist = Callable[[Plane, Face, np.random.Generator], None]
 
 _NEUTRAL = 127
-"""Grey beyond a picture's edge, as in crops."""
+"""Grey beyond an image's edge, as in crops."""
 
 
 def beard(crop: Plane, face: Face, rng: np.random.Generator) -> Plane:
@@ -31,13 +31,13 @@ def before(crop: Plane, face: Face, rng: np.random.Generator) -> Plane:
 
 
 def framed(crop: Plane, rng: np.random.Generator) -> Plane:
-    """A copy of a crop out of a picture that ends close around the face: grey beyond a turned rectangle."""
+    """A copy of a crop out of an image that ends close around the face: grey beyond a turned rectangle."""
     centre = (128 + float(rng.normal(0, 8)), 136 + float(rng.normal(0, 10)))
     size = (float(rng.uniform(135, 230)), float(rng.uniform(170, 250)))
     corners = cv2.boxPoints((centre, size, float(rng.normal(0, 9))))
-    picture = np.zeros(crop.shape[:2], np.uint8)
-    cv2.fillConvexPoly(picture, corners.astype(np.int32), 1)
-    return np.where(picture[..., None] == 1, crop, np.uint8(_NEUTRAL))
+    image = np.zeros(crop.shape[:2], np.uint8)
+    cv2.fillConvexPoly(image, corners.astype(np.int32), 1)
+    return np.where(image[..., None] == 1, crop, np.uint8(_NEUTRAL))
 
 
 def recompressed(crop: Plane, rng: np.random.Generator) -> Plane:

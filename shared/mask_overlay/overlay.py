@@ -211,14 +211,14 @@ def _loop(crop: Plane, surface: Surface, light: Light, rng: np.random.Generator)
 
 GLASSES, BEARD, BEFORE_FACE, PRESSED, CLOSE_CUT = 0.06, 0.06, 0.16, 0.2, 0.12
 """How often a face gets glasses drawn on it, that of a man a beard, any something before it, or its crop is compressed
-once more, with what is drawn, or ends with its picture close by."""
+once more, with what is drawn, or ends with its image close by."""
 
 
-class Shown:
+class MaskOverlay:
     """The crops of a training table as an epoch shows them: masks drawn on bare faces, and now and then more."""
 
     def __init__(self, table: pd.DataFrame, index: pd.DataFrame):
-        """A manifest, and the rows of the crop index of its pictures, in the same order."""
+        """A manifest, and the rows of the crop index of its images, in the same order."""
         found = index["found"].isin((DETECTED, RETRIED)).to_numpy()
         self.drawable = found & (table["mask"] == NONE).to_numpy()
         """Whose face is bare and was found, so that a mask can be drawn on it; (N,)."""
@@ -226,10 +226,10 @@ class Shown:
         self._places = places_in_crops(index)
 
     def __call__(self, crop: Plane, place: int, state: int, seed: int) -> Plane:
-        """The crop, uint8 RGB (256, 256, 3), of the picture at `place`, with a mask in `state` where it is one.
+        """The crop, uint8 RGB (256, 256, 3), of the image at `place`, with a mask in `state` where it is one.
 
         Below 0 it stays as it is. A face that has a mask keeps it, and gets no beard over it. One seed gives one
-        picture.
+        image.
         """
         rng = np.random.default_rng((seed, 18))
         bare = bool(self.drawable[place])

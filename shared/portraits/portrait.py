@@ -1,4 +1,4 @@
-"""A person's seven pictures."""
+"""A person's seven images."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,13 +14,13 @@ from shared.portraits.head import Head, build_head, sample_measures
 from shared.portraits.person import Person, sample_person
 from shared.portraits.rendering import (
     DEPTH,
+    IMAGE_HEIGHT,
+    IMAGE_WIDTH,
     LEFT,
-    PICTURE_HEIGHT,
-    PICTURE_WIDTH,
     SCALE,
     TOP,
     Layer,
-    Picture,
+    Pixels,
     Plane,
     Relief,
     build_wall,
@@ -31,16 +31,16 @@ from shared.portraits.rendering import (
 )
 
 STEP_ASIDE = 32
-"""By how many pixels the wall may move between a person's pictures."""
+"""By how many pixels the wall may move between a person's images."""
 
 
 @dataclass(frozen=True)
 class Portrait:
-    """One picture and what is known of it."""
+    """One image and what is known of it."""
 
     kind: str
-    """One of `labels.PICTURE_KINDS`."""
-    pixels: Picture
+    """One of `labels.IMAGE_KINDS`."""
+    pixels: Pixels
     """uint8 (512, 384, 3), RGB."""
     landmarks: Plane
     """Where these really are, also under a mask: left and right eye (as the viewer sees them), tip of the nose, left
@@ -49,7 +49,7 @@ class Portrait:
 
 @dataclass(frozen=True)
 class _Sitter:
-    """Everything that a person's seven pictures share."""
+    """Everything that a person's seven images share."""
 
     head: Head
     bare: Relief
@@ -62,16 +62,16 @@ class _Sitter:
 def draw_person(
     age: int, female: bool, seed: np.random.SeedSequence, glasses: bool | None = None
 ) -> Iterator[Portrait]:
-    """The seven pictures of a person drawn by lot from the seed, in the order of `labels.PICTURE_KINDS`.
+    """The seven images of a person drawn by lot from the seed, in the order of `labels.IMAGE_KINDS`.
 
     `age` in years, 18-75; `glasses` are by lot too where None. The same arguments draw the same pixels on one machine.
     """
-    person_seed, *picture_seeds = seed.spawn(1 + len(labels.PICTURE_KINDS))
+    person_seed, *image_seeds = seed.spawn(1 + len(labels.IMAGE_KINDS))
     rng = np.random.default_rng(person_seed)
     sitter = _sit(rng, sample_person(rng, female, age), glasses)
     makes = rng.permutation(list(MAKES))
-    for index, (kind, picture_seed) in enumerate(zip(labels.PICTURE_KINDS, picture_seeds, strict=True)):
-        yield _portrait(np.random.default_rng(picture_seed), sitter, kind, str(makes[index % len(makes)]))
+    for index, (kind, image_seed) in enumerate(zip(labels.IMAGE_KINDS, image_seeds, strict=True)):
+        yield _portrait(np.random.default_rng(image_seed), sitter, kind, str(makes[index % len(makes)]))
 
 
 def _sit(rng: np.random.Generator, person: Person, glasses: bool | None) -> _Sitter:
@@ -89,7 +89,7 @@ def _sit(rng: np.random.Generator, person: Person, glasses: bool | None) -> _Sit
     bare.lay(face_layer(rng, person, head))
     draw_eyes(rng, person, head, bare)
     draw_brows(rng, person, head, bare)
-    wall = build_wall(rng, PICTURE_HEIGHT + STEP_ASIDE, PICTURE_WIDTH + STEP_ASIDE)
+    wall = build_wall(rng, IMAGE_HEIGHT + STEP_ASIDE, IMAGE_WIDTH + STEP_ASIDE)
     return _Sitter(head, bare, hair, glasses_layer(rng, person, head, glasses), wall)
 
 
@@ -104,7 +104,7 @@ def _portrait(rng: np.random.Generator, sitter: _Sitter, kind: str, make: str) -
         relief.lay(sitter.glasses)
     relief.lay(sitter.hair.front)
     x, y = (int(pixels) for pixels in rng.integers(0, STEP_ASIDE, 2))
-    wall = sitter.wall[y : y + PICTURE_HEIGHT, x : x + PICTURE_WIDTH]
+    wall = sitter.wall[y : y + IMAGE_HEIGHT, x : x + IMAGE_WIDTH]
     return Portrait(kind, photograph(rng, relief, wall, light, pose), project(pose, _landmarks(sitter)))
 
 

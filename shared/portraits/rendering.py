@@ -229,7 +229,7 @@ def build_wall(rng: np.random.Generator, height: int, width: int) -> Plane:
 
 
 def _oblong(rng: np.random.Generator, wall: Plane) -> None:
-    """A picture, a door, a shelf: what one cannot make out behind a person."""
+    """An image, a door, a shelf: what one cannot make out behind a person."""
     x, y = int(rng.integers(wall.shape[1])), int(rng.integers(wall.shape[0]))
     wide, tall = (int(size) for size in rng.integers(8, 50, 2))
     change = rng.normal(0, 0.12) + rng.normal(0, 0.04, 3)
@@ -237,8 +237,8 @@ def _oblong(rng: np.random.Generator, wall: Plane) -> None:
     cv2.rectangle(wall, (x, y), (x + wide, y + tall), tone, -1)
 
 
-Picture = npt.NDArray[np.uint8]
-PICTURE_WIDTH, PICTURE_HEIGHT = 384, 512
+Pixels = npt.NDArray[np.uint8]
+IMAGE_WIDTH, IMAGE_HEIGHT = 384, 512
 PIXELS_PER_UNIT = 100.0
 HIGHLIGHTS, SHOULDER = 195.0, 60.0
 """Grey levels above `HIGHLIGHTS` are bent so that 2 * `SHOULDER` more than that are white."""
@@ -289,13 +289,13 @@ def shade(relief: Relief, light: Light) -> Plane:
 
 @dataclass(frozen=True)
 class Pose:
-    """Turn of the head (radians), and how the face lies in the picture (pixels)."""
+    """Turn of the head (radians), and how the face lies in the image (pixels)."""
 
     yaw: float
     pitch: float
     roll: float
     scale: float
-    """Picture pixels per unit."""
+    """Image pixels per unit."""
     x: float
     y: float
 
@@ -307,13 +307,13 @@ def sample_pose(rng: np.random.Generator) -> Pose:
         pitch=jitter(rng, 0.0, 0.07),
         roll=jitter(rng, 0.0, 0.045),
         scale=PIXELS_PER_UNIT * float(rng.uniform(0.86, 1.06)),
-        x=PICTURE_WIDTH * jitter(rng, 0.5, 0.018),
-        y=PICTURE_HEIGHT * jitter(rng, 0.43, 0.02),
+        x=IMAGE_WIDTH * jitter(rng, 0.5, 0.018),
+        y=IMAGE_HEIGHT * jitter(rng, 0.43, 0.02),
     )
 
 
 def project(pose: Pose, points: Plane) -> Plane:
-    """Points (n, 3) in units, with depth, to pixels (n, 2) of the picture."""
+    """Points (n, 3) in units, with depth, to pixels (n, 2) of the image."""
     x, y, depth = points.T
     turned_x = x * np.cos(pose.yaw) + depth * np.sin(pose.yaw)
     turned_y = y * np.cos(pose.pitch) + depth * np.sin(pose.pitch)
@@ -322,8 +322,8 @@ def project(pose: Pose, points: Plane) -> Plane:
     return pixels.astype(np.float32)
 
 
-def photograph(rng: np.random.Generator, relief: Relief, wall: Plane, light: Light, pose: Pose) -> Picture:
-    """The picture, uint8 (PICTURE_HEIGHT, PICTURE_WIDTH, 3), RGB."""
+def photograph(rng: np.random.Generator, relief: Relief, wall: Plane, light: Light, pose: Pose) -> Pixels:
+    """The image, uint8 (IMAGE_HEIGHT, IMAGE_WIDTH, 3), RGB."""
     lit = shade(relief, light)
     map_x, map_y = _unproject(relief, pose)
     lit, cover = _seen(cv2.merge(list(lit)), map_x, map_y), _seen(relief.planes[COVER], map_x, map_y)
@@ -337,8 +337,8 @@ def _seen(plane: Plane, map_x: Plane, map_y: Plane) -> Plane:
 
 def _unproject(relief: Relief, pose: Pose) -> tuple[Plane, Plane]:
     """For each pixel the place on the canvas that it sees (canvas pixels), by fixed-point iteration over the depth."""
-    px = np.arange(PICTURE_WIDTH, dtype=np.float32)[None, :] - np.float32(pose.x)
-    py = np.arange(PICTURE_HEIGHT, dtype=np.float32)[:, None] - np.float32(pose.y)
+    px = np.arange(IMAGE_WIDTH, dtype=np.float32)[None, :] - np.float32(pose.x)
+    py = np.arange(IMAGE_HEIGHT, dtype=np.float32)[:, None] - np.float32(pose.y)
     cos, sin = float(np.cos(pose.roll)) / pose.scale, float(np.sin(pose.roll)) / pose.scale
     x, y = px * cos + py * sin, py * cos - px * sin
     depth_plane = blur(relief.planes[DEPTH], 0.06)
@@ -356,10 +356,10 @@ def _canvas(units: Plane, start: float) -> Plane:
     return (units - start) * SCALE - 0.5
 
 
-def _develop(rng: np.random.Generator, picture: Plane) -> Picture:
+def _develop(rng: np.random.Generator, image: Plane) -> Pixels:
     """Exposure, a shoulder for highlights, a slight blur, sensor noise; works in place, for large arrays are dear."""
-    picture *= 255 * jitter(rng, 1.0, 0.05)
-    picture -= np.clip(picture - HIGHLIGHTS, 0, 2 * SHOULDER) ** 2 * (0.25 / SHOULDER)
-    cv2.GaussianBlur(picture, (0, 0), float(rng.uniform(0.35, 0.75)), dst=picture)
-    picture += float(rng.uniform(0.8, 2.5)) * grain(rng, PICTURE_HEIGHT, PICTURE_WIDTH)[:, :, None]
-    return np.clip(picture + 0.5, 0, 255, out=picture).astype(np.uint8)
+    image *= 255 * jitter(rng, 1.0, 0.05)
+    image -= np.clip(image - HIGHLIGHTS, 0, 2 * SHOULDER) ** 2 * (0.25 / SHOULDER)
+    cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.35, 0.75)), dst=image)
+    image += float(rng.uniform(0.8, 2.5)) * grain(rng, IMAGE_HEIGHT, IMAGE_WIDTH)[:, :, None]
+    return np.clip(image + 0.5, 0, 255, out=image).astype(np.uint8)

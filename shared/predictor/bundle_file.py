@@ -28,7 +28,7 @@ from shared.fusion.thresholds import ClassRule, Thresholds
 from shared.labels import CLASS_COUNT
 from shared.messages import UserError
 from shared.predictor.decide import AgeIntervals, Coverage, Decisions
-from shared.training.options import ViewsName
+from shared.training.options import TtaName
 
 MOST_FILES = 10_000
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*")
@@ -145,7 +145,7 @@ MOST_NETWORKS = 200
 class RunFiles:
     """The folds of a training."""
 
-    views: ViewsName
+    tta: TtaName
     weights: tuple[str, ...]
     """A safetensors file for each fold; the ONNX file beside it has the same name but for the suffix."""
 
@@ -213,7 +213,7 @@ def read_contents(source: Source) -> Contents:
 
 def _runs(source: Source, runs: list[dict[str, Any]]) -> tuple[RunFiles, ...]:
     found = tuple(
-        RunFiles(_one_of(get_args(ViewsName), run["views"]), tuple(check_name(source.path, n) for n in run["weights"]))
+        RunFiles(_one_of(get_args(TtaName), run["tta"]), tuple(check_name(source.path, n) for n in run["weights"]))
         for run in runs
     )
     if not 0 < sum(len(run.weights) for run in found) <= MOST_NETWORKS or not all(run.weights for run in found):

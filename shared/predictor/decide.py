@@ -1,8 +1,8 @@
 """How old at least and at most: intervals that hold the age of four persons in five, learnt on held-out persons.
 
 The 10 % and 90 % quantiles of a distribution over years, moved by what held-out persons ask for: conformalised quantile
-regression (Romano, Patterson and Candes, NeurIPS 2019), each end by itself. Persons count, not pictures: seven
-pictures of a person weigh as much as one. A top-coded label ("60 or older") is taken at its word: its age lies in
+regression (Romano, Patterson and Candes, NeurIPS 2019), each end by itself. Persons count, not images: seven
+images of a person weigh as much as one. A top-coded label ("60 or older") is taken at its word: its age lies in
 every interval that reaches the code, for nothing more is known of it.
 
 What the specialists say of faces, decided as `combine.py` decides.
@@ -37,14 +37,14 @@ class Coverage:
     """How often intervals held the age of persons they were not learnt on."""
 
     share: float
-    """Mean over persons of the share of their pictures whose interval holds their age."""
+    """Mean over persons of the share of their images whose interval holds their age."""
     low: float
     """The 95 % interval of that share begins here (bootstrap over persons)."""
     high: float
     width: float
     """Years, in the mean."""
     error: float
-    """Years that the answered age is off, in the mean over pictures whose label is not top-coded."""
+    """Years that the answered age is off, in the mean over images whose label is not top-coded."""
     persons: int
     top_coded: float
     """Share of persons whose label is top-coded."""

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from shared.faces.alignment import EYES_APART, crop, find_faces, full_size
 from shared.faces.crop import as_stored
-from shared.faces.image_io import ENOUGH_SIDE, Picture, UnusablePictureError, decode, from_pixels
+from shared.faces.image_io import ENOUGH_SIDE, DecodedImage, UnusableImageError, decode, from_pixels
 from shared.faces.mtcnn import Detector, detect
 from shared.faces.recipe import Search
 
 Pixels = NDArray[np.uint8]
-Image = str | Path | bytes | Pixels
+ImageSource = str | Path | bytes | Pixels
 """A file's path, a file's bytes, or upright pixels: RGB (height, width, 3)."""
 
 Wanted = Literal["all", "main"]
@@ -70,38 +70,40 @@ class FoundPhotograph:
     """Why it could not be read, in a few words; None where it could."""
 
 
-def find(images: Sequence[Image], detector: Detector | None = None, wanted: Wanted = "all") -> list[FoundPhotograph]:
-    """The faces of each image. What cannot be read is told in its `problem`, and keeps no other from being read."""
-    read = [_read(image) for image in images]
-    pictures = [picture for picture in read if isinstance(picture, Picture)]
-    mains = iter(find_faces(pictures, detector))
+def find(
+    sources: Sequence[ImageSource], detector: Detector | None = None, wanted: Wanted = "all"
+) -> list[FoundPhotograph]:
+    """The faces of each source. What cannot be read is told in its `problem`, and keeps no other from being read."""
+    read = [_read(source) for source in sources]
+    decoded_images = [decoded for decoded in read if isinstance(decoded, DecodedImage)]
+    mains = iter(find_faces(decoded_images, detector))
     found = []
-    for image, picture in zip(images, read, strict=True):
-        if not isinstance(picture, Picture):
-            found.append(FoundPhotograph(source_of(image), 0, 0, (), picture))
+    for source, decoded in zip(sources, read, strict=True):
+        if not isinstance(decoded, DecodedImage):
+            found.append(FoundPhotograph(source_of(source), 0, 0, (), decoded))
             continue
         main = next(mains)
-        faces = [] if main is None else [_cut(picture, main.box, main.probability, main.landmarks)]
+        faces = [] if main is None else [_cut(decoded, main.box, main.probability, main.landmarks)]
         if wanted == "all":
-            faces += _others(_enlarged(image, picture), faces, detector)
-        found.append(FoundPhotograph(source_of(image), picture.width, picture.height, tuple(faces)))
+            faces += _others(_enlarged(source, decoded), faces, detector)
+        found.append(FoundPhotograph(source_of(source), decoded.width, decoded.height, tuple(faces)))
     return found
 
 
-def source_of(image: Image) -> str:
+def source_of(source: ImageSource) -> str:
     """What a photograph is called in messages."""
-    if isinstance(image, str | Path):
-        return str(image)
-    return "bytes" if isinstance(image, bytes) else "pixels"
+    if isinstance(source, str | Path):
+        return str(source)
+    return "bytes" if isinstance(source, bytes) else "pixels"
 
 
-def _read(image: Image, enough: int = ENOUGH_SIDE) -> Picture | str:
-    """The picture, or why there is none."""
+def _read(source: ImageSource, enough: int = ENOUGH_SIDE) -> DecodedImage | str:
+    """The decoded, or why there is none."""
     try:
-        if isinstance(image, np.ndarray):
-            return from_pixels(_checked(image), enough)
-        return decode(image if isinstance(image, bytes) else Path(image).read_bytes(), enough)
-    except UnusablePictureError as problem:
+        if isinstance(source, np.ndarray):
+            return from_pixels(_checked(source), enough)
+        return decode(source if isinstance(source, bytes) else Path(source).read_bytes(), enough)
+    except UnusableImageError as problem:
         return str(problem)
     except OSError as error:
         return (error.strerror or "cannot be read").lower()
@@ -109,32 +111,32 @@ def _read(image: Image, enough: int = ENOUGH_SIDE) -> Picture | str:
 
 def _checked(pixels: Pixels) -> Pixels:
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
-        raise UnusablePictureError(f"not RGB pixels: {pixels.dtype} of shape {pixels.shape}, not uint8 (H, W, 3)")
+        raise UnusableImageError(f"not RGB pixels: {pixels.dtype} of shape {pixels.shape}, not uint8 (H, W, 3)")
     return pixels
 
 
-def _enlarged(image: Image, picture: Picture) -> Picture:
-    """The same picture with the resolution that small faces need, where it has any."""
-    if max(picture.width, picture.height) <= max(picture.pixels.shape[:2]):
-        return picture
-    larger = _read(image, ENOUGH_FOR_GROUPS)
-    return larger if isinstance(larger, Picture) else picture
+def _enlarged(source: ImageSource, decoded: DecodedImage) -> DecodedImage:
+    """The same decoded with the resolution that small faces need, where it has any."""
+    if max(decoded.width, decoded.height) <= max(decoded.pixels.shape[:2]):
+        return decoded
+    larger = _read(source, ENOUGH_FOR_GROUPS)
+    return larger if isinstance(larger, DecodedImage) else decoded
 
 
-def _others(picture: Picture, main: Sequence[FoundFace], detector: Detector | None) -> list[FoundFace]:
+def _others(decoded: DecodedImage, main: Sequence[FoundFace], detector: Detector | None) -> list[FoundFace]:
     """The faces besides the main one, from left to right."""
-    side = min(max(picture.pixels.shape[:2]), ENOUGH_FOR_GROUPS)
+    side = min(max(decoded.pixels.shape[:2]), ENOUGH_FOR_GROUPS)
     search = Search(max(side, 256), SMALLEST, 0.6, 0.7, LIKELY, 2 * MOST_FACES, MOST_FACES)
-    faces = detect([picture.pixels], search, detector, PER_LEVEL)[0]
+    faces = detect([decoded.pixels], search, detector, PER_LEVEL)[0]
     others = []
     for place in np.argsort(faces.boxes[:, 0]):
-        box, landmarks = (full_size(places[place], picture.scale) for places in (faces.boxes, faces.landmarks))
+        box, landmarks = (full_size(places[place], decoded.scale) for places in (faces.boxes, faces.landmarks))
         width, probability = box[2] - box[0], float(faces.probabilities[place])
         known = any(_overlap(box, face.box) > SAME for face in main)
         alike = any(width >= ALIKE * (face.box[2] - face.box[0]) for face in main)
         apart = np.hypot(*(landmarks[1] - landmarks[0])) >= EYES_APART * width
         if apart and not known and (alike or probability >= SURE):
-            others.append(_cut(picture, box, probability, landmarks))
+            others.append(_cut(decoded, box, probability, landmarks))
     return others
 
 
@@ -145,7 +147,9 @@ def _overlap(one: NDArray[np.floating], other: NDArray[np.floating]) -> float:
     return float(np.prod(sides.clip(min=0)) / max(min(areas), 1e-9))
 
 
-def _cut(picture: Picture, box: NDArray[np.floating], probability: float, landmarks: NDArray[np.floating]) -> FoundFace:
+def _cut(
+    decoded: DecodedImage, box: NDArray[np.floating], probability: float, landmarks: NDArray[np.floating]
+) -> FoundFace:
     # Rounded and stored as the crop stage does it.
     places = landmarks.astype(np.float64).round(2)
-    return FoundFace(box.astype(np.float64).round(2), probability, places, as_stored(crop(picture, places[:2])))
+    return FoundFace(box.astype(np.float64).round(2), probability, places, as_stored(crop(decoded, places[:2])))

@@ -1,4 +1,4 @@
-"""From crops to what the three specialists say of them: the mean over test-time views, folds and runs.
+"""From crops to what the three specialists say of them: the mean over test-time augmentation, folds and runs.
 
 Networks that onnxruntime runs: torch is not imported, which takes seconds and hundreds of megabytes.
 """
@@ -15,9 +15,9 @@ from shared.crops import Window
 from shared.faces.mtcnn import Detector, Net
 from shared.fusion.metrics import Floats
 from shared.messages import UserError
-from shared.training.options import ViewsName
-from shared.training.run_folder import HEADER, Passport, read_metadata
-from shared.training.tta import VIEWS
+from shared.training.options import TtaName
+from shared.training.run_folder import HEADER, CheckpointMetadata, read_metadata
+from shared.training.tta import TTA_VIEWS
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -34,7 +34,7 @@ class Member:
     size: int
     """Pixels a side of what it sees."""
     logits: Callable[[Pixels], NDArray[np.float32]]
-    """Pictures (B, size, size, 3) to logits (B, K)."""
+    """Images (B, size, size, 3) to logits (B, K)."""
     network: Any = None
     """`shared.training.model.Network` where torch runs it, else None."""
 
@@ -48,15 +48,15 @@ class Run:
     """The folds of a training, which answer together."""
 
     members: tuple[Member, ...]
-    views: ViewsName
+    tta: TtaName
 
     def distribution(self, crops: Sequence[Pixels]) -> Floats:
         """Probabilities of the outputs (B, K)."""
         return np.mean([self._said_by(member, crops) for member in self.members], axis=0)
 
     def _said_by(self, member: Member, crops: Sequence[Pixels]) -> Floats:
-        pictures = member.look(crops)
-        seen = [softmax(member.logits(np.ascontiguousarray(view.of(pictures)))) for view in VIEWS[self.views]]
+        images = member.look(crops)
+        seen = [softmax(member.logits(np.ascontiguousarray(view.of(images)))) for view in TTA_VIEWS[self.tta]]
         return np.mean(seen, axis=0)
 
 
@@ -104,7 +104,7 @@ def open_session(content: bytes, name: str) -> "InferenceSession":
         raise UserError(f"{name} is no ONNX file that can be run ({str(error)[:200]}): get it again") from error
 
 
-def passport_of(session: "InferenceSession", name: str) -> Passport:
+def metadata_of(session: "InferenceSession", name: str) -> CheckpointMetadata:
     """From the metadata of an ONNX file; raises `UserError` without one."""
     try:
         return read_metadata(session.get_modelmeta().custom_metadata_map[HEADER])
@@ -113,11 +113,11 @@ def passport_of(session: "InferenceSession", name: str) -> Passport:
 
 
 def logits_of(session: "InferenceSession") -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
-    """Pictures (B, size, size, 3) to logits (B, K)."""
+    """Images (B, size, size, 3) to logits (B, K)."""
     name = session.get_inputs()[0].name
 
-    def logits(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
-        answers: NDArray[np.float32] = session.run(None, {name: pictures})[0]
+    def logits(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        answers: NDArray[np.float32] = session.run(None, {name: images})[0]
         return answers
 
     return logits

@@ -15,7 +15,7 @@ from shared.fusion.thresholds import FIXED
 from shared.messages import UserError
 from shared.predictor.bundle_file import Contents, Files, RunFiles
 from shared.predictor.decide import AgeIntervals, Decisions, learn_intervals
-from shared.training.run_folder import WEIGHTS, finished_folds, own_views
+from shared.training.run_folder import WEIGHTS, finished_folds, tta_of
 
 Runs = Mapping[str, Sequence[Path]]
 """The run folders of each specialist."""
@@ -54,7 +54,7 @@ def gather(
     thresholds: ThresholdChoice = "auto",
     calibrate: bool = True,
 ) -> Gathered:
-    """Read the runs and learn how to decide, as `combine.py` does for pictures of persons that are seen once.
+    """Read the runs and learn how to decide, as `combine.py` does for images of persons that are seen once.
 
     Raises `UserError` where a run holds no trained fold, or the runs disagree about who was held out.
     """
@@ -76,7 +76,7 @@ def _list(task: str, number: int, run: Path, files: dict[str, Path]) -> RunFiles
         raise UserError(f"{run} holds no trained fold; python -m pipelines.{task}.train makes them")
     named = {f"{task}/{number}/fold{fold}.safetensors": folder / WEIGHTS for fold, folder in folds.items()}
     files.update(named)
-    return RunFiles(own_views(run), tuple(named))
+    return RunFiles(tta_of(run), tuple(named))
 
 
 def _read_run(run: Path) -> dict[str, Any]:

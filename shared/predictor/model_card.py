@@ -28,7 +28,7 @@ the competition that the classes come from. Every answer is a guess about how so
 ## Not for
 
 Deciding about people: access, hiring, policing, age checks, health orders, advertising to a person. Gender is what
-annotators read off a picture, in two classes; it says nothing of how anybody sees themselves. Age is an estimate of
+annotators read off an image, in two classes; it says nothing of how anybody sees themselves. Age is an estimate of
 years that other people guessed. Not for surveillance, and not for photographs of people who would object.
 """
 
@@ -38,7 +38,7 @@ LIMITS = """\
 - It is as good as the tables above say on persons like those it was scored on, and worse on others: other cameras,
   other light, other parts of the world, children, the very old, faces turned away, faces of few pixels.
 - Groups with few persons above have wide intervals: what is not known there is written there.
-- Mask states were learnt from the masks in the training pictures; shields, scarves and hands were not taught.
+- Mask states were learnt from the masks in the training images; shields, scarves and hands were not taught.
 - Faces smaller than about 24 pixels across are not looked for; those below 60 lack the detail that age needs.
 - Probabilities are calibrated on the persons held out in training, not on yours.
 """
@@ -72,7 +72,7 @@ def _data(gathered: Gathered) -> str:
             for band in range(len(BANDS))
         ]
         lines.append(
-            f"Scored on {len(held_out.persons):,} pictures of {len(people):,} persons, each answered for by "
+            f"Scored on {len(held_out.persons):,} images of {len(people):,} persons, each answered for by "
             f"networks that had not seen the person. Persons by gender and age band: {'; '.join(cells)}. "
             "Gender and age are what annotators or the data's authors wrote down, not what was measured.\n"
         )
@@ -119,11 +119,11 @@ def _scores(held_out: HeldOut, settled: Settled) -> str:
             markdown_table(("", "macro F1", "accuracy"), rows),
             "\nShare of right answers by mask state:\n",
             markdown_table(
-                ("mask state", "pictures", "mask", "gender", "age band", "all three"), _by_mask(truth, said, persons)
+                ("mask state", "images", "mask", "gender", "age band", "all three"), _by_mask(truth, said, persons)
             ),
             "\nShare of right answers by gender and age band:\n",
             markdown_table(
-                ("persons", "pictures", "mask", "gender", "age band", "all three"), [*_by_cell(truth, said, persons)]
+                ("persons", "images", "mask", "gender", "age band", "all three"), [*_by_cell(truth, said, persons)]
             ),
             "",
         ]

@@ -18,7 +18,7 @@ from shared.faces.mtcnn import build_pyramid
 from shared.faces.mtcnn_nets import load_nets, normalise
 from shared.messages import UserError
 from shared.predictor.ensemble import Member, open_session
-from shared.training.run_folder import HEADER, Passport
+from shared.training.run_folder import HEADER, CheckpointMetadata
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -32,7 +32,7 @@ TOLERANCE = 1e-4
 """How far an output may be from PyTorch's: logits, probabilities, and shares of a box's side."""
 
 BATCHES = (1, 3)
-"""Each network is checked with so many pictures at a time, and with all of them."""
+"""Each network is checked with so many images at a time, and with all of them."""
 
 DETECTOR = ("pnet", "rnet", "onet")
 
@@ -48,10 +48,10 @@ class _FromPieces(nn.Module):
         return tuple(self.net(normalise(pieces)))
 
 
-def export_member(member: Member, passport: Passport) -> bytes:
-    """The ONNX file of a specialist's network: pictures uint8 (batch, size, size, 3) to logits (batch, outputs)."""
+def export_member(member: Member, metadata: CheckpointMetadata) -> bytes:
+    """The ONNX file of a specialist's network: images uint8 (batch, size, size, 3) to logits (batch, outputs)."""
     example = torch.zeros(2, member.size, member.size, 3, dtype=torch.uint8)
-    return _export(member.network, example, ("batch",), {HEADER: json.dumps(asdict(passport))})
+    return _export(member.network, example, ("batch",), {HEADER: json.dumps(asdict(metadata))})
 
 
 def export_detector() -> dict[str, bytes]:
@@ -93,9 +93,9 @@ def _resized(crop: Pixels, height: int, width: int) -> Pixels:
 @torch.inference_mode()
 def _check(session: "InferenceSession", network: nn.Module, inputs: list[Pixels], name: str) -> float:
     largest = 0.0
-    for pictures in inputs:
-        for count in (*BATCHES, len(pictures)):
-            some = pictures[:count]
+    for images in inputs:
+        for count in (*BATCHES, len(images)):
+            some = images[:count]
             expected = network(torch.from_numpy(some))
             outputs = session.run(None, {session.get_inputs()[0].name: some})
             for one, other in zip(outputs, [expected] if isinstance(expected, Tensor) else expected, strict=True):
@@ -124,7 +124,7 @@ def _export(network: nn.Module, example: Tensor, dynamic: tuple[str, ...], metad
             (example,),
             dynamo=True,
             opset_version=OPSET,
-            input_names=["pictures"],
+            input_names=["images"],
             dynamic_shapes=(axes,),
             verbose=False,
         )

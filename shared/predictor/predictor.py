@@ -28,11 +28,11 @@ from shared.predictor.bundle_file import (
     onnx_name,
     read_contents,
 )
-from shared.predictor.detect import FoundPhotograph, Image, Wanted, find
+from shared.predictor.detect import FoundPhotograph, ImageSource, Wanted, find
 from shared.predictor.ensemble import Member, Run, Trained
 from shared.predictor.from_runs import gather, runs_below
 from shared.predictor.results import Face, Photograph
-from shared.training.run_folder import Passport, passport_of
+from shared.training.run_folder import CheckpointMetadata, metadata_of
 
 Runtime = Literal["torch", "onnx"]
 
@@ -82,21 +82,21 @@ class Predictor:
         card = source.read(CARD, MOST_MANIFEST).decode(errors="replace") if source.holds(CARD) else ""
         return cls(specialists, contents, card, runtime, place, _detector(source, runtime, place), batch_size)
 
-    def __call__(self, images: Image | Iterable[Image], wanted: Wanted = "all") -> list[Photograph]:
+    def __call__(self, images: ImageSource | Iterable[ImageSource], wanted: Wanted = "all") -> list[Photograph]:
         """Answers for photographs: paths, bytes of files, or upright pixels (uint8, RGB, (height, width, 3)).
 
         One for each, in their order. What cannot be read is told in `problem`; no file makes this raise.
         """
         return list(self.stream(images, wanted))
 
-    def stream(self, images: Image | Iterable[Image], wanted: Wanted = "all") -> Iterator[Photograph]:
+    def stream(self, images: ImageSource | Iterable[ImageSource], wanted: Wanted = "all") -> Iterator[Photograph]:
         """The same one after another, with but a few photographs in memory."""
         one = isinstance(images, str | Path | bytes | np.ndarray)
-        several: Iterator[Image] = iter([images] if one else images)  # type: ignore[arg-type, list-item]
+        several: Iterator[ImageSource] = iter([images] if one else images)  # type: ignore[arg-type, list-item]
         while chunk := list(islice(several, CHUNK)):
             yield from self.answer(self.find(chunk, wanted))
 
-    def find(self, images: Sequence[Image], wanted: Wanted = "all") -> list[FoundPhotograph]:
+    def find(self, images: Sequence[ImageSource], wanted: Wanted = "all") -> list[FoundPhotograph]:
         """The faces of photographs with their aligned crops, not yet answered for.
 
         wanted="main" gives only the face that a portrait is of, at less cost.
@@ -153,7 +153,7 @@ def _detector(source: Source, runtime: Runtime, device: str) -> Detector:
 
 def _trained(task: str, source: Source, contents: Contents, runtime: Runtime, device: str) -> Trained:
     runs = [
-        Run(tuple(_member(task, source, name, runtime, device) for name in files.weights), files.views)
+        Run(tuple(_member(task, source, name, runtime, device) for name in files.weights), files.tta)
         for files in contents.runs[task]
     ]
     return Trained(task, tuple(runs))
@@ -167,45 +167,45 @@ def _member(task: str, source: Source, name: str, runtime: Runtime, device: str)
     from shared.predictor.torch_networks import logits_of, open_network
 
     content = source.read(name, MOST_WEIGHTS)
-    passport = passport_of(content, label)
-    window = check_passport(passport, task, label)
-    network = open_network(content, passport, label, device)
-    return Member(window, passport.size, logits_of(network, device), network)
+    metadata = metadata_of(content, label)
+    window = check_metadata(metadata, task, label)
+    network = open_network(content, metadata, label, device)
+    return Member(window, metadata.size, logits_of(network, device), network)
 
 
-def check_passport(passport: Passport, task: str, label: str) -> Window:
+def check_metadata(metadata: CheckpointMetadata, task: str, label: str) -> Window:
     """The window of a network. Raises `UserError` unless it is of the specialist, and one that face18 may have made."""
-    outputs = passport.outputs
+    outputs = metadata.outputs
     sound = (
-        passport.specialist == task
-        and passport.classes == list(SPECIALISTS[task])
+        metadata.specialist == task
+        and metadata.classes == list(SPECIALISTS[task])
         and isinstance(outputs, int)
         and (60 < outputs <= 200 if task == "age" else outputs == len(SPECIALISTS[task]))
-        and isinstance(passport.size, int)
-        and 16 <= passport.size <= 1024
-        and isinstance(passport.backbone, str)
-        and passport.distribution == "softmax"
+        and isinstance(metadata.size, int)
+        and 16 <= metadata.size <= 1024
+        and isinstance(metadata.backbone, str)
+        and metadata.distribution == "softmax"
     )
     if not sound:
         raise UserError(f"{label} is not the network of a {task} specialist that this version of face18 can use")
-    if passport.recipe != RECIPE.id:
+    if metadata.recipe != RECIPE.id:
         raise UserError(
-            f"{label} was trained on crops of recipe {passport.recipe}, those that this version makes are of "
+            f"{label} was trained on crops of recipe {metadata.recipe}, those that this version makes are of "
             f"{RECIPE.id}: use the version of face18 that trained it, or train again"
         )
     try:
-        return Window(**passport.window)
+        return Window(**metadata.window)
     except (TypeError, ValueError) as error:
         raise UserError(f"{label} looks at no window of a crop ({error})") from error
 
 
 def _onnx_member(task: str, source: Source, name: str) -> Member:
-    from shared.predictor.ensemble import logits_of, open_session, passport_of
+    from shared.predictor.ensemble import logits_of, metadata_of, open_session
 
     label = f"{source.path}: {name}"
     session = open_session(_read_onnx(source, name), label)
-    passport = passport_of(session, label)
-    return Member(check_passport(passport, task, label), passport.size, logits_of(session))
+    metadata = metadata_of(session, label)
+    return Member(check_metadata(metadata, task, label), metadata.size, logits_of(session))
 
 
 def _read_onnx(source: Source, name: str) -> bytes:

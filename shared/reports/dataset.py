@@ -1,6 +1,6 @@
-"""What can be measured of a picture file: size, light, sharpness, colour; a broken file says why it cannot be read.
+"""What can be measured of an image file: size, light, sharpness, colour; a broken file says why it cannot be read.
 
-Pictures that deserve a second look before anything is trained on them.
+Images that deserve a second look before anything is trained on them.
 
 The subjects of the page about a competition folder.
 """
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from shared.crops import FOUND, PRIOR, UNREADABLE, CropSet
-from shared.faces.image_io import UnusablePictureError, decode
+from shared.faces.image_io import UnusableImageError, decode
 from shared.html_pages import (
     COLOURS,
     SOFT,
@@ -54,18 +54,18 @@ SIDE = 512
 Fact = dict[str, object]
 
 
-def measure_files(pictures: pd.DataFrame, title: str, workers: int = 0) -> pd.DataFrame:
-    """Measure files (columns picture, path), with a progress bar titled so; a row each in their order.
+def measure_files(images: pd.DataFrame, title: str, workers: int = 0) -> pd.DataFrame:
+    """Measure files (columns image, path), with a progress bar titled so; a row each in their order.
 
-    Columns: picture, path, problem (blank where there is none), bytes, width, height (pixels), brightness and contrast
+    Columns: image, path, problem (blank where there is none), bytes, width, height (pixels), brightness and contrast
     (mean and standard deviation of the grey level, 0-255), sharpness (variance of the Laplacian), `CHANNELS` and
     `SQUARES` (mean of each channel and of its square, 0-1), fingerprint of the bytes. Read in threads: decoding frees
     Python for others.
     """
     parallel = joblib.Parallel(n_jobs=workers or joblib.cpu_count(), prefer="threads", return_as="generator")
-    jobs = (joblib.delayed(measure_file)(path) for path in pictures["path"])
-    rows = list(tqdm(parallel(jobs), title, len(pictures), unit=" pictures"))
-    return pd.concat([pictures[["picture", "path"]].reset_index(drop=True), pd.DataFrame(rows)], axis="columns")
+    jobs = (joblib.delayed(measure_file)(path) for path in images["path"])
+    rows = list(tqdm(parallel(jobs), title, len(images), unit=" images"))
+    return pd.concat([images[["image", "path"]].reset_index(drop=True), pd.DataFrame(rows)], axis="columns")
 
 
 def measure_file(path: str) -> Fact:
@@ -76,11 +76,11 @@ def measure_file(path: str) -> Fact:
         return {"problem": (error.strerror or "cannot be read").lower()}
     known: Fact = {"bytes": len(data), "fingerprint": hashlib.blake2b(data, digest_size=16).hexdigest()}
     try:
-        picture = decode(data)
-    except UnusablePictureError as problem:
+        image = decode(data)
+    except UnusableImageError as problem:
         return {**known, "problem": str(problem)}
-    size: Fact = {"width": picture.width, "height": picture.height}
-    return {**known, "problem": "", **size, **light_facts(picture.pixels), **colours(picture.pixels)}
+    size: Fact = {"width": image.width, "height": image.height}
+    return {**known, "problem": "", **size, **light_facts(image.pixels), **colours(image.pixels)}
 
 
 def light_facts(pixels: NDArray[np.uint8]) -> Fact:
@@ -101,37 +101,37 @@ def colours(pixels: NDArray[np.uint8]) -> Fact:
     return {**dict(zip(CHANNELS, values.mean(0), strict=True)), **dict(zip(SQUARES, (values**2).mean(0), strict=True))}
 
 
-def measure_crops(crops: CropSet, pictures: Sequence[str]) -> pd.DataFrame:
-    """`CHANNELS` and `SQUARES` of the crops of pictures; those whose file is gone are left out."""
-    return pd.DataFrame(list(_crop_colours(crops, pictures)), columns=[*CHANNELS, *SQUARES])
+def measure_crops(crops: CropSet, images: Sequence[str]) -> pd.DataFrame:
+    """`CHANNELS` and `SQUARES` of the crops of images; those whose file is gone are left out."""
+    return pd.DataFrame(list(_crop_colours(crops, images)), columns=[*CHANNELS, *SQUARES])
 
 
-def _crop_colours(crops: CropSet, pictures: Sequence[str]) -> Iterable[Fact]:
-    for picture in tqdm(pictures, "crops", unit=" pictures"):
+def _crop_colours(crops: CropSet, images: Sequence[str]) -> Iterable[Fact]:
+    for image in tqdm(images, "crops", unit=" images"):
         try:
-            yield colours(crops.read(picture))
+            yield colours(crops.read(image))
         except UserError:
             continue
 
 
 def mean_and_std(facts: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean and standard deviation (3,) each of the pixels of pictures, 0-1; every picture counts alike."""
+    """Mean and standard deviation (3,) each of the pixels of images, 0-1; every image counts alike."""
     mean = facts[list(CHANNELS)].mean().to_numpy(np.float64)
     square = facts[list(SQUARES)].mean().to_numpy(np.float64)
     return mean, np.sqrt(np.maximum(square - mean**2, 0))
 
 
 DARK, BRIGHT = 45, 215
-"""Mean grey levels, 0-255, below and above which a picture is very dark or very bright."""
+"""Mean grey levels, 0-255, below and above which an image is very dark or very bright."""
 
 FLAT = 12
 """Standard deviation of the grey level below which there is hardly anything to see."""
 
 BLURRED = 0.1
-"""Share of the usual sharpness below which a picture is blurred."""
+"""Share of the usual sharpness below which an image is blurred."""
 
 USUAL = 0.8
-"""Where so large a share of pictures has one size, all other sizes are odd."""
+"""Where so large a share of images has one size, all other sizes are odd."""
 
 SMALL, LONG = 100, 2.0
 """Where sizes vary: pixels of the shorter side below, and aspect ratio above which a size is odd."""
@@ -139,23 +139,23 @@ SMALL, LONG = 100, 2.0
 
 @dataclass(frozen=True)
 class Oddity:
-    """Pictures of one fault, the worst first."""
+    """Images of one fault, the worst first."""
 
     title: str
-    pictures: Mapping[str, str]
-    """Picture -> what there is to say of it."""
+    images: Mapping[str, str]
+    """Image -> what there is to say of it."""
 
 
 def find_oddities(facts: pd.DataFrame, crops: CropSet | None) -> list[Oddity]:
-    """Those that there are, of measured pictures (`picture_facts.measure_files`) and of what the crop index tells."""
-    facts = facts.set_index("picture")
+    """Those that there are, of measured images (`image_facts.measure_files`) and of what the crop index tells."""
+    facts = facts.set_index("image")
     sound = facts[facts["problem"] == ""]
     found = [Oddity("Cannot be read", dict(facts["problem"][facts["problem"] != ""]))]
     if len(sound):
         found += [*_light(sound), _sizes(sound), _copies(sound)]
     if crops is not None:
         found += _faces(crops)
-    return [oddity for oddity in found if oddity.pictures]
+    return [oddity for oddity in found if oddity.images]
 
 
 def _light(facts: pd.DataFrame) -> list[Oddity]:
@@ -168,7 +168,7 @@ def _light(facts: pd.DataFrame) -> list[Oddity]:
         "Blurred": (sharpness[sharpness < BLURRED * usual], f"sharpness {{:.0f}}, usual {usual:.0f}"),
     }
     return [
-        Oddity(title, {str(picture): text.format(value) for picture, value in values.items()})
+        Oddity(title, {str(image): text.format(value) for image, value in values.items()})
         for title, (values, text) in kinds.items()
     ]
 
@@ -182,14 +182,14 @@ def _sizes(facts: pd.DataFrame) -> Oddity:
     else:
         ratio = sides.max(axis=1) / sides.min(axis=1)
         odd = (sides.min(axis=1) < SMALL) | (ratio > LONG)
-    return Oddity("Odd sizes", {str(picture): f"{size} pixels" for picture, size in sizes[odd].items()})
+    return Oddity("Odd sizes", {str(image): f"{size} pixels" for image, size in sizes[odd].items()})
 
 
 def _copies(facts: pd.DataFrame) -> Oddity:
     """Every file but the first of those that are the same byte for byte."""
-    first = facts.reset_index().groupby("fingerprint")["picture"].transform("first").set_axis(facts.index)
+    first = facts.reset_index().groupby("fingerprint")["image"].transform("first").set_axis(facts.index)
     again = facts.index[facts["fingerprint"].duplicated()]
-    return Oddity("The same file twice", {str(picture): f"as {first[picture]}" for picture in again})
+    return Oddity("The same file twice", {str(image): f"as {first[image]}" for image in again})
 
 
 def _faces(crops: CropSet) -> list[Oddity]:
@@ -202,13 +202,13 @@ def _faces(crops: CropSet) -> list[Oddity]:
 
 
 SIZES = 12
-"""So many sizes of pictures are told."""
+"""So many sizes of images are told."""
 
 MANY = 500
 """Persons from which on ages are told year by year: a heap at the oldest is then no accident."""
 
 SHOWN = 12
-"""So many pictures of each oddity are shown."""
+"""So many images of each oddity are shown."""
 
 
 @dataclass(frozen=True)
@@ -216,9 +216,9 @@ class Split:
     """One half of the data: its table, what was measured of a sample of it, and its crops where there are any."""
 
     table: pd.DataFrame
-    """All pictures, with labels where it is the training half."""
+    """All images, with labels where it is the training half."""
     facts: pd.DataFrame
-    """Of a sample of them; see `picture_facts.measure_files`."""
+    """Of a sample of them; see `image_facts.measure_files`."""
     crops: CropSet | None
 
     @property
@@ -227,7 +227,7 @@ class Split:
 
     @property
     def sound(self) -> pd.DataFrame:
-        """The facts of those pictures that can be read."""
+        """The facts of those images that can be read."""
         return self.facts[self.facts["problem"] == ""]
 
 
@@ -238,7 +238,7 @@ def overview(splits: Splits) -> Section:
     values = []
     for name, split in splits.items():
         persons = f"{split.table['person'].nunique():,} persons" if "person" in split.table else ""
-        values.append((f"{name}, pictures", f"{len(split.table):,}", persons))
+        values.append((f"{name}, images", f"{len(split.table):,}", persons))
         share = "all of them" if len(split.facts) == len(split.table) else "a random sample"
         values.append((f"{name}, measured", f"{len(split.facts):,}", share))
         broken = len(split.facts) - len(split.sound)
@@ -256,27 +256,27 @@ def sizes(splits: Splits) -> Section:
         kilobytes = split.facts["bytes"].dropna() / 1000
         middle, low, high = np.quantile(kilobytes, [0.5, 0.05, 0.95]) if len(kilobytes) else (0, 0, 0)
         told = f"{name}: files of {middle:,.0f} kB, from {low:,.0f} to {high:,.0f} (5 to 95 %){rest}"
-        parts.append(table(("width x height (pixels)", "pictures", "share"), rows, told))
-    return Section("Picture sizes", [beside(parts)])
+        parts.append(table(("width x height (pixels)", "images", "share"), rows, told))
+    return Section("Image sizes", [beside(parts)])
 
 
 def colour(splits: Splits) -> Section:
-    """RGB mean and standard deviation, of whole pictures and of the crops that networks see."""
+    """RGB mean and standard deviation, of whole images and of the crops that networks see."""
     rows, parts = [], []
     for name, split in splits.items():
-        for what, facts in (("pictures", split.sound), ("crops", _crop_facts(split))):
+        for what, facts in (("images", split.sound), ("crops", _crop_facts(split))):
             if len(facts):
                 mean, std = mean_and_std(facts)
                 rows.append((f"{name}, {what}", f"{len(facts):,}", *(f"{value:.3f}" for value in (*mean, *std))))
                 if split.labelled or len(splits) == 1:
                     parts = [_to_paste(what, mean, std)]
-    head = ("", "pictures", *(f"mean {channel}" for channel in CHANNELS), *(f"std {channel}" for channel in CHANNELS))
-    return Section("Colour", [table(head, rows, "Of pixels, 0 to 1; every picture counts alike."), *parts])
+    head = ("", "images", *(f"mean {channel}" for channel in CHANNELS), *(f"std {channel}" for channel in CHANNELS))
+    return Section("Colour", [table(head, rows, "Of pixels, 0 to 1; every image counts alike."), *parts])
 
 
 def _to_paste(what: str, mean: np.ndarray, std: np.ndarray) -> str:
     numbers = (" ".join(f"{value:.3f}" for value in values) for values in (mean, std))
-    seen = "aligned crops, which networks see" if what == "crops" else "whole pictures: crops are not at hand (--crops)"
+    seen = "aligned crops, which networks see" if what == "crops" else "whole images: crops are not at hand (--crops)"
     text = f"Of the {seen}; to normalise by them instead of the backbone's own values, give training:"
     return paragraph(text) + plain_text("--mean {} --std {}".format(*numbers))
 
@@ -286,7 +286,7 @@ def _crop_facts(split: Split) -> pd.DataFrame:
         return pd.DataFrame()
     index = split.crops.index
     return measure_crops(
-        split.crops, [p for p in split.sound["picture"] if index["found"].get(p, UNREADABLE) != UNREADABLE]
+        split.crops, [p for p in split.sound["image"] if index["found"].get(p, UNREADABLE) != UNREADABLE]
     )
 
 
@@ -309,7 +309,7 @@ def light(splits: Splits) -> Section:
                     "alpha": 0.45,
                 }
                 axes.hist(clipped, edges.tolist(), weights=share, **mark)
-            axes.set(xlabel=xlabel, ylabel="pictures (%)", title=title)
+            axes.set(xlabel=xlabel, ylabel="images (%)", title=title)
             if logarithmic:
                 places = np.geomspace(*ends, 5)
                 axes.set_xscale("log")
@@ -320,7 +320,7 @@ def light(splits: Splits) -> Section:
         return plot(draw)
 
     if not any(len(split.sound) for split in splits.values()):
-        return Section("Brightness and sharpness", [paragraph("No picture can be read.", "warn")])
+        return Section("Brightness and sharpness", [paragraph("No image can be read.", "warn")])
     shown = [
         figure(histogram("brightness", "mean grey level (0 to 255)", "Brightness"), "Brightness"),
         figure(histogram("contrast", "standard deviation of the grey level", "Contrast"), "Contrast"),
@@ -333,24 +333,24 @@ def light(splits: Splits) -> Section:
 
 
 def labels(split: Split) -> Section:
-    pictures, persons = split.table, split.table.drop_duplicates("person")
+    images, persons = split.table, split.table.drop_duplicates("person")
     bands = persons["age"].map(age_band)
 
     def counts(values: pd.Series, names: tuple[str, ...]) -> list[float]:
         return [float((values == number).sum()) for number in range(len(names))]
 
-    each = pictures.groupby("person").size().value_counts().sort_index()
+    each = images.groupby("person").size().value_counts().sort_index()
     shown = [
         figure(bars([*GENDERS], counts(persons["gender"], GENDERS), "persons", "Gender"), "Persons by gender"),
         figure(bars([*BANDS], counts(bands, BANDS), "persons", "Age band"), "Persons by age band (years)"),
-        figure(bars([*MASKS], counts(pictures["mask"], MASKS), "pictures", "Mask"), "Pictures by mask state"),
+        figure(bars([*MASKS], counts(images["mask"], MASKS), "images", "Mask"), "Images by mask state"),
         figure(_ages(persons), "Persons by age; dotted: where the bands begin"),
         figure(
-            bars([str(count) for count in each.index], [*map(float, each)], "persons", "Pictures of a person"),
-            "How many pictures there are of a person",
+            bars([str(count) for count in each.index], [*map(float, each)], "persons", "Images of a person"),
+            "How many images there are of a person",
         ),
     ]
-    return Section("Labels", [figures(shown), heading("The six cells"), _cells(pictures, persons)])
+    return Section("Labels", [figures(shown), heading("The six cells"), _cells(images, persons)])
 
 
 def _ages(persons: pd.DataFrame) -> str:
@@ -370,16 +370,15 @@ def _ages(persons: pd.DataFrame) -> str:
     return plot(draw)
 
 
-def _cells(pictures: pd.DataFrame, persons: pd.DataFrame) -> str:
+def _cells(images: pd.DataFrame, persons: pd.DataFrame) -> str:
     rows = []
     for (gender, gender_name), (band, band_name) in product(enumerate(GENDERS), enumerate(BANDS)):
-        of_persons, of_pictures = (
-            int(((each["gender"] == gender) & (each["age"].map(age_band) == band)).sum())
-            for each in (persons, pictures)
+        of_persons, of_images = (
+            int(((each["gender"] == gender) & (each["age"].map(age_band) == band)).sum()) for each in (persons, images)
         )
         share = of_persons / len(persons)
-        rows.append((f"{gender_name}, {band_name}", f"{of_persons:,}", f"{share:.1%}", f"{of_pictures:,}"))
-    return table(("gender and age band", "persons", "share", "pictures"), rows)
+        rows.append((f"{gender_name}, {band_name}", f"{of_persons:,}", f"{share:.1%}", f"{of_images:,}"))
+    return table(("gender and age band", "persons", "share", "images"), rows)
 
 
 def faces(splits: Splits) -> Section:
@@ -388,7 +387,7 @@ def faces(splits: Splits) -> Section:
     for name, split in splits.items():
         if split.crops is None:
             continue
-        found = split.crops.index["found"].reindex(split.table["picture"])
+        found = split.crops.index["found"].reindex(split.table["image"])
         states = (
             split.table["mask"].map(dict(enumerate(MASKS))) if split.labelled else pd.Series("any", split.table.index)
         )
@@ -403,7 +402,7 @@ def faces(splits: Splits) -> Section:
         return Section(
             "Faces found", [paragraph("Not shown: there are no crops yet (python shared/crop_faces.py).", "soft")]
         )
-    head = ("", "mask", "pictures", *FOUND, "found", "several faces")
+    head = ("", "mask", "images", *FOUND, "found", "several faces")
     caption = "From the crop index: found at once, at a second try, not at all (cut by the prior), or not readable."
     return Section("Faces found", [table(head, rows, caption, text_columns=(0, 1))])
 
@@ -411,11 +410,11 @@ def faces(splits: Splits) -> Section:
 def oddities(splits: Splits) -> Section:
     parts = []
     for name, split in splits.items():
-        paths = split.table.set_index("picture")["path"]
+        paths = split.table.set_index("image")["path"]
         for oddity in find_oddities(split.facts, split.crops):
-            parts.append(heading(f"{oddity.title}: {counted(len(oddity.pictures), 'picture')} of {name}"))
-            shown = list(oddity.pictures.items())[:SHOWN]
-            parts.append(tiles(Tile(_thumbnail(paths.get(picture)), picture, text) for picture, text in shown))
+            parts.append(heading(f"{oddity.title}: {counted(len(oddity.images), 'image')} of {name}"))
+            shown = list(oddity.images.items())[:SHOWN]
+            parts.append(tiles(Tile(_thumbnail(paths.get(image)), image, text) for image, text in shown))
     return Section("Oddities", parts or [paragraph("None found.", "soft")])
 
 
@@ -424,5 +423,5 @@ def _thumbnail(path: str | None) -> list[str]:
     try:
         with open(path or "", "rb") as file:  # noqa: PTH123 - may be no path at all
             return [face(decode(file.read()).pixels)]
-    except (OSError, UnusablePictureError):
+    except (OSError, UnusableImageError):
         return []

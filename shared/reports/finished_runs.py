@@ -53,7 +53,7 @@ class RunOptions:
 
 @dataclass(frozen=True)
 class Finished:
-    """N pictures that all runs hold out, and what surrounds them."""
+    """N images that all runs hold out, and what surrounds them."""
 
     runs: Folders
     settled: Settled
@@ -61,7 +61,7 @@ class Finished:
     remark: str
     """How that came about, as combine.py tells it."""
     labels: pd.DataFrame | None
-    """Indexed by the N pictures: kind, and age in years; None where train.csv is not at hand."""
+    """Indexed by the N images: kind, and age in years; None where train.csv is not at hand."""
     crops: CropSet | None
     records: pd.DataFrame | None
     """The rows of runs.csv, all of them."""
@@ -141,7 +141,7 @@ def trained_on(
 
 
 def read_labels(source: Source, held_out: HeldOut) -> pd.DataFrame | None:
-    """Kind and age of each held-out picture; None where the data has no train.csv.
+    """Kind and age of each held-out image; None where the data has no train.csv.
 
     Raises `UserError` where the labels are not those of the held-out answers.
     """
@@ -151,25 +151,25 @@ def read_labels(source: Source, held_out: HeldOut) -> pd.DataFrame | None:
         return None
     if folder is None:
         return None
-    table = load_training(folder, source.fixes, source.skip_bad).set_index("picture")
-    pictures = held_out.persons.index
-    absent = pictures.difference(table.index)
+    table = load_training(folder, source.fixes, source.skip_bad).set_index("image")
+    images = held_out.persons.index
+    absent = images.difference(table.index)
     if len(absent):
-        raise UserError(f"{folder} has not {len(absent):,} of the pictures that were held out: {first_of(absent)}")
-    table = table.loc[pictures]
+        raise UserError(f"{folder} has not {len(absent):,} of the images that were held out: {first_of(absent)}")
+    table = table.loc[images]
     labels = {"mask": table["mask"], "gender": table["gender"], "age": table["age"].map(age_band)}
     for task, label in labels.items():
         differs = label.to_numpy() != held_out.truth[task]
         if differs.any():
             raise UserError(
-                f"{folder} and the held-out answers disagree about the {task} of {differs.sum():,} pictures "
-                f"({first_of(pictures[differs])}): give the --fixes that the runs were trained with"
+                f"{folder} and the held-out answers disagree about the {task} of {differs.sum():,} images "
+                f"({first_of(images[differs])}): give the --fixes that the runs were trained with"
             )
     return table[["kind", "age"]]
 
 
 def find_training_crops(folder: Path) -> CropSet | None:
-    """The crops of the training pictures, in `folder` or its train/; None where there are none."""
+    """The crops of the training images, in `folder` or its train/; None where there are none."""
     for place in (folder / "train", folder):
         if (place / INDEX).is_file():
             return open_crops(place)

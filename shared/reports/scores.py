@@ -125,7 +125,7 @@ def confusion(scores: list[Scored]) -> Section:
 
     small = [figure(matrix(scored), f"{TITLES[scored.name]}: the most probable class") for scored in single]
     large = figure(matrix(together), "The 18 classes, as decided", wide=True)
-    text = "Rows are true, columns predicted classes; numbers are pictures, colour is the share of the row."
+    text = "Rows are true, columns predicted classes; numbers are images, colour is the share of the row."
     return Section("Confusion matrices", [paragraph(text, "soft"), figures([*small, large])])
 
 
@@ -137,7 +137,7 @@ def classes(scores: list[Scored]) -> Section:
             (name, f"{precision:.3f}", f"{recall:.3f}", f"{f1:.3f}", f"{support:,}")
             for name, precision, recall, f1, support in measured
         ]
-        parts.append(heading(TITLES[scored.name]) + table(("class", "precision", "recall", "F1", "pictures"), rows))
+        parts.append(heading(TITLES[scored.name]) + table(("class", "precision", "recall", "F1", "images"), rows))
     return Section("Class by class", [beside([parts[0], "".join(parts[1:])])])
 
 
@@ -156,7 +156,7 @@ def by_mask_state(finished: Finished, scores: list[Scored]) -> Section:
             cells.append(told(share_interval((scored.truth == scored.predicted)[inside], persons)))
         cells.append("" if error is None else told(mean_interval(np.abs(error[inside]), persons), 1))
         rows.append(cells)
-    head = ("mask", "pictures", *(f"{TITLES[task].lower()} right" for task in (*SPECIALISTS, "together")), "years off")
+    head = ("mask", "images", *(f"{TITLES[task].lower()} right" for task in (*SPECIALISTS, "together")), "years off")
     caption = "Shares of right answers and mean absolute error of age, with 95 % intervals."
     return Section("By mask state", [table(head, rows, caption)])
 
@@ -174,7 +174,7 @@ def age(finished: Finished) -> Section:
         return Section("Age in years", [paragraph("Not shown: true ages in years need --data with train.csv.", "soft")])
     persons = number_persons(finished.held_out.persons)
     said = finished.held_out.answers["age"]["age"].to_numpy(np.float64)
-    scatter = "Each point is a picture; on the line, age is right (above it too, where a label means this or older)."
+    scatter = "Each point is an image; on the line, age is right (above it too, where a label means this or older)."
     decades = "Mean error and mean absolute error by true age, with 95 % intervals."
     shown = [
         figure(_scatter(true, said, finished.held_out.truth["mask"]), scatter),
@@ -316,13 +316,11 @@ def reliability(finished: Finished) -> Section:
     for task, classes in SPECIALISTS.items():
         before = finished.held_out.answers[task][list(classes)].to_numpy(np.float64)
         after = finished.settled.measured.tempered[task]
-        picture = _diagram(task, before, after, finished.held_out.truth[task])
-        shown.append(
-            figure(picture, f"{TITLES[task]}: how often the most probable class is right, by its probability.")
-        )
+        image = _diagram(task, before, after, finished.held_out.truth[task])
+        shown.append(figure(image, f"{TITLES[task]}: how often the most probable class is right, by its probability."))
     text = (
         "How often the most probable class is right, by its probability. On the line, they mean what they say; "
-        "below it, they are too sure. The temperature for each picture was learnt on other persons; the error is the "
+        "below it, they are too sure. The temperature for each image was learnt on other persons; the error is the "
         "mean distance from the line, over 15 bins."
     )
     return Section("Reliability", [paragraph(text, "soft"), figures(shown)])
@@ -331,7 +329,7 @@ def reliability(finished: Finished) -> Section:
 def reliability_bins(
     probabilities: np.ndarray, truth: np.ndarray, bins: int = BINS
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean confidence, accuracy and number of pictures in each bin of equal width that holds any."""
+    """Mean confidence, accuracy and number of images in each bin of equal width that holds any."""
     confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == truth
     places = np.minimum((confidence * bins).astype(np.int64), bins - 1)
     counts = np.bincount(places, minlength=bins)
@@ -354,15 +352,15 @@ def _diagram(task: str, before: np.ndarray, after: np.ndarray, truth: np.ndarray
         start = 1 / before.shape[1]
         upper.set(xlim=(start - 0.03, 1.02), ylim=(0, 1.04), ylabel="share right", title=TITLES[task])
         upper.legend(loc="lower right")
-        lower.set(xlabel="probability of the answer", ylabel="pictures", ylim=(0, None))
+        lower.set(xlabel="probability of the answer", ylabel="images", ylim=(0, None))
 
     return chart(draw, 4.2, 4.2)
 
 
 def mistakes(finished: Finished) -> Section:
-    parts = [paragraph("Wrong answers that were most sure, one for each person: hard pictures, and wrong labels.")]
+    parts = [paragraph("Wrong answers that were most sure, one for each person: hard images, and wrong labels.")]
     if finished.crops is None:
-        parts.append(paragraph("Without pictures: the crops are not at hand (--crops).", "soft"))
+        parts.append(paragraph("Without images: the crops are not at hand (--crops).", "soft"))
     for task in SPECIALISTS:
         worst = worst_mistakes(finished, task)
         parts.append(heading(f"{TITLES[task]}: {'no mistake' if worst.empty else 'surest mistakes'}"))
@@ -377,7 +375,7 @@ def mistakes(finished: Finished) -> Section:
 def worst_mistakes(finished: Finished, task: str, count: int = WORST) -> pd.DataFrame:
     """The wrong answers whose true class was given the least probability, the worst of each person.
 
-    Indexed by picture; columns: person, truth, said (indices), and the probabilities p_truth and p_said.
+    Indexed by image; columns: person, truth, said (indices), and the probabilities p_truth and p_said.
     """
     held_out = finished.held_out
     given = held_out.answers[task][list(SPECIALISTS[task])].to_numpy(np.float64)
@@ -399,20 +397,20 @@ def worst_mistakes(finished: Finished, task: str, count: int = WORST) -> pd.Data
 
 def _tiles(finished: Finished, task: str, worst: pd.DataFrame) -> Iterator[Tile]:
     names = SPECIALISTS[task]
-    for picture, row in worst.iterrows():
+    for image, row in worst.iterrows():
         text = f"is {names[row['truth']]}\nsaid {names[row['said']]} ({row['p_said']:.2f})"
-        yield _tile(finished, str(picture), text)
+        yield _tile(finished, str(image), text)
 
 
 def _furthest(finished: Finished, ages: np.ndarray, error: np.ndarray) -> Iterator[Tile]:
     table = pd.DataFrame({"person": finished.held_out.persons, "age": ages, "off": error, "size": np.abs(error)})
     worst = table.sort_values("size", ascending=False, kind="stable").drop_duplicates("person").head(WORST)
-    for picture, row in worst.iterrows():
-        yield _tile(finished, str(picture), f"is {row['age']:.0f}\nsaid {row['age'] + row['off']:.0f} years")
+    for image, row in worst.iterrows():
+        yield _tile(finished, str(image), f"is {row['age']:.0f}\nsaid {row['age'] + row['off']:.0f} years")
 
 
-def _tile(finished: Finished, picture: str, text: str) -> Tile:
-    kind = finished.labels["kind"].loc[picture] if finished.labels is not None else picture.rpartition("/")[2]
+def _tile(finished: Finished, image: str, text: str) -> Tile:
+    kind = finished.labels["kind"].loc[image] if finished.labels is not None else image.rpartition("/")[2]
     crops = finished.crops
-    faces = [face(crops.read(picture))] if crops is not None and picture in crops.index.index else []
-    return Tile(faces, f"{finished.held_out.persons[picture]} {kind}", text)
+    faces = [face(crops.read(image))] if crops is not None and image in crops.index.index else []
+    return Tile(faces, f"{finished.held_out.persons[image]} {kind}", text)

@@ -1,6 +1,6 @@
 """What a file claims to be, read from its first bytes: nothing is decoded for it.
 
-The HTTP application: POST a picture, JSON back.
+The HTTP application: POST an image, JSON back.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from starlette.requests import ClientDisconnect
 from shared.faces.image_io import read_jpeg_header
 from shared.serving.batching import Answer, Answering, Batcher
 from shared.serving.docs_page import docs_page
-from shared.serving.limits import Limits, Refusal, come_again, read_picture, too_large
+from shared.serving.limits import Limits, Refusal, come_again, read_image, too_large
 from shared.serving.schema import BEARER, REFUSALS, REQUEST_BODY, SECURITY, PhotographAnswer
 from shared.serving.server import Metrics, check_token
 
@@ -30,8 +30,8 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 """What cameras, phones and browsers make. Pillow knows many more, some of which start other programs."""
 
 
-def check_picture(data: bytes, most_pixels: int) -> None:
-    """Raises `Refusal` for an empty file, one that is no picture of `FORMATS`, and one that claims too many pixels."""
+def check_image(data: bytes, most_pixels: int) -> None:
+    """Raises `Refusal` for an empty file, one that is no image of `FORMATS`, and one that claims too many pixels."""
     if not data:
         raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "empty file")
     width, height = _claimed_size(data)
@@ -45,11 +45,11 @@ def _claimed_size(data: bytes) -> tuple[int, int]:
         return header.width, header.height
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Of odd metadata and of large pictures, which are looked at next.
+            warnings.simplefilter("ignore")  # Of odd metadata and of large images, which are looked at next.
             with Image.open(io.BytesIO(data), formats=FORMATS) as image:
                 return image.size
     except UnidentifiedImageError as error:
-        raise Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"not a picture, or none of {', '.join(FORMATS)}") from error
+        raise Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"not an image, or none of {', '.join(FORMATS)}") from error
     except Image.DecompressionBombError as error:
         raise too_large("too large") from error
     except Exception as error:  # Pillow's readers raise nearly anything for a broken head.
@@ -63,7 +63,7 @@ LISTENED = 4
 CLIENT_LEFT = 499
 """No standard's, but what nginx writes for it."""
 NOTHING_FROM_OUTSIDE = "default-src 'self'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src blob: data:"
-DESCRIPTION = "Mask, gender and age of every face in a photograph. No picture is stored, and none leaves the machine."
+DESCRIPTION = "Mask, gender and age of every face in a photograph. No image is stored, and none leaves the machine."
 
 log = logging.getLogger(__name__)
 
@@ -89,8 +89,8 @@ class Service:
         except ClientDisconnect:
             response = JSONResponse(None, CLIENT_LEFT)  # Nobody reads it.
         except Exception:
-            log.exception("a picture could not be answered")
-            response = _say(Refusal(HTTPStatus.INTERNAL_SERVER_ERROR, "the service failed on this picture"), False)
+            log.exception("an image could not be answered")
+            response = _say(Refusal(HTTPStatus.INTERNAL_SERVER_ERROR, "the service failed on this image"), False)
         self.metrics.requests.labels(response.status_code).inc()
         self.metrics.seconds.observe(time.perf_counter() - started)
         return response
@@ -101,17 +101,17 @@ class Service:
         self._inside += 1
         self.metrics.waiting.set(self._inside)
         try:
-            return await self._picture_to_answer(request)
+            return await self._image_to_answer(request)
         finally:
             self._inside -= 1
             self.metrics.waiting.set(self._inside)
 
-    async def _picture_to_answer(self, request: Request) -> Answer:
-        picture = await self._receive(request)
-        await asyncio.to_thread(check_picture, picture, self.limits.pixels)
+    async def _image_to_answer(self, request: Request) -> Answer:
+        image = await self._receive(request)
+        await asyncio.to_thread(check_image, image, self.limits.pixels)
         try:
             async with asyncio.timeout(self.limits.seconds):
-                answer = await self.batcher.ask(picture)
+                answer = await self.batcher.ask(image)
         except TimeoutError:
             raise come_again(f"no answer within {self.limits.seconds:g} s", seconds=5) from None
         if answer["problem"]:
@@ -123,14 +123,14 @@ class Service:
         headers = request.headers
         try:
             async with asyncio.timeout(self.limits.seconds):
-                return await read_picture(
+                return await read_image(
                     request.stream(),
                     headers.get("Content-Type", ""),
                     headers.get("Content-Length"),
                     self.limits.upload_bytes,
                 )
         except TimeoutError:
-            sentence = f"the picture was not sent within {self.limits.seconds:g} s"
+            sentence = f"the image was not sent within {self.limits.seconds:g} s"
             raise Refusal(HTTPStatus.REQUEST_TIMEOUT, sentence) from None
 
     async def _hear_out(self, request: Request) -> bool:
@@ -184,13 +184,13 @@ def create_app(answering: Answering, limits: Limits | None = None, token: str | 
 def _add_answers(app: FastAPI, service: Service) -> None:
     @app.post(
         "/faces",
-        summary="Every face in a picture",
+        summary="Every face in an image",
         response_model=PhotographAnswer,
         responses=REFUSALS,
         openapi_extra={"requestBody": REQUEST_BODY, "security": SECURITY},
     )
     async def faces(request: Request) -> JSONResponse:
-        """Send one picture, as a form or as it is; get its faces with mask, gender and age. No face is no error."""
+        """Send one image, as a form or as it is; get its faces with mask, gender and age. No face is no error."""
         return await service.answer(request)
 
 

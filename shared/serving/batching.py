@@ -1,6 +1,6 @@
-"""Pictures of many clients, answered together; each answer goes back to whoever sent the picture.
+"""Images of many clients, answered together; each answer goes back to whoever sent the image.
 
-A network costs less for eight pictures at once than eight times for one. So whoever comes first waits a few
+A network costs less for eight images at once than eight times for one. So whoever comes first waits a few
 milliseconds for others, and while a batch is being answered the next one gathers by itself.
 """
 
@@ -11,13 +11,13 @@ from contextlib import suppress
 from typing import Any
 
 Answer = dict[str, Any]
-"""What is known of one picture, ready for JSON (`shared.predict`)."""
+"""What is known of one image, ready for JSON (`shared.predict`)."""
 Answering = Callable[[Sequence[bytes]], Sequence[Answer]]
-"""Picture files to as many answers, in their order."""
+"""Image files to as many answers, in their order."""
 
 
 class Batcher:
-    """Hands pictures to `answering` in one thread of its own, at most `most` at a time."""
+    """Hands images to `answering` in one thread of its own, at most `most` at a time."""
 
     def __init__(self, answering: Answering, most: int, wait: float, on_batch: Callable[[int], None] = lambda _: None):
         """`wait` in seconds; `on_batch` is told the size of every batch."""
@@ -44,25 +44,25 @@ class Batcher:
             answer.cancel()
         await asyncio.to_thread(self._thread.shutdown)
 
-    async def ask(self, picture: bytes) -> Answer:
-        """The answer for one picture; whoever is cancelled while waiting costs no further work.
+    async def ask(self, image: bytes) -> Answer:
+        """The answer for one image; whoever is cancelled while waiting costs no further work.
 
-        Raises what `answering` raised for this picture, when it is asked about it alone.
+        Raises what `answering` raised for this image, when it is asked about it alone.
         """
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._open.add(answer)
         answer.add_done_callback(self._open.discard)
-        self._waiting.put_nowait((picture, answer))
+        self._waiting.put_nowait((image, answer))
         return await answer
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            batch = [(picture, future) for picture, future in await self._gather() if not future.done()]
+            batch = [(image, future) for image, future in await self._gather() if not future.done()]
             if not batch:
                 continue
             self._on_batch(len(batch))
-            answers = await loop.run_in_executor(self._thread, self._answer, [picture for picture, _ in batch])
+            answers = await loop.run_in_executor(self._thread, self._answer, [image for image, _ in batch])
             for (_, future), answer in zip(batch, answers, strict=True):
                 _settle(future, answer)
 
@@ -74,17 +74,17 @@ class Batcher:
                     batch.append(await self._waiting.get())
         return batch
 
-    def _answer(self, pictures: Sequence[bytes]) -> Sequence[Answer | Exception]:
-        """One answer or error for each picture: what one of them breaks, it breaks for itself alone."""
+    def _answer(self, images: Sequence[bytes]) -> Sequence[Answer | Exception]:
+        """One answer or error for each image: what one of them breaks, it breaks for itself alone."""
         try:
-            answers = self._answering(pictures)
-            if len(answers) != len(pictures):
-                raise RuntimeError(f"{len(answers)} answers for {len(pictures)} pictures")
+            answers = self._answering(images)
+            if len(answers) != len(images):
+                raise RuntimeError(f"{len(answers)} answers for {len(images)} images")
             return answers
         except Exception as error:
-            if len(pictures) == 1:
+            if len(images) == 1:
                 return [error]
-            return [self._answer([picture])[0] for picture in pictures]
+            return [self._answer([image])[0] for image in images]
 
 
 def _settle(future: "asyncio.Future[Answer]", answer: Answer | Exception) -> None:

@@ -91,14 +91,14 @@ _PAGE = """<!doctype html>
 <h1>{title}</h1>
 <p>{description} The description for programs: <a href="openapi.json">openapi.json</a>.</p>
 <form id="try">
-  <b>Try it</b> <input type="file" id="file" accept="image/*" required aria-label="picture">
+  <b>Try it</b> <input type="file" id="file" accept="image/*" required aria-label="image">
   <input type="password" id="token" placeholder="token, if there is one" autocomplete="off" aria-label="token">
   <button>Send</button>
 </form>
 <pre id="answer" hidden></pre>
 <p>From a shell:</p>
 <pre><code>curl --data-binary @photo.jpg <span class="here"></span>/faces
-curl -F picture=@photo.jpg <span class="here"></span>/faces</code></pre>
+curl -F image=@photo.jpg <span class="here"></span>/faces</code></pre>
 {operations}
 <h2>What comes back</h2>
 {schemas}

@@ -2,7 +2,7 @@
 
 Why a request is not answered: a status for programs, a sentence for people.
 
-A request's body -> the bytes of one picture, held in memory and never longer than the limit.
+A request's body -> the bytes of one image, held in memory and never longer than the limit.
 
 HTTP connections that are closed when nobody speaks: uvicorn's, with a limit on the time for a request's head.
 """
@@ -21,16 +21,16 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 @dataclass(frozen=True)
 class Limits:
-    """Memory is bounded by them: at most `waiting` uploads of `upload_bytes` each, and one picture being decoded."""
+    """Memory is bounded by them: at most `waiting` uploads of `upload_bytes` each, and one image being decoded."""
 
     upload_bytes: int = 16 * 2**20
-    """Of one picture file."""
+    """Of one image file."""
 
     pixels: int = 50_000_000
     """Width x height that a file may claim; it is looked at before anything is decoded."""
 
     seconds: float = 30.0
-    """For sending a picture, and again for being answered."""
+    """For sending an image, and again for being answered."""
 
     waiting: int = 48
     """Requests being received or answered; further ones are told to come again."""
@@ -42,10 +42,10 @@ class Limits:
     """Open at the same time."""
 
     batch: int = 8
-    """Pictures answered together."""
+    """Images answered together."""
 
     batch_wait: float = 0.005
-    """Seconds that a picture waits for company."""
+    """Seconds that an image waits for company."""
 
 
 class Refusal(Exception):  # noqa: N818 - nothing went wrong here: the client is told no.
@@ -69,10 +69,10 @@ def come_again(sentence: str, seconds: int) -> Refusal:
 
 
 FORM_OVERHEAD = 64 * 1024
-"""Bytes of a form beside the picture."""
+"""Bytes of a form beside the image."""
 
 
-async def read_picture(body: AsyncIterator[bytes], content_type: str, announced: str | None, most: int) -> bytes:
+async def read_image(body: AsyncIterator[bytes], content_type: str, announced: str | None, most: int) -> bytes:
     """The file of a multipart form, or the whole body where it is none.
 
     `announced` is the Content-Length header. Raises `Refusal` for what is longer than `most` bytes, as soon as that is
@@ -101,7 +101,7 @@ async def _limited(body: AsyncIterator[bytes], longest: int, most: int) -> Async
 
 
 def _too_long(most: int) -> Refusal:
-    return too_large(f"too large: a picture file may have {most:,} bytes")
+    return too_large(f"too large: an image file may have {most:,} bytes")
 
 
 async def _read_form(body: AsyncIterator[bytes], boundary: bytes, most: int) -> bytes:
@@ -114,7 +114,7 @@ async def _read_form(body: AsyncIterator[bytes], boundary: bytes, most: int) -> 
     except FormParserError as error:
         raise Refusal(HTTPStatus.BAD_REQUEST, "the multipart form is broken") from error
     if form.files != 1 or not form.whole:
-        raise Refusal(HTTPStatus.BAD_REQUEST, "send a form with one file, the picture")
+        raise Refusal(HTTPStatus.BAD_REQUEST, "send a form with one file, the image")
     if len(form.content) > most:
         raise _too_long(most)
     return bytes(form.content)

@@ -29,9 +29,9 @@ class AgeAnswer(Answer):
 
 
 class FaceAnswer(Answer):
-    """One face; lengths in pixels of the upright picture at full size."""
+    """One face; lengths in pixels of the upright image at full size."""
 
-    box: list[float] = Field(description="x0, y0, x1, y1; may reach beyond the picture's edge")
+    box: list[float] = Field(description="x0, y0, x1, y1; may reach beyond the image's edge")
     probability: float = Field(description="that this is a face")
     landmarks: list[list[float]] = Field(
         description="x and y of eyes, nose, corners of the mouth; of each pair the left one first, as seen"
@@ -46,15 +46,15 @@ class FaceAnswer(Answer):
 
 
 class PhotographAnswer(Answer):
-    """One picture."""
+    """One image."""
 
     source: str = Field(description="always bytes: the service knows no names of files")
-    width: int = Field(description="pixels of the upright picture")
-    height: int = Field(description="pixels of the upright picture")
+    width: int = Field(description="pixels of the upright image")
+    height: int = Field(description="pixels of the upright image")
     faces: list[FaceAnswer] = Field(
         description="the main one first, then from left to right; empty where none was found"
     )
-    problem: None = Field(description="null: a picture with a problem is refused")
+    problem: None = Field(description="null: an image with a problem is refused")
 
 
 class Problem(Answer):
@@ -66,10 +66,10 @@ class Problem(Answer):
 _MEANINGS = {
     HTTPStatus.BAD_REQUEST: "a form that is broken or holds another number of files than one",
     HTTPStatus.UNAUTHORIZED: "the token is missing or wrong",
-    HTTPStatus.REQUEST_TIMEOUT: "the picture was sent too slowly",
+    HTTPStatus.REQUEST_TIMEOUT: "the image was sent too slowly",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "more bytes or pixels than allowed",
-    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "not a picture",
-    HTTPStatus.UNPROCESSABLE_ENTITY: "an empty or broken picture",
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "not an image",
+    HTTPStatus.UNPROCESSABLE_ENTITY: "an empty or broken image",
     HTTPStatus.SERVICE_UNAVAILABLE: "too much to do: come again after as many seconds as Retry-After says",
 }
 REFUSALS: dict[int | str, dict[str, Any]] = {
@@ -77,7 +77,7 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
 }
 
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
-_FORM = {"type": "object", "required": ["picture"], "properties": {"picture": _BINARY["schema"]}}
+_FORM = {"type": "object", "required": ["image"], "properties": {"image": _BINARY["schema"]}}
 REQUEST_BODY: dict[str, Any] = {
     "required": True,
     "content": {"multipart/form-data": {"schema": _FORM}, "image/*": _BINARY, "application/octet-stream": _BINARY},

@@ -2,7 +2,7 @@
 
 An application listening on a socket until Ctrl-C or SIGTERM, then stopping when the last answer is given.
 
-What the service tells Prometheus: counts and times, never anything about a picture.
+What the service tells Prometheus: counts and times, never anything about an image.
 """
 
 import hmac
@@ -130,7 +130,7 @@ def _nothing(*_: object) -> None:
 
 
 SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
-PICTURES = (1, 2, 4, 8, 16, 32, 64)
+IMAGES = (1, 2, 4, 8, 16, 32, 64)
 
 
 class Metrics:
@@ -150,7 +150,7 @@ class Metrics:
             registry=self.registry,
         )
         self.batches = Histogram(
-            "face18_batch_pictures", "Pictures answered together.", buckets=PICTURES, registry=self.registry
+            "face18_batch_images", "Images answered together.", buckets=IMAGES, registry=self.registry
         )
         self.waiting = Gauge(
             "face18_requests_in_progress", "Requests being received or answered.", registry=self.registry

@@ -1,7 +1,7 @@
 """What the page shows: faces boxed in their photograph, answers as bars, and where each specialist looked.
 
 grad_cam.py   where a network looked
-heat.py       that, laid over the picture
+heat.py       that, laid over the image
 boxes.py      the photograph with its faces marked
 card.py       what is said of one face, as HTML
 examples.py   drawn portraits to begin with

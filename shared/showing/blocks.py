@@ -20,7 +20,7 @@ INTRODUCTION = """<h1>Mask, gender, age</h1>
 <p>of every face in a photograph, as three specialists guess them.</p>"""
 FOOTNOTE = """<p>Guesses from looks: often wrong, more often for some groups than for others, and nothing to decide
 about people by. The photograph stays on the machine that shows this page, and is deleted after ten minutes.</p>"""
-NO_FACE = "No face was found in this picture. One that is larger, brighter or seen from the front may be."
+NO_FACE = "No face was found in this image. One that is larger, brighter or seen from the front may be."
 KEPT_SECONDS = 600
 """An upload lives so long at most."""
 UPLOAD_LIMIT = "16mb"
@@ -107,12 +107,12 @@ def _looked(viewer: Viewer, path: str | None) -> list[Any]:
     if isinstance(seen, str):
         return [None, _hidden(), _hidden(None), _hidden(None), _shown(), _shown(), sentence(seen)]
     faces = len(seen.faces)
-    picture, answer = _chosen(viewer, seen, 0) if faces else (seen.pixels, sentence(NO_FACE))
+    image, answer = _chosen(viewer, seen, 0) if faces else (seen.pixels, sentence(NO_FACE))
     choices = [(f"face {number + 1}", number) for number in range(faces)]
     return [
         seen,
         _hidden(),
-        gr.update(value=picture, visible=True),
+        gr.update(value=image, visible=True),
         gr.update(choices=choices, value=0 if faces else None, visible=faces > 1),
         _shown(),
         _shown(),
@@ -121,8 +121,8 @@ def _looked(viewer: Viewer, path: str | None) -> list[Any]:
 
 
 def _chosen(viewer: Viewer, seen: Sight, at: int) -> list[Any]:
-    picture = draw_boxes(seen.pixels, seen.boxes, [in_short(face) for face in seen.faces], at)
-    return [picture, card(seen.faces[at], seen.crops[at], viewer.heat(seen, at))]
+    image = draw_boxes(seen.pixels, seen.boxes, [in_short(face) for face in seen.faces], at)
+    return [image, card(seen.faces[at], seen.crops[at], viewer.heat(seen, at))]
 
 
 def _shown() -> Any:

@@ -26,7 +26,7 @@ LEADING, MARGIN = 1.25, 0.4
 
 
 def shown_size(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A picture (H, W, 3) no larger than `SHOWN_SIDE`."""
+    """An image (H, W, 3) no larger than `SHOWN_SIDE`."""
     factor = SHOWN_SIDE / max(pixels.shape[:2])
     if factor >= 1:
         return pixels
@@ -39,7 +39,7 @@ def draw_boxes(
 ) -> NDArray[np.uint8]:
     """A copy with a box around each face and its answers below, line by line; the chosen face is stressed.
 
-    Boxes are in pixels of this picture. Several faces are numbered from 1; where a face is too small for words, or its
+    Boxes are in pixels of this image. Several faces are numbered from 1; where a face is too small for words, or its
     words would lie upon another's, it has its number alone.
     """
     image = Image.fromarray(pixels)
@@ -61,7 +61,7 @@ def draw_boxes(
 
 @dataclass(frozen=True)
 class Pen:
-    """Draws on one picture."""
+    """Draws on one image."""
 
     draw: ImageDraw.ImageDraw
     line: int
@@ -69,7 +69,7 @@ class Pen:
     letters: float
     """Pixels that they are high."""
     size: tuple[int, int]
-    """Of the picture, width and height."""
+    """Of the image, width and height."""
 
     def mark(self, box: Box, colour: Colour, number: str) -> None:
         """A box with rounded corners, and its number in one of them."""
@@ -81,7 +81,7 @@ class Pen:
         self.draw.rounded_rectangle(box, radius, outline=colour, width=self.line)
         if number:
             height = max(14.0, min(8.0 * self.line, 0.25 * (x1 - x0)))
-            # Inside the picture, where the box begins beyond its edge.
+            # Inside the image, where the box begins beyond its edge.
             self._words((max(0.0, x0), max(0.0, y0)), [number], height, colour)
 
     def place(self, box: Box, lines: Sequence[str], taken: list[Box]) -> Box | None:

@@ -1,4 +1,4 @@
-"""What is said of one face, as HTML that needs no reading: pictures, bars, a scale of years."""
+"""What is said of one face, as HTML that needs no reading: images, bars, a scale of years."""
 
 import base64
 from collections.abc import Mapping
@@ -17,13 +17,13 @@ WORDS |= {">=60": "60 or older"}
 OLDEST = 100
 JPEG_QUALITY = 85
 
-Pictures = Mapping[str, NDArray[np.uint8]]
+Images = Mapping[str, NDArray[np.uint8]]
 
 
-def card(face: Face, crop: NDArray[np.uint8], heat: Pictures) -> str:
+def card(face: Face, crop: NDArray[np.uint8], heat: Images) -> str:
     """One face: its aligned crop, and for mask, gender and age the answer, the bars, and where was looked.
 
-    `heat` holds a picture for each specialist that has one, by its name.
+    `heat` holds an image for each specialist that has one, by its name.
     """
     mask = WORDS.get(face.mask.name, face.mask.name)
     headline = f"{mask_in_words(face)}, {face.gender.name}, {_years(face.age)}"
@@ -54,13 +54,13 @@ def sentence(text: str) -> str:
     return f'<div class="sentence" role="status">{escape(text)}</div>'
 
 
-def data_url(picture: NDArray[np.uint8]) -> str:
-    """A picture that travels within the page."""
-    _, jpeg = cv2.imencode(".jpg", picture[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+def data_url(image: NDArray[np.uint8]) -> str:
+    """An image that travels within the page."""
+    _, jpeg = cv2.imencode(".jpg", image[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     return f"data:image/jpeg;base64,{base64.b64encode(jpeg.tobytes()).decode()}"
 
 
-def _part(name: str, title: str, answer: str, evidence: str, heat: Pictures) -> str:
+def _part(name: str, title: str, answer: str, evidence: str, heat: Images) -> str:
     looked = ""
     if name in heat:
         looked = f'<img class="heat" alt="where the {name} specialist looked" src="{data_url(heat[name])}">'
@@ -102,5 +102,5 @@ def _scale(age: Age) -> str:
     )
 
 
-def _legend(heat: Pictures) -> str:
+def _legend(heat: Images) -> str:
     return '<p class="legend">Bright: where each specialist looked.</p>' if heat else ""

@@ -11,7 +11,7 @@ from shared.portraits import draw_person
 from shared.sample_data import encode
 
 SITTERS = ((67, True, 3, NORMAL), (24, False, 5, WORN[0]), (41, True, 8, INCORRECT), (52, False, 2, NORMAL))
-"""Years, whether female, seed, and which of a person's pictures."""
+"""Years, whether female, seed, and which of a person's images."""
 
 
 def draw_examples(folder: Path) -> list[Path]:

@@ -19,23 +19,23 @@ from torch import Tensor
 from torch.nn import functional
 
 FEWEST_CELLS = 6
-"""On a side: the deepest layer that still has so many is looked at, for the last one of a small picture has three."""
+"""On a side: the deepest layer that still has so many is looked at, for the last one of a small image has three."""
 
 
-def grad_cam(backbone: Any, pictures: Tensor, cells: int = FEWEST_CELLS) -> Tensor | None:
+def grad_cam(backbone: Any, images: Tensor, cells: int = FEWEST_CELLS) -> Tensor | None:
     """Maps (B, h, w), float32 with values 0..1, the greatest of each being 1 unless nothing spoke for the answer.
 
-    `pictures` as the backbone wants them, (B, 3, H, W); `backbone` with timm's `forward_intermediates` and
+    `images` as the backbone wants them, (B, 3, H, W); `backbone` with timm's `forward_intermediates` and
     `forward_head`. None where it has no maps that Grad-CAM could use (transformers).
     """
     if not hasattr(backbone, "forward_intermediates"):
         return None
     with torch.enable_grad():
-        # Asked for by the pictures: weights may be frozen.
-        features, maps = backbone.forward_intermediates(pictures.detach().clone().requires_grad_())
+        # Asked for by the images: weights may be frozen.
+        features, maps = backbone.forward_intermediates(images.detach().clone().requires_grad_())
         layer = _layer(maps, cells)
         logits = backbone.forward_head(features)
-        score = (logits * logits.detach().softmax(1)).sum()  # Of all pictures: none depends on another.
+        score = (logits * logits.detach().softmax(1)).sum()  # Of all images: none depends on another.
         (gradient,) = torch.autograd.grad(score, layer, allow_unused=True)
     if gradient is None:
         return None
@@ -50,8 +50,8 @@ def _layer(maps: list[Tensor], cells: int) -> Tensor:
     return fine[-1] if fine else maps[0]
 
 
-def heat_of(network: Any, pictures: NDArray[np.uint8]) -> NDArray[np.float32] | None:
+def heat_of(network: Any, images: NDArray[np.uint8]) -> NDArray[np.float32] | None:
     """The maps (B, h, w) of a `shared.training.model.Network` for what it sees, uint8 RGB (B, H, W, 3)."""
-    seen = torch.from_numpy(pictures).to(network.mean.device).permute(0, 3, 1, 2)
+    seen = torch.from_numpy(images).to(network.mean.device).permute(0, 3, 1, 2)
     heat = grad_cam(network.backbone, (seen - network.mean) / network.std)
     return None if heat is None else heat.cpu().numpy()

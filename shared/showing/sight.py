@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.faces.image_io import UnusablePictureError, decode
+from shared.faces.image_io import UnusableImageError, decode
 from shared.predictor import Face, Predictor
 from shared.showing.boxes import Box, shown_size
 from shared.showing.heat import lay_heat
@@ -17,8 +17,8 @@ Pixels = NDArray[np.uint8]
 
 SENTENCES = {
     "empty file": "This file is empty. Please choose another.",
-    "not a picture": "This file is no picture that can be read here. JPEG, PNG and WebP are fine.",
-    "truncated": "This picture was cut short, perhaps while it was sent or saved. Please choose another.",
+    "not an image": "This file is no image that can be read here. JPEG, PNG and WebP are fine.",
+    "truncated": "This image was cut short, perhaps while it was sent or saved. Please choose another.",
 }
 """What is wrong with a file, for people; all else is told in a general sentence."""
 
@@ -37,7 +37,7 @@ class Sight:
     """Of each face, in pixels as shown."""
 
     def face_at(self, x: float, y: float) -> int | None:
-        """The face at a point of the picture as shown; of several the smallest."""
+        """The face at a point of the image as shown; of several the smallest."""
         hits = [at for at, (x0, y0, x1, y1) in enumerate(self.boxes) if x0 <= x <= x1 and y0 <= y <= y1]
         return min(hits, key=lambda at: self.boxes[at][2] - self.boxes[at][0]) if hits else None
 
@@ -52,13 +52,13 @@ class Viewer:
         """The photograph answered, or a sentence that says why it can't be."""
         content = Path(path).read_bytes()
         try:
-            picture = decode(content)
-        except UnusablePictureError as problem:
-            return SENTENCES.get(str(problem), f"This picture cannot be used: {problem}. Please choose another.")
+            image = decode(content)
+        except UnusableImageError as problem:
+            return SENTENCES.get(str(problem), f"This image cannot be used: {problem}. Please choose another.")
         found = self.predictor.find([content])
         (photograph,) = self.predictor.answer(found)
-        pixels = shown_size(picture.pixels)
-        scale = max(picture.width, picture.height) / max(pixels.shape[:2])
+        pixels = shown_size(image.pixels)
+        scale = max(image.width, image.height) / max(pixels.shape[:2])
         order = reading_order([face.box for face in photograph.faces])
         faces = [photograph.faces[at] for at in order]
         boxes = [_shrunk(face.box, scale) for face in faces]
@@ -66,10 +66,8 @@ class Viewer:
 
     def heat(self, sight: Sight, at: int) -> dict[str, Pixels]:
         """Of each specialist that torch runs, what it sees of a face, lit up where it looked: the mean of its folds."""
-        pictures = {
-            name: _lit(trained.members, sight.crops[at]) for name, trained in self.predictor.specialists.items()
-        }
-        return {name: picture for name, picture in pictures.items() if picture is not None}
+        images = {name: _lit(trained.members, sight.crops[at]) for name, trained in self.predictor.specialists.items()}
+        return {name: image for name, image in images.items() if image is not None}
 
 
 def reading_order(boxes: Sequence[Box]) -> list[int]:

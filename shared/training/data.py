@@ -1,11 +1,11 @@
-"""The processes that read pictures beside a training or a prediction: Ctrl-C is none of their business.
+"""The processes that read images beside a training or a prediction: Ctrl-C is none of their business.
 
 A terminal gives it to everybody. A reader that takes it on its own dies with a traceback, or so early that the main
 process takes that for a crash. So readers are deaf to it from their first moment on; the main process ends them.
 
 The augmentation that every specialist starts from; each sets its own strengths.
 
-From crops to batches: the same picture, epoch and seed give the same tensor in any process, and after a resume.
+From crops to batches: the same image, epoch and seed give the same tensor in any process, and after a resume.
 """
 
 import multiprocessing
@@ -68,7 +68,7 @@ def augmentation(
 ) -> "albumentations.Compose":
     """Mirror, move, relight and blur: the way photographs of one face differ. Also Gaussian noise, and holes.
 
-    `shift` and `scale` are shares of the picture, `rotate` degrees, `light` and `colour` shares of the range, `noise`
+    `shift` and `scale` are shares of the image, `rotate` degrees, `light` and `colour` shares of the range, `noise`
     the largest standard deviation as a share of the range, `blur` and `holes` probabilities.
     """
     import albumentations as A  # Takes a second to load, and who predicts does not augment.
@@ -99,7 +99,7 @@ def _holes(often: float) -> "albumentations.CoarseDropout":
 
 
 Batch = tuple[Tensor, Tensor]
-"""uint8 pictures (B, size, size, 3) and their targets (B, ...)."""
+"""uint8 images (B, size, size, 3) and their targets (B, ...)."""
 
 
 AS_IT_IS = -1
@@ -109,10 +109,10 @@ Dressing = Callable[[NDArray[np.uint8], int, int, int], NDArray[np.uint8]]
 
 
 class Draw(NamedTuple):
-    """One picture to be read, and the seed of its augmentation."""
+    """One image to be read, and the seed of its augmentation."""
 
     place: int
-    """Which of the dataset's pictures, from 0."""
+    """Which of the dataset's images, from 0."""
     seed: int
     state: int = AS_IT_IS
     """The mask state to be drawn, an index into `labels.MASKS`; or as it is."""
@@ -124,7 +124,7 @@ class CropDataset(Dataset[Batch]):
     def __init__(
         self,
         crops: CropSet,
-        pictures: list[str],
+        images: list[str],
         targets: NDArray[Any],
         window: Window,
         size: int,
@@ -132,9 +132,9 @@ class CropDataset(Dataset[Batch]):
         dressing: Dressing | None = None,
         targets_by_state: NDArray[Any] | None = None,
     ):
-        """`targets` are (N, ...); those `by_state`, of pictures with a mask drawn on them, (mask states, N, ...)."""
+        """`targets` are (N, ...); those `by_state`, of images with a mask drawn on them, (mask states, N, ...)."""
         self._crops = crops
-        self._pictures = pictures
+        self._images = images
         self._targets = torch.tensor(targets)
         self._window = window
         self._size = size
@@ -143,20 +143,20 @@ class CropDataset(Dataset[Batch]):
         self._by_state = None if targets_by_state is None else torch.tensor(targets_by_state)
 
     def __len__(self) -> int:
-        return len(self._pictures)
+        return len(self._images)
 
     def __getitem__(self, draw: Draw) -> Batch:
-        crop = self._crops.read(self._pictures[draw.place])
+        crop = self._crops.read(self._images[draw.place])
         if self._dressing is not None:
             crop = self._dressing(crop, draw.place, draw.state, draw.seed)
-        picture = self._window.cut(crop, self._size)
+        image = self._window.cut(crop, self._size)
         if self._augmentation is not None:
-            # Seeded picture by picture: which worker draws it, and what it drew before, must not matter. One stream for
-            # all steps: `set_random_seed` would give each the same numbers, and so noise only to mirrored pictures.
+            # Seeded image by image: which worker draws it, and what it drew before, must not matter. One stream for
+            # all steps: `set_random_seed` would give each the same numbers, and so noise only to mirrored images.
             streams = np.random.default_rng(draw.seed), random.Random(draw.seed)
             self._augmentation.set_random_state(*streams)  # type: ignore[attr-defined]
-            picture = self._augmentation(image=picture)["image"]
-        return torch.from_numpy(picture), self._target(draw)
+            image = self._augmentation(image=image)["image"]
+        return torch.from_numpy(image), self._target(draw)
 
     def _target(self, draw: Draw) -> Tensor:
         if self._by_state is None or draw.state == AS_IT_IS:
@@ -164,8 +164,8 @@ class CropDataset(Dataset[Batch]):
         return self._by_state[draw.state, draw.place]
 
 
-class InOrder(Sampler[Draw]):
-    """Every picture once, first to last."""
+class SequentialSampler(Sampler[Draw]):
+    """Every image once, first to last."""
 
     def __init__(self, count: int):
         self._count = count
@@ -177,8 +177,8 @@ class InOrder(Sampler[Draw]):
         return (Draw(index, 0) for index in range(self._count))
 
 
-class Shuffled(Sampler[Draw]):
-    """As many draws as it is long, in an order of each epoch's own; `shared.training.sampling.Mixed` draws them."""
+class ShuffledSampler(Sampler[Draw]):
+    """Base class of samplers with a new order in every epoch; see `shared.training.sampling.TrainingSampler`."""
 
     def __init__(self, count: int, seed: int):
         self._count = count
@@ -190,14 +190,16 @@ class Shuffled(Sampler[Draw]):
         return self._count
 
 
-def batches(dataset: CropDataset, sampler: InOrder | Shuffled, batch_size: int, workers: int) -> DataLoader[Batch]:
-    """A loader of uint8 batches. A `Shuffled` one leaves a rest smaller than a batch out; `InOrder` never drops any."""
+def batches(
+    dataset: CropDataset, sampler: SequentialSampler | ShuffledSampler, batch_size: int, workers: int
+) -> DataLoader[Batch]:
+    """Loader of uint8 batches. With a `ShuffledSampler` an incomplete last batch is dropped, otherwise never."""
     return DataLoader(
         dataset,
         sampler=sampler,
         batch_size=batch_size,
         num_workers=workers,
-        drop_last=isinstance(sampler, Shuffled) and len(sampler) > batch_size,
+        drop_last=isinstance(sampler, ShuffledSampler) and len(sampler) > batch_size,
         pin_memory=torch.cuda.is_available(),
         persistent_workers=workers > 0,
         worker_init_fn=settle_in if workers else None,

@@ -1,7 +1,7 @@
 """Depthwise convolutions of small maps, learnt many times faster on a CPU.
 
 Where a map is smaller than a kernel or little larger, oneDNN takes 10 to 45 ms for the gradient of a depthwise kernel
-of 5 x 5, and 1 to 2 ms for all else of the layer. The same sums, one for each place of the kernel over all pictures at
+of 5 x 5, and 1 to 2 ms for all else of the layer. The same sums, one for each place of the kernel over all images at
 once, take 1 to 8 ms. For EfficientNet-Lite0 that is 1.7 times the speed at 64 px, 1.25 at 96 and next to nothing from
 128 on: `benchmarks/train_speed.py` compares.
 """

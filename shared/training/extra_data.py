@@ -1,6 +1,6 @@
 """Persons of an extra folder whose photograph is in the base data too, under another id and perhaps made anew.
 
-A held-out person, or one of the eval pictures, would else be learnt from.
+A held-out person, or one of the eval images, would else be learnt from.
 
 Further labelled folders (`--extra`): their persons are learnt from, and never held out.
 """
@@ -29,31 +29,31 @@ MOST = 8
 
 
 def faces_that_may_be_held_out(table: pd.DataFrame, crops: CropSet, options: TrainOptions) -> Faces:
-    """The unmasked faces of the base data, and all of its eval pictures where their crops have been made."""
+    """The unmasked faces of the base data, and all of its eval images where their crops have been made."""
     learnt, folder = faces_of(table, crops), _eval_crops(options)
     if folder is None or not (folder / INDEX).exists():
         return learnt
     asked = asked_faces(open_crops(folder))
     return Faces(
-        [*learnt.names, *(f"eval's {picture}" for picture in asked.names)],
+        [*learnt.names, *(f"eval's {image}" for image in asked.names)],
         np.concatenate([learnt.hashes, asked.hashes]),
-        {made_of: f"eval's {picture}" for made_of, picture in asked.files.items()},
+        {made_of: f"eval's {image}" for made_of, image in asked.files.items()},
     )
 
 
 def _eval_crops(options: TrainOptions) -> Path | None:
-    """Where the crops of the eval pictures belong; None where the data has no such pictures."""
+    """Where the crops of the eval images belong; None where the data has no such images."""
     if "eval" not in split_folders(options.data):
         return None
     return crop_folder(options.crops, options.data, "eval")
 
 
 def tell_who_is_not_compared(options: TrainOptions) -> None:
-    """One line on stderr where eval pictures have no crops yet, as they have wherever training answers for them."""
+    """One line on stderr where eval images have no crops yet, as they have wherever training answers for them."""
     folder = _eval_crops(options)
     if folder is not None and not (folder / INDEX).exists():
         print(
-            f"note: {folder} has no crops, so no person of --extra is compared with the eval pictures: whoever is "
+            f"note: {folder} has no crops, so no person of --extra is compared with the eval images: whoever is "
             "among both is learnt from. python shared/crop_faces.py makes crops of all that --data has",
             file=sys.stderr,
         )
@@ -80,7 +80,7 @@ def with_extra(
     """The manifest and its crops joined with those of every `--extra` folder; crops that are missing are made.
 
     The table gains a column `source`: "" for the base data, else the folder's name, which is also put before the names
-    of its pictures. Persons whose photograph the base data has too are left out, and told on stderr. Raises `UserError`
+    of its images. Persons whose photograph the base data has too are left out, and told on stderr. Raises `UserError`
     where a person is in two of the folders, or crops are of another recipe.
     """
     tables, sets = [table.assign(source="")], [crops]
@@ -99,17 +99,17 @@ def with_extra(
         if accelerator.is_main_process:
             tell(folder, twins)
         further = further[~further["person"].isin(twins)].reset_index(drop=True)
-        further, own = _joinable(name, further, own.keep(further["picture"]), crops.folder)
+        further, own = _joinable(name, further, own.keep(further["image"]), crops.folder)
         tables.append(further)
         sets.append(own)
     return pd.concat(tables, ignore_index=True), replace(crops, index=pd.concat([each.index for each in sets]))
 
 
 def summary(table: pd.DataFrame) -> list[dict[str, object]]:
-    """What run.json says of the extra folders: name, persons, pictures."""
+    """What run.json says of the extra folders: name, persons, images."""
     extra = table[table["source"] != ""]
     return [
-        {"folder": name, "persons": int(rows["person"].nunique()), "pictures": len(rows)}
+        {"folder": name, "persons": int(rows["person"].nunique()), "images": len(rows)}
         for name, rows in extra.groupby("source", sort=False)
     ]
 
@@ -136,7 +136,7 @@ def _name(folder: Path) -> str:
 
 
 def _read(folder: Path, options: TrainOptions, recipe: str) -> tuple[pd.DataFrame, CropSet]:
-    """Table and crops of one extra folder; unreadable pictures left out."""
+    """Table and crops of one extra folder; unreadable images left out."""
     table = load_training(split_folder(folder, "train"), skip_bad=options.skip_bad)
     crops = _crops_of(table, extra_crop_folder(options.crops, folder), recipe)
     if crops.recipe != recipe:
@@ -146,30 +146,30 @@ def _read(folder: Path, options: TrainOptions, recipe: str) -> tuple[pd.DataFram
         )
     readable = (crops.index["found"] != UNREADABLE).to_numpy()
     table = table[readable].reset_index(drop=True)
-    return table, crops.keep(table["picture"])
+    return table, crops.keep(table["image"])
 
 
 def _joinable(name: str, table: pd.DataFrame, crops: CropSet, base: Path) -> tuple[pd.DataFrame, CropSet]:
     """The same under names that tell the source, with files named from the folder of the base crops."""
     way = os.path.relpath(crops.folder, base)
     index = crops.index.assign(file=[f"{way}/{file}" for file in crops.index["file"]])
-    index.index = pd.Index([f"{name}/{picture}" for picture in index.index], name=index.index.name)
-    table = table.assign(picture=index.index.to_numpy(), fold=NEVER_HELD_OUT, source=name)
+    index.index = pd.Index([f"{name}/{image}" for image in index.index], name=index.index.name)
+    table = table.assign(image=index.index.to_numpy(), fold=NEVER_HELD_OUT, source=name)
     return table, replace(crops, index=index)
 
 
 def _crops_of(table: pd.DataFrame, folder: Path, recipe: str) -> CropSet:
-    """The crops of these pictures, made where they are not there; those of the wanted recipe are taken as they are."""
+    """The crops of these images, made where they are not there; those of the wanted recipe are taken as they are."""
     if (folder / INDEX).exists():
         crops = open_crops(folder)
-        if crops.recipe == recipe and table["picture"].isin(crops.index.index).all():
-            return crops.keep(table["picture"])
+        if crops.recipe == recipe and table["image"].isin(crops.index.index).all():
+            return crops.keep(table["image"])
     if recipe != RECIPE.id:
         raise UserError(
             f"crops of recipe {recipe} are missing in {folder}, and this version makes {RECIPE.id}: "
             "make all crops again with python shared/crop_faces.py"
         )
-    return make_crops(table, folder).keep(table["picture"])
+    return make_crops(table, folder).keep(table["image"])
 
 
 def _refuse_shared_persons(
@@ -185,6 +185,6 @@ def _refuse_shared_persons(
     twins = crops.index.index[crops.index["fingerprint"].isin(known_crops.index["fingerprint"]).to_numpy()]
     if len(twins):
         raise UserError(
-            f"--extra {folder}: {counted(len(twins), 'picture')} of it are the same files as pictures known already "
+            f"--extra {folder}: {counted(len(twins), 'image')} of it are the same files as images known already "
             f"({first_of(twins)}): their persons are in both. Leave them out of one"
         )

@@ -1,6 +1,6 @@
 """Learning-rate schedules under the names torch users know, behind two calls.
 
-What keeps a network from learning its pictures by heart, around any loss: label smoothing and mixup.
+What keeps a network from learning its images by heart, around any loss: label smoothing and mixup.
 
 Where a fold stands after its last whole epoch, so that a killed training goes on to the same result.
 
@@ -32,16 +32,16 @@ from shared.crops import CropSet
 from shared.files import replacing
 from shared.folds import check_folds
 from shared.fusion.metrics import macro_f1
-from shared.mask_overlay.overlay import Shown
+from shared.mask_overlay.overlay import MaskOverlay
 from shared.messages import UserError
 from shared.specialist import Specialist
-from shared.training.data import CropDataset, InOrder, Shuffled, batches
+from shared.training.data import CropDataset, SequentialSampler, ShuffledSampler, batches
 from shared.training.depthwise import quicken
 from shared.training.inference import predict_distribution
-from shared.training.model import Network, Passport, load_weights, save_weights
+from shared.training.model import CheckpointMetadata, Network, load_weights, save_weights
 from shared.training.options import SchedulerName, TrainOptions
 from shared.training.run_folder import CHECKPOINT, WEIGHTS
-from shared.training.sampling import NONE, DrawnStates, Mixed, Wishes, by_state
+from shared.training.sampling import NONE, MaskStateSampler, SamplingOptions, TrainingSampler, by_state
 from shared.training.tta import PLAIN
 
 
@@ -106,17 +106,17 @@ def smoothed(loss: Loss, share: float) -> Loss:
     return smooth
 
 
-def mixed(pictures: Tensor, loss: Loss, strength: float) -> tuple[Tensor, Loss]:
-    """Pictures (B, ...) each laid over another of the batch, and the loss that asks for both labels in proportion.
+def mixed(images: Tensor, loss: Loss, strength: float) -> tuple[Tensor, Loss]:
+    """Images (B, ...) each laid over another of the batch, and the loss that asks for both labels in proportion.
 
     One share for the batch, from Beta(strength, strength); 0 mixes nothing. Zhang et al., "mixup", ICLR 2018.
     """
     if not strength:
-        return pictures, loss
+        return images, loss
     share = torch.distributions.Beta(strength, strength).sample().item()
     # Drawn on the CPU: the same on every device.
-    partner = torch.randperm(len(pictures)).to(pictures.device)
-    both = share * pictures.float() + (1 - share) * pictures[partner].float()
+    partner = torch.randperm(len(images)).to(images.device)
+    both = share * images.float() + (1 - share) * images[partner].float()
 
     def of_both(logits: Tensor, targets: Tensor) -> Tensor:
         return share * loss(logits, targets) + (1 - share) * loss(logits, targets[partner])
@@ -151,7 +151,7 @@ _STEPS_BETWEEN_CHECKS = 10
 
 @dataclass(frozen=True)
 class Epoch:
-    """One line of a fold's history: `loss` of training pictures, `macro_f1` of held-out ones, seconds by the clock."""
+    """One line of a fold's history: `loss` of training images, `macro_f1` of held-out ones, seconds by the clock."""
 
     epoch: int
     loss: float
@@ -171,7 +171,7 @@ def go_on(fold: int, epoch: Epoch) -> None:
 
 
 class FoldTraining:
-    """One network, trained on the pictures of the other folds and scored on those of its own."""
+    """One network, trained on the images of the other folds and scored on those of its own."""
 
     def __init__(
         self,
@@ -198,7 +198,7 @@ class FoldTraining:
         self._folder = folder
         self._after_epoch = after_epoch
         self._accelerator = accelerator
-        self._passport = Passport.of(specialist, options.backbone, options.size, crops.recipe)
+        self._passport = CheckpointMetadata.of(specialist, options.backbone, options.size, crops.recipe)
         self._history: list[Epoch] = []
         self._prepare_data(table, crops, held_out)
         self._prepare_network(start)
@@ -214,38 +214,38 @@ class FoldTraining:
 
     def held_out_data(
         self, table: pd.DataFrame, crops: CropSet, rows: NDArray[np.bool_]
-    ) -> tuple[CropDataset, InOrder, NDArray[np.int64]]:
-        """Pictures that choose the best epoch, in which order, and the true class of each as it is shown.
+    ) -> tuple[CropDataset, SequentialSampler, NDArray[np.int64]]:
+        """Images that choose the best epoch, in which order, and the true class of each as it is shown.
 
         They are shown as they are, but that bare faces alone cannot score masks: then these are drawn on them.
         """
         unseen = table[rows].reset_index(drop=True)
-        pictures, order = unseen["picture"].tolist(), InOrder(int(rows.sum()))
-        known, shown, truth = crops.keep(pictures), None, self._specialist.truth(unseen)
+        images, order = unseen["image"].tolist(), SequentialSampler(int(rows.sum()))
+        known, shown, truth = crops.keep(images), None, self._specialist.truth(unseen)
         classes = by_state(self._specialist.truth, unseen)
         if self._options.drawn_masks and (table["mask"] == NONE).all() and (classes != classes[0]).any():
-            shown = Shown(unseen, known.index)
-            order = drawn = DrawnStates(shown.drawable)
+            shown = MaskOverlay(unseen, known.index)
+            order = drawn = MaskStateSampler(shown.drawable)
             truth = classes[drawn.states, np.arange(len(unseen))]
         targets = self._specialist.targets(table)[rows]
         window, size = self._specialist.window, self._options.size
-        return CropDataset(known, pictures, targets, window, size, dressing=shown), order, truth
+        return CropDataset(known, images, targets, window, size, dressing=shown), order, truth
 
     def training_data(
         self, table: pd.DataFrame, crops: CropSet, rows: NDArray[np.bool_]
-    ) -> tuple[CropDataset, Shuffled]:
-        """Pictures to learn from, and in which order; masks are drawn on them where that is asked for."""
+    ) -> tuple[CropDataset, ShuffledSampler]:
+        """Images to learn from, and in which order; masks are drawn on them where that is asked for."""
         options, specialist = self._options, self._specialist
         seen = table[rows].reset_index(drop=True)
         if "source" not in seen:
             seen = seen.assign(source="")
-        pictures = seen["picture"].tolist()
-        known = crops.keep(pictures)
-        shown = Shown(seen, known.index)
-        order = Mixed(specialist, seen, shown.drawable, self._seed, Wishes.of(options))
+        images = seen["image"].tolist()
+        known = crops.keep(images)
+        shown = MaskOverlay(seen, known.index)
+        order = TrainingSampler(specialist, seen, shown.drawable, self._seed, SamplingOptions.of(options))
         train_set = CropDataset(
             known,
-            pictures,
+            images,
             specialist.targets(table)[rows],
             specialist.window,
             options.size,
@@ -314,15 +314,15 @@ class FoldTraining:
         return Epoch(len(self._history), loss, score, lr, round(time.perf_counter() - started, 1))
 
     def train_epoch(self, bar: "tqdm[Any]") -> float:
-        """One pass over the training pictures; gives their mean loss."""
+        """One pass over the training images; gives their mean loss."""
         epoch = len(self._history)
         # Whatever draws at random from here on depends on the epoch alone, and so is the same after a resume.
         set_seed((self._seed + 1000003 * (epoch + 1)) % 2**32)
         self._order.epoch = epoch
         self._network.train()
         total = torch.zeros((), device=self._accelerator.device)
-        for step, (pictures, targets) in enumerate(self._train_loader, start=1):
-            total += self.train_step(pictures, targets)
+        for step, (images, targets) in enumerate(self._train_loader, start=1):
+            total += self.train_step(images, targets)
             if self._average is not None:
                 self._average.update(self._bare, step=epoch * len(self._train_loader) + step)
             bar.update()
@@ -330,9 +330,9 @@ class FoldTraining:
                 bar.set_postfix(loss=f"{self._checked_mean(total, step):.3f}", refresh=False)
         return self._checked_mean(total, len(self._train_loader))
 
-    def train_step(self, pictures: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    def train_step(self, images: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Learn from one batch on `device`; gives its loss."""
-        seen, loss_of = mixed(pictures, self._specialist.loss, self._options.mixup)
+        seen, loss_of = mixed(images, self._specialist.loss, self._options.mixup)
         with self._accelerator.autocast():
             logits = self._network(seen)
         loss = loss_of(logits.float(), targets)
@@ -354,7 +354,7 @@ class FoldTraining:
         return mean
 
     def _score(self) -> float:
-        """Macro F1 over the specialist's own classes on every held-out picture."""
+        """Macro F1 over the specialist's own classes on every held-out image."""
         distribution = predict_distribution(
             self._specialist, self._scored, self._held_out_loader, PLAIN, self._accelerator
         )

@@ -1,6 +1,6 @@
 """The accelerator of a command: device placement, half precision and several processes are accelerate's business.
 
-A network's answer for many pictures: test-time views, averaged as distributions.
+A network's answer for many images: test-time augmentation, averaged as distributions.
 
 The folds of a run answer together: where `python -m pipelines.TASK.predict` leads.
 """
@@ -26,11 +26,11 @@ from shared.manifest import load_evaluation, split_folder
 from shared.messages import UserError
 from shared.specialist import Specialist
 from shared.tracking import keep_memory
-from shared.training.data import Batch, CropDataset, InOrder, batches
-from shared.training.model import fuse_batch_norms, load_weights, read_passport
-from shared.training.options import DeviceName, Precision, PredictOptions, ViewsName
-from shared.training.run_folder import WEIGHTS, crop_folder, finished_folds, own_views, run_folder
-from shared.training.tta import VIEWS, View
+from shared.training.data import Batch, CropDataset, SequentialSampler, batches
+from shared.training.model import fuse_batch_norms, load_weights, read_weights_metadata
+from shared.training.options import DeviceName, Precision, PredictOptions, TtaName
+from shared.training.run_folder import WEIGHTS, crop_folder, finished_folds, run_folder, tta_of
+from shared.training.tta import TTA_VIEWS, View
 
 
 def accelerator_for(device: DeviceName, mixed_precision: Precision = "no") -> Accelerator:
@@ -58,27 +58,27 @@ def predict_distribution(
     specialist: Specialist,
     network: nn.Module,
     loader: DataLoader[Batch],
-    views: Iterable[View],
+    tta: Iterable[View],
     accelerator: Accelerator,
     progress: str | None = None,
 ) -> NDArray[np.float64]:
-    """The specialist's distribution for every picture of the loader, in its order, (N, outputs).
+    """The specialist's distribution for every image of the loader, in its order, (N, outputs).
 
     The mean over `views`. With several processes every one of them gets all rows. `progress` names a progress bar.
     """
     network.eval()
-    views = tuple(views)
+    tta = tuple(tta)
     rows = []
     hidden = progress is None or not accelerator.is_main_process
-    for pictures, _ in tqdm(loader, desc=progress, unit="batch", disable=hidden, leave=False):
+    for images, _ in tqdm(loader, desc=progress, unit="batch", disable=hidden, leave=False):
         with accelerator.autocast():
-            seen = [specialist.distribution(network(view.of(pictures)).float()) for view in views]
+            seen = [specialist.distribution(network(view.of(images)).float()) for view in tta]
         rows.append(accelerator.gather_for_metrics(torch.stack(seen).mean(0)).cpu())
     return torch.cat(rows).double().numpy()
 
 
 def predict(specialist: Specialist, options: PredictOptions) -> None:
-    """Write the specialist's answers for the eval pictures of `options.data`, in the order of its info.csv.
+    """Write the specialist's answers for the eval images of `options.data`, in the order of its info.csv.
 
     Raises `UserError` where nothing is trained, or the weights want crops of another recipe than this version makes.
     """
@@ -89,46 +89,46 @@ def predict(specialist: Specialist, options: PredictOptions) -> None:
     weights = [folder / WEIGHTS for folder in folds.values()]
     for path in weights:
         # Before crops are made, which would take the place of those of another recipe.
-        read_passport(path).check_recipe(path, RECIPE.id, "those that this version makes")
+        read_weights_metadata(path).check_recipe(path, RECIPE.id, "those that this version makes")
     table = load_evaluation(split_folder(options.data, "eval"), options.skip_bad)
     accelerator = accelerator_for(options.device, options.mixed_precision)
     with accelerator.main_process_first():
         crops = make_crops(table, crop_folder(options.crops, options.data, "eval"))
-    views = options.views or own_views(run)
-    answers = answer(specialist, weights, crops, views, options.batch_size, options.workers, accelerator)
+    tta = options.tta or tta_of(run)
+    answers = answer(specialist, weights, crops, tta, options.batch_size, options.workers, accelerator)
     if accelerator.is_main_process:
         out = options.out or run / EVAL
         write_predictions(out, answers)
-        print(f"wrote {out}: {len(answers):,} pictures, folds {', '.join(map(str, folds))} averaged, --views {views}")
+        print(f"wrote {out}: {len(answers):,} images, folds {', '.join(map(str, folds))} averaged, --tta {tta}")
 
 
 def answer(
     specialist: Specialist,
     weights: Sequence[Path],
     crops: CropSet,
-    views: ViewsName,
+    tta: TtaName,
     batch_size: int,
     workers: int,
     accelerator: Accelerator,
 ) -> pd.DataFrame:
-    """The mean answer of several trained networks for all crops of a set: `picture`, then the specialist's columns.
+    """The mean answer of several trained networks for all crops of a set: `image`, then the specialist's columns.
 
     Raises `UserError` where weights are broken, of another specialist, or trained on crops of another recipe.
     """
-    passports = [read_passport(path) for path in weights]
-    for path, passport in zip(weights, passports, strict=True):
-        passport.check(path, specialist, crops)
-    pictures = crops.index.index.tolist()
+    metadata_list = [read_weights_metadata(path) for path in weights]
+    for path, metadata in zip(weights, metadata_list, strict=True):
+        metadata.check(path, specialist, crops)
+    images = crops.index.index.tolist()
     parts: list[NDArray[np.float64]] = []
-    for path, passport in zip(weights, passports, strict=True):
-        window = passport.window_of(specialist)
-        dataset = CropDataset(crops, pictures, np.zeros(len(pictures)), window, passport.size)
-        loader = accelerator.prepare(batches(dataset, InOrder(len(dataset)), batch_size, workers))
+    for path, metadata in zip(weights, metadata_list, strict=True):
+        window = metadata.window_of(specialist)
+        dataset = CropDataset(crops, images, np.zeros(len(images)), window, metadata.size)
+        loader = accelerator.prepare(batches(dataset, SequentialSampler(len(dataset)), batch_size, workers))
         # `prepare` would make it ready for training, and load fsdp, sympy and their kin for that.
         network = load_weights(path).to(accelerator.device)
-        fuse_batch_norms(network, passport.size)
+        fuse_batch_norms(network, metadata.size)
         label = f"{specialist.name} {path.parent.name}"
-        parts.append(predict_distribution(specialist, network, loader, VIEWS[views], accelerator, label))
+        parts.append(predict_distribution(specialist, network, loader, TTA_VIEWS[tta], accelerator, label))
         del loader
         let_go(accelerator)
-    return pd.concat([pd.Series(pictures, name="picture"), specialist.columns(np.mean(parts, axis=0))], axis="columns")
+    return pd.concat([pd.Series(images, name="image"), specialist.columns(np.mean(parts, axis=0))], axis="columns")

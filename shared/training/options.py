@@ -26,7 +26,7 @@ Rgb = tuple[float, float, float]
 
 SchedulerName = Literal["step", "cosine", "one-cycle", "plateau", "none"]
 
-ViewsName = Literal["plain", "flip", "all"]
+TtaName = Literal["none", "flip", "all"]
 
 
 # Where the work is done and how fast, but not what comes out of it.
@@ -53,11 +53,11 @@ class TrainOptions:
     only_fold: int | None = None
     """Train this fold alone, 0 to FOLDS-1; later calls add the others."""
     epochs: int = 8
-    """Passes over the training pictures."""
+    """Passes over the training images."""
     size: int = 112
     """Pixels a side of what the network sees."""
     batch_size: int = 32
-    """Pictures per step, on each process."""
+    """Images per step, on each process."""
     lr: float = 1e-3
     """The highest learning rate (AdamW)."""
     weight_decay: float = 0.02
@@ -73,19 +73,19 @@ class TrainOptions:
     label_smoothing: float = 0.0
     """Share of every label that is spread evenly over all outputs, 0 to below 1."""
     mixup: float = 0.0
-    """Lay every training picture over another, in proportions drawn from Beta(MIXUP, MIXUP); 0 mixes nothing."""
+    """Lay every training image over another, in proportions drawn from Beta(MIXUP, MIXUP); 0 mixes nothing."""
     window: tuple[float, float, float] | None = None
     """The square of the crop that is looked at: side, centre x and y, as shares of the crop; else the specialist's."""
     noise: float | None = None
-    """Largest standard deviation of noise on training pictures, as a share of the range; else the specialist's."""
+    """Largest standard deviation of noise on training images, as a share of the range; else the specialist's."""
     holes: float | None = None
-    """How often holes are cut into training pictures, 0 to 1; else the specialist's."""
+    """How often holes are cut into training images, 0 to 1; else the specialist's."""
     balance: bool = False
-    """Draw pictures so that every class of this specialist comes equally often."""
+    """Draw images so that every class of this specialist comes equally often."""
     extra: tyro.conf.UseAppendAction[tuple[Path, ...]] = ()
     """A further folder with train.csv and images/, learnt from and never held out; may be given again for more."""
     extra_draws: float = 1.0
-    """How often an epoch shows a picture of the extra folders in the mean; every one of the base data comes once."""
+    """How often an epoch shows an image of the extra folders in the mean; every one of the base data comes once."""
     extra_epochs: int = 0
     """Passes over the extra persons alone before the first fold; every fold starts from what they taught."""
     fold_lr: float | None = None
@@ -93,30 +93,30 @@ class TrainOptions:
     extra_balance: ExtraBalance = "base"
     """Draw extra persons so that gender, age band and mask are as frequent as in the base data; own: as they come."""
     drawn_masks: float = 0.3
-    """Share of the masked pictures shown that are the bare one of that person with a mask drawn on it; where all are
+    """Share of the masked images shown that are the bare one of that person with a mask drawn on it; where all are
     bare, above 0 draws masks as often as the base data, or else the competition, has them. 0 draws none, nor the
     beards, hands, close cuts and the like that come with them."""
     ema: float = 0.0
     """Decay of the moving average of the weights that is scored and kept, with warm-up; 0 switches it off."""
-    views: ViewsName = "flip"
+    tta: TtaName = "flip"
     """Test-time views averaged: the crop alone, with its mirror image, or those and four small shifts of both (ten
     looks)."""
     mean: Rgb | None = None
-    """RGB mean, 0 to 1, that pictures are normalised with; the backbone's own when left out."""
+    """RGB mean, 0 to 1, that images are normalised with; the backbone's own when left out."""
     std: Rgb | None = None
     """RGB standard deviation, 0 to 1, likewise."""
     answer_eval: bool = True
-    """Answer for the eval pictures too, where the data has any."""
+    """Answer for the eval images too, where the data has any."""
     mixed_precision: Precision = "no"
     """Half precision where the device is faster with it."""
     device: DeviceName = "auto"
     """auto takes a GPU where there is one."""
     workers: int = 1
-    """Processes that read and augment pictures beside the training; 0 reads in the training process."""
+    """Processes that read and augment images beside the training; 0 reads in the training process."""
     seed: int = 0
     """Of weights, drawing order, augmentation and dropout; the folds do not depend on it."""
     fixes: tuple[Path, ...] = ()
-    """Label corrections (id, picture, field, value), such as shared/fixes/boostcamp.csv."""
+    """Label corrections (id, image, field, value), such as shared/fixes/boostcamp.csv."""
     group_duplicates: Path | None = None
     """Keep persons under two ids in one fold: pairs of them (id, other), as shared.label_audit writes."""
     track: Tracker = "none"
@@ -171,27 +171,27 @@ class TrainOptions:
 
 @dataclass(frozen=True)
 class PredictOptions:
-    """Answer for pictures with a trained specialist: the mean over its folds and over test-time views."""
+    """Answer for images with a trained specialist: the mean over its folds and over test-time views."""
 
     data: Path = Path("data")
     """A competition folder, or any folder with info.csv and images/."""
     crops: Path = Path("crops")
-    """Where the crops of these pictures are; those that are missing are made."""
+    """Where the crops of these images are; those that are missing are made."""
     outputs: Path | None = None
     """The run whose weights are used; outputs/TASK when left out."""
     out: Path | None = None
     """The file to write; eval.csv of the run when left out."""
-    views: ViewsName | None = None
+    tta: TtaName | None = None
     """Test-time views averaged: the crop alone, with its mirror image, or those and four small shifts of both (ten
     looks); those that the run was trained with when left out, by which held-out persons were answered too."""
     batch_size: int = 64
-    """Pictures per step."""
+    """Images per step."""
     mixed_precision: Precision = "no"
     """Half precision where the device is faster with it."""
     device: DeviceName = "auto"
     """auto takes a GPU where there is one."""
     workers: int = 1
-    """Processes that read pictures beside the network; 0 reads in the same process."""
+    """Processes that read images beside the network; 0 reads in the same process."""
     skip_bad: bool = False
     """Leave rows of info.csv out that cannot be used, and list them in rejected.csv."""
 

@@ -6,7 +6,7 @@ A specialist as the options of its training change it.
 
 Passes over the extra persons alone before the first fold (`--extra-epochs`); every fold starts from their end.
 
-The folds share it, so it costs once what mixing as many extra pictures into each fold would cost five times. No person
+The folds share it, so it costs once what mixing as many extra images into each fold would cost five times. No person
 of the base data is seen in it, so whom a fold holds out is as new to it as before.
 
 What a training found: held-out answers of all folds in one file, their scores, and rows in the table of runs.
@@ -76,8 +76,8 @@ def data_identity(specialist: Specialist, table: pd.DataFrame, crops: CropSet) -
 
 
 def fingerprint(specialist: Specialist, table: pd.DataFrame, crops: CropSet) -> str:
-    """Changes with any label, any fold and any source picture, but not with where they lie."""
-    known = table[["picture", "person", "mask", "gender", "age", "fold", *specialist.own_labels]].to_csv(index=False)
+    """Changes with any label, any fold and any source image, but not with where they lie."""
+    known = table[["image", "person", "mask", "gender", "age", "fold", *specialist.own_labels]].to_csv(index=False)
     return hashlib.sha256((known + crops.index["fingerprint"].to_csv()).encode()).hexdigest()[:16]
 
 
@@ -110,7 +110,7 @@ def _changes(found: dict[str, Any], identity: dict[str, Any]) -> list[str]:
         for name in {**theirs, **mine}
         if theirs.get(name) != mine.get(name)
     ]
-    data = "the labels, pictures or folds changed"
+    data = "the labels, images or folds changed"
     if identity.get("extra"):
         data += " (persons of --extra who are among eval are left out from when eval has crops)"
     whole = {"data": data, "recipe": "the crop recipe changed"}
@@ -231,11 +231,11 @@ def collect(specialist: Specialist, run: Path, table: pd.DataFrame) -> None:
 
 
 def _read_answers(specialist: Specialist, folder: Path, table: pd.DataFrame, fold: int) -> pd.DataFrame:
-    """What a fold answered; raises `UserError` where that is not about the pictures that it held out."""
+    """What a fold answered; raises `UserError` where that is not about the images that it held out."""
     answers = read_held_out(folder / OOF, specialist.classes)
-    if set(answers.index) != set(table["picture"][table["fold"] == fold]):
+    if set(answers.index) != set(table["image"][table["fold"] == fold]):
         raise UserError(
-            f"{folder / OOF} does not answer for the pictures that fold {fold} held out: remove {folder} and train "
+            f"{folder / OOF} does not answer for the images that fold {fold} held out: remove {folder} and train "
             "this fold again"
         )
     return answers
@@ -279,9 +279,9 @@ def record_results(
 
 def _scores(specialist: Specialist, answers: pd.DataFrame, table: pd.DataFrame) -> dict[str, float]:
     predicted = answers[list(specialist.classes)].to_numpy().argmax(1)
-    labels = table.set_index("picture").loc[answers.index]
+    labels = table.set_index("image").loc[answers.index]
     return {
-        "pictures": len(answers),
+        "images": len(answers),
         "macro_f1": macro_f1(answers["truth"], predicted, len(specialist.classes)),
         "accuracy": accuracy(answers["truth"], predicted),
         **specialist.further_scores(answers, labels),
@@ -293,7 +293,7 @@ def _seconds(folder: Path) -> float:
 
 
 def train(specialist: Specialist, options: TrainOptions, purpose: Purpose = FOR_ITSELF) -> None:
-    """Train the folds that are not trained yet, then answer for held-out and eval pictures.
+    """Train the folds that are not trained yet, then answer for held-out and eval images.
 
     Raises `UserError` where data or crops are missing, or the outputs folder holds a run with other options.
     """
@@ -336,22 +336,22 @@ def train(specialist: Specialist, options: TrainOptions, purpose: Purpose = FOR_
 
 
 def labelled_crops(options: TrainOptions) -> tuple[pd.DataFrame, CropSet]:
-    """The manifest with a column `fold`, and its crops; pictures that could not be read are left out."""
+    """The manifest with a column `fold`, and its crops; images that could not be read are left out."""
     table = load_training(split_folder(options.data, "train"), options.fixes, options.skip_bad)
-    crops = open_crops(crop_folder(options.crops, options.data, "train")).keep(table["picture"])
+    crops = open_crops(crop_folder(options.crops, options.data, "train")).keep(table["image"])
     readable = (crops.index["found"] != UNREADABLE).to_numpy()
     table = table[readable].reset_index(drop=True)
     pairs = read_pairs(options.group_duplicates) if options.group_duplicates else []
     folds = assign_folds(table, options.folds, together=pairs)
-    return table.assign(fold=table["person"].map(folds)), crops.keep(table["picture"])
+    return table.assign(fold=table["person"].map(folds)), crops.keep(table["image"])
 
 
 def _eval_crops(options: TrainOptions) -> CropSet | None:
-    """The crops of the eval pictures, if there are any to answer; asked for before hours are spent on training."""
+    """The crops of the eval images, if there are any to answer; asked for before hours are spent on training."""
     if not options.answer_eval or "eval" not in split_folders(options.data):
         return None
-    pictures = load_evaluation(split_folder(options.data, "eval"), options.skip_bad)["picture"]
-    return open_crops(crop_folder(options.crops, options.data, "eval")).keep(pictures)
+    images = load_evaluation(split_folder(options.data, "eval"), options.skip_bad)["image"]
+    return open_crops(crop_folder(options.crops, options.data, "eval")).keep(images)
 
 
 def _train_fold(
@@ -365,21 +365,21 @@ def _train_fold(
     after_epoch: AfterEpoch,
     start: Path | None,
 ) -> None:
-    """Train one fold, then let its best network answer for the pictures it has not seen."""
+    """Train one fold, then let its best network answer for the images it has not seen."""
     folder = fold_folder(run, fold)
     here = replace(options, lr=options.fold_lr or options.lr)
     history = FoldTraining(specialist, here, table, crops, fold, folder, accelerator, after_epoch, start).run()
     let_go(accelerator)
     accelerator.wait_for_everyone()
     held_out = table[table["fold"] == fold].reset_index(drop=True)
-    answers = _answer(specialist, [folder / WEIGHTS], crops.keep(held_out["picture"]), options, accelerator)
+    answers = _answer(specialist, [folder / WEIGHTS], crops.keep(held_out["image"]), options, accelerator)
     if not accelerator.is_main_process:
         return
     labels = pd.DataFrame(specialist.labels(table), table.index)[table["fold"] == fold].reset_index(drop=True)
-    known = held_out[["picture", "person", "fold"]].assign(truth=specialist.truth(held_out)).join(labels)
+    known = held_out[["image", "person", "fold"]].assign(truth=specialist.truth(held_out)).join(labels)
     with replacing(folder / HISTORY) as temporary:
         pd.DataFrame([asdict(epoch) for epoch in history]).to_csv(temporary, index=False)
-    write_predictions(folder / OOF, pd.concat([known, answers.drop(columns="picture")], axis="columns"))
+    write_predictions(folder / OOF, pd.concat([known, answers.drop(columns="image")], axis="columns"))
     (folder / CHECKPOINT).unlink()
 
 
@@ -394,4 +394,4 @@ def _tell_again(already: dict[int, Path], after_epoch: AfterEpoch) -> None:
 def _answer(
     specialist: Specialist, weights: list[Path], crops: CropSet, options: TrainOptions, accelerator: Accelerator
 ) -> pd.DataFrame:
-    return answer(specialist, weights, crops, options.views, options.batch_size, options.workers, accelerator)
+    return answer(specialist, weights, crops, options.tta, options.batch_size, options.workers, accelerator)

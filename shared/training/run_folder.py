@@ -2,7 +2,7 @@
 
 outputs/TASK/run.json       what was run, on what, and how it scored
 outputs/TASK/oof.csv        held-out answers of the folds trained so far
-outputs/TASK/eval.csv       answers for the eval pictures, averaged over those folds
+outputs/TASK/eval.csv       answers for the eval images, averaged over those folds
 outputs/TASK/extra/         weights.safetensors and history.csv of --extra-epochs, from which the folds start
 outputs/TASK/fold0/         weights.safetensors, history.csv, oof.csv; resume.pt while it is trained
 
@@ -21,7 +21,7 @@ import pandas as pd
 from shared.fusion.predictions import OOF, RUN
 from shared.manifest import split_folder
 from shared.messages import UserError
-from shared.training.options import ViewsName
+from shared.training.options import TtaName
 
 if TYPE_CHECKING:
     from shared.crops import CropSet, Window
@@ -88,21 +88,21 @@ def trained_with(run: Path, option: str) -> Any:
     return None
 
 
-def own_views(run: Path) -> ViewsName:
+def tta_of(run: Path) -> TtaName:
     """The test-time views that a run was trained with; those of most where it does not say."""
-    views = trained_with(run, "views")
-    return views if views in get_args(ViewsName) else "flip"
+    tta = trained_with(run, "tta")
+    return tta if tta in get_args(TtaName) else "flip"
 
 
 HEADER = "face18"
-"""The key of the passport among the metadata of a safetensors or ONNX file; it is JSON."""
+"""The key of the metadata among the metadata of a safetensors or ONNX file; it is JSON."""
 
 _MOST_HEADER = 16 << 20
 """Bytes."""
 
 
 @dataclass(frozen=True)
-class Passport:
+class CheckpointMetadata:
     """What must be known of weights to use them as they were trained."""
 
     specialist: str
@@ -117,7 +117,7 @@ class Passport:
     """Name of the function that makes probabilities of the logits."""
 
     @classmethod
-    def of(cls, specialist: "Specialist", backbone: str, size: int, recipe: str) -> "Passport":
+    def of(cls, specialist: "Specialist", backbone: str, size: int, recipe: str) -> "CheckpointMetadata":
         """What weights trained for this specialist must carry."""
         return cls(
             specialist=specialist.name,
@@ -135,7 +135,7 @@ class Passport:
 
         The window is that of the weights, see `window_of`: options may have changed it.
         """
-        wanted = Passport.of(specialist, self.backbone, self.size, self.recipe)
+        wanted = CheckpointMetadata.of(specialist, self.backbone, self.size, self.recipe)
         for name, value in asdict(replace(self, window=wanted.window)).items():
             if value != getattr(wanted, name):
                 raise UserError(
@@ -157,7 +157,7 @@ class Passport:
             )
 
 
-def passport_of(content: bytes, name: str) -> Passport:
+def metadata_of(content: bytes, name: str) -> CheckpointMetadata:
     """From the header of a safetensors file (its length in eight bytes, then JSON); raises `UserError` without one."""
     length = int.from_bytes(content[:8], "little")
     try:
@@ -168,6 +168,6 @@ def passport_of(content: bytes, name: str) -> Passport:
         raise UserError(f"{name} is not a whole weights file of face18: get it again") from error
 
 
-def read_metadata(text: str) -> Passport:
-    """A passport from its JSON; raises `KeyError`, `TypeError` or `ValueError` where it is none."""
-    return Passport(**json.loads(text))
+def read_metadata(text: str) -> CheckpointMetadata:
+    """A metadata from its JSON; raises `KeyError`, `TypeError` or `ValueError` where it is none."""
+    return CheckpointMetadata(**json.loads(text))

@@ -1,11 +1,11 @@
-"""What an epoch shows: which pictures, and on which a mask is drawn.
+"""What an epoch shows: which images, and on which a mask is drawn.
 
-Every picture of the base data comes once, or, with classes to balance, every class equally often. Beside them come as
-many of the extra folders as they have pictures, times `extra_draws`: their persons are drawn so that gender, age band
-and mask state are as frequent as in the base data, each picture of a cell equally often.
+Every image of the base data comes once, or, with classes to balance, every class equally often. Beside them come as
+many of the extra folders as they have images, times `extra_draws`: their persons are drawn so that gender, age band
+and mask state are as frequent as in the base data, each image of a cell equally often.
 
-A share of the masked pictures gives way to the same person's bare one with a mask of the same state drawn on it. Whose
-pictures are all bare gets masks as often as the base data has them, or, where it has none either, as the competition.
+A share of the masked images gives way to the same person's bare one with a mask of the same state drawn on it. Whose
+images are all bare gets masks as often as the base data has them, or, where it has none either, as the competition.
 """
 
 from collections.abc import Iterator
@@ -19,16 +19,16 @@ from numpy.typing import NDArray
 from shared.labels import BANDS, MASKS, age_band
 from shared.messages import UserError
 from shared.specialist import Specialist
-from shared.training.data import AS_IT_IS, Draw, InOrder, Shuffled
+from shared.training.data import AS_IT_IS, Draw, SequentialSampler, ShuffledSampler
 from shared.training.options import ExtraBalance
 
 NONE = MASKS.index("none")
 USUAL = (5 / 7, 1 / 7, 1 / 7)
-"""Of the mask states, in the competition: where no masked picture says how frequent they are."""
+"""Of the mask states, in the competition: where no masked image says how frequent they are."""
 
 
 @dataclass(frozen=True)
-class Wishes:
+class SamplingOptions:
     """How an epoch is put together; see the options of the same names."""
 
     drawn_masks: float = 0.0
@@ -37,16 +37,16 @@ class Wishes:
     balance: bool = False
 
     @classmethod
-    def of(cls, options: Any) -> "Wishes":
+    def of(cls, options: Any) -> "SamplingOptions":
         """Those of `TrainOptions`."""
         return cls(options.drawn_masks, options.extra_draws, options.extra_balance, options.balance)
 
 
-class DrawnStates(InOrder):
-    """Every picture once, in order, each in the next mask state; the same masks whenever it is gone through."""
+class MaskStateSampler(SequentialSampler):
+    """Every image once, in order, each in the next mask state; the same masks whenever it is gone through."""
 
     def __init__(self, drawable: NDArray[np.bool_]):
-        """On which pictures a mask can be drawn, (N,)."""
+        """On which images a mask can be drawn, (N,)."""
         super().__init__(len(drawable))
         self.states = np.where(drawable, np.arange(len(drawable)) % len(MASKS), NONE)
 
@@ -59,19 +59,19 @@ def by_state(of: Any, table: pd.DataFrame) -> NDArray[Any]:
     return np.stack([of(table.assign(mask=state)) for state in range(len(MASKS))])
 
 
-class Mixed(Shuffled):
-    """The draws of an epoch from base and extra pictures, with masks to be drawn."""
+class TrainingSampler(ShuffledSampler):
+    """The draws of an epoch from base and extra images, with masks to be drawn."""
 
     def __init__(
-        self, specialist: Specialist, table: pd.DataFrame, drawable: NDArray[np.bool_], seed: int, how: Wishes
+        self, specialist: Specialist, table: pd.DataFrame, drawable: NDArray[np.bool_], seed: int, how: SamplingOptions
     ):
         """`table` holds the training rows with a column `source`; `drawable` says whose face is bare and was found.
 
-        Raises `UserError` where extra pictures would show the specialist nothing but bare faces.
+        Raises `UserError` where extra images would show the specialist nothing but bare faces.
         """
         self._state = table["mask"].to_numpy(np.int64)
         self._how = how
-        self._bare = _bare_picture_of(table, drawable)
+        self._bare = _bare_image_of(table, drawable)
         base = (table["source"] == "").to_numpy()
         only_extra = not base.any()
         # Without base data the extra persons take its place.
@@ -98,7 +98,7 @@ class Mixed(Shuffled):
         return (Draw(int(places[at]), int(seeds[at]), int(drawn[at])) for at in order)
 
     def _weigh(self, classes: NDArray[np.int64]) -> NDArray[np.float64]:
-        """How often each base picture is to come in each mask state, (pictures, states); sums to 1."""
+        """How often each base image is to come in each mask state, (images, states); sums to 1."""
         own = self._state[self._base]
         weights = np.eye(len(MASKS))[own]
         if self._how.drawn_masks and (own == NONE).all():
@@ -142,7 +142,7 @@ class Mixed(Shuffled):
     def _realise(
         self, rows: NDArray[np.int64], states: NDArray[np.int64], rng: np.random.Generator
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Which picture to read for each row and state, and the mask to be drawn on it or `AS_IT_IS`."""
+        """Which image to read for each row and state, and the mask to be drawn on it or `AS_IT_IS`."""
         bare = self._bare[rows]
         has_it = self._state[rows] == states
         instead = (states != NONE) & (rng.random(len(rows)) < self._how.drawn_masks)
@@ -151,8 +151,8 @@ class Mixed(Shuffled):
         return np.where(change, bare, rows), drawn
 
 
-def _bare_picture_of(table: pd.DataFrame, drawable: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """For every row the row of the same person's bare picture that a mask can be drawn on; -1 where there is none."""
+def _bare_image_of(table: pd.DataFrame, drawable: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """For every row the row of the same person's bare image that a mask can be drawn on; -1 where there is none."""
     places = pd.Series(np.arange(len(table)), index=pd.Index(table["person"]))[drawable]
     first = places[~places.index.duplicated()]
     return first.reindex(table["person"]).fillna(-1).to_numpy(np.int64)

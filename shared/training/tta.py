@@ -1,24 +1,24 @@
-"""Test-time views: ways of looking at a picture whose answers are averaged. Imports nothing heavy."""
+"""Test-time augmentation: ways of looking at an image whose answers are averaged. Imports nothing heavy."""
 
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.training.options import ViewsName
+from shared.training.options import TtaName
 
 
 class View(NamedTuple):
-    """One way of looking at a picture; shifts are shares of its side, to the right and down."""
+    """One way of looking at an image; shifts are shares of its side, to the right and down."""
 
     mirrored: bool = False
     right: float = 0.0
     down: float = 0.0
 
-    def of(self, pictures: Any) -> Any:
-        """The view of pictures (B, H, W, 3), a tensor or an array; what a shift uncovers repeats the edge."""
-        height, width = pictures.shape[1:3]
-        shown = pictures[:, _shifted(height, self.down)] if self.down else pictures
+    def of(self, images: Any) -> Any:
+        """The view of images (B, H, W, 3), a tensor or an array; what a shift uncovers repeats the edge."""
+        height, width = images.shape[1:3]
+        shown = images[:, _shifted(height, self.down)] if self.down else images
         if not (self.right or self.mirrored):
             return shown
         columns = _shifted(width, self.right)
@@ -35,4 +35,4 @@ FLIP = (View(), View(mirrored=True))
 _SHIFTS = ((0.0, 0.0), (-0.04, 0.0), (0.04, 0.0), (0.0, -0.04), (0.0, 0.04))
 ALL = tuple(View(mirrored, right, down) for mirrored in (False, True) for right, down in _SHIFTS)
 
-VIEWS: dict[ViewsName, tuple[View, ...]] = {"plain": PLAIN, "flip": FLIP, "all": ALL}
+TTA_VIEWS: dict[TtaName, tuple[View, ...]] = {"none": PLAIN, "flip": FLIP, "all": ALL}

@@ -39,7 +39,7 @@ class Place:
 
     @property
     def portraits(self) -> Path:
-        """Pictures for the crop stage, where they were added."""
+        """Images for the crop stage, where they were added."""
         return self.folder / "portraits"
 
     def options(self, run: Path) -> TrainOptions:
@@ -64,7 +64,7 @@ class Place:
         flags = f"--folds 2 --epochs {epochs} --size 32 --batch-size 8 --backbone test_efficientnet --no-pretrained"
         return [*self._specialist("train", workers), "--outputs", str(run), *flags.split()]
 
-    def crop(self, out: Path, workers: int = 1, pictures: Path | None = None) -> list[str]:
+    def crop(self, out: Path, workers: int = 1, images: Path | None = None) -> list[str]:
         """The crop stage on `portraits`, in chunks of two, so that there is something between its start and its end."""
         code = """
 from shared.interrupts import end_at_once_while_loading
@@ -75,14 +75,14 @@ crop_faces.CHUNK = 2
 def main(options): crop_faces.main(options)
 run(main, crop_faces.Options())
 """
-        places = ["--data", str(pictures or self.portraits), "--out", str(out)]
+        places = ["--data", str(images or self.portraits), "--out", str(out)]
         return ["-c", code, *places, "--device", "cpu", "--workers", str(workers)]
 
     def predict(self, run: Path, out: Path, workers: int = 0) -> list[str]:
         return [*self._specialist("predict", workers), "--outputs", str(run), "--out", str(out), "--batch-size", "8"]
 
     def prediction(self, run: Path, out: Path) -> PredictOptions:
-        """Those of `predict`: as many pictures at once as in the training, for sums of floats depend on it."""
+        """Those of `predict`: as many images at once as in the training, for sums of floats depend on it."""
         return PredictOptions(
             self.folder / "data", self.folder / "crops", run, out, batch_size=8, device="cpu", workers=0
         )

@@ -25,7 +25,7 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
-    """12 persons and 9 pictures to answer, their crops, and the runs of three specialists."""
+    """12 persons and 9 images to answer, their crops, and the runs of three specialists."""
     return build(tmp_path_factory.mktemp("faults"))
 
 

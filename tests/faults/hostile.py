@@ -1,4 +1,4 @@
-"""Pictures and tables as chance would spoil them."""
+"""Images and tables as chance would spoil them."""
 
 import io
 from functools import cache
@@ -10,7 +10,7 @@ from PIL import Image
 FORMS = ("JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP")
 
 MAGIC = (b"", b"\xff\xd8\xff\xe0", b"\xff\xd8\xff\xdb", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"RIFF", b"II*\0", b"BM")
-"""What files of pictures begin with."""
+"""What files of images begin with."""
 
 WORDS = (
     b",",
@@ -32,7 +32,7 @@ WORDS = (
 
 
 @cache
-def whole_pictures() -> tuple[bytes, ...]:
+def whole_images() -> tuple[bytes, ...]:
     """A small portrait in every form, and as a progressive, a grey and a CMYK JPEG."""
     pixels = bare().pixels[::4, ::4]
     cmyk = io.BytesIO()
@@ -53,19 +53,19 @@ def huffman_tables(jpeg: bytes) -> list[tuple[int, int]]:
 
 
 def random_bytes(random: Generator) -> bytes:
-    """Noise, now and then behind the first bytes of a picture file."""
+    """Noise, now and then behind the first bytes of an image file."""
     return MAGIC[random.integers(len(MAGIC))] + random.bytes(int(random.integers(1, 3000)))
 
 
-def cut_picture(random: Generator) -> bytes:
-    """A picture file cut short anywhere."""
-    whole = whole_pictures()[random.integers(len(whole_pictures()))]
+def cut_image(random: Generator) -> bytes:
+    """An image file cut short anywhere."""
+    whole = whole_images()[random.integers(len(whole_images()))]
     return whole[: random.integers(len(whole))]
 
 
-def spoilt_picture(random: Generator) -> bytes:
-    """A picture file with up to twenty bytes changed."""
-    content = bytearray(whole_pictures()[random.integers(len(whole_pictures()))])
+def spoilt_image(random: Generator) -> bytes:
+    """An image file with up to twenty bytes changed."""
+    content = bytearray(whole_images()[random.integers(len(whole_images()))])
     for place in random.integers(len(content), size=random.integers(1, 21)):
         content[place] = random.integers(256)
     return bytes(content)
@@ -73,7 +73,7 @@ def spoilt_picture(random: Generator) -> bytes:
 
 def spoilt_huffman(random: Generator) -> bytes:
     """A JPEG with some bytes of its Huffman tables changed."""
-    content = bytearray(whole_pictures()[0])
+    content = bytearray(whole_images()[0])
     tables = huffman_tables(content)
     for _ in range(random.integers(1, 5)):
         begin, end = tables[random.integers(len(tables))]

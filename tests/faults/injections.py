@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ground import Ground
 from numpy.random import Generator
-from spoils import change_pictures, crop_at_once, cut_file, fill_disk, spoil_pictures, spoil_tables
+from spoils import change_images, crop_at_once, cut_file, fill_disk, spoil_images, spoil_tables
 from stops import (
     interrupt_combine,
     interrupt_crop,
@@ -39,9 +39,9 @@ INJECTIONS: dict[str, Injection] = {
     "Ctrl-C, tune": interrupt_tune,
     "Ctrl-C, combine": interrupt_combine,
     "two or four crop runs at once": crop_at_once,
-    "pictures change while cropped": change_pictures,
+    "images change while cropped": change_images,
     "full disk, train": fill_disk,
     "file of a run cut short": cut_file,
-    "spoilt picture files": spoil_pictures,
+    "spoilt image files": spoil_images,
     "spoilt tables": spoil_tables,
 }

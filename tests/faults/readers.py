@@ -8,18 +8,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from commands import Place
-from hostile import cut_picture, random_bytes, spoilt_huffman, spoilt_picture, spoilt_table
+from hostile import cut_image, random_bytes, spoilt_huffman, spoilt_image, spoilt_table
 from numpy.random import Generator
 
 from shared.crops import read_index
-from shared.faces.image_io import UnusablePictureError, decode
+from shared.faces.image_io import UnusableImageError, decode
 from shared.fusion.predictions import read_held_out, read_predictions
 from shared.label_fixes import read_solution
 from shared.labels import GENDERS
 from shared.manifest import load_evaluation, load_training
 from shared.messages import UserError
 
-PICTURES = {"random bytes": random_bytes, "cut": cut_picture, "bytes": spoilt_picture, "Huffman": spoilt_huffman}
+IMAGES = {"random bytes": random_bytes, "cut": cut_image, "bytes": spoilt_image, "Huffman": spoilt_huffman}
 
 PATIENCE = 60
 """Seconds for one file; beyond, it hangs."""
@@ -44,19 +44,19 @@ def in_time(seconds: int) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def try_pictures(spoil: Callable[[Generator], bytes], count: int, random: Generator) -> int:
+def try_images(spoil: Callable[[Generator], bytes], count: int, random: Generator) -> int:
     """Each gives pixels or a reason; how many gave a reason."""
     refused = 0
     for _ in range(count):
         data = spoil(random)
         try:
             with in_time(PATIENCE):
-                picture = decode(data)
-        except UnusablePictureError:
+                image = decode(data)
+        except UnusableImageError:
             refused += 1
         else:
-            assert picture.pixels.dtype == np.uint8
-            assert picture.pixels.shape[2:] == (3,)
+            assert image.pixels.dtype == np.uint8
+            assert image.pixels.shape[2:] == (3,)
     return refused
 
 

@@ -16,7 +16,7 @@ from shared.manifest import load_evaluation, load_training
 
 
 def build(folder: Path) -> Place:
-    """12 persons and 9 pictures to answer, their crops, and the runs of three specialists."""
+    """12 persons and 9 images to answer, their crops, and the runs of three specialists."""
     write_train(folder / "data/train", people(12))
     write_eval(folder / "data")
     labelled = load_training(folder / "data/train")
@@ -26,11 +26,11 @@ def build(folder: Path) -> Place:
     return Place(folder)
 
 
-def write_current_crops(pictures: pd.DataFrame, like: pd.DataFrame, out: Path) -> None:
+def write_current_crops(images: pd.DataFrame, like: pd.DataFrame, out: Path) -> None:
     """Crops coloured after the labels of `like`, which the crop stage takes for its own and up to date."""
-    write_crops(like.head(len(pictures)).assign(picture=pictures["picture"].to_numpy()), out)
-    sources = [Path(path) for path in pictures["path"]]
-    index = pd.read_csv(out / INDEX, dtype={"picture": str}).assign(
+    write_crops(like.head(len(images)).assign(image=images["image"].to_numpy()), out)
+    sources = [Path(path) for path in images["path"]]
+    index = pd.read_csv(out / INDEX, dtype={"image": str}).assign(
         recipe=RECIPE.id,
         size=[source.stat().st_size for source in sources],
         mtime_ns=[source.stat().st_mtime_ns for source in sources],
@@ -41,7 +41,7 @@ def write_current_crops(pictures: pd.DataFrame, like: pd.DataFrame, out: Path) -
 def add_portraits(place: Place) -> None:
     """`place.portraits`, for the crop stage: fourteen drawn faces, a wall without a face and an empty file."""
     images = place.portraits / "images"
-    names = write_portraits(images)["picture"].tolist()
+    names = write_portraits(images)["image"].tolist()
     (images / "wall.png").write_bytes(encode(np.full((400, 300, 3), 90, np.uint8), "PNG"))
     (images / "empty.jpg").write_bytes(b"")
     rows = [{"ImageID": name, "ans": 0} for name in [*names, "wall.png", "empty.jpg"]]

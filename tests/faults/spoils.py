@@ -1,4 +1,4 @@
-"""Disks, files and pictures that are spoilt or change at random, and what must come of it."""
+"""Disks, files and images that are spoilt or change at random, and what must come of it."""
 
 import shutil
 import time
@@ -17,7 +17,7 @@ from drawn_faces import files
 from forks import fork, was_killed
 from ground import Ground, crops_in
 from numpy.random import Generator
-from readers import PICTURES, try_pictures, try_tables
+from readers import IMAGES, try_images, try_tables
 from rooms import small_disk
 
 import combine
@@ -54,38 +54,38 @@ def crop_at_once(ground: Ground, folder: Path, random: Generator) -> int:
     return 1
 
 
-def change_pictures(ground: Ground, folder: Path, random: Generator) -> int:
-    """Pictures vanish, are cut or replaced while they are cropped: the next run's crops are those of what is there."""
+def change_images(ground: Ground, folder: Path, random: Generator) -> int:
+    """Images vanish, are cut or replaced while they are cropped: the next run's crops are those of what is there."""
     portraits = folder / "portraits"
     shutil.copytree(ground.place.portraits, portraits)
     paths = sorted((portraits / "images").rglob("*.jpg"))
-    process = start(ground.place.crop(folder / "crops", pictures=portraits))
+    process = start(ground.place.crop(folder / "crops", images=portraits))
     wait_for(lambda: at_work(process), process)
     changes = int(random.integers(1, 6))
     for _ in range(changes):
         time.sleep(random.uniform(0, ground.seconds["crop"] / changes))
         _change(paths[random.integers(len(paths))], random)
     _, errors = process.communicate()
-    # A picture of the list that is gone when a command starts is a fault of the data; while it runs it is a grey crop.
+    # An image of the list that is gone when a command starts is a fault of the data; while it runs it is a grey crop.
     assert process.returncode == 0 or "error:" in errors, errors
     assert "Traceback" not in errors, errors
     for path in paths:
         if not path.exists():
             path.write_bytes(files()[0])
-    finish(ground.place.crop(folder / "crops", pictures=portraits))
-    finish(ground.place.crop(folder / "anew", pictures=portraits))
+    finish(ground.place.crop(folder / "crops", images=portraits))
+    finish(ground.place.crop(folder / "anew", images=portraits))
     same_crops(open_crops(folder / "crops"), open_crops(folder / "anew"))
     return 1
 
 
 def same_crops(one: CropSet, other: CropSet) -> None:
-    """But for hundredths of a pixel: which pictures go through the nets together decides the last digits."""
+    """But for hundredths of a pixel: which images go through the nets together decides the last digits."""
     for column in ("file", "found", "faces", "fingerprint", "size", "mtime_ns", "problem"):
         assert one.index[column].equals(other.index[column]), column
     places = [*BOX, *LANDMARKS]
     np.testing.assert_allclose(one.index[places].astype(float), other.index[places].astype(float), atol=0.2)
-    for picture in one.index.index:
-        assert np.abs(one.read(picture).astype(float) - other.read(picture)).mean() < 1, picture
+    for image in one.index.index:
+        assert np.abs(one.read(image).astype(float) - other.read(image)).mean() < 1, image
 
 
 def _change(path: Path, random: Generator) -> None:
@@ -156,12 +156,12 @@ def _fuse(ground: Ground, run: Path, out: Path) -> None:
     combine.main(combine.Options(out, ground.place.folder / "data", (runs / "mask",), (run,), (runs / "age",)))
 
 
-def spoil_pictures(ground: Ground, folder: Path, random: Generator) -> int:
+def spoil_images(ground: Ground, folder: Path, random: Generator) -> int:
     del ground, folder
-    for spoil in PICTURES.values():
-        assert not was_killed(fork(try_pictures, spoil, BATCH, random))
+    for spoil in IMAGES.values():
+        assert not was_killed(fork(try_images, spoil, BATCH, random))
         random.random()
-    return BATCH * len(PICTURES)
+    return BATCH * len(IMAGES)
 
 
 def spoil_tables(ground: Ground, folder: Path, random: Generator) -> int:

@@ -66,21 +66,21 @@ def test_a_finished_fold_outlives_a_disk_that_fills_up(place: Place, undisturbed
 
 
 def test_crops_outlive_a_disk_that_fills_up(tmp_path: Path) -> None:
-    pictures, out = write_portraits(tmp_path / "pictures"), tmp_path / "crops"
-    update_crops(pictures[2:4], tmp_path / "whole", workers=1, device="cpu", progress=False)
-    # Room for the crops of two pictures, but not of fourteen.
+    images, out = write_portraits(tmp_path / "images"), tmp_path / "crops"
+    update_crops(images[2:4], tmp_path / "whole", workers=1, device="cpu", progress=False)
+    # Room for the crops of two images, but not of fourteen.
     with small_disk(tmp_path / "disk", 131_072) as disk:
         if not disk.is_mount():
             pytest.skip("no disk can be mounted here, and all crops are of about one size")
-        update_crops(pictures[:2], disk / "crops", workers=1, device="cpu", progress=False)
+        update_crops(images[:2], disk / "crops", workers=1, device="cpu", progress=False)
         before = {path: path.read_bytes() for path in (disk / "crops").rglob("*") if path.is_file()}
         with pytest.raises(UserError, match=r"crops.* cannot be written .*(No space left|File too large)"):
-            update_crops(pictures, disk / "crops", workers=1, device="cpu", progress=False)
+            update_crops(images, disk / "crops", workers=1, device="cpu", progress=False)
         assert before.items() <= {path: path.read_bytes() for path in before}.items()
-        open_crops(disk / "crops").read(pictures["picture"][0])
+        open_crops(disk / "crops").read(images["image"][0])
         shutil.copytree(disk / "crops", out)
-    made = update_crops(pictures[:4], out, workers=1, device="cpu", progress=False).crops
-    assert (made.read(pictures["picture"][2]) == open_crops(tmp_path / "whole").read(pictures["picture"][2])).all()
+    made = update_crops(images[:4], out, workers=1, device="cpu", progress=False).crops
+    assert (made.read(images["image"][2]) == open_crops(tmp_path / "whole").read(images["image"][2])).all()
 
 
 def test_answers_outlive_a_full_disk(place: Place, undisturbed: Path, tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ def test_answers_outlive_a_full_disk(place: Place, undisturbed: Path, tmp_path: 
         out = disk / "eval.csv"
         out.write_text("the old ones".ljust(4096))
         with pytest.raises(UserError, match=r"eval.csv cannot be written"):
-            write_predictions(out, pd.DataFrame({"picture": [f"{number:0100}" for number in range(99)], "male": 1.0}))
+            write_predictions(out, pd.DataFrame({"image": [f"{number:0100}" for number in range(99)], "male": 1.0}))
         assert out.read_text().rstrip() == "the old ones"
         out.unlink()
         predict(GENDER, place.prediction(undisturbed, out))
@@ -100,7 +100,7 @@ def test_a_submission_outlives_a_full_disk(tmp_path: Path) -> None:
         out = disk / "submission.csv"
         out.write_text("the old one".ljust(4096))
         with pytest.raises(UserError, match=r"submission.csv cannot be written"):
-            # Nine pictures would still fit in where only the size of files is limited.
+            # Nine images would still fit in where only the size of files is limited.
             combine.write_submission(out, combine.pd.Index([f"{number:0100}" for number in range(99)]), range(99))
         assert out.read_text().rstrip() == "the old one"
 
@@ -117,7 +117,7 @@ def test_a_folder_that_cannot_be_written_is_named(place: Place, undisturbed: Pat
         with pytest.raises(UserError, match=r"submission.csv cannot be written \((Read-only|Permission)"):
             combine.main(fusion(place, old / "submission.csv"))
         with pytest.raises(UserError, match=r"crops.* cannot be written \((Read-only|Permission)"):
-            make_crops(write_portraits(tmp_path / "pictures")[:1], old / "crops", workers=1, device="cpu")
+            make_crops(write_portraits(tmp_path / "images")[:1], old / "crops", workers=1, device="cpu")
         with pytest.raises(UserError, match=r"--overwrite: .* cannot be emptied"):
             train(GENDER, replace(place.options(old), overwrite=True, lr=0.5))
     assert files_of(old) == before

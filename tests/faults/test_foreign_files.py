@@ -157,7 +157,7 @@ def other_crops(place: Place, tmp_path: Path) -> Path:
     shutil.copytree(place.folder / "crops", tmp_path / "crops")
     for split in ("train", "eval"):
         index = tmp_path / "crops" / split / INDEX
-        pd.read_csv(index, dtype={"picture": str}).assign(recipe=OTHER_RECIPE).to_csv(index, index=False)
+        pd.read_csv(index, dtype={"image": str}).assign(recipe=OTHER_RECIPE).to_csv(index, index=False)
     return tmp_path / "crops"
 
 

@@ -119,12 +119,12 @@ def test_a_fusion_killed_at_each_of_its_writes_leaves_the_old_submission_or_the_
 
 
 def test_crops_killed_at_each_of_their_writes_end_as_if_nothing_had_been(place: Place, tmp_path: Path) -> None:
-    images = sorted((place.folder / "data/eval/images").glob("*.jpg"))[:2]
-    pictures = pd.DataFrame({"picture": ["a.jpg", "b.jpg"], "path": [str(image) for image in images]})
+    files = sorted((place.folder / "data/eval/images").glob("*.jpg"))[:2]
+    images = pd.DataFrame({"image": ["a.jpg", "b.jpg"], "path": [str(file) for file in files]})
 
-    _crop(pictures, tmp_path / "whole")
+    _crop(images, tmp_path / "whole")
     number = 1
-    while killed_at_write(number, _crop, pictures, tmp_path / "out"):
+    while killed_at_write(number, _crop, images, tmp_path / "out"):
         if (tmp_path / "out" / INDEX).exists():
             open_crops(tmp_path / "out").read("a.jpg")
         number += 1
@@ -132,5 +132,5 @@ def test_crops_killed_at_each_of_their_writes_end_as_if_nothing_had_been(place: 
     assert crops_in(tmp_path / "out") == crops_in(tmp_path / "whole")
 
 
-def _crop(pictures: pd.DataFrame, out: Path) -> None:
-    update_crops(pictures, out, workers=1, device="cpu", progress=False)
+def _crop(images: pd.DataFrame, out: Path) -> None:
+    update_crops(images, out, workers=1, device="cpu", progress=False)

@@ -1,4 +1,4 @@
-"""Pictures and tables that chance spoilt: pixels or a reason, rows or a clear error. `make soak` tries many more."""
+"""Images and tables that chance spoilt: pixels or a reason, rows or a clear error. `make soak` tries many more."""
 
 import io
 import resource
@@ -13,34 +13,34 @@ import pytest
 from commands import Place
 from drawn_faces import bare, encode, files
 from forks import fork, was_killed
-from hostile import cut_picture, huffman_tables, random_bytes, spoilt_huffman, spoilt_picture, whole_pictures
+from hostile import cut_image, huffman_tables, random_bytes, spoilt_huffman, spoilt_image, whole_images
 from numpy.random import Generator
 from PIL import Image
-from readers import PATIENCE, in_time, try_pictures, try_tables
+from readers import PATIENCE, in_time, try_images, try_tables
 
 from shared.crop_faces import update_crops
 from shared.crops import DETECTED, RETRIED, UNREADABLE
-from shared.faces.image_io import UnusablePictureError, decode
+from shared.faces.image_io import UnusableImageError, decode
 
 MIB = 2**20
 
 
 def test_a_thousand_files_of_random_bytes_are_all_refused(random: Generator) -> None:
-    assert try_pictures(random_bytes, 1000, random) == 1000
+    assert try_images(random_bytes, 1000, random) == 1000
 
 
-def test_a_picture_cut_short_anywhere_is_refused_in_every_form(random: Generator) -> None:
-    assert try_pictures(cut_picture, 100, random) == 100
+def test_a_image_cut_short_anywhere_is_refused_in_every_form(random: Generator) -> None:
+    assert try_images(cut_image, 100, random) == 100
 
 
 def test_spoilt_huffman_tables_give_pixels_or_a_reason(random: Generator) -> None:
-    assert len(huffman_tables(whole_pictures()[0])) == 4
-    refused = try_pictures(spoilt_huffman, 200, random)
+    assert len(huffman_tables(whole_images()[0])) == 4
+    refused = try_images(spoilt_huffman, 200, random)
     assert 0 < refused < 200
 
 
 def test_changed_bytes_give_pixels_or_a_reason(random: Generator) -> None:
-    refused = try_pictures(spoilt_picture, 200, random)
+    refused = try_images(spoilt_image, 200, random)
     assert 0 < refused < 200
 
 
@@ -72,15 +72,15 @@ def _with_little_memory(more: int, work: Callable[[bytes], object], data: bytes)
 
 
 def _refused(data: bytes) -> None:
-    with pytest.raises(UnusablePictureError, match="too large: 12000 x 12000"):
+    with pytest.raises(UnusableImageError, match="too large: 12000 x 12000"):
         decode(data)
 
 
 @pytest.mark.parametrize("form", ["JPEG", "progressive", "PNG"])
-def test_a_picture_of_12000_by_12000_pixels_is_read_or_refused_in_little_memory(form: str) -> None:
+def test_a_image_of_12000_by_12000_pixels_is_read_or_refused_in_little_memory(form: str) -> None:
     levels = np.zeros((12000, 12000), np.uint8)
     data = encode(levels, "PNG" if form == "PNG" else "JPEG", progressive=form == "progressive")
-    # The whole picture would take 144 MB in grey, 432 in colour.
+    # The whole image would take 144 MB in grey, 432 in colour.
     work = decode if form == "JPEG" else _refused
     assert not was_killed(fork(_with_little_memory, 100 * MIB, work, data))
 
@@ -105,7 +105,7 @@ def hostile_files(random: Generator) -> dict[str, bytes]:
         "tall.png": encode(np.zeros((20000, 20, 3), np.uint8), "PNG"),
         "large.jpg": encode(np.zeros((12000, 12000), np.uint8)),
         "not large.png": encode(np.zeros((12000, 12000), np.uint8), "PNG"),
-        "cmyk.jpg": whole_pictures()[-1],
+        "cmyk.jpg": whole_images()[-1],
         "16 bits.png": encode(np.zeros((300, 200), np.uint16), "PNG"),
         "palette.png": palette.getvalue(),
         "frames.gif": frames.getvalue(),
@@ -113,12 +113,12 @@ def hostile_files(random: Generator) -> dict[str, bytes]:
     return {**cut, **noise, **tables, **odd}
 
 
-def test_a_folder_full_of_hostile_pictures_is_cropped_and_each_is_named(tmp_path: Path, random: Generator) -> None:
+def test_a_folder_full_of_hostile_images_is_cropped_and_each_is_named(tmp_path: Path, random: Generator) -> None:
     hostile = hostile_files(random)
     for name, content in {**hostile, "face.jpg": files()[0]}.items():
         (tmp_path / name).write_bytes(content)
     names = [*hostile, "face.jpg"]
-    table = pd.DataFrame({"picture": names, "path": [str(tmp_path / name) for name in names]})
+    table = pd.DataFrame({"image": names, "path": [str(tmp_path / name) for name in names]})
     with in_time(PATIENCE):
         crops = update_crops(table, tmp_path / "crops", workers=1, device="cpu", progress=False).crops
     assert crops.index.index.tolist() == names

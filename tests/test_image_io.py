@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from shared.faces.image_io import ENOUGH_SIDE, NEUTRAL, UnusablePictureError, decode, read_jpeg_header
+from shared.faces.image_io import ENOUGH_SIDE, NEUTRAL, UnusableImageError, decode, read_jpeg_header
 
 ORIENTATIONS = range(1, 9)
 
@@ -22,12 +22,12 @@ def difference(one: np.ndarray, other: np.ndarray) -> float:
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "TIFF"])
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
-def test_pictures_come_out_upright(orientation: int, form: str) -> None:
+def test_images_come_out_upright(orientation: int, form: str) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
-    picture = decode(encode(turned(bare().pixels, orientation), form, exif=exif))
-    assert (picture.width, picture.height) == (384, 512)
-    assert difference(picture.pixels, bare().pixels) < 3
+    image = decode(encode(turned(bare().pixels, orientation), form, exif=exif))
+    assert (image.width, image.height) == (384, 512)
+    assert difference(image.pixels, bare().pixels) < 3
 
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
@@ -35,11 +35,11 @@ def test_a_large_turned_jpeg_is_upright_and_knows_its_full_size(orientation: int
     exif = Image.Exif()
     exif[0x0112] = orientation
     large = cv2.resize(bare().pixels, (1600, 2400), interpolation=cv2.INTER_CUBIC)
-    picture = decode(encode(turned(large, orientation), exif=exif))
-    assert (picture.width, picture.height) == (1600, 2400)
-    assert picture.pixels.shape == (1200, 800, 3)
-    assert picture.scale == 2
-    assert difference(cv2.resize(picture.pixels, (384, 512), interpolation=cv2.INTER_AREA), bare().pixels) < 4
+    image = decode(encode(turned(large, orientation), exif=exif))
+    assert (image.width, image.height) == (1600, 2400)
+    assert image.pixels.shape == (1200, 800, 3)
+    assert image.scale == 2
+    assert difference(cv2.resize(image.pixels, (384, 512), interpolation=cv2.INTER_AREA), bare().pixels) < 4
 
 
 def test_a_plain_jpeg_is_decoded_as_pillow_does() -> None:
@@ -102,7 +102,7 @@ def test_the_content_counts_and_not_the_suffix(form: str) -> None:
 
 @pytest.mark.parametrize(("data", "reason"), broken_files().values(), ids=broken_files())
 def test_an_unusable_file_is_refused_with_the_reason(data: bytes, reason: str) -> None:
-    with pytest.raises(UnusablePictureError, match=f"^{reason}$"):
+    with pytest.raises(UnusableImageError, match=f"^{reason}$"):
         decode(data)
 
 
@@ -111,16 +111,16 @@ def test_an_unusable_file_is_refused_with_the_reason(data: bytes, reason: str) -
 def test_a_file_cut_short_anywhere_is_refused(form: str, tenth: int) -> None:
     progressive = {"progressive": True, "optimize": True} if form == "progressive" else {}
     data = encode(bare().pixels, "PNG" if form == "PNG" else "JPEG", **progressive)
-    with pytest.raises(UnusablePictureError):
+    with pytest.raises(UnusableImageError):
         decode(data[: len(data) * tenth // 10])
 
 
-def test_the_end_of_an_embedded_thumbnail_is_not_taken_for_the_end_of_the_picture() -> None:
+def test_the_end_of_an_embedded_thumbnail_is_not_taken_for_the_end_of_the_image() -> None:
     exif = Image.Exif()
     exif[0x010E] = files()[0].decode("latin-1")[-500:]
     data = encode(bare().pixels, exif=exif.tobytes() + files()[0][:3000] + b"\xff\xd9")
     assert decode(data).pixels.shape == (512, 384, 3)
-    with pytest.raises(UnusablePictureError, match="truncated"):
+    with pytest.raises(UnusableImageError, match="truncated"):
         decode(data[:-2000])
 
 
@@ -136,18 +136,18 @@ def test_very_long_and_very_large_jpegs_are_decoded_at_reduced_size() -> None:
 def test_jpegs_decoded_at_reduced_size_keep_their_colours(times: int) -> None:
     small = cv2.resize(bare().pixels, (576, 768), interpolation=cv2.INTER_AREA)
     large = cv2.resize(small, None, fx=times, fy=times, interpolation=cv2.INTER_NEAREST)
-    picture = decode(encode(large, quality=95))
-    assert (picture.width, picture.height) == (times * 576, times * 768)
-    assert difference(picture.pixels, small) < 3
+    image = decode(encode(large, quality=95))
+    assert (image.width, image.height) == (times * 576, times * 768)
+    assert difference(image.pixels, small) < 3
 
 
 def test_a_large_png_is_shrunk_after_decoding() -> None:
-    picture = decode(encode(np.zeros((3200, 2000, 3), np.uint8), "PNG"))
-    assert (picture.width, picture.height, picture.scale) == (2000, 3200, 4)
-    assert picture.pixels.shape == (800, 500, 3)
+    image = decode(encode(np.zeros((3200, 2000, 3), np.uint8), "PNG"))
+    assert (image.width, image.height, image.scale) == (2000, 3200, 4)
+    assert image.pixels.shape == (800, 500, 3)
 
 
-def test_the_smallest_pictures_are_pictures() -> None:
+def test_the_smallest_images_are_images() -> None:
     for form in ("JPEG", "PNG"):
         assert decode(encode(np.full((1, 1, 3), 200, np.uint8), form)).pixels.shape == (1, 1, 3)
 
@@ -161,11 +161,11 @@ def test_the_header_is_read_behind_long_comments_and_padding() -> None:
 
 
 @given(st.data())
-def test_whatever_the_bytes_there_is_a_picture_or_a_reason(data: st.DataObject) -> None:
+def test_whatever_the_bytes_there_is_a_image_or_a_reason(data: st.DataObject) -> None:
     content = bytearray(data.draw(st.sampled_from([files()[0], encode(bare().pixels[::4, ::4], "PNG")])))
     for place in data.draw(st.lists(st.integers(0, len(content) - 1), max_size=20)):
         content[place] = data.draw(st.integers(0, 255))
-    with contextlib.suppress(UnusablePictureError):
-        picture = decode(bytes(content))
-        assert picture.pixels.dtype == np.uint8
-        assert picture.pixels.ndim == 3
+    with contextlib.suppress(UnusableImageError):
+        image = decode(bytes(content))
+        assert image.pixels.dtype == np.uint8
+        assert image.pixels.ndim == 3

@@ -1,6 +1,6 @@
-"""The pictures of docs/tour.md, from what `make demo` leaves: drawn faces, so they may be shown to anybody.
+"""The images of docs/tour.md, from what `make demo` leaves: drawn faces, so they may be shown to anybody.
 
-    python examples/tour_pictures.py --data data/sample --outputs outputs/demo --out docs/pictures
+    python examples/tour_images.py --data data/sample --outputs outputs/demo --out docs/images
 
 Also an example of reading what the commands write: crops with their index, prediction files, the truth of a sample.
 """
@@ -30,7 +30,7 @@ GAP = 6
 
 @dataclass(frozen=True)
 class Options:
-    """Draw the pictures of the tour."""
+    """Draw the images of the tour."""
 
     data: Path = Path("data/sample")
     """The drawn sample."""
@@ -38,7 +38,7 @@ class Options:
     """What make demo left: mask, gender, age, figures."""
     crops: Path = Path("outputs/demo/crops")
     """The crops that it made."""
-    out: Path = Path("docs/pictures")
+    out: Path = Path("docs/images")
     """The folder to fill."""
 
 
@@ -50,9 +50,9 @@ def main(options: Options) -> None:
     seven = table[table["person"] == person]["path"]
     save(options.out / "seven.jpg", [row_of([read(path, HEIGHT) for path in seven])])
     some = crops.index.index[:: len(crops.index) // 16 + 1][:16]
-    shown = [shrink(crops.read(picture), CROP) for picture in some]
+    shown = [shrink(crops.read(image), CROP) for image in some]
     save(options.out / "crops.jpg", [row_of(shown[:8]), row_of(shown[8:16])])
-    face = crops.read(table[table["person"] == person]["picture"].iloc[-1])
+    face = crops.read(table[table["person"] == person]["image"].iloc[-1])
     seen = [specialist.window.cut(face, HEIGHT) for specialist in (MASK, GENDER, AGE)]
     save(options.out / "windows.jpg", [row_of([shrink(face, HEIGHT), *seen])])
     draw_ages(options)
@@ -68,18 +68,18 @@ def one_of_each_cell(table: pd.DataFrame) -> list[str]:
 
 
 def read(path: str, height: int) -> np.ndarray:
-    with Image.open(path) as picture:
-        return np.asarray(picture.convert("RGB").resize((picture.width * height // picture.height, height)))
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB").resize((image.width * height // image.height, height)))
 
 
 def shrink(pixels: np.ndarray, side: int) -> np.ndarray:
     return np.asarray(Image.fromarray(pixels).resize((side, side)))
 
 
-def row_of(pictures: list[np.ndarray]) -> np.ndarray:
-    """Pictures of one height side by side, a white gap between them."""
-    gap = np.full((len(pictures[0]), GAP, 3), 255, np.uint8)
-    parts = [part for picture in pictures for part in (picture, gap)]
+def row_of(images: list[np.ndarray]) -> np.ndarray:
+    """Images of one height side by side, a white gap between them."""
+    gap = np.full((len(images[0]), GAP, 3), 255, np.uint8)
+    parts = [part for image in images for part in (image, gap)]
     return np.hstack(parts[:-1])
 
 
@@ -92,12 +92,12 @@ def save(path: Path, rows: list[np.ndarray]) -> None:
 
 
 def draw_ages(options: Options) -> None:
-    """True age and answered age of the eval pictures."""
-    answers = pd.read_csv(options.outputs / "age" / "eval.csv", index_col="picture")["age"]
+    """True age and answered age of the eval images."""
+    answers = pd.read_csv(options.outputs / "age" / "eval.csv", index_col="image")["age"]
     truth = pd.read_csv(options.data / "eval_solution.csv", index_col="ImageID")["age"].loc[answers.index]
     figure = Figure(figsize=(4.2, 4.2), dpi=100, layout="constrained")
     axes = figure.add_subplot(xlabel="true age", ylabel="answered age", xlim=(15, 80), ylim=(15, 80), aspect="equal")
-    axes.set_title(f"mean error {(answers - truth).abs().mean():.1f} years, {len(answers):,} pictures", fontsize=10)
+    axes.set_title(f"mean error {(answers - truth).abs().mean():.1f} years, {len(answers):,} images", fontsize=10)
     axes.plot([15, 80], [15, 80], color="lightgrey")
     axes.scatter(truth, answers, s=12, alpha=0.5)
     for edge in (30, 60):
@@ -110,8 +110,8 @@ def draw_ages(options: Options) -> None:
 
 def small_copy(source: Path, target: Path) -> None:
     """A figure with 64 colours, which are enough for it, and a third of the bytes."""
-    with Image.open(source) as picture:
-        small = picture.convert("RGB").quantize(64)
+    with Image.open(source) as image:
+        small = image.convert("RGB").quantize(64)
     with replacing(target) as temporary:
         small.save(temporary, optimize=True)
 

@@ -1,4 +1,4 @@
-"""A picture replaced while the crop stage is at it: no crash, and the next run's crop shows the new one."""
+"""An image replaced while the crop stage is at it: no crash, and the next run's crop shows the new one."""
 
 import os
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from shared.faces import crop as crop_files
 from shared.faces.cache import fingerprint
 
 WALL = encode(np.full((400, 300, 3), 90, np.uint8))
-"""A picture without a face; its crop is cut at the very end."""
+"""An image without a face; its crop is cut at the very end."""
 
 Replace = Callable[[Path], object]
 
@@ -35,8 +35,8 @@ def write_in_place(path: Path) -> None:
     path.write_bytes(files()[7])
 
 
-def crop(pictures: pd.DataFrame, out: Path) -> CropSet:
-    return update_crops(pictures, out, workers=1, device="cpu", progress=False).crops
+def crop(images: pd.DataFrame, out: Path) -> CropSet:
+    return update_crops(images, out, workers=1, device="cpu", progress=False).crops
 
 
 @pytest.mark.parametrize("replace", [rename_over, write_in_place])
@@ -52,7 +52,7 @@ def crop(pictures: pd.DataFrame, out: Path) -> CropSet:
     ],
     ids=["listed", "opened", "measured", "read", "looked at"],
 )
-def test_the_next_run_shows_a_picture_that_was_replaced_while_it_was_cropped(
+def test_the_next_run_shows_a_image_that_was_replaced_while_it_was_cropped(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     module: ModuleType,
@@ -64,23 +64,23 @@ def test_the_next_run_shows_a_picture_that_was_replaced_while_it_was_cropped(
     still, changing = tmp_path / "still.jpg", tmp_path / "changing.jpg"
     still.write_bytes(files()[3])
     changing.write_bytes(old)
-    pictures = pd.DataFrame({"picture": ["changing.jpg", "still.jpg"], "path": [str(changing), str(still)]})
+    images = pd.DataFrame({"image": ["changing.jpg", "still.jpg"], "path": [str(changing), str(still)]})
 
     with monkeypatch.context() as patch:
         patch.setattr(module, name, _replacing_once(getattr(module, name), before, lambda: replace(changing)))
-        crops = crop(pictures, tmp_path / "crops")
+        crops = crop(images, tmp_path / "crops")
     assert changing.read_bytes() == files()[7]
-    assert all(crops.read(picture).shape == (256, 256, 3) for picture in pictures["picture"])
+    assert all(crops.read(image).shape == (256, 256, 3) for image in images["image"])
 
-    crops = crop(pictures, tmp_path / "crops")
+    crops = crop(images, tmp_path / "crops")
     assert crops.index["fingerprint"]["changing.jpg"] == fingerprint(files()[7])
-    same_crops(crops, crop(pictures, tmp_path / "anew"))
+    same_crops(crops, crop(images, tmp_path / "anew"))
 
 
 def _replacing_once(
     function: Callable[..., object], before: bool, replace: Callable[[], object]
 ) -> Callable[..., object]:
-    """The function, but a picture is replaced before or after its first call."""
+    """The function, but an image is replaced before or after its first call."""
     calls = 0
 
     def wrapper(*given: object, **named: object) -> object:
