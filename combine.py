@@ -24,11 +24,19 @@ import pandas as pd
 from shared import tracking
 from shared.commands import run
 from shared.files import replacing
-from shared.fusion.decision import Decide, Settled, ThresholdChoice, gain_by_argmax
+from shared.fusion.decision import Decide, FittedDecision, ThresholdChoice, gain_by_argmax
 from shared.fusion.fusion import SPECIALISTS
 from shared.fusion.metrics import Floats, Ints
-from shared.fusion.predictions import OOF, HeldOut, HeldOutRuns, Persons, check_images, read_asked, read_held_out_runs
-from shared.fusion.report import Outcome, Report, answer, draw_confusion, score_answers
+from shared.fusion.predictions import (
+    OOF,
+    HeldOut,
+    HeldOutRuns,
+    Persons,
+    check_images,
+    read_eval_set,
+    read_held_out_runs,
+)
+from shared.fusion.report import Decision, Report, decide_classes, draw_confusion, score_predictions
 from shared.label_fixes import read_solution
 from shared.labels import decode_class
 from shared.messages import UserError
@@ -112,10 +120,10 @@ def main(options: Options) -> None:
     started = time.perf_counter()
     tracking.check(options.track)
     runs = {task: options.runs(task) for task in SPECIALISTS}
-    asked = read_asked(options.data, runs, options.skip_bad, options.out.with_name("rejected.csv"))
+    asked = read_eval_set(options.data, runs, options.skip_bad, options.out.with_name("rejected.csv"))
     held_out, weights, remark = find_held_out(options)
     asked = asked if weights is None else asked.weighted(weights)
-    outcome = answer(asked, held_out, options.decide, options.thresholds, options.calibrate, options.persons)
+    outcome = decide_classes(asked, held_out, options.decide, options.thresholds, options.calibrate, options.persons)
     reports = report(options, outcome)
     figures = draw(options.figures, reports)
     write_submission(options.out, asked.images, outcome.decided)
@@ -164,7 +172,7 @@ def weigh_runs(options: Options, runs: HeldOutRuns) -> tuple[HeldOut, Weights, s
     return held_out, weights, "\n".join(lines)
 
 
-def report(options: Options, outcome: Outcome) -> list[Report]:
+def report(options: Options, outcome: Decision) -> list[Report]:
     """How good the answers are, on held-out persons and against the truth where there is one."""
     reports = [report_held_out(outcome.settled)] if outcome.settled else []
     if options.truth:
@@ -172,7 +180,7 @@ def report(options: Options, outcome: Outcome) -> list[Report]:
     return reports
 
 
-def report_held_out(settled: Settled) -> Report:
+def report_held_out(settled: FittedDecision) -> Report:
     """How good the decided answers are where neither specialists nor temperatures, thresholds and weights had learnt on
     the person; which of the ways to decide is taken may rest on all of them."""
     held_out = settled.measured.held_out
@@ -180,11 +188,11 @@ def report_held_out(settled: Settled) -> Report:
     return Report(
         f"Held out: {len(held_out.persons):,} images of {persons:,} persons, by networks that had not seen them",
         "held-out",
-        score_answers(held_out.answers, held_out.truth, settled.answers),
+        score_predictions(held_out.answers, held_out.truth, settled.answers),
     )
 
 
-def report_truth(submission: Path, file: Path, outcome: Outcome, skip_bad: bool) -> Report:
+def report_truth(submission: Path, file: Path, outcome: Decision, skip_bad: bool) -> Report:
     """How good the submission is. Raises `UserError` where the truth is not about the same images."""
     solution, answers = read_solution(file), outcome.answers
     images = answers["mask"].index
@@ -195,7 +203,7 @@ def report_truth(submission: Path, file: Path, outcome: Outcome, skip_bad: bool)
     if "age" in solution and "age" in answers["age"]:
         error = (solution["age"] - answers["age"]["age"]).abs().mean()
         notes.append(f"age in years: off by {error:.1f} in the mean")
-    scores = score_answers(answers, dict(zip(SPECIALISTS, right.T, strict=True)), outcome.decided)
+    scores = score_predictions(answers, dict(zip(SPECIALISTS, right.T, strict=True)), outcome.decided)
     return Report(f"Against {file}: {len(images):,} images", "truth", scores, notes)
 
 

@@ -45,13 +45,13 @@ from shared.crops import open_crops
 from shared.experiments.measure import ask_once
 from shared.experiments.variants import plain_crops
 from shared.files import write_text
-from shared.fusion.decision import averaged, settle
+from shared.fusion.decision import averaged, fit_decision
 from shared.fusion.fusion import SPECIALISTS, average_runs, fuse, most_probable
 from shared.fusion.intervals import average_persons
 from shared.fusion.predictions import EVAL, OOF, RUN, join_held_out, read_held_out, read_predictions
 from shared.manifest import load_images, load_training, split_folder, split_folders
 from shared.messages import UserError
-from shared.near_duplicates import asked_faces, find_twins
+from shared.near_duplicates import asked_faces, find_near_duplicates
 from shared.specialist import Specialist
 from shared.tracking import Record, is_recorded, origin, record
 from shared.training.options import TrainOptions
@@ -167,7 +167,7 @@ def asked_persons_known(options: Options, solution: pd.DataFrame) -> set[str]:
     table = load_training(split_folder(options.train.data, "train"), options.train.fixes, options.train.skip_bad)
     asked = asked_faces(open_crops(crop_folder(options.out / "crops", options.train.data, "eval")))
     crops = open_crops(crop_folder(options.out / "crops", options.train.data, "train"))
-    twins = find_twins(table, crops, asked).values()
+    twins = find_near_duplicates(table, crops, asked).values()
     return {str(person) for person in solution.loc[[twin.name for twin in twins], "person"]}
 
 
@@ -193,7 +193,7 @@ def _lines(part: Part, options: Options, solution: pd.DataFrame) -> tuple[Line, 
         if part == "d":
             decided = [most_probable(fuse(answers)) for answers in (asked, held_out.answers)]
         else:
-            settled = settle(held_out, asked, "f1", "tuned", calibrate=True)
+            settled = fit_decision(held_out, asked, "f1", "tuned", calibrate=True)
             decided = [settled.decide(asked), settled.answers]
     first, second = (
         Line(part, table.index, classes, table.get("age"), **total)

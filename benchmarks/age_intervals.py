@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from shared.commands import run
 from shared.fusion.calibration import temper
 from shared.fusion.fusion import year_columns
-from shared.fusion.intervals import mean_interval, told
+from shared.fusion.intervals import format_interval, mean_interval
 from shared.fusion.predictions import read_predictions
 from shared.labels import BANDS, age_band
 from shared.messages import UserError
 from shared.predictor.decide import AgeIntervals
-from shared.predictor.from_runs import gather, runs_below
+from shared.predictor.from_runs import read_trained_runs, runs_below
 from shared.tracking import Record, origin, record
 
 
@@ -38,7 +38,7 @@ class Options:
 
 def main(options: Options) -> None:
     started = time.perf_counter()
-    decisions = gather(runs_below(options.outputs), options.outputs).contents.decisions
+    decisions = read_trained_runs(runs_below(options.outputs), options.outputs).contents.decisions
     if decisions.intervals.coverage is None:
         raise UserError(f"{options.outputs}/age/oof.csv does not tell ages in years: train the age specialist again")
     answers = read_predictions(options.outputs / "age" / "eval.csv", BANDS)
@@ -75,7 +75,7 @@ def scores(truth: pd.DataFrame, low: NDArray[np.float64], high: NDArray[np.float
     by_band = {f"held, {BANDS[band]}": f"{held[bands == band].mean():.3f}" for band in np.unique(bands)}
     numbers = np.unique(persons.to_numpy().astype(str), return_inverse=True)[1]
     return {
-        "held": told(mean_interval(held.astype(np.float64), numbers)),
+        "held": format_interval(mean_interval(held.astype(np.float64), numbers)),
         "width": f"{(high - low).mean():.1f}",
         **by_band,
     }

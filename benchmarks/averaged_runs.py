@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from shared.commands import run
 from shared.fusion.fusion import average_runs, year_columns
-from shared.fusion.intervals import Interval, mean_interval, number_persons, told
+from shared.fusion.intervals import Interval, format_interval, mean_interval, person_codes
 from shared.fusion.metrics import macro_f1
 from shared.fusion.predictions import EVAL, OOF, read_held_out_runs, read_predictions
 from shared.label_fixes import read_solution
@@ -51,7 +51,7 @@ def main(options: Options) -> None:
         raise UserError("the runs' oof.csv do not tell ages in years: train with --loss years")
     known = runs[0][KNOWN].astype(np.float64)
     ages = known["true_age"].where(known["top_coded"] == 0).to_numpy()
-    persons = number_persons(held_out.averaged.persons)
+    persons = person_codes(held_out.averaged.persons)
     ways = averages(options.age, runs)
     first = next(iter(ways.values()))
     rows = {
@@ -67,7 +67,7 @@ def main(options: Options) -> None:
         if not {"age", "person"} <= set(solution) or solution["truth"].isna().any():
             raise UserError(f"{options.truth} does not tell age and person of every image that the runs answer")
         truth, years = solution["truth"].to_numpy(np.int64) % len(BANDS), solution["age"].to_numpy(np.float64)
-        people = number_persons(solution["person"])
+        people = person_codes(solution["person"])
         for name, way in answered.items():
             rows[name] |= scores(way.loc[images], years, truth, people, "eval")
             found[f"{name}: eval, years"] = float(np.nanmean(off(way.loc[images], years)))
@@ -99,7 +99,7 @@ def scores(
     """Mean years off, of the ages (N,) that are known, with a 95 % interval; macro F1 of the most probable band."""
     chosen = answers[list(BANDS)].to_numpy().argmax(axis=1)
     return {
-        f"{of}, years": told(over_persons(off(answers, ages), persons), digits=2),
+        f"{of}, years": format_interval(over_persons(off(answers, ages), persons), digits=2),
         f"{of}, bands": f"{macro_f1(bands, chosen, len(BANDS)):.3f}",
     }
 

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from shared.commands import run
-from shared.fusion.decision import PLAIN, allowed_ways, averaged, choose, learn, measure, probabilities
-from shared.fusion.fusion import right_classes
-from shared.fusion.intervals import number_persons
+from shared.fusion.decision import PLAIN, averaged, candidate_rules, choose_rule, cross_fit, fit_rules, probabilities
+from shared.fusion.fusion import true_classes
+from shared.fusion.intervals import person_codes
 from shared.fusion.metrics import macro_f1
 from shared.fusion.predictions import OOF, HeldOut, join_held_out
 from shared.fusion.thresholds import FIXED, band_masses, fit_thresholds
@@ -59,13 +59,13 @@ def main(options: Options) -> None:
 
 def _scores(held_out: HeldOut, chosen: NDArray[np.int64]) -> dict[str, float]:
     """Of the 18 classes by each way, and of the bands by thresholds on the distribution and on its mean."""
-    inside = np.isin(number_persons(held_out.persons), chosen)
+    inside = np.isin(person_codes(held_out.persons), chosen)
     here, others = _part(held_out, inside), _part(held_out, ~inside)
-    ways = allowed_ways("auto", "auto", calibrate=True, years=True)
-    deciders = learn([PLAIN, *ways], probabilities(here.answers), here.truth, here.persons)
-    asked, right = probabilities(others.answers), right_classes(others.truth)
+    ways = candidate_rules("auto", "auto", calibrate=True, years=True)
+    deciders = fit_rules([PLAIN, *ways], probabilities(here.answers), here.truth, here.persons)
+    asked, right = probabilities(others.answers), true_classes(others.truth)
     by_way = {way: macro_f1(right, decider.decide(asked), CLASS_COUNT) for way, decider in deciders.items()}
-    auto = by_way[choose(measure(here, ways), ways)]
+    auto = by_way[choose_rule(cross_fit(here, ways), ways)]
     names = {way: f"{way}{', calibrated' if way.calibrated else ''}" for way in by_way}
     return {**{names[way]: score for way, score in by_way.items()}, "auto": auto, **_bands(here, others)}
 
@@ -73,7 +73,7 @@ def _scores(held_out: HeldOut, chosen: NDArray[np.int64]) -> dict[str, float]:
 def _bands(here: HeldOut, others: HeldOut) -> dict[str, float]:
     scores = {}
     for name, years in (("distribution", _distribution), ("mean", _mean)):
-        tuned = fit_thresholds(years(here.answers), here.truth["age"], number_persons(here.persons))
+        tuned = fit_thresholds(years(here.answers), here.truth["age"], person_codes(here.persons))
         for how, thresholds in (("30/60", FIXED), ("tuned", tuned)):
             answers = band_masses(years(others.answers), thresholds).argmax(axis=1)
             scores[f"bands alone, {name}, {how}"] = macro_f1(others.truth["age"], answers, len(BANDS))

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from shared.crops import CROP_SIZE, DETECTED, CropSet
 from shared.fusion.metrics import Floats
 from shared.labels import MASKS
-from shared.mask_overlay.geometry import EYE_LINE, Face, face_of, places_in_crops
+from shared.mask_overlay.geometry import EYE_LINE, FaceGeometry, face_of, places_in_crops
 from shared.messages import UserError, counted
 
 Pixels = NDArray[np.uint8]
@@ -58,14 +58,14 @@ def cut_masks(crops: CropSet) -> dict[str, Mask]:
     return whole
 
 
-def _faces(crops: CropSet, most: float) -> dict[str, Face]:
+def _faces(crops: CropSet, most: float) -> dict[str, FaceGeometry]:
     """The heads that were found and are turned by less than that, in radians."""
     found = crops.index[crops.index["found"] == DETECTED]
     faces = dict(zip(map(str, found.index), map(face_of, places_in_crops(found)), strict=True))
     return {image: face for image, face in faces.items() if abs(face.yaw) < most}
 
 
-def cut_mask(crop: Pixels, face: Face) -> Mask | None:
+def cut_mask(crop: Pixels, face: FaceGeometry) -> Mask | None:
     """The mask that a face wears; None where what GrabCut finds is not shaped like one."""
     cover = _grab(crop, face)
     contours, _ = cv2.findContours(cover, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
@@ -87,7 +87,7 @@ def cut_mask(crop: Pixels, face: Face) -> Mask | None:
     return Mask(crop, cover, int(upper[0]), int(rows[-1]), left, right) if like_a_mask else None
 
 
-def _grab(crop: Pixels, face: Face) -> Pixels:
+def _grab(crop: Pixels, face: FaceGeometry) -> Pixels:
     """What looks like the cloth before the mouth: GrabCut (Rother et al. 2004), the largest piece, without holes."""
     high, low = face.nose[1] + 2, face.chin - 6
     wide = face.half_width
@@ -127,7 +127,7 @@ def lay_masks(masks: dict[str, Mask], bare: CropSet, seed: int = 0) -> Iterator[
         yield way, lay_mask(mask, bare.read(image), faces[image], way, rng)
 
 
-def lay_mask(mask: Mask, crop: Pixels, face: Face, way: str, rng: np.random.Generator) -> Pixels:
+def lay_mask(mask: Mask, crop: Pixels, face: FaceGeometry, way: str, rng: np.random.Generator) -> Pixels:
     """The crop of a bare face with that mask on it, stretched to where one ends that is worn in this way."""
     top, bottom, bend = _edges(face, way, rng)
     across = 2 * face.half_width * rng.uniform(0.92, 1.04) / (mask.right - mask.left + 1)
@@ -152,7 +152,7 @@ def lay_mask(mask: Mask, crop: Pixels, face: Face, way: str, rng: np.random.Gene
     return np.clip(laid, 0, 255).astype(np.uint8)
 
 
-def _edges(face: Face, way: str, rng: np.random.Generator) -> tuple[float, float, float]:
+def _edges(face: FaceGeometry, way: str, rng: np.random.Generator) -> tuple[float, float, float]:
     """Upper and lower edge in the middle of the face, and how much higher the mask is at the sides; pixels."""
     nose, mouth, chin = face.nose[1], face.mouth[1], face.chin
     if way == "worn right":
@@ -166,7 +166,7 @@ def _forehead(crop: Pixels) -> float:
     return float(np.median(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)[84:104, 104:152]))
 
 
-def _with_straps(crop: Pixels, cover: Floats, face: Face, rng: np.random.Generator) -> Pixels:
+def _with_straps(crop: Pixels, cover: Floats, face: FaceGeometry, rng: np.random.Generator) -> Pixels:
     """Straps from the sides of the mask to the ears; on half of the faces none, as under hair."""
     columns = np.flatnonzero((cover > 0.5).any(0))
     if rng.random() < 0.5 or not len(columns):

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from shared.fusion.fusion import SPECIALISTS
-from shared.fusion.intervals import bootstrap_gain, bootstrap_score, number_persons, told
+from shared.fusion.intervals import bootstrap_gain, bootstrap_score, format_interval, person_codes
 from shared.fusion.metrics import Ints, accuracy, macro_f1
 from shared.label_fixes import read_solution
 from shared.labels import CLASS_COUNT, MASKS, decode_class
@@ -100,13 +100,16 @@ def _score_table(lines: Sequence[Line], solution: pd.DataFrame, costs: bool) -> 
 
 
 def _score_row(line: Line, known: pd.DataFrame) -> list[str]:
-    truth, persons = known["truth"].to_numpy(), number_persons(known["person"])
+    truth, persons = known["truth"].to_numpy(), person_codes(known["person"])
     right, said = _attributes(truth), _attributes(line.decided)
     return [
         line.part,
-        told(bootstrap_score(truth, line.decided, persons, CLASS_COUNT)),
+        format_interval(bootstrap_score(truth, line.decided, persons, CLASS_COUNT)),
         f"{accuracy(truth, line.decided):.3f}",
-        *(told(bootstrap_score(right[:, n], said[:, n], persons, count)) for n, count in enumerate(TASKS.values())),
+        *(
+            format_interval(bootstrap_score(right[:, n], said[:, n], persons, count))
+            for n, count in enumerate(TASKS.values())
+        ),
         _years(line, known),
     ]
 
@@ -146,7 +149,7 @@ def _gain(lines: Sequence[Line], solution: pd.DataFrame) -> str:
 def _difference(after: Line, before: Line, solution: pd.DataFrame) -> str:
     known = solution.loc[before.images]
     decided = pd.Series(after.decided, after.images).loc[known.index].to_numpy()
-    persons = number_persons(known["person"])
+    persons = person_codes(known["person"])
     gain = bootstrap_gain(known["truth"].to_numpy(), before.decided, decided, persons, CLASS_COUNT)
     unit = f"macro F1 of the 18 classes, 95 % interval over {persons.max() + 1:,} persons"
     return f"({after.part}) - ({before.part}): {gain}, {unit}"

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from pipelines.age.years import YEARS, age_loss, band_probabilities, censored_targets, mean_absolute_error, year_columns
-from shared.fusion.fusion import joint_probabilities, right_classes
+from shared.fusion.fusion import joint_probabilities, true_classes
 from shared.labels import CLASS_COUNT, GENDERS, MASKS, age_band, class_name
 from shared.specialist import Specialist, Window
 from shared.training.data import augmentation
@@ -38,7 +38,7 @@ class CentreCrop(Window):
 def eighteen(table: pd.DataFrame) -> NDArray[np.int64]:
     """The class, 0-17, of each row of the manifest, (N,)."""
     truth = {"mask": table["mask"], "gender": table["gender"], "age": table["age"].map(age_band)}
-    return right_classes({task: numbers.to_numpy(np.int64) for task, numbers in truth.items()})
+    return true_classes({task: numbers.to_numpy(np.int64) for task, numbers in truth.items()})
 
 
 def _single(name: str, window: Window, transform: object) -> Specialist:

@@ -18,8 +18,8 @@ from shared.crops import INDEX, UNREADABLE, open_crops
 from shared.fusion.decision import Decide, ThresholdChoice
 from shared.fusion.fusion import SPECIALISTS
 from shared.messages import UserError
-from shared.predictor.bundle_file import CARD, MANIFEST, MOST_WEIGHTS, Contents, onnx_name, write_bundle
-from shared.predictor.from_runs import Gathered, gather, runs_below
+from shared.predictor.bundle_file import CARD, MANIFEST, MOST_WEIGHTS, BundleContents, onnx_name, write_bundle
+from shared.predictor.from_runs import TrainedRuns, read_trained_runs, runs_below
 from shared.predictor.model_card import write_card
 from shared.predictor.predictor import check_metadata
 from shared.tracking import provenance
@@ -66,7 +66,7 @@ class Options:
 
 def main(options: Options) -> None:
     """Everything is read and checked before anything is written."""
-    gathered = gather(_runs(options), options.model, options.decide, options.thresholds, options.calibrate)
+    gathered = read_trained_runs(_runs(options), options.model, options.decide, options.thresholds, options.calibrate)
     files = {name: gathered.source.read(name, MOST_WEIGHTS) for name in gathered.source.files}
     for name, content in files.items():
         check_metadata(metadata_of(content, str(gathered.source.files[name])), name.split("/")[0], name)
@@ -86,7 +86,7 @@ def _runs(options: Options) -> dict[str, tuple[Path, ...]]:
     return {task: named[task] or below for task, below in runs_below(options.model, named).items()}
 
 
-def _about(gathered: Gathered, remarks: list[str]) -> dict[str, object]:
+def _about(gathered: TrainedRuns, remarks: list[str]) -> dict[str, object]:
     scores = {
         task: [run.get("scores", {}).get("held out") for run in runs] for task, runs in gathered.described.items()
     }
@@ -144,7 +144,7 @@ def _some_crops(folder: Path) -> tuple[list[np.ndarray], str]:
     return crops, "crops of drawn portraits"
 
 
-def _tell(out: Path, contents: Contents, files: dict[str, bytes]) -> None:
+def _tell(out: Path, contents: BundleContents, files: dict[str, bytes]) -> None:
     networks = sum(len(run.weights) for runs in contents.runs.values() for run in runs)
     size = sum(map(len, files.values())) / 1e6
     print(f"wrote {out}: {networks} networks, {size:.1f} MB; {CARD} in it tells what it is good for")

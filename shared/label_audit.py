@@ -44,7 +44,7 @@ from shared.label_fixes import targets_of
 from shared.labels import BAND_EDGES, INCORRECT, NORMAL
 from shared.manifest import load_training, split_folder
 from shared.messages import UserError, counted
-from shared.near_duplicates import Twin, asked_faces, find_duplicates, find_twins, unmasked_faces
+from shared.near_duplicates import NearDuplicate, asked_faces, find_duplicates, find_near_duplicates, unmasked_faces
 from shared.reports.finished_runs import (
     RunOptions,
     find_training_crops,
@@ -350,7 +350,7 @@ def main(options: Options) -> None:
         suspects=suspects,
         fixes=_new(fixes_of(suspects, options.sure), targets_of(source.fixes)),
         pairs=find_duplicates(table, crops, options.alike),
-        asked=_asked(find_twins(table, crops, asked_faces(eval_crops), options.alike) if eval_crops else {}),
+        asked=_asked(find_near_duplicates(table, crops, asked_faces(eval_crops), options.alike) if eval_crops else {}),
     )
     write_tables(options.folder, found)
     sections = [
@@ -367,7 +367,7 @@ def main(options: Options) -> None:
     print(_summary(options, found, held_out.persons.nunique(), table["person"].nunique()))
 
 
-def _asked(twins: Mapping[str, Twin]) -> pd.DataFrame:
+def _asked(twins: Mapping[str, NearDuplicate]) -> pd.DataFrame:
     rows = [(person, twin.distance, twin.name) for person, twin in twins.items()]
     return pd.DataFrame(rows, columns=["id", "distance", "eval_image"])
 

@@ -90,7 +90,7 @@ def nearest(hashes: Bits, others: Bits) -> tuple[Distances, NDArray[np.int64]]:
     return found
 
 
-def look_alikes(hashes: Bits, limit: float) -> list[Likeness]:
+def find_similar_pairs(hashes: Bits, limit: float) -> list[Likeness]:
     """The pairs among hashes (N, 255) no further apart than `limit`, as they are or mirrored; nearest first."""
     found = []
     for turned in (False, True):
@@ -172,7 +172,7 @@ left out for nothing costs little, one that is learnt from and held out makes a 
 compared each with each, sixteen pairs are up to 0.11 apart, none is between that and 0.22."""
 
 
-class Twin(NamedTuple):
+class NearDuplicate(NamedTuple):
     """What is the same photograph as one of a person's."""
 
     distance: float
@@ -206,13 +206,15 @@ def asked_faces(crops: CropSet) -> Faces:
     return Faces(with_face, face_hashes(crops, with_face), files)
 
 
-def find_twins(table: pd.DataFrame, crops: CropSet, known: Faces, limit: float = ONE_IMAGE) -> dict[str, Twin]:
+def find_near_duplicates(
+    table: pd.DataFrame, crops: CropSet, known: Faces, limit: float = ONE_IMAGE
+) -> dict[str, NearDuplicate]:
     """Persons of a training table to the nearest of the known faces, where the two are one photograph.
 
     `limit` is the share of bits up to which hashes are taken for those of one image.
     """
     found = [
-        (person, Twin(0.0, known.files[made_of]))
+        (person, NearDuplicate(0.0, known.files[made_of]))
         for person, made_of in zip(table["person"], crops.index["fingerprint"].reindex(table["image"]), strict=True)
         if made_of in known.files
     ]
@@ -221,10 +223,10 @@ def find_twins(table: pd.DataFrame, crops: CropSet, known: Faces, limit: float =
         for hashes in (own.hashes, mirrored(own.hashes)):
             apart, places = nearest(hashes, known.hashes)
             found += [
-                (own.names[place], Twin(float(apart[place]), known.names[places[place]]))
+                (own.names[place], NearDuplicate(float(apart[place]), known.names[places[place]]))
                 for place in (apart <= limit).nonzero()[0]
             ]
-    twins: dict[str, Twin] = {}
+    twins: dict[str, NearDuplicate] = {}
     for person, twin in found:
         twins[person] = min(twin, twins.get(person, twin))
     return dict(sorted(twins.items()))
@@ -273,7 +275,7 @@ def _alike(table: pd.DataFrame, crops: CropSet, limit: float) -> list[Found]:
     hashes = face_hashes(crops, bare["image"].tolist())
     persons = bare[["person", "image"]].to_dict("records")
     rows: list[Found] = []
-    for pair in look_alikes(hashes, limit):
+    for pair in find_similar_pairs(hashes, limit):
         one, other = sorted((persons[pair.one], persons[pair.other]), key=lambda row: row["person"])
         if one["person"] != other["person"]:
             how = MIRRORED if pair.mirrored else LOOK_ALIKE

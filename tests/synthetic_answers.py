@@ -5,7 +5,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from shared.folds import assign_folds
-from shared.fusion.fusion import SPECIALISTS, answered_age
+from shared.fusion.fusion import SPECIALISTS, median_age
 from shared.fusion.predictions import HeldOut
 from shared.labels import IMAGE_KINDS, age_band, mask_of
 
@@ -82,7 +82,7 @@ def _ages(
     bands = np.stack([part.sum(axis=1) for part in np.split(years, (30, 60), axis=1)], axis=1)
     parts = [
         pd.DataFrame(bands, columns=list(SPECIALISTS["age"]), index=images),
-        pd.DataFrame({"age": answered_age(years)}, index=images),
+        pd.DataFrame({"age": median_age(years)}, index=images),
         pd.DataFrame(years, columns=[f"year_{year}" for year in YEARS], index=images),
     ]
     return pd.concat(parts, axis="columns")

@@ -16,7 +16,7 @@ from torch.nn.functional import cross_entropy
 
 from pipelines.age.years import age_loss
 from shared.experiments import measure as asking
-from shared.fusion.fusion import answered_age, year_columns
+from shared.fusion.fusion import median_age, year_columns
 from shared.fusion.metrics import macro_f1
 from shared.labels import decode_class
 from shared.messages import UserError
@@ -169,7 +169,7 @@ def test_all_parts_are_scored_side_by_side_and_nothing_is_done_twice(
     runs = [pd.read_csv(out / name / "eval.csv").set_index("image") for name in ("age", "age-1")]
     years = sum(run.loc[averaged.images, year_columns(run)].to_numpy() for run in runs) / 2
     assert averaged.ages is not None
-    assert averaged.ages.to_numpy() == pytest.approx(answered_age(years))
+    assert averaged.ages.to_numpy() == pytest.approx(median_age(years))
     assert not np.allclose(*(run["age"] for run in runs))
     known = benchmark.labelled(options.train)
     unseen = pd.read_csv(out / "b/oof.csv").set_index("image")

@@ -10,7 +10,7 @@ from shared.fusion.intervals import (
     bootstrap_gain,
     count_by_person,
     draw_persons,
-    number_persons,
+    person_codes,
     weighted_macro_f1,
 )
 
@@ -24,7 +24,7 @@ def test_a_person_drawn_twice_counts_as_if_all_images_were_there_twice(
     images: list[tuple[int, int, int, int]], seed: int
 ) -> None:
     names, truth, *ways = (np.array(column) for column in zip(*images, strict=True))
-    persons = number_persons(names)
+    persons = person_codes(names)
     weights = np.random.default_rng(seed).integers(0, 3, (5, persons.max() + 1))
     ours = weighted_macro_f1(weights.astype(float), count_by_person(truth, np.stack(ways), persons, 4))
     for row, drawn in zip(ours, weights, strict=True):

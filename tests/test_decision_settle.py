@@ -8,24 +8,24 @@ from synthetic_answers import held_out_answers
 from shared.fusion import decision as measuring
 from shared.fusion.decision import (
     PLAIN,
-    Way,
-    allowed_ways,
+    DecisionRule,
     averaged,
-    choose,
+    candidate_rules,
+    choose_rule,
+    cross_fit,
+    fit_decision,
+    fit_rules,
     gain_of_averaging,
-    learn,
-    measure,
     probabilities,
-    settle,
 )
-from shared.fusion.fusion import fuse, most_probable, right_classes
+from shared.fusion.fusion import fuse, most_probable, true_classes
 from shared.fusion.metrics import macro_f1
 from shared.fusion.predictions import PARTS, HeldOut
 from shared.fusion.report import describe
 from shared.labels import CLASS_COUNT, encode_class
 from shared.messages import UserError
 
-ALL_WAYS = allowed_ways("auto", "auto", True, True)
+ALL_WAYS = candidate_rules("auto", "auto", True, True)
 
 
 @pytest.fixture(scope="module")
@@ -46,22 +46,22 @@ def part_of(held_out: HeldOut, inside: np.ndarray) -> HeldOut:
 def test_right_classes_are_encoded_as_labels_are() -> None:
     mask, gender, age = (np.array(column) for column in ((0, 1, 2), (1, 0, 1), (2, 1, 0)))
     expected = [encode_class(*three) for three in zip(mask, gender, age, strict=True)]
-    assert right_classes({"mask": mask, "gender": gender, "age": age}).tolist() == expected
+    assert true_classes({"mask": mask, "gender": gender, "age": age}).tolist() == expected
 
 
 def test_the_plain_way_answers_the_most_probable_class_as_the_files_have_it(biased: HeldOut) -> None:
     given = probabilities(biased.answers)
-    plain = learn([PLAIN], given, biased.truth, biased.persons)[PLAIN]
+    plain = fit_rules([PLAIN], given, biased.truth, biased.persons)[PLAIN]
     np.testing.assert_array_equal(plain.decide(given), most_probable(fuse(biased.answers)))
 
 
 def test_no_person_is_answered_by_what_was_learnt_on_that_person(biased: HeldOut) -> None:
-    before = measure(biased, ALL_WAYS)
+    before = cross_fit(biased, ALL_WAYS)
     # Whatever is held to be true of the persons of a fold, their own answers stay as they were.
     inside = (biased.folds == 2).to_numpy()
     random = np.random.default_rng(0)
     lies = {task: np.where(inside, random.permutation(classes), classes) for task, classes in biased.truth.items()}
-    after = measure(replace(biased, truth=lies), ALL_WAYS)
+    after = cross_fit(replace(biased, truth=lies), ALL_WAYS)
     for way in ALL_WAYS:
         np.testing.assert_array_equal(before.answers[way][inside], after.answers[way][inside])
     for task in before.tempered:
@@ -74,11 +74,11 @@ def test_one_fold_is_split_by_persons(biased: HeldOut, monkeypatch: pytest.Monke
 
     def spy(ways, given, truth, persons):  # type: ignore[no-untyped-def]
         learnt_on.append(set(persons))
-        return learn(ways, given, truth, persons)
+        return fit_rules(ways, given, truth, persons)
 
     monkeypatch.setattr(measuring, "learn", spy)
     one_fold = replace(biased, folds=pd.Series(3, biased.folds.index))
-    measure(one_fold, [PLAIN])
+    cross_fit(one_fold, [PLAIN])
     everyone = set(biased.persons)
     assert learnt_on[0] == everyone  # the plain way, which learns nothing
     left_out = [everyone - persons for persons in learnt_on[1:]]
@@ -88,16 +88,16 @@ def test_one_fold_is_split_by_persons(biased: HeldOut, monkeypatch: pytest.Monke
 
 
 def test_thresholds_are_taken_where_age_is_biased_and_the_gain_holds_on_other_persons(biased: HeldOut) -> None:
-    settled = settle(biased, biased.answers, "auto", "auto", True)
+    settled = fit_decision(biased, biased.answers, "auto", "auto", True)
     assert settled.way.thresholds
     others = held_out_answers(300, seed=1, doubt=0.3, sharpness=2, years_off=6)
-    right = right_classes(others.truth)
+    right = true_classes(others.truth)
     tuned = macro_f1(right, settled.decide(others.answers), CLASS_COUNT)
     assert tuned > macro_f1(right, most_probable(fuse(others.answers)), CLASS_COUNT) + 0.01
 
 
 def test_calibration_brings_stated_and_true_shares_together(biased: HeldOut) -> None:
-    measured = measure(biased, [Way(calibrated=True)])
+    measured = cross_fit(biased, [DecisionRule(calibrated=True)])
     for task in biased.answers:
         before, after = measured.calibration_errors(task)
         assert after < before
@@ -107,56 +107,56 @@ def test_a_dozen_persons_do_not_lead_away_from_argmax_by_luck() -> None:
     ways = []
     for seed in range(8):
         held_out = held_out_answers(12, seed, doubt=0.5, folds=1)
-        ways.append(settle(held_out, held_out.answers, "auto", "auto", True).way)
-    assert sum(way == Way(calibrated=True) for way in ways) >= 6
+        ways.append(fit_decision(held_out, held_out.answers, "auto", "auto", True).way)
+    assert sum(way == DecisionRule(calibrated=True) for way in ways) >= 6
 
 
 def test_a_way_is_chosen_only_where_its_gain_is_clear(biased: HeldOut) -> None:
-    right = right_classes(biased.truth)
-    simple, other = Way(calibrated=True), Way(calibrated=True, f1=True)
+    right = true_classes(biased.truth)
+    simple, other = DecisionRule(calibrated=True), DecisionRule(calibrated=True, f1=True)
     wrong = (right + 1) % CLASS_COUNT
     first, second = (np.where(biased.persons == person, right, wrong) for person in biased.persons.unique()[:2])
     answers = {PLAIN: wrong, simple: first, other: second}
-    measured = replace(measure(biased, []), answers=answers)
+    measured = replace(cross_fit(biased, []), answers=answers)
     # One person is answered right instead of another.
-    assert choose(measured, [simple, other]) == simple
-    assert choose(replace(measured, answers={**answers, other: right}), [simple, other]) == other
-    assert choose(measured, [other]) == other
+    assert choose_rule(measured, [simple, other]) == simple
+    assert choose_rule(replace(measured, answers={**answers, other: right}), [simple, other]) == other
+    assert choose_rule(measured, [other]) == other
 
 
 def test_one_person_alone_teaches_nothing_and_breaks_nothing(biased: HeldOut) -> None:
     alone = part_of(biased, (biased.persons == biased.persons.iloc[0]).to_numpy())
-    settled = settle(alone, alone.answers, "auto", "auto", True)
-    assert settled.way == Way(calibrated=True)
+    settled = fit_decision(alone, alone.answers, "auto", "auto", True)
+    assert settled.way == DecisionRule(calibrated=True)
     assert "learnt on 1 held-out person" in describe(settled)
 
 
 def test_two_persons_are_enough_to_be_measured_on_each_other(biased: HeldOut) -> None:
     first_two = biased.persons.unique()[:2]
     both = part_of(biased, biased.persons.isin(first_two).to_numpy())
-    settle(replace(both, folds=both.folds * 0), both.answers, "auto", "auto", True)
+    fit_decision(replace(both, folds=both.folds * 0), both.answers, "auto", "auto", True)
 
 
 @pytest.mark.parametrize(
     ("decide", "thresholds", "expected"),
     [
-        ("argmax", "fixed", [Way(True)]),
-        ("f1", "fixed", [Way(True, f1=True)]),
-        ("argmax", "tuned", [Way(True, thresholds=True)]),
-        ("auto", "fixed", [Way(True), Way(True, f1=True)]),
+        ("argmax", "fixed", [DecisionRule(True)]),
+        ("f1", "fixed", [DecisionRule(True, f1=True)]),
+        ("argmax", "tuned", [DecisionRule(True, thresholds=True)]),
+        ("auto", "fixed", [DecisionRule(True), DecisionRule(True, f1=True)]),
     ],
 )
-def test_options_leave_some_ways_open(decide: str, thresholds: str, expected: list[Way]) -> None:
-    assert allowed_ways(decide, thresholds, True, True) == expected  # type: ignore[arg-type]
+def test_options_leave_some_ways_open(decide: str, thresholds: str, expected: list[DecisionRule]) -> None:
+    assert candidate_rules(decide, thresholds, True, True) == expected  # type: ignore[arg-type]
 
 
 def test_without_distributions_over_years_the_bands_are_used_as_they_are(biased: HeldOut) -> None:
     bands = {**biased.answers, "age": biased.answers["age"].iloc[:, :3]}
-    settled = settle(biased, bands, "auto", "auto", True)
+    settled = fit_decision(biased, bands, "auto", "auto", True)
     assert not settled.way.thresholds
     assert settled.decide(bands).shape == (len(biased.persons),)
     with pytest.raises(UserError, match="--thresholds tuned needs year_0"):
-        settle(biased, bands, "auto", "tuned", True)
+        fit_decision(biased, bands, "auto", "tuned", True)
 
 
 def test_years_that_are_not_those_of_the_bands_are_refused(biased: HeldOut) -> None:
@@ -168,7 +168,7 @@ def test_years_that_are_not_those_of_the_bands_are_refused(biased: HeldOut) -> N
 
 
 def test_averaging_over_persons_is_told_as_the_gain_it_is(biased: HeldOut) -> None:
-    right = right_classes(biased.truth)
+    right = true_classes(biased.truth)
     before, after = (macro_f1(right, most_probable(fuse(h.answers)), CLASS_COUNT) for h in (biased, averaged(biased)))
     gain = gain_of_averaging(biased)
     assert gain.value == pytest.approx(after - before)
@@ -177,10 +177,10 @@ def test_averaging_over_persons_is_told_as_the_gain_it_is(biased: HeldOut) -> No
 
 
 def test_the_report_names_what_was_taken_and_what_it_gains(biased: HeldOut) -> None:
-    settled = settle(biased, biased.answers, "argmax", "tuned", True)
+    settled = fit_decision(biased, biased.answers, "argmax", "tuned", True)
     told = describe(settled)
     assert told.startswith("Decided by argmax, tuned thresholds (as told), learnt on 120 held-out persons.")
     taken = next(line for line in told.splitlines() if line.endswith("<- taken"))
-    assert f"{macro_f1(right_classes(biased.truth), settled.answers, CLASS_COUNT):.3f}  +" in taken
+    assert f"{macro_f1(true_classes(biased.truth), settled.answers, CLASS_COUNT):.3f}  +" in taken
     assert "Temperatures (calibration error before -> after): mask " in told
     assert f"Age thresholds in years: {settled.decider.thresholds.low:.1f} [" in told

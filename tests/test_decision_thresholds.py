@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from synthetic_answers import held_out_answers
 
 from shared.fusion.decision import probabilities
-from shared.fusion.intervals import number_persons
+from shared.fusion.intervals import person_codes
 from shared.fusion.metrics import macro_f1
 from shared.fusion.predictions import HeldOut
 from shared.fusion.thresholds import FIXED, GRID, Thresholds, band_masses, fit_thresholds, threshold_intervals
@@ -14,7 +14,7 @@ from shared.labels import BANDS
 
 def years_of(held_out: HeldOut) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Distributions (N, 101), right bands and numbered persons (N,)."""
-    return probabilities(held_out.answers)["age"], held_out.truth["age"], number_persons(held_out.persons)
+    return probabilities(held_out.answers)["age"], held_out.truth["age"], person_codes(held_out.persons)
 
 
 def score(years: np.ndarray, truth: np.ndarray, thresholds: Thresholds) -> float:

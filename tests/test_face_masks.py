@@ -12,7 +12,7 @@ from shared.mask_overlay.geometry import (
     NONE,
     WAYS,
     WORN,
-    Face,
+    FaceGeometry,
     face_of,
     place_of,
     places_in_crops,
@@ -20,7 +20,7 @@ from shared.mask_overlay.geometry import (
 )
 from shared.mask_overlay.overlay import MaskOverlay, draw_mask
 
-FACE = Face(nose=(131.0, 150.0), mouth=(129.0, 180.0))
+FACE = FaceGeometry(nose=(131.0, 150.0), mouth=(129.0, 180.0))
 
 
 def skin(seed: int = 0) -> NDArray[np.uint8]:
@@ -29,7 +29,7 @@ def skin(seed: int = 0) -> NDArray[np.uint8]:
     return (np.array([200, 160, 140]) + noise).clip(0, 255).astype(np.uint8)
 
 
-def covered(state: int, seed: int, face: Face = FACE) -> NDArray[np.bool_]:
+def covered(state: int, seed: int, face: FaceGeometry = FACE) -> NDArray[np.bool_]:
     """Which pixels a mask changes beyond a soft shadow; (256, 256)."""
     crop = skin()
     drawn = draw_mask(crop, face, state, np.random.default_rng(seed))
@@ -75,14 +75,15 @@ def test_one_seed_gives_one_image_and_another_seed_another() -> None:
 
 def test_a_mask_turns_with_the_head() -> None:
     right, left = (
-        np.mean([np.nonzero(covered(WORN, seed, Face(yaw=yaw)))[1].mean() for seed in range(8)]) for yaw in (0.5, -0.5)
+        np.mean([np.nonzero(covered(WORN, seed, FaceGeometry(yaw=yaw)))[1].mean() for seed in range(8)])
+        for yaw in (0.5, -0.5)
     )
     # Of a head turned to the right of the image one sees the left cheek, which the mask covers.
     assert right < 128 < left
 
 
 def test_a_point_of_the_surface_is_found_where_it_was_put() -> None:
-    face = Face(nose=(136.0, 148.0), mouth=(130.0, 178.0), yaw=0.3, pitch=-0.1)
+    face = FaceGeometry(nose=(136.0, 148.0), mouth=(130.0, 178.0), yaw=0.3, pitch=-0.1)
     surface = surface_of(face, 110, face.chin, slack=2)
     for around, down in ((-0.8, 150.0), (0.0, 170.0), (0.5, 190.0)):
         x, y = place_of(face, surface.reach, face.chin, around, down)
@@ -113,7 +114,7 @@ def test_landmarks_move_with_the_eyes_of_a_crop() -> None:
 def test_landmarks_without_sense_count_for_nothing(wrong: float) -> None:
     places = np.full((6, 2), wrong)
     places[:2] = EYES
-    assert face_of(places) == Face()
+    assert face_of(places) == FaceGeometry()
 
 
 def shown_one(mask: int, found: str = "detected") -> MaskOverlay:

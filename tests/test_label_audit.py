@@ -19,7 +19,7 @@ from shared.label_fixes import read_pairs
 from shared.labels import GENDERS, INCORRECT, NORMAL
 from shared.manifest import load_training
 from shared.messages import UserError
-from shared.near_duplicates import FACE, distances, face_hash, look_alikes, mirrored
+from shared.near_duplicates import FACE, distances, face_hash, find_similar_pairs, mirrored
 
 WRONG_GENDER, WRONG_AGE, SWAPPED = ("00004", "00009"), ("00012",), ("00006", "00015")
 COPIED, COPY = "00020", "00021"
@@ -205,7 +205,7 @@ def test_copies_are_near_others_are_not_and_mirror_images_are_told() -> None:
     assert others.min() > 0.3
     darker = face_hash((0.7 * crops[2]).astype(np.uint8))
     assert distances(hashes[2:3], darker[None])[0, 0] < 0.05
-    found = look_alikes(hashes, 0.1)
+    found = find_similar_pairs(hashes, 0.1)
     assert [(pair.one, pair.other, pair.mirrored) for pair in found] == [(4, 20, True)]
     assert distances(mirrored(hashes[4:5]), hashes[20:])[0, 0] < 0.1
 

@@ -12,9 +12,9 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 import real_cloth
 from real_cloth import WAYS, Mask
 
-from shared.mask_overlay.geometry import Face
+from shared.mask_overlay.geometry import FaceGeometry
 
-FACE = Face()
+FACE = FaceGeometry()
 SKIN, CLOTH = (205, 160, 135), (70, 110, 190)
 NOSE = (round(FACE.nose[1]), round(FACE.nose[0]))
 MOUTH = (round(FACE.mouth[1]) + 2, round(FACE.mouth[0]))

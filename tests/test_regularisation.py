@@ -12,7 +12,7 @@ from shared.messages import UserError
 from shared.specialist import Window
 from shared.training.fit import mixed, smoothed
 from shared.training.options import TrainOptions
-from shared.training.run import adjusted
+from shared.training.run import with_options
 
 
 def batch(classes: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
@@ -49,20 +49,20 @@ def test_no_mixup_leaves_the_bytes_alone() -> None:
 
 
 def test_options_change_the_window_and_the_strengths_of_a_specialist() -> None:
-    changed = adjusted(GENDER, TrainOptions(window=(0.5, 0.5, 0.4), noise=0.0, holes=1.0))
+    changed = with_options(GENDER, TrainOptions(window=(0.5, 0.5, 0.4), noise=0.0, holes=1.0))
     assert changed.window == Window(0.5, 0.5, 0.4)
     names = [type(step).__name__ for step in changed.augmentation().transforms]
     assert "CoarseDropout" in names
     assert changed.augmentation().transforms[names.index("CoarseDropout")].p == 1.0
-    assert adjusted(GENDER, TrainOptions()).window == GENDER.window
+    assert with_options(GENDER, TrainOptions()).window == GENDER.window
 
 
 def test_a_strength_that_an_augmentation_has_not_names_its_flag() -> None:
     plain = replace(GENDER, augmentation=lambda: None)
     with pytest.raises(UserError, match="--holes does not go with the gender specialist"):
-        adjusted(plain, TrainOptions(holes=0.2))
+        with_options(plain, TrainOptions(holes=0.2))
 
 
 def test_a_window_beyond_the_crop_names_its_flag() -> None:
     with pytest.raises(UserError, match=r"--window: .* beyond the crop"):
-        adjusted(AGE, TrainOptions(window=(0.9, 0.5, 0.7)))
+        with_options(AGE, TrainOptions(window=(0.9, 0.5, 0.7)))

@@ -8,7 +8,7 @@ from finished_runs import drawn, write_finished
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import f1_score, precision_recall_fscore_support
 
-from shared.fusion.intervals import bootstrap_score, mean_interval, number_persons, share_interval
+from shared.fusion.intervals import bootstrap_score, mean_interval, person_codes, share_interval
 from shared.fusion.predictions import join_held_out
 from shared.messages import UserError
 from shared.report import Options, main
@@ -96,7 +96,7 @@ def test_precision_recall_and_f1_are_those_of_scikit_learn(finished: Finished) -
 
 
 def test_intervals_are_around_the_score_of_scikit_learn(finished: Finished) -> None:
-    persons = number_persons(finished.held_out.persons)
+    persons = person_codes(finished.held_out.persons)
     for scored in all_scores(finished):
         count = len(scored.classes)
         interval = bootstrap_score(scored.truth, scored.predicted, persons, count)

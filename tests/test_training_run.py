@@ -26,7 +26,7 @@ from shared.training import run as training_run
 from shared.training.fit import Epoch, FoldTraining, save_checkpoint
 from shared.training.inference import PredictOptions, predict
 from shared.training.options import TrainOptions, TtaName
-from shared.training.run import Purpose, fingerprint, labelled_crops, train
+from shared.training.run import RunContext, fingerprint, labelled_crops, train
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -261,7 +261,7 @@ def test_the_processes_that_read_for_a_fold_end_with_it(here: TrainOptions) -> N
         return {*multiprocessing.active_children()} - before
 
     before = {*multiprocessing.active_children()}
-    train(GENDER, replace(here, only_fold=None, epochs=1, workers=1), Purpose(after_epoch=count))
+    train(GENDER, replace(here, only_fold=None, epochs=1, workers=1), RunContext(after_epoch=count))
     assert list(reading) == [0, 1, 2]
     assert reading[0] == reading[1] == reading[2] > 0
     assert not new()

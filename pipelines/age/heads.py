@@ -22,7 +22,7 @@ from pipelines.age.specialist import AGE
 from pipelines.age.years import YEARS, censored_targets, known_ages
 from shared.labels import BAND_EDGES, BANDS
 from shared.specialist import Specialist, no_details, no_scores, same
-from shared.training.run_folder import run_folder, trained_with
+from shared.training.run_folder import run_folder, trained_option
 
 _MIDDLE, _SCALE = 40.0, 20.0
 """Years: an output of 0 is the middle of the ages, one of 1 so much older."""
@@ -98,5 +98,5 @@ def specialist(options: AgeOptions) -> Specialist:
 
 def head_of(outputs: Path | None) -> Specialist:
     """With the head that a run was trained with; runs of older versions have but one."""
-    loss = trained_with(run_folder(outputs, AGE.name), "loss")
+    loss = trained_option(run_folder(outputs, AGE.name), "loss")
     return HEADS.get(loss, AGE)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pipelines.age.options import TopCode
-from shared.fusion.fusion import answered_age, years_off
+from shared.fusion.fusion import age_error, median_age
 from shared.labels import BAND_EDGES
 
 YEARS = 101
@@ -88,10 +88,10 @@ def band_probabilities(distribution: NDArray[np.float64], edges: tuple[int, ...]
 
 def year_columns(distribution: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
     """`age`, the median in years, and the distribution it is the median of as `year_0` to `year_100`."""
-    return {"age": answered_age(distribution), **{f"year_{year}": distribution[:, year] for year in range(YEARS)}}
+    return {"age": median_age(distribution), **{f"year_{year}": distribution[:, year] for year in range(YEARS)}}
 
 
 def mean_absolute_error(answers: pd.DataFrame, table: pd.DataFrame) -> dict[str, float]:
     """In years, of the answered age; above a top-coded label (column `top_coded`, if there is one) none is off."""
-    error = years_off(answers["age"].to_numpy(), table["age"].to_numpy(), answers.get("top_coded"))
+    error = age_error(answers["age"].to_numpy(), table["age"].to_numpy(), answers.get("top_coded"))
     return {"mae_years": float(np.abs(error).mean())}

@@ -20,7 +20,7 @@ import pandas as pd
 from shared.crops import CropSet, open_crops
 from shared.experiments.variants import Cut, Variant, crops_of, folds_of, plain_crops
 from shared.files import write_text
-from shared.fusion.intervals import DRAWS, Interval, bootstrap_gain, draw_persons, number_persons
+from shared.fusion.intervals import DRAWS, Interval, bootstrap_gain, draw_persons, person_codes
 from shared.fusion.metrics import accuracy, macro_f1
 from shared.fusion.predictions import OOF, read_held_out, read_predictions, write_predictions
 from shared.label_fixes import read_solution
@@ -29,9 +29,9 @@ from shared.manifest import load_images, split_folder
 from shared.messages import UserError
 from shared.specialist import OWN_LABELS, Specialist
 from shared.tracking import Record, is_recorded, origin, record
-from shared.training.inference import accelerator_for, answer
+from shared.training.inference import accelerator_for, predict_crops
 from shared.training.options import TrainOptions, TtaName
-from shared.training.run import Purpose, labelled_crops, resolved, train
+from shared.training.run import RunContext, labelled_crops, resolved_options, train
 from shared.training.run_folder import WEIGHTS, crop_folder, extra_seconds, fold_folder, read_history
 
 
@@ -78,7 +78,7 @@ def compared(before: Answered, after: Answered) -> Difference:
     """
     images = _common(before, after)
     before, after = (_on(each, images) for each in (before, after))
-    persons = number_persons(after.answers["person"])
+    persons = person_codes(after.answers["person"])
     truth, classes = after.answers["truth"].to_numpy(), len(after.specialist.classes)
     gains = {"macro_f1": bootstrap_gain(truth, _chosen(before), _chosen(after), persons, classes)}
     return Difference(scores_of(after), {**gains, **_further_gains(before, after, persons)}, len(images))
@@ -146,7 +146,7 @@ def ask_once(
     if known.get("asked") != asked:
         started = time.perf_counter()
         accelerator = accelerator_for(options.device, options.mixed_precision)
-        answers = answer(specialist, weights, crops, tta, options.batch_size, options.workers, accelerator)
+        answers = predict_crops(specialist, weights, crops, tta, options.batch_size, options.workers, accelerator)
         known = {"seconds": round(time.perf_counter() - started, 1), "asked": asked}
         kept.unlink(missing_ok=True)
         write_predictions(file, answers)
@@ -192,7 +192,7 @@ class Laboratory:
             _cut(options, "train", variant.crop)
         specialist = self.specialist_of(options)
         for fold in _calls(variant):
-            train(specialist, replace(options, only_fold=fold), Purpose(records=self.records))
+            train(specialist, replace(options, only_fold=fold), RunContext(records=self.records))
         before = _asked(options)
         measure = self._on_eval if variant.average is not None else _on_held_out
         answered = measure(specialist, options, variant)
@@ -202,7 +202,7 @@ class Laboratory:
 
     def _record(self, options: TrainOptions, variant: Variant, answered: Answered, late: bool) -> None:
         """A row of what was asked besides the training, which leaves its own; `late` as in `record_results`."""
-        told = {**resolved(answered.specialist, options), "tta": variant.tta, "average": variant.average}
+        told = {**resolved_options(answered.specialist, options), "tta": variant.tta, "average": variant.average}
         data, recipe = origin([_run(options)])
         entry = Record(
             kind="score",

@@ -32,7 +32,7 @@ from shared.messages import UserError, counted, markdown_table
 from shared.tracking import Record, is_recorded, origin, record, table_of
 from shared.training.fit import Epoch
 from shared.training.options import TrainOptions
-from shared.training.run import Purpose, resolved, train
+from shared.training.run import RunContext, resolved_options, train
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
@@ -257,7 +257,7 @@ class _Worker:
         sign(trial, options.identity())
         print(f"\ntrial {trial.number}: {_listed(chosen)}", flush=True)
         started = time.perf_counter()
-        purpose = Purpose("trial", table_of(self.root), lambda fold, epoch: self._after_epoch(trial, fold, epoch))
+        purpose = RunContext("trial", table_of(self.root), lambda fold, epoch: self._after_epoch(trial, fold, epoch))
         try:
             train(self.specialist_of(options), options, purpose)
         except TrialPruned:
@@ -282,7 +282,7 @@ class _Worker:
         reported = study.trials[trial.number].intermediate_values
         scores = {"macro_f1": reported[max(reported)], "pruned_after": len(reported)}
         run = options.outputs or self.root
-        told = resolved(self.specialist_of(options), options)
+        told = resolved_options(self.specialist_of(options), options)
         data, recipe = origin([run])
         entry = Record("trial", self.name, run, seconds, scores, told, data, recipe, seed=options.seed)
         if not is_recorded(entry, table_of(self.root)):

@@ -60,7 +60,7 @@ EYES_APART = 0.1
 
 
 @dataclass(frozen=True)
-class Face:
+class DetectedFace:
     """A face in an image; lengths in pixels of the upright full-size image."""
 
     found: str
@@ -77,12 +77,12 @@ class Face:
     """Shape (5, 2): eyes, nose, corners of the mouth; of each pair the left one first, as seen."""
 
 
-def find_faces(images: Sequence[DecodedImage], detector: Detector | None = None) -> list[Face | None]:
+def find_faces(images: Sequence[DecodedImage], detector: Detector | None = None) -> list[DetectedFace | None]:
     """The face of each image, or None where none was found.
 
     What one look misses is searched again by the next: `RECIPE.looks`.
     """
-    found: list[Face | None] = [None] * len(images)
+    found: list[DetectedFace | None] = [None] * len(images)
     for number, look in enumerate(RECIPE.looks):
         missed = [at for at, face in enumerate(found) if face is None]
         searched = [images[at].pixels for at in missed]
@@ -101,7 +101,7 @@ def enhance_contrast(pixels: np.ndarray) -> np.ndarray:
     return cv2.cvtColor(cv2.merge([luma, *colours]), cv2.COLOR_YCrCb2RGB)
 
 
-def _choose(image: DecodedImage, faces: Faces, found: str) -> Face | None:
+def _choose(image: DecodedImage, faces: Faces, found: str) -> DetectedFace | None:
     """A large and central face wins over a small one at the edge."""
     if not len(faces.boxes):
         return None
@@ -109,7 +109,7 @@ def _choose(image: DecodedImage, faces: Faces, found: str) -> Face | None:
     box, landmarks = (full_size(places[best], image.scale) for places in (faces.boxes, faces.landmarks))
     if np.hypot(*(landmarks[1] - landmarks[0])) < EYES_APART * (box[2] - box[0]):
         return None
-    return Face(found, len(faces.boxes), float(faces.probabilities[best]), box, landmarks)
+    return DetectedFace(found, len(faces.boxes), float(faces.probabilities[best]), box, landmarks)
 
 
 def prominence(faces: Faces, height: int, width: int) -> np.ndarray:

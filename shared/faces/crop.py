@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from shared.crops import BOX, CROP_SIZE, DETECTED, LANDMARKS, PRIOR, UNREADABLE
-from shared.faces.alignment import Face, crop, find_faces
+from shared.faces.alignment import DetectedFace, crop, find_faces
 from shared.faces.cache import Row, as_rows, as_table, fingerprint
 from shared.faces.image_io import NEUTRAL, DecodedImage, UnusableImageError, decode
 from shared.faces.mtcnn_nets import load_detector
@@ -24,14 +24,14 @@ from shared.files import replacing
 
 
 @dataclass(frozen=True)
-class Source:
+class SourceImage:
     """An image's beginning of an index row, and its pixels unless they cannot be had."""
 
     row: Row
     image: DecodedImage | None
 
 
-def read_source(image: str, path: str) -> Source:
+def read_source(image: str, path: str) -> SourceImage:
     """Read a file; what keeps it from being used is said in the row's `problem`."""
     row: Row = {"image": image, "file": "", "recipe": RECIPE.id, "found": UNREADABLE, "faces": 0, "problem": ""}
     row |= {"size": -1, "mtime_ns": -1, "fingerprint": ""}
@@ -41,13 +41,13 @@ def read_source(image: str, path: str) -> Source:
             stat = os.fstat(file.fileno())
             data = file.read()
     except OSError as error:
-        return Source({**row, "problem": (error.strerror or "cannot be read").lower()}, None)
+        return SourceImage({**row, "problem": (error.strerror or "cannot be read").lower()}, None)
     row |= {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns, "fingerprint": fingerprint(data)}
     try:
         decoded = decode(data)
     except UnusableImageError as problem:
-        return Source({**row, "problem": str(problem)}, None)
-    return Source({**row, "width": decoded.width, "height": decoded.height}, decoded)
+        return SourceImage({**row, "problem": str(problem)}, None)
+    return SourceImage({**row, "width": decoded.width, "height": decoded.height}, decoded)
 
 
 def write_crop(out: Path, image: str, pixels: np.ndarray) -> str:
@@ -95,8 +95,8 @@ def crop_chunk(images: Sequence[tuple[str, str]], out: Path, device: str = "cpu"
     return rows
 
 
-def _read_batches(images: Sequence[tuple[str, str]]) -> Iterator[list[Source]]:
-    batch: list[Source] = []
+def _read_batches(images: Sequence[tuple[str, str]]) -> Iterator[list[SourceImage]]:
+    batch: list[SourceImage] = []
     held = 0
     for image, path in images:
         source = read_source(image, path)
@@ -109,7 +109,7 @@ def _read_batches(images: Sequence[tuple[str, str]]) -> Iterator[list[Source]]:
         yield batch
 
 
-def _finish(source: Source, face: Face | None, out: Path) -> Row:
+def _finish(source: SourceImage, face: DetectedFace | None, out: Path) -> Row:
     row, image = source.row, source.image
     if image is None:
         return {**row, "file": write_grey(out, row["image"])}

@@ -29,7 +29,7 @@ class Search:
 
 
 @dataclass(frozen=True)
-class Look:
+class Attempt:
     """One try to find a face, in what the tries before it have missed."""
 
     search: Search
@@ -38,12 +38,12 @@ class Look:
 
 
 _LOOKS = (
-    Look(Search(256, 60, 0.6, 0.6, 0.6, 4, 3)),
+    Attempt(Search(256, 60, 0.6, 0.6, 0.6, 4, 3)),
     # More pixels and softer thresholds, but still for a portrait's large face.
-    Look(Search(512, 90, 0.4, 0.2, 0.5, 16, 4)),
-    Look(Search(512, 120, 0.4, 0.2, 0.5, 16, 4), contrast=True),
+    Attempt(Search(512, 90, 0.4, 0.2, 0.5, 16, 4)),
+    Attempt(Search(512, 120, 0.4, 0.2, 0.5, 16, 4), contrast=True),
     # Small faces at last, strictly: soft thresholds take knees and collars for them.
-    Look(Search(512, 40, 0.6, 0.6, 0.6, 16, 4)),
+    Attempt(Search(512, 40, 0.6, 0.6, 0.6, 16, 4)),
 )
 
 
@@ -57,7 +57,7 @@ class Recipe:
     size: int = CROP_SIZE
     eyes: tuple[tuple[float, float], ...] = EYES
     jpeg_quality: int = 95
-    looks: tuple[Look, ...] = _LOOKS
+    looks: tuple[Attempt, ...] = _LOOKS
 
     @cached_property
     def id(self) -> str:

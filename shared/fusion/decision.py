@@ -18,14 +18,14 @@ from tqdm import tqdm
 from shared.fusion.calibration import calibration_error, fit_temperature, temper
 from shared.fusion.fusion import (
     SPECIALISTS,
-    Answers,
+    Predictions,
     fuse,
     joint_probabilities,
     most_probable,
-    right_classes,
+    true_classes,
     year_columns,
 )
-from shared.fusion.intervals import Interval, average_persons, bootstrap_gain, number_persons
+from shared.fusion.intervals import Interval, average_persons, bootstrap_gain, person_codes
 from shared.fusion.metrics import Floats, Ints
 from shared.fusion.predictions import TOLERANCE, HeldOut
 from shared.fusion.thresholds import FIXED, ClassRule, Thresholds, band_masses, fit_class_rule, fit_thresholds
@@ -36,7 +36,7 @@ Probabilities = Mapping[str, Floats]
 """What is tempered, (N, C) for each specialist: of the classes of mask and gender, of years or bands of age."""
 
 
-class Way(NamedTuple):
+class DecisionRule(NamedTuple):
     """What of a decision is learnt. All False: 30 and 60, and the most probable class."""
 
     calibrated: bool = False
@@ -48,7 +48,7 @@ class Way(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Decider:
+class FittedRule:
     """What was learnt on held-out persons; it knows no image and no person."""
 
     temperatures: Mapping[str, float]
@@ -67,10 +67,10 @@ class Decider:
         return {**tempered, "age": bands_of(tempered["age"], self.thresholds)}
 
 
-PLAIN = Way()
+PLAIN = DecisionRule()
 
 
-def probabilities(answers: Answers) -> dict[str, Floats]:
+def probabilities(answers: Predictions) -> dict[str, Floats]:
     """What is tempered: years of age where these are known, else bands.
 
     Raises `UserError` where the distribution over years is not the one that the bands are the sums of.
@@ -90,7 +90,7 @@ def probabilities(answers: Answers) -> dict[str, Floats]:
     return {**given, "age": years / years.sum(axis=1, keepdims=True)}
 
 
-def without_years(answers: Answers) -> dict[str, pd.DataFrame]:
+def without_years(answers: Predictions) -> dict[str, pd.DataFrame]:
     """The same, with nothing but bands known of age."""
     return {**answers, "age": answers["age"].drop(columns=year_columns(answers["age"]))}
 
@@ -104,11 +104,11 @@ def _same(probabilities: Floats) -> Floats:
     return probabilities
 
 
-def learn(
-    ways: Sequence[Way], given: Probabilities, truth: Mapping[str, Ints], persons: ArrayLike
-) -> dict[Way, Decider]:
+def fit_rules(
+    ways: Sequence[DecisionRule], given: Probabilities, truth: Mapping[str, Ints], persons: ArrayLike
+) -> dict[DecisionRule, FittedRule]:
     """What each way decides by, learnt on probabilities, right classes (N,) and persons (N,) of held-out images."""
-    numbers = number_persons(persons)
+    numbers = person_codes(persons)
     people = int(numbers.max()) + 1
 
     @cache
@@ -124,8 +124,8 @@ def learn(
             return FIXED
         return fit_thresholds(temper(given["age"], temperatures(calibrated)["age"]), truth["age"], numbers)
 
-    def decider(way: Way) -> Decider:
-        cut = Decider(temperatures(way.calibrated), thresholds(way.calibrated, way.thresholds), None)
+    def decider(way: DecisionRule) -> FittedRule:
+        cut = FittedRule(temperatures(way.calibrated), thresholds(way.calibrated, way.thresholds), None)
         if not way.f1:
             return cut
         return replace(cut, rule=fit_class_rule(joint_probabilities(*cut.tempered(given).values()), people))
@@ -136,7 +136,7 @@ def learn(
 Decide = Literal["auto", "argmax", "f1"]
 ThresholdChoice = Literal["auto", "tuned", "fixed"]
 
-PLAIN_WAYS = (PLAIN, Way(calibrated=True))
+PLAIN_RULES = (PLAIN, DecisionRule(calibrated=True))
 """What all others are measured against: probabilities as the files have them, and tempered."""
 
 FEW = 100
@@ -146,24 +146,24 @@ a dozen persons is one error above in every other draw."""
 
 
 @dataclass(frozen=True)
-class Measured:
+class CrossFitted:
     """Ways to decide, each with the answers it gives to N held-out images without having learnt on their persons."""
 
     held_out: HeldOut
-    answers: Mapping[Way, Ints]
+    answers: Mapping[DecisionRule, Ints]
     """The class, 0-17, of each image (N,)."""
     tempered: Mapping[str, Floats]
     """For each specialist its probabilities (N, C) under temperatures that were learnt on other persons."""
 
-    def gain(self, way: Way, before: Way = PLAIN) -> Interval:
+    def gain(self, way: DecisionRule, before: DecisionRule = PLAIN) -> Interval:
         """Macro F1 of the 18 classes above that of another way."""
-        persons = number_persons(self.held_out.persons)
-        right = right_classes(self.held_out.truth)
+        persons = person_codes(self.held_out.persons)
+        right = true_classes(self.held_out.truth)
         return bootstrap_gain(right, self.answers[before], self.answers[way], persons, CLASS_COUNT)
 
-    def gain_of_bands(self, way: Way, before: Way) -> Interval:
+    def gain_of_bands(self, way: DecisionRule, before: DecisionRule) -> Interval:
         """Macro F1 of the age bands above that of another way; both must answer the most probable class."""
-        persons, count = number_persons(self.held_out.persons), len(BANDS)
+        persons, count = person_codes(self.held_out.persons), len(BANDS)
         return bootstrap_gain(
             self.held_out.truth["age"], self.answers[before] % count, self.answers[way] % count, persons, count
         )
@@ -175,27 +175,27 @@ class Measured:
         return calibration_error(given, truth), calibration_error(self.tempered[task], truth)
 
 
-def measure(held_out: HeldOut, ways: Sequence[Way]) -> Measured:
+def cross_fit(held_out: HeldOut, ways: Sequence[DecisionRule]) -> CrossFitted:
     """Answer for every person with what was learnt on the persons of other parts alone; the plain ways always too.
 
     Where there is but one person nothing is learnt, and all ways answer as the plain one.
     """
-    every = list(dict.fromkeys([*PLAIN_WAYS, *ways]))
+    every = list(dict.fromkeys([*PLAIN_RULES, *ways]))
     given = probabilities(held_out.answers)
-    plain = learn([PLAIN], given, held_out.truth, held_out.persons)[PLAIN]
+    plain = fit_rules([PLAIN], given, held_out.truth, held_out.persons)[PLAIN]
     answers = {way: plain.decide(given) for way in every}
     tempered = plain.tempered(given)
     for inside, asked, deciders in parts(held_out, given, every):
         for way, decider in deciders.items():
             answers[way][inside] = decider.decide(asked)
-        for task, table in deciders[PLAIN_WAYS[1]].tempered(asked).items():
+        for task, table in deciders[PLAIN_RULES[1]].tempered(asked).items():
             tempered[task][inside] = table
-    return Measured(held_out, answers, tempered)
+    return CrossFitted(held_out, answers, tempered)
 
 
 def parts(
-    held_out: HeldOut, given: Probabilities, ways: Sequence[Way]
-) -> Iterator[tuple[NDArray[np.bool_], Probabilities, dict[Way, Decider]]]:
+    held_out: HeldOut, given: Probabilities, ways: Sequence[DecisionRule]
+) -> Iterator[tuple[NDArray[np.bool_], Probabilities, dict[DecisionRule, FittedRule]]]:
     """Part by part: which images are in it (N,), what is said of them, and what was learnt on all others."""
     numbers = held_out.parts()
     persons = held_out.persons.to_numpy()
@@ -206,10 +206,10 @@ def parts(
         others = {task: table[~inside] for task, table in given.items()}
         truth = {task: classes[~inside] for task, classes in held_out.truth.items()}
         asked = {task: table[inside] for task, table in given.items()}
-        yield inside, asked, learn(ways, others, truth, persons[~inside])
+        yield inside, asked, fit_rules(ways, others, truth, persons[~inside])
 
 
-def choose(measured: Measured, ways: Sequence[Way]) -> Way:
+def choose_rule(measured: CrossFitted, ways: Sequence[DecisionRule]) -> DecisionRule:
     """The best of some ways, the simplest first; one that is more than the first must be clearly better than it."""
     simplest, *others = ways
     gains = {way: measured.gain(way, simplest) for way in others}
@@ -218,26 +218,26 @@ def choose(measured: Measured, ways: Sequence[Way]) -> Way:
     return max(clear, key=lambda way: gains[way].value, default=simplest)
 
 
-def allowed_ways(decide: Decide, thresholds: ThresholdChoice, calibrate: bool, years: bool) -> list[Way]:
+def candidate_rules(decide: Decide, thresholds: ThresholdChoice, calibrate: bool, years: bool) -> list[DecisionRule]:
     """The ways that options leave open, the simplest first; thresholds need the distribution over `years`."""
     rules = {"auto": (False, True), "argmax": (False,), "f1": (True,)}[decide]
     cuts = {"auto": (False, True) if years else (False,), "tuned": (True,), "fixed": (False,)}[thresholds]
-    return [Way(calibrate, cut, rule) for rule in rules for cut in cuts]
+    return [DecisionRule(calibrate, cut, rule) for rule in rules for cut in cuts]
 
 
 @dataclass(frozen=True)
-class Settled:
+class FittedDecision:
     """A decision, learnt on all held-out persons, and what such decisions did on persons they were not learnt on."""
 
-    decider: Decider
-    way: Way
-    left_open: list[Way]
+    decider: FittedRule
+    way: DecisionRule
+    left_open: list[DecisionRule]
     """The ways it was chosen from, the simplest first."""
-    measured: Measured
+    measured: CrossFitted
     years: bool
     """Whether age is decided from its distribution over years; from the bands of the files where not."""
 
-    def decide(self, answers: Answers) -> Ints:
+    def decide(self, answers: Predictions) -> Ints:
         """The classes (N,) to answer, for a table of N images from each specialist."""
         return self.decider.decide(probabilities(answers if self.years else without_years(answers)))
 
@@ -247,7 +247,9 @@ class Settled:
         return self.measured.answers[self.way]
 
 
-def settle(held_out: HeldOut, asked: Answers, decide: Decide, thresholds: ThresholdChoice, calibrate: bool) -> Settled:
+def fit_decision(
+    held_out: HeldOut, asked: Predictions, decide: Decide, thresholds: ThresholdChoice, calibrate: bool
+) -> FittedDecision:
     """Measure all ways, choose one of those that the options leave open, and learn it on all held-out persons.
 
     Of what is asked only the columns are looked at. Raises `UserError` where thresholds are to be tuned though the
@@ -260,11 +262,11 @@ def settle(held_out: HeldOut, asked: Answers, decide: Decide, thresholds: Thresh
             "take runs of one version, or --thresholds fixed"
         )
     known = held_out if years else replace(held_out, answers=without_years(held_out.answers))
-    left_open = allowed_ways(decide, thresholds, calibrate, years)
-    measured = measure(known, allowed_ways("auto", "auto", calibrate, years))
-    way = choose(measured, left_open)
-    decider = learn([way], probabilities(known.answers), known.truth, known.persons)[way]
-    return Settled(decider, way, left_open, measured, years)
+    left_open = candidate_rules(decide, thresholds, calibrate, years)
+    measured = cross_fit(known, candidate_rules("auto", "auto", calibrate, years))
+    way = choose_rule(measured, left_open)
+    decider = fit_rules([way], probabilities(known.answers), known.truth, known.persons)[way]
+    return FittedDecision(decider, way, left_open, measured, years)
 
 
 def averaged(held_out: HeldOut) -> HeldOut:
@@ -280,4 +282,4 @@ def gain_of_averaging(held_out: HeldOut) -> Interval:
 def gain_by_argmax(before: HeldOut, after: HeldOut) -> Interval:
     """What other answers for the same held-out images add to macro F1 of the 18 classes, the most probable taken."""
     first, then = (most_probable(fuse(each.answers)) for each in (before, after))
-    return bootstrap_gain(right_classes(before.truth), first, then, number_persons(before.persons), CLASS_COUNT)
+    return bootstrap_gain(true_classes(before.truth), first, then, person_codes(before.persons), CLASS_COUNT)

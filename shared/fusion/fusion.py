@@ -39,7 +39,7 @@ def quantiles(years: Floats, shares: Sequence[float]) -> Floats:
     return np.array([np.interp(shares, row / row[-1], edges) for row in below]).reshape(-1, len(shares)).T
 
 
-def answered_age(years: Floats) -> Floats:
+def median_age(years: Floats) -> Floats:
     """The median (N,) of distributions (N, Y): no other number is expected to be fewer years off.
 
     (The mean is expected to be off by the smallest square, and so leans towards what is far away but unlikely.)
@@ -47,15 +47,15 @@ def answered_age(years: Floats) -> Floats:
     return quantiles(years, (0.5,))[0]
 
 
-def with_answered_age(answers: pd.DataFrame) -> pd.DataFrame:
+def with_median_age(answers: pd.DataFrame) -> pd.DataFrame:
     """The table with the age of its own distribution over years, where it has both."""
     years = year_columns(answers)
     if years and "age" in answers:
-        return answers.assign(age=answered_age(answers[years].to_numpy()))
+        return answers.assign(age=median_age(answers[years].to_numpy()))
     return answers
 
 
-def years_off(answered: Floats, ages: Floats, top_coded: pd.Series | None = None) -> Floats:
+def age_error(answered: Floats, ages: Floats, top_coded: pd.Series | None = None) -> Floats:
     """Answered less true age (N,), in years.
 
     Where a label stands for "this or older" (`top_coded`, 1 or 0), whatever is above it counts as right.
@@ -98,7 +98,7 @@ def learn_weights(chances: Floats, persons: int) -> Floats:
 SPECIALISTS = {"mask": MASKS, "gender": GENDERS, "age": BANDS}
 """The classes of each, in the order in which they make up one of the 18."""
 
-Answers = Mapping[str, pd.DataFrame]
+Predictions = Mapping[str, pd.DataFrame]
 """A table of the same N images for each specialist: class probabilities and details."""
 
 
@@ -109,17 +109,17 @@ def average_runs(runs: Sequence[pd.DataFrame], weights: Floats | None = None) ->
     numbers that all of them have; an age is that of the averaged distribution over years. Order of images and columns
     is that of the first. `weights` (R,) sum to one; all runs count alike without.
     """
-    images = common([run.index for run in runs])
-    columns = common([run.select_dtypes("number").columns for run in runs])
+    images = common_index([run.index for run in runs])
+    columns = common_index([run.select_dtypes("number").columns for run in runs])
     tables = [run.loc[images, columns].to_numpy(np.float64) for run in runs]
     if weights is None:
         mean = sum(tables) / len(runs)
     else:
         mean = sum(weight * table for weight, table in zip(weights, tables, strict=True))
-    return with_answered_age(pd.DataFrame(mean, index=images, columns=columns))
+    return with_median_age(pd.DataFrame(mean, index=images, columns=columns))
 
 
-def common(indices: Sequence[pd.Index]) -> pd.Index:
+def common_index(indices: Sequence[pd.Index]) -> pd.Index:
     """What all of them hold, in the order of the first."""
     shared = indices[0]
     for index in indices[1:]:
@@ -127,7 +127,7 @@ def common(indices: Sequence[pd.Index]) -> pd.Index:
     return shared
 
 
-def fuse(answers: Answers) -> Floats:
+def fuse(answers: Predictions) -> Floats:
     """Probabilities of the 18 classes (N, 18) from a table of the same N images for each of `SPECIALISTS`."""
     return joint_probabilities(*(answers[task][list(classes)].to_numpy() for task, classes in SPECIALISTS.items()))
 
@@ -140,7 +140,7 @@ def joint_probabilities(mask: Floats, gender: Floats, band: Floats) -> Floats:
     return np.einsum("nm,ng,nb->nmgb", mask, gender, band).reshape(len(mask), -1)
 
 
-def right_classes(truth: Mapping[str, Ints]) -> Ints:
+def true_classes(truth: Mapping[str, Ints]) -> Ints:
     """The right one of the 18 classes (N,), of the right ones of each specialist."""
     classes: Ints = 6 * truth["mask"] + 3 * truth["gender"] + truth["age"]
     return classes

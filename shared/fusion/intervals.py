@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from shared.fusion.fusion import Answers, with_answered_age
+from shared.fusion.fusion import Predictions, with_median_age
 from shared.fusion.metrics import Floats, Ints
 
 AVERAGED = ("gender", "age")
@@ -49,13 +49,13 @@ class Interval(NamedTuple):
         return (self.high - self.low) / (2 * 1.96)
 
 
-def number_persons(persons: ArrayLike) -> Ints:
+def person_codes(persons: ArrayLike) -> Ints:
     """The person of each image (N,) as a number, 0 to P - 1, in the order of their names."""
     return np.unique(np.asarray(persons).astype(str), return_inverse=True)[1].astype(np.int64)
 
 
 def count_by_person(truth: Ints, answers: Ints, persons: Ints, classes: int) -> Counts:
-    """Counts of right classes (N,) and answers (N,) or, in G ways, (G, N); `persons` as `number_persons` gives them."""
+    """Counts of right classes (N,) and answers (N,) or, in G ways, (G, N); `persons` as `person_codes` gives them."""
     count, ways = int(persons.max()) + 1, np.atleast_2d(answers)
     right = ways == truth
     cells = (persons * len(ways) + np.arange(len(ways))[:, None]) * classes + ways
@@ -108,7 +108,7 @@ def bootstrap_score(truth: Ints, answers: Ints, persons: Ints, classes: int) -> 
     return Interval(float(value), *(float(end) for end in np.quantile(drawn, [0.025, 0.975])))
 
 
-def average_persons(answers: Answers, persons: pd.Series) -> dict[str, pd.DataFrame]:
+def average_persons(answers: Predictions, persons: pd.Series) -> dict[str, pd.DataFrame]:
     """Answers in which the numbers of gender and age are the mean over all images of a person.
 
     An age is that of the averaged distribution over years. Takes a table of N images for each specialist, and who is
@@ -117,7 +117,7 @@ def average_persons(answers: Answers, persons: pd.Series) -> dict[str, pd.DataFr
 
     def averaged(table: pd.DataFrame) -> pd.DataFrame:
         mean = table.select_dtypes("number").groupby(persons.to_numpy()).transform("mean")
-        return with_answered_age(mean)
+        return with_median_age(mean)
 
     return {task: averaged(table) if task in AVERAGED else table for task, table in answers.items()}
 
@@ -147,7 +147,7 @@ def mean_interval(values: NDArray[np.float64], persons: Ints) -> Interval:
     return Interval(float(total.sum() / count.sum()), *(float(end) for end in ends))
 
 
-def told(interval: Interval, digits: int = 3) -> str:
+def format_interval(interval: Interval, digits: int = 3) -> str:
     """For example "0.812 [0.790, 0.833]"."""
     value, low, high = (f"{number:.{digits}f}" for number in interval)
     return f"{value} [{low}, {high}]"

@@ -25,7 +25,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from shared.files import replacing
 from shared.folds import assign_folds, check_folds
-from shared.fusion.fusion import SPECIALISTS, average_runs, common, equal_weights, learn_weights
+from shared.fusion.fusion import SPECIALISTS, average_runs, common_index, equal_weights, learn_weights
 from shared.fusion.metrics import Floats, Ints
 from shared.labels import BAND_EDGES
 from shared.manifest import list_images, split_folder
@@ -138,7 +138,7 @@ Persons = Literal["average", "folder", "ignore"]
 
 
 @dataclass(frozen=True)
-class Asked:
+class EvalSet:
     """N images that info.csv names and all runs answer, in the order of info.csv."""
 
     answers: dict[str, pd.DataFrame]
@@ -154,13 +154,13 @@ class Asked:
     def images(self) -> pd.Index:
         return self.answers["mask"].index
 
-    def weighted(self, weights: Mapping[str, Floats]) -> "Asked":
+    def weighted(self, weights: Mapping[str, Floats]) -> "EvalSet":
         """Answered by means in which each run of a specialist counts as `weights` (R,) say."""
         answers = {task: average_runs(runs, weights[task]).loc[self.images] for task, runs in self.runs.items()}
         return replace(self, answers=answers)
 
 
-def read_asked(data: Path, runs: Mapping[str, Sequence[Path]], skip_bad: bool, rejected: Path) -> Asked:
+def read_eval_set(data: Path, runs: Mapping[str, Sequence[Path]], skip_bad: bool, rejected: Path) -> EvalSet:
     """Read eval.csv of the run folders of each specialist; several are averaged.
 
     Raises `UserError` where a run is missing or unusable, or does not speak of just the images that info.csv names;
@@ -175,16 +175,16 @@ def read_asked(data: Path, runs: Mapping[str, Sequence[Path]], skip_bad: bool, r
             check_images(folder / EVAL, table.index, split / "info.csv", info.index, skip_bad)
         said[task] = [*tables.values()]
         answers[task] = average_runs(said[task])
-    answered = common([info.index, *(table.index for table in answers.values())])
+    answered = common_index([info.index, *(table.index for table in answers.values())])
     if answered.empty:
         raise UserError(
             f"no image of {split}/info.csv is answered by all runs: predict with the --data that is given here"
         )
     persons = info.loc[answered, "person"] if "person" in info else None
-    return Asked({task: table.loc[answered] for task, table in answers.items()}, persons, said)
+    return EvalSet({task: table.loc[answered] for task, table in answers.items()}, persons, said)
 
 
-def persons_of(asked: Asked, choice: Persons) -> pd.Series | None:
+def persons_of(asked: EvalSet, choice: Persons) -> pd.Series | None:
     """Who is seen (N,), or None where that is not told or not to be asked, or nobody is seen twice.
 
     Raises `UserError` where folders are to tell and an image lies in none.
@@ -313,7 +313,7 @@ def read_held_out_runs(files: Mapping[str, Sequence[Path]]) -> HeldOutRuns:
     for task, runs in files.items():
         for file, table in zip(runs[1:], tables[task][1:], strict=True):
             _check_agreement(runs[0], tables[task][0], file, table, ("truth",))
-    images = common([table.index for _, table in named])
+    images = common_index([table.index for _, table in named])
     if images.empty:
         raise UserError(
             f"no image is held out in all of {', '.join(str(file) for file, _ in named)}: "
@@ -335,7 +335,7 @@ def read_held_out_runs(files: Mapping[str, Sequence[Path]]) -> HeldOutRuns:
 def _check_agreement(
     first: Path, first_table: pd.DataFrame, file: Path, table: pd.DataFrame, columns: Sequence[str]
 ) -> None:
-    images = common([first_table.index, table.index])
+    images = common_index([first_table.index, table.index])
     for column in columns:
         differs = first_table.loc[images, column] != table.loc[images, column]
         if differs.any():

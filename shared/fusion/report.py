@@ -19,21 +19,21 @@ from shared.files import replacing
 from shared.fusion.calibration import temper
 from shared.fusion.decision import (
     PLAIN,
+    CrossFitted,
     Decide,
-    Measured,
-    Settled,
+    DecisionRule,
+    FittedDecision,
     ThresholdChoice,
-    Way,
     averaged,
+    fit_decision,
+    fit_rules,
     gain_of_averaging,
-    learn,
     probabilities,
-    settle,
 )
-from shared.fusion.fusion import SPECIALISTS, Answers, fuse, most_probable, right_classes
-from shared.fusion.intervals import average_persons, number_persons
+from shared.fusion.fusion import SPECIALISTS, Predictions, fuse, most_probable, true_classes
+from shared.fusion.intervals import average_persons, person_codes
 from shared.fusion.metrics import Ints, accuracy, class_scores, confusion_matrix, macro_f1
-from shared.fusion.predictions import Asked, HeldOut, Persons, persons_of
+from shared.fusion.predictions import EvalSet, HeldOut, Persons, persons_of
 from shared.fusion.thresholds import threshold_intervals
 from shared.labels import CLASS_COUNT, class_name
 from shared.messages import UserError, counted
@@ -45,7 +45,7 @@ HOW = "(a specialist alone: its most probable class; together: as was decided)"
 
 
 @dataclass(frozen=True)
-class Scored:
+class ScoredPredictions:
     """Answers beside the truth, of one specialist or of the 18 classes."""
 
     name: str
@@ -76,7 +76,7 @@ class Report:
     title: str
     name: str
     """Short, for the names of files."""
-    scores: Sequence[Scored]
+    scores: Sequence[ScoredPredictions]
     """The last is told class by class."""
     notes: Sequence[str] = ()
 
@@ -85,20 +85,22 @@ class Report:
         return "\n\n".join(parts)
 
 
-def score_answers(answers: Mapping[str, pd.DataFrame], truth: Mapping[str, Ints], decided: Ints) -> list[Scored]:
+def score_predictions(
+    answers: Mapping[str, pd.DataFrame], truth: Mapping[str, Ints], decided: Ints
+) -> list[ScoredPredictions]:
     """The most probable class of each specialist, and the `decided` ones (N,) of the 18, beside the truth.
 
     `answers` has a table of N rows for each of `fusion.SPECIALISTS`, `truth` the right classes (N,) of each.
     """
     single = [
-        Scored(task, classes, truth[task], answers[task][list(classes)].to_numpy().argmax(axis=1))
+        ScoredPredictions(task, classes, truth[task], answers[task][list(classes)].to_numpy().argmax(axis=1))
         for task, classes in SPECIALISTS.items()
     ]
     names = [class_name(number) for number in range(CLASS_COUNT)]
-    return [*single, Scored("together", names, right_classes(truth), decided)]
+    return [*single, ScoredPredictions("together", names, true_classes(truth), decided)]
 
 
-def score_table(scores: Sequence[Scored]) -> str:
+def score_table(scores: Sequence[ScoredPredictions]) -> str:
     """A line for each: number of classes, macro F1, accuracy, number of images."""
     lines = [f"{'specialist':<12}{'classes':>8}{'macro F1':>10}{'accuracy':>10}{'images':>10}"]
     for scored in scores:
@@ -107,7 +109,7 @@ def score_table(scores: Sequence[Scored]) -> str:
     return "\n".join(lines)
 
 
-def class_table(scored: Scored) -> str:
+def class_table(scored: ScoredPredictions) -> str:
     """A line for each class: precision, recall, F1, and how many images are of it in truth."""
     width = max(map(len, scored.classes)) + 2
     lines = [f"{'class':<{width + 4}}{'precision':>10}{'recall':>8}{'F1':>8}{'images':>10}"]
@@ -121,7 +123,7 @@ DPI = 120
 INCHES_PER_CLASS = 0.55
 
 
-def draw_confusion(path: Path, title: str, scored: Scored) -> None:
+def draw_confusion(path: Path, title: str, scored: ScoredPredictions) -> None:
     """A PNG of the confusion matrix: counts written in, coloured by their share of the row, which is the true class.
 
     Raises `UserError` where matplotlib is not installed or the file cannot be written.
@@ -142,7 +144,7 @@ def draw_confusion(path: Path, title: str, scored: Scored) -> None:
         figure.savefig(temporary, bbox_inches="tight")
 
 
-def plot_confusion(axes: "Axes", scored: Scored) -> None:
+def plot_confusion(axes: "Axes", scored: ScoredPredictions) -> None:
     """The matrix on a pair of axes: a row for each true class, a column for each predicted one."""
     count = len(scored.classes)
     axes.set(xlabel="predicted", ylabel="true")
@@ -164,7 +166,7 @@ def _fill(axes: "Axes", confusion: Ints) -> None:
         axes.axvline(edge, color="lightgrey", linewidth=0.5)
 
 
-def describe(settled: Settled) -> str:
+def describe(settled: FittedDecision) -> str:
     """What was chosen, what each way gains, and what was learnt."""
     measured = settled.measured
     people = measured.held_out.persons.nunique()
@@ -175,13 +177,13 @@ def describe(settled: Settled) -> str:
         *_ways(measured, settled.way),
         *_temperatures(settled),
     ]
-    if Way(settled.way.calibrated, thresholds=True) in measured.answers:
+    if DecisionRule(settled.way.calibrated, thresholds=True) in measured.answers:
         lines.append(_thresholds(settled))
     return "\n".join(lines)
 
 
-def _ways(measured: Measured, taken: Way) -> list[str]:
-    right = right_classes(measured.held_out.truth)
+def _ways(measured: CrossFitted, taken: DecisionRule) -> list[str]:
+    right = true_classes(measured.held_out.truth)
     width = max(len(_named(way)) for way in measured.answers)
     return [
         f"  {_named(way):<{width}}  {macro_f1(right, answers, CLASS_COUNT):.3f}"
@@ -191,11 +193,11 @@ def _ways(measured: Measured, taken: Way) -> list[str]:
     ]
 
 
-def _named(way: Way) -> str:
+def _named(way: DecisionRule) -> str:
     return f"{way}{', calibrated' if way.calibrated else ''}"
 
 
-def _temperatures(settled: Settled) -> list[str]:
+def _temperatures(settled: FittedDecision) -> list[str]:
     if not settled.way.calibrated:
         return []
     parts = []
@@ -205,14 +207,14 @@ def _temperatures(settled: Settled) -> list[str]:
     return [f"Temperatures (calibration error before -> after): {', '.join(parts)}"]
 
 
-def _thresholds(settled: Settled) -> str:
+def _thresholds(settled: FittedDecision) -> str:
     """The thresholds for all persons, taken or not; what they do to the bands is measured on persons not learnt on."""
     measured, held_out = settled.measured, settled.measured.held_out
-    plain, tuned = Way(settled.way.calibrated), Way(settled.way.calibrated, thresholds=True)
+    plain, tuned = DecisionRule(settled.way.calibrated), DecisionRule(settled.way.calibrated, thresholds=True)
     given = probabilities(held_out.answers)
-    learnt = learn([tuned], given, held_out.truth, held_out.persons)[tuned]
+    learnt = fit_rules([tuned], given, held_out.truth, held_out.persons)[tuned]
     years = temper(given["age"], learnt.temperatures["age"])
-    ends = threshold_intervals(years, held_out.truth["age"], number_persons(held_out.persons))
+    ends = threshold_intervals(years, held_out.truth["age"], person_codes(held_out.persons))
     found = " and ".join(
         f"{best:.1f} [{low:.1f}, {high:.1f}]" for best, low, high in zip(learnt.thresholds, *ends, strict=True)
     )
@@ -229,36 +231,36 @@ NOT_AVERAGED = {
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Decision:
     """Answers to N images, and where they come from."""
 
-    answers: Answers
+    answers: Predictions
     """What each specialist says of them, averaged over persons where these are told."""
     decided: Ints
     """The class, 0-17, of each image (N,)."""
-    settled: Settled | None
+    settled: FittedDecision | None
     """How was decided; None for the most probable class of probabilities as they are."""
     remark: str
     """For people; empty where there is nothing to tell."""
 
 
-def answer(
-    asked: Asked,
+def decide_classes(
+    asked: EvalSet,
     held_out: HeldOut | None,
     decide: Decide = "auto",
     thresholds: ThresholdChoice = "auto",
     calibrate: bool = True,
     persons: Persons = "average",
-) -> Outcome:
+) -> Decision:
     """Answer what is asked as held-out persons show, or, where there are none, with the most probable class.
 
-    Raises `UserError` as `asked.persons_of` and `settle` do.
+    Raises `UserError` as `asked.persons_of` and `fit_decision` do.
     """
     seen = persons_of(asked, persons)
     answers = asked.answers if seen is None else average_persons(asked.answers, seen)
     if held_out is None:
-        return Outcome(answers, most_probable(fuse(answers)), None, "")
-    settled = settle(held_out if seen is None else averaged(held_out), answers, decide, thresholds, calibrate)
+        return Decision(answers, most_probable(fuse(answers)), None, "")
+    settled = fit_decision(held_out if seen is None else averaged(held_out), answers, decide, thresholds, calibrate)
     used = "done" if seen is not None else f"not done: {NOT_AVERAGED[persons]}"
     gain = f"Gender and age averaged over a person's images, by argmax: {gain_of_averaging(held_out)} ({used})"
-    return Outcome(answers, settled.decide(answers), settled, f"{describe(settled)}\n{gain}")
+    return Decision(answers, settled.decide(answers), settled, f"{describe(settled)}\n{gain}")

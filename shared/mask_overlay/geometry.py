@@ -39,7 +39,7 @@ _LEVEL_NOSE = 0.56
 
 
 @dataclass(frozen=True)
-class Face:
+class FaceGeometry:
     """A head in an aligned crop; pixels of the crop and radians."""
 
     nose: tuple[float, float] = (MIDDLE, 151.0)
@@ -63,7 +63,7 @@ class Face:
         return MIDDLE + (self.mouth[0] - MIDDLE) * (y - EYE_LINE) / (self.mouth[1] - EYE_LINE)
 
 
-def face_of(places: NDArray[np.float64]) -> Face:
+def face_of(places: NDArray[np.float64]) -> FaceGeometry:
     """The head behind a row of `places_in_crops`, (6, 2); what is missing or makes no sense is as in most faces."""
     nose, mouth = places[2], (places[3] + places[4]) / 2
     width = places[5, 0]
@@ -71,13 +71,13 @@ def face_of(places: NDArray[np.float64]) -> Face:
     # Also false where a number is missing.
     sound = 50 < drop < 92 and abs(mouth[0] - MIDDLE) < 16 and 0.3 < (nose[1] - EYE_LINE) / drop < 0.85
     if not sound or not abs(nose[0] - MIDDLE) < 36:
-        return Face()
+        return FaceGeometry()
     aside = nose[0] - (MIDDLE + (mouth[0] - MIDDLE) * (nose[1] - EYE_LINE) / drop)
     pitch = 1.2 * ((nose[1] - EYE_LINE) / drop - _LEVEL_NOSE)
-    return Face(
+    return FaceGeometry(
         nose=(float(nose[0]), float(nose[1])),
         mouth=(float(mouth[0]), float(mouth[1])),
-        half_width=float(np.clip(width / 2, 62, 84)) if width > 0 else Face.half_width,
+        half_width=float(np.clip(width / 2, 62, 84)) if width > 0 else FaceGeometry.half_width,
         yaw=math.asin(min(max(aside / _NOSE_DEPTH, -0.75), 0.75)),
         pitch=min(max(float(pitch), -0.3), 0.3),
     )
@@ -150,7 +150,7 @@ def lookup(values: Plane, low: float, high: float, steps: int = len(ANGLES)) -> 
     return scaled.astype(np.int32)
 
 
-def surface_of(face: Face, top: float, bottom: float, slack: float, wide: float = 1.0) -> Surface:
+def surface_of(face: FaceGeometry, top: float, bottom: float, slack: float, wide: float = 1.0) -> Surface:
     """The face from the height `top` to its lower end, moved to `bottom`; what covers it stands off by `slack`."""
     reach = face.half_width * wide + slack
     aside = 1.12 * reach + abs(face.yaw) * 20
@@ -170,7 +170,7 @@ def surface_of(face: Face, top: float, bottom: float, slack: float, wide: float 
     return Surface(box, around, down, (radius - np.abs(side)) / steep, reach)
 
 
-def _ridge(face: Face, y: Plane | float) -> Plane:
+def _ridge(face: FaceGeometry, y: Plane | float) -> Plane:
     """The x of the middle in each row: the nose, and the mask over it, stand out and move further when one turns."""
     slope = (face.mouth[0] - face.middle_at(EYE_LINE)) / (face.mouth[1] - EYE_LINE)
     middle = face.middle_at(EYE_LINE) + np.float32(slope) * (y - EYE_LINE)
@@ -178,7 +178,7 @@ def _ridge(face: Face, y: Plane | float) -> Plane:
     return middle + np.float32(0.5 * (face.nose[0] - face.middle_at(face.nose[1]))) * out
 
 
-def place_of(face: Face, reach: float, bottom: float, around: float, down: float) -> tuple[float, float]:
+def place_of(face: FaceGeometry, reach: float, bottom: float, around: float, down: float) -> tuple[float, float]:
     """The pixel of a point on the surface: the inverse of `Surface.around` and `Surface.down`."""
     half = reach * float(np.interp((down - EYE_LINE) / (bottom - EYE_LINE), _TAPER_AT, _TAPER))
     depth = _DEPTH * half * (1 - math.cos(around))
@@ -218,7 +218,7 @@ class Light:
     """Standard deviation of its noise, of 255."""
 
 
-def light_on(crop: Plane, face: Face, surface: Surface) -> Light:
+def light_on(crop: Plane, face: FaceGeometry, surface: Surface) -> Light:
     """Measured in an aligned crop, uint8 RGB, before anything is drawn on it."""
     skin = _cheeks(crop, face)
     grey = cv2.cvtColor(crop[surface.box], cv2.COLOR_RGB2GRAY)
@@ -230,7 +230,7 @@ def light_on(crop: Plane, face: Face, surface: Surface) -> Light:
     return Light(shade, tint, float(skin.mean()), float(np.clip(1.5 * (right - left), -1, 1)), blur, noise)
 
 
-def _cheeks(crop: Plane, face: Face) -> Plane:
+def _cheeks(crop: Plane, face: FaceGeometry) -> Plane:
     """The usual colour of the skin beside the nose, RGB."""
     row, column = int(face.nose[1]), int(face.middle_at(face.nose[1]))
     area = crop[row - 14 : row + 12 : 3, max(column - 46, 0) : column + 46 : 3].reshape(-1, 3)
@@ -315,7 +315,7 @@ def _f32(values: Plane) -> Plane:
     return values.astype(np.float32)
 
 
-def fit_for(state: int, face: Face, rng: np.random.Generator) -> Fit:
+def fit_for(state: int, face: FaceGeometry, rng: np.random.Generator) -> Fit:
     """A way to wear a mask that has this state, and how it sits."""
     ways = WAYS[state]
     way = str(rng.choice(list(ways), p=list(ways.values())))
@@ -337,7 +337,7 @@ def _between(rng: np.random.Generator, low: float, high: float) -> float:
     return float(rng.uniform(low, high))
 
 
-def _right(face: Face, rng: np.random.Generator) -> Fit:
+def _right(face: FaceGeometry, rng: np.random.Generator) -> Fit:
     """Nose, mouth and chin covered."""
     nose = face.nose[1] - EYE_LINE
     top = EYE_LINE + nose * _between(rng, 0.06, 0.74)
@@ -360,7 +360,7 @@ def _right(face: Face, rng: np.random.Generator) -> Fit:
     )
 
 
-def _nose_out(face: Face, rng: np.random.Generator) -> Fit:
+def _nose_out(face: FaceGeometry, rng: np.random.Generator) -> Fit:
     """The tip of the nose free, the mouth covered."""
     nose, mouth = face.nose[1], face.mouth[1]
     reach = _between(rng, 0.92, 1.36)
@@ -380,7 +380,7 @@ def _nose_out(face: Face, rng: np.random.Generator) -> Fit:
     )
 
 
-def _under_chin(face: Face, rng: np.random.Generator) -> Fit:
+def _under_chin(face: FaceGeometry, rng: np.random.Generator) -> Fit:
     """Nose and mouth free; the mask hugs the chin or lies below it."""
     mouth, chin = face.mouth[1], face.chin
     return Fit(
@@ -399,7 +399,7 @@ def _under_chin(face: Face, rng: np.random.Generator) -> Fit:
     )
 
 
-def _mouth_out(face: Face, rng: np.random.Generator) -> Fit:
+def _mouth_out(face: FaceGeometry, rng: np.random.Generator) -> Fit:
     """Drawn up over the nose, the mouth free below it."""
     nose, mouth = face.nose[1], face.mouth[1]
     fit = _right(face, rng)

@@ -7,25 +7,25 @@ import numpy as np
 
 from shared.crops import CROP_SIZE, EYES
 from shared.mask_overlay.fabric import SIDE, any_colour, creases, grain, knits
-from shared.mask_overlay.geometry import EYE_DISTANCE, EYE_LINE, Face, Plane
+from shared.mask_overlay.geometry import EYE_DISTANCE, EYE_LINE, FaceGeometry, Plane
 
-Artist = Callable[[Plane, Face, np.random.Generator], None]
+Artist = Callable[[Plane, FaceGeometry, np.random.Generator], None]
 
 _NEUTRAL = 127
 """Grey beyond an image's edge, as in crops."""
 
 
-def beard(crop: Plane, face: Face, rng: np.random.Generator) -> Plane:
+def beard(crop: Plane, face: FaceGeometry, rng: np.random.Generator) -> Plane:
     """A copy with a beard on a bare face."""
     return _one_of((_beard,), crop, face, rng)
 
 
-def glasses(crop: Plane, face: Face, rng: np.random.Generator) -> Plane:
+def glasses(crop: Plane, face: FaceGeometry, rng: np.random.Generator) -> Plane:
     """A copy with glasses."""
     return _one_of((_glasses,), crop, face, rng)
 
 
-def before(crop: Plane, face: Face, rng: np.random.Generator) -> Plane:
+def before(crop: Plane, face: FaceGeometry, rng: np.random.Generator) -> Plane:
     """A copy with something held or hanging before the face, mask or no mask."""
     return _one_of((_hand, _hand, _cup, _phone, _microphone, _scarf, _hair), crop, face, rng)
 
@@ -47,7 +47,7 @@ def recompressed(crop: Plane, rng: np.random.Generator) -> Plane:
     return crop if kept is None else kept
 
 
-def _one_of(artists: tuple[Artist, ...], crop: Plane, face: Face, rng: np.random.Generator) -> Plane:
+def _one_of(artists: tuple[Artist, ...], crop: Plane, face: FaceGeometry, rng: np.random.Generator) -> Plane:
     drawn = crop.copy()
     artists[int(rng.integers(len(artists)))](drawn, face, rng)
     return drawn
@@ -82,7 +82,7 @@ def _structure(rng: np.random.Generator, deep: float, fine: float = 0.02) -> Pla
     return np.float32(deep) * np.tanh(tile[part]) + np.float32(fine) * grain()[part]
 
 
-def _skin(crop: Plane, face: Face, rng: np.random.Generator) -> Plane:
+def _skin(crop: Plane, face: FaceGeometry, rng: np.random.Generator) -> Plane:
     row, column = int(face.nose[1]), int(face.nose[0])
     cheeks = crop[row - 12 : row + 6, max(column - 40, 0) : column + 40].reshape(-1, 3)
     return np.median(cheeks, axis=0) * rng.uniform(0.8, 1.12)
@@ -92,7 +92,7 @@ def _line(paint: Plane, points: Plane, pen: int) -> None:
     cv2.polylines(paint, [np.round(points * 16).astype(np.int32)], False, 255, pen, cv2.LINE_AA, shift=4)
 
 
-def _hand(crop: Plane, face: Face, rng: np.random.Generator) -> None:
+def _hand(crop: Plane, face: FaceGeometry, rng: np.random.Generator) -> None:
     """Fingers and the back of a hand, from below or from a side, to the mouth, nose, cheek or chin."""
     skin = _skin(crop, face, rng)
     target = np.array([face.mouth[0] + rng.normal(0, 26), rng.uniform(face.nose[1] - 6, face.chin)])
@@ -113,7 +113,7 @@ def _hand(crop: Plane, face: Face, rng: np.random.Generator) -> None:
         _lay(crop, paint, skin * rng.uniform(0.93, 1.05), rng, 2.4, structure)
 
 
-def _cup(crop: Plane, face: Face, rng: np.random.Generator) -> None:
+def _cup(crop: Plane, face: FaceGeometry, rng: np.random.Generator) -> None:
     """A cup, glass or can at the mouth."""
     x, top = face.mouth[0] + rng.normal(0, 12), rng.uniform(face.nose[1] + 2, face.mouth[1] + 8)
     wide, high, taper = rng.uniform(26, 56), rng.uniform(60, 110), rng.uniform(0.6, 1.0)
@@ -126,7 +126,7 @@ def _cup(crop: Plane, face: Face, rng: np.random.Generator) -> None:
     _lay(crop, paint, any_colour(rng), rng, 2.0, _structure(rng, 0.03, 0.01))
 
 
-def _phone(crop: Plane, face: Face, rng: np.random.Generator) -> None:
+def _phone(crop: Plane, face: FaceGeometry, rng: np.random.Generator) -> None:
     """A flat thing with a straight edge before one cheek or the mouth: a telephone, a book, a sheet."""
     centre = (face.mouth[0] + float(rng.normal(0, 45)), float(rng.uniform(face.nose[1] + 12, face.chin + 20)))
     size = (float(rng.uniform(45, 120)), float(rng.uniform(70, 140)))
@@ -137,7 +137,7 @@ def _phone(crop: Plane, face: Face, rng: np.random.Generator) -> None:
     _lay(crop, paint, colour, rng, 0.6, _structure(rng, 0.02, 0.01))
 
 
-def _microphone(crop: Plane, face: Face, rng: np.random.Generator) -> None:
+def _microphone(crop: Plane, face: FaceGeometry, rng: np.random.Generator) -> None:
     """A head of wire or foam on a stick."""
     head = np.array([face.mouth[0] + rng.normal(0, 16), face.mouth[1] + rng.uniform(0, 26)])
     end = head + np.array([rng.normal(0, 45), 110.0])
@@ -148,7 +148,7 @@ def _microphone(crop: Plane, face: Face, rng: np.random.Generator) -> None:
     _lay(crop, ball, np.full(3, rng.uniform(25, 150)), rng, 2.0, _structure(rng, 0.05, 0.15))
 
 
-def _scarf(crop: Plane, face: Face, rng: np.random.Generator) -> None:
+def _scarf(crop: Plane, face: FaceGeometry, rng: np.random.Generator) -> None:
     """Wrapped around the neck, sometimes up to the mouth."""
     high = rng.random() < 0.3
     top = (
@@ -164,7 +164,7 @@ def _scarf(crop: Plane, face: Face, rng: np.random.Generator) -> None:
     _lay(crop, paint, any_colour(rng), rng, 1.5, structure + np.float32(rng.uniform(0, 0.12)) * knit)
 
 
-def _hair(crop: Plane, face: Face, rng: np.random.Generator) -> None:
+def _hair(crop: Plane, face: FaceGeometry, rng: np.random.Generator) -> None:
     """Strands across the face or along a cheek."""
     colour = np.median(crop[18:40, 90:166].reshape(-1, 3), axis=0) * rng.uniform(0.4, 0.9)
     start = np.array([face.mouth[0] + rng.choice((-1, 1)) * rng.uniform(20, 75), 40.0])
@@ -180,7 +180,7 @@ def _hair(crop: Plane, face: Face, rng: np.random.Generator) -> None:
         part[:] = (part + share * (colour.astype(np.float32) - part)).astype(np.uint8)
 
 
-def _glasses(crop: Plane, face: Face, rng: np.random.Generator) -> None:
+def _glasses(crop: Plane, face: FaceGeometry, rng: np.random.Generator) -> None:
     """Rims around the eyes, sometimes dark lenses."""
     wide, high = float(rng.uniform(22, 31)), float(rng.uniform(15, 27))
     pen, round_ = int(rng.integers(1, 5)), bool(rng.random() < 0.5)
@@ -201,7 +201,7 @@ def _glasses(crop: Plane, face: Face, rng: np.random.Generator) -> None:
     _lay(crop, paint, colour, rng, 0.5, _structure(rng, 0.02, 0.01))
 
 
-def _beard(crop: Plane, face: Face, rng: np.random.Generator) -> None:
+def _beard(crop: Plane, face: FaceGeometry, rng: np.random.Generator) -> None:
     """Hair on the lower face, from stubble to full, around the mouth."""
     y, x = np.mgrid[:CROP_SIZE, :CROP_SIZE].astype(np.float32)
     low = face.chin + rng.uniform(-2, 22)

@@ -20,7 +20,7 @@ from shared.mask_overlay.geometry import (
     EYE_LINE,
     HANGING,
     NONE,
-    Face,
+    FaceGeometry,
     Fit,
     Light,
     Plane,
@@ -39,7 +39,7 @@ _EAR = 1.42
 
 
 def draw_straps(
-    crop: Plane, face: Face, surface: Surface, fit: Fit, make: Make, light: Light, rng: np.random.Generator
+    crop: Plane, face: FaceGeometry, surface: Surface, fit: Fit, make: Make, light: Light, rng: np.random.Generator
 ) -> None:
     """Draw them into the crop, uint8 RGB."""
     if rng.random() < 0.08:
@@ -56,7 +56,9 @@ def draw_straps(
         _stroke(crop, [path[: max(int(len(path) * seen), 2)] for path in paths], colour, pen, light.blur)
 
 
-def _paths(face: Face, surface: Surface, fit: Fit, make: Make, side: int, rng: np.random.Generator) -> list[Plane]:
+def _paths(
+    face: FaceGeometry, surface: Surface, fit: Fit, make: Make, side: int, rng: np.random.Generator
+) -> list[Plane]:
     """Two curves of points (n, 2) in pixels of the crop."""
     mouth = face.mouth[1] - EYE_LINE
     end = min(_EAR, math.pi / 2 - side * face.yaw)
@@ -75,7 +77,7 @@ def _paths(face: Face, surface: Surface, fit: Fit, make: Make, side: int, rng: n
 
 
 def _curve(
-    face: Face,
+    face: FaceGeometry,
     reach: float,
     bottom: float,
     angle: float,
@@ -104,7 +106,7 @@ def _stroke(crop: Plane, paths: list[Plane], colour: Plane, pen: int, blur: floa
     crop[box] = np.clip(under + cover * (colour - under), 0, 255)
 
 
-def draw_mask(crop: Plane, face: Face, state: int, rng: np.random.Generator) -> Plane:
+def draw_mask(crop: Plane, face: FaceGeometry, state: int, rng: np.random.Generator) -> Plane:
     """The crop, uint8 RGB (256, 256, 3), with a mask in this state (an index into `labels.MASKS`) drawn on it."""
     fit, make = fit_for(state, face, rng), make_of(rng)
     fit = replace(fit, upper_reach=fit.upper_reach * make.reach, lower_reach=fit.lower_reach * make.reach)
@@ -173,7 +175,7 @@ def _window(cover: Plane, surface: Surface, fit: Fit) -> Plane:
     return cover * np.clip(0.25 + (away - 1) * 6, 0.25, 1)
 
 
-def _hanging(face: Face, rng: np.random.Generator) -> tuple[Surface, Fit]:
+def _hanging(face: FaceGeometry, rng: np.random.Generator) -> tuple[Surface, Fit]:
     """A mask that hangs down at one cheek: a flat piece, more or less edge on."""
     side = -1 if rng.random() < 0.5 else 1
     wide, high = float(rng.uniform(16, 52)), float(rng.uniform(62, 112))
@@ -233,7 +235,7 @@ class MaskOverlay:
         """
         rng = np.random.default_rng((seed, 18))
         bare = bool(self.drawable[place])
-        face = face_of(self._places[place]) if bare else Face()
+        face = face_of(self._places[place]) if bare else FaceGeometry()
         often = (GLASSES, BEARD, BEFORE_FACE, PRESSED, CLOSE_CUT)
         with_glasses, with_beard, hidden, pressed, close_cut = rng.random(5) < often
         if bare and with_beard and self._man[place]:

@@ -22,7 +22,7 @@ import numpy as np
 
 from shared.faces.recipe import RECIPE
 from shared.files import replacing
-from shared.fusion.decision import Decider
+from shared.fusion.decision import FittedRule
 from shared.fusion.fusion import SPECIALISTS
 from shared.fusion.thresholds import ClassRule, Thresholds
 from shared.labels import CLASS_COUNT
@@ -34,7 +34,7 @@ MOST_FILES = 10_000
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*")
 
 
-class Source(Protocol):
+class BundleSource(Protocol):
     """Where the files of a bundle are."""
 
     @property
@@ -151,7 +151,7 @@ class RunFiles:
 
 
 @dataclass(frozen=True)
-class Contents:
+class BundleContents:
     """Everything but the tensors."""
 
     runs: Mapping[str, tuple[RunFiles, ...]]
@@ -185,7 +185,7 @@ def onnx_name(weights: str) -> str:
     return weights.removesuffix(".safetensors") + ".onnx"
 
 
-def read_contents(source: Source) -> Contents:
+def read_contents(source: BundleSource) -> BundleContents:
     """The manifest of a bundle. Raises `UserError` where it is missing, broken or of another version."""
     try:
         found = json.loads(source.read(MANIFEST, MOST_MANIFEST).decode())
@@ -195,7 +195,7 @@ def read_contents(source: Source) -> Contents:
                 "get a bundle or a face18 of the other's version"
             )
         made_for = found["recipe"]["id"]
-        contents = Contents(
+        contents = BundleContents(
             runs={task: _runs(source, found["specialists"][task]) for task in SPECIALISTS},
             decisions=_decisions(found["decisions"], found["age_interval"]),
             about=dict(found["about"]),
@@ -211,7 +211,7 @@ def read_contents(source: Source) -> Contents:
     return contents
 
 
-def _runs(source: Source, runs: list[dict[str, Any]]) -> tuple[RunFiles, ...]:
+def _runs(source: BundleSource, runs: list[dict[str, Any]]) -> tuple[RunFiles, ...]:
     found = tuple(
         RunFiles(_one_of(get_args(TtaName), run["tta"]), tuple(check_name(source.path, n) for n in run["weights"]))
         for run in runs
@@ -229,7 +229,7 @@ def _decisions(decisions: dict[str, Any], interval: dict[str, Any]) -> Decisions
     temperatures = {task: _number(decisions["temperatures"][task]) for task in SPECIALISTS}
     if min(temperatures.values()) <= 0:
         raise ValueError(f"temperatures {temperatures}")
-    decider = Decider(
+    decider = FittedRule(
         temperatures=temperatures,
         thresholds=Thresholds(low, high),
         rule=rule and ClassRule(*(np.array(_numbers(rule[name], CLASS_COUNT)) for name in ClassRule._fields)),

@@ -16,9 +16,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from shared.fusion.calibration import temper
-from shared.fusion.decision import Decider, Way, bands_of, parts, probabilities
-from shared.fusion.fusion import SPECIALISTS, answered_age, joint_probabilities, quantiles, year_columns
-from shared.fusion.intervals import number_persons
+from shared.fusion.decision import DecisionRule, FittedRule, bands_of, parts, probabilities
+from shared.fusion.fusion import SPECIALISTS, joint_probabilities, median_age, quantiles, year_columns
+from shared.fusion.intervals import person_codes
 from shared.fusion.metrics import Floats
 from shared.fusion.predictions import HeldOut
 from shared.labels import BANDS, GENDERS, MASKS, age_band, decode_class
@@ -79,7 +79,7 @@ def learn_intervals(held_out: HeldOut, temperature: float) -> AgeIntervals:
     age = held_out.answers["age"]
     if not (set(LABELS) <= set(age.columns) and year_columns(age)):
         return AgeIntervals()
-    persons = number_persons(held_out.persons)
+    persons = person_codes(held_out.persons)
     years = temper(probabilities(held_out.answers)["age"], temperature)
     codes = age.loc[age["top_coded"] > 0, "true_age"]
     top_code = None if codes.empty else int(codes.min())
@@ -106,7 +106,7 @@ def _measure(held_out: HeldOut, persons: NDArray[np.int64]) -> Coverage | None:
     """None where there is but one person."""
     if persons.max() == 0:
         return None
-    way, age = Way(calibrated=True), held_out.answers["age"]
+    way, age = DecisionRule(calibrated=True), held_out.answers["age"]
     given = probabilities(held_out.answers)
     low, high = np.zeros(len(age)), np.zeros(len(age))
     for inside, asked, deciders in parts(held_out, given, [way]):
@@ -135,7 +135,7 @@ def _measure(held_out: HeldOut, persons: NDArray[np.int64]) -> Coverage | None:
 class Decisions:
     """What was learnt on held-out persons."""
 
-    decider: Decider
+    decider: FittedRule
     intervals: AgeIntervals
     years: bool = True
     """Whether age was decided from its distribution over years; from bands where not."""
@@ -155,7 +155,7 @@ class Decisions:
 
     def _ages(self, years: Floats) -> list[Age]:
         """The median as in the prediction files; the interval of the tempered distribution."""
-        middles = answered_age(years)
+        middles = median_age(years)
         low, high = self.intervals.ends(temper(years, self.decider.temperatures["age"]) if self.years else years)
         ends = zip(middles, np.minimum(low, middles), np.maximum(high, middles), strict=True)
         top_code = self.intervals.top_code

@@ -44,7 +44,7 @@ class Member:
 
 
 @dataclass(frozen=True)
-class Run:
+class FoldEnsemble:
     """The folds of a training, which answer together."""
 
     members: tuple[Member, ...]
@@ -61,11 +61,11 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Trained:
+class SpecialistEnsemble:
     """A specialist as it answers: one run, or several of which the mean counts."""
 
     name: str
-    runs: tuple[Run, ...]
+    runs: tuple[FoldEnsemble, ...]
 
     @property
     def members(self) -> tuple[Member, ...]:

@@ -8,12 +8,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from shared.fusion.decision import Decide, Decider, Settled, ThresholdChoice, settle
+from shared.fusion.decision import Decide, FittedDecision, FittedRule, ThresholdChoice, fit_decision
 from shared.fusion.fusion import SPECIALISTS, year_columns
 from shared.fusion.predictions import OOF, RUN, HeldOut, join_held_out
 from shared.fusion.thresholds import FIXED
 from shared.messages import UserError
-from shared.predictor.bundle_file import Contents, Files, RunFiles
+from shared.predictor.bundle_file import BundleContents, Files, RunFiles
 from shared.predictor.decide import AgeIntervals, Decisions, learn_intervals
 from shared.training.run_folder import WEIGHTS, finished_folds, tta_of
 
@@ -22,14 +22,14 @@ Runs = Mapping[str, Sequence[Path]]
 
 
 @dataclass(frozen=True)
-class Gathered:
+class TrainedRuns:
     """Trained runs as a bundle would have them."""
 
     source: Files
-    contents: Contents
+    contents: BundleContents
     held_out: HeldOut | None
     """None where an oof.csv is missing: then nothing is learnt, and 30/60 and the most probable class decide."""
-    settled: Settled | None
+    settled: FittedDecision | None
     runs: Runs
     described: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     """run.json of each run, by specialist; empty where it cannot be read."""
@@ -47,13 +47,13 @@ def runs_below(outputs: Path, elsewhere: Runs = MappingProxyType({})) -> dict[st
     return {task: (outputs / task,) for task in SPECIALISTS}
 
 
-def gather(
+def read_trained_runs(
     runs: Runs,
     path: Path,
     decide: Decide = "auto",
     thresholds: ThresholdChoice = "auto",
     calibrate: bool = True,
-) -> Gathered:
+) -> TrainedRuns:
     """Read the runs and learn how to decide, as `combine.py` does for images of persons that are seen once.
 
     Raises `UserError` where a run holds no trained fold, or the runs disagree about who was held out.
@@ -64,9 +64,9 @@ def gather(
         described[task] = [_read_run(run) for run in runs[task]]
         listed[task] = tuple(_list(task, number, run, files) for number, run in enumerate(runs[task]))
     held_out = _held_out(runs)
-    settled = settle(held_out, held_out.answers, decide, thresholds, calibrate) if held_out else None
-    contents = Contents(listed, _decisions(held_out, settled))
-    return Gathered(Files(path, files), contents, held_out, settled, runs, described)
+    settled = fit_decision(held_out, held_out.answers, decide, thresholds, calibrate) if held_out else None
+    contents = BundleContents(listed, _decisions(held_out, settled))
+    return TrainedRuns(Files(path, files), contents, held_out, settled, runs, described)
 
 
 def _list(task: str, number: int, run: Path, files: dict[str, Path]) -> RunFiles:
@@ -92,8 +92,8 @@ def _held_out(runs: Runs) -> HeldOut | None:
     return join_held_out(files)
 
 
-def _decisions(held_out: HeldOut | None, settled: Settled | None) -> Decisions:
+def _decisions(held_out: HeldOut | None, settled: FittedDecision | None) -> Decisions:
     if held_out is None or settled is None:
-        return Decisions(Decider(dict.fromkeys(SPECIALISTS, 1.0), FIXED, None), AgeIntervals())
+        return Decisions(FittedRule(dict.fromkeys(SPECIALISTS, 1.0), FIXED, None), AgeIntervals())
     years = bool(year_columns(held_out.answers["age"]))
     return Decisions(settled.decider, learn_intervals(held_out, settled.decider.temperatures["age"]), years)

@@ -8,15 +8,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from shared.faces.recipe import RECIPE
-from shared.fusion.decision import Settled
-from shared.fusion.fusion import SPECIALISTS, right_classes
-from shared.fusion.intervals import bootstrap_score, number_persons, share_interval, told
+from shared.fusion.decision import FittedDecision
+from shared.fusion.fusion import SPECIALISTS, true_classes
+from shared.fusion.intervals import bootstrap_score, format_interval, person_codes, share_interval
 from shared.fusion.metrics import Ints
 from shared.fusion.predictions import HeldOut
 from shared.labels import BANDS, CLASS_COUNT, GENDERS, MASKS
 from shared.messages import markdown_table
 from shared.predictor.decide import AgeIntervals
-from shared.predictor.from_runs import Gathered
+from shared.predictor.from_runs import TrainedRuns
 from shared.tracking import provenance
 
 USES = """\
@@ -44,7 +44,7 @@ LIMITS = """\
 """
 
 
-def write_card(gathered: Gathered, files: Mapping[str, int], remarks: Sequence[str]) -> str:
+def write_card(gathered: TrainedRuns, files: Mapping[str, int], remarks: Sequence[str]) -> str:
     """The card as Markdown; `files` are the sizes in bytes of what the bundle holds, `remarks` join the versions."""
     held_out, settled = gathered.held_out, gathered.settled
     parts = [
@@ -61,7 +61,7 @@ def write_card(gathered: Gathered, files: Mapping[str, int], remarks: Sequence[s
     return "\n".join(parts)
 
 
-def _data(gathered: Gathered) -> str:
+def _data(gathered: TrainedRuns) -> str:
     lines = ["## What it learnt from\n"]
     if gathered.held_out:
         held_out = gathered.held_out
@@ -78,10 +78,10 @@ def _data(gathered: Gathered) -> str:
         )
     for task, runs in gathered.described.items():
         for described, files in zip(runs, gathered.contents.runs[task], strict=True):
-            told = described.get("options", {})
+            known = described.get("options", {})
             lines.append(
-                f"- {task}: {told.get('backbone', 'unknown backbone')}, {told.get('size', '?')} pixels, "
-                f"{told.get('epochs', '?')} epochs, {len(files.weights)} of {told.get('folds', '?')} folds, "
+                f"- {task}: {known.get('backbone', 'unknown backbone')}, {known.get('size', '?')} pixels, "
+                f"{known.get('epochs', '?')} epochs, {len(files.weights)} of {known.get('folds', '?')} folds, "
                 f"data fingerprint {described.get('data', 'unknown')}"
             )
     return "\n".join(lines) + "\n"
@@ -94,18 +94,18 @@ def _unscored() -> str:
     )
 
 
-def _scores(held_out: HeldOut, settled: Settled) -> str:
+def _scores(held_out: HeldOut, settled: FittedDecision) -> str:
     answers, truth = settled.answers, held_out.truth
-    persons = number_persons(held_out.persons)
+    persons = person_codes(held_out.persons)
     said = {"mask": answers // 6, "gender": answers % 6 // 3, "age": answers % 3}
     counts = {**{task: len(classes) for task, classes in SPECIALISTS.items()}, "all 18 classes": CLASS_COUNT}
-    right = {**truth, "all 18 classes": right_classes(truth)}
+    right = {**truth, "all 18 classes": true_classes(truth)}
     given = {**said, "all 18 classes": answers}
     rows = [
         (
             name,
-            told(bootstrap_score(right[name], given[name], persons, counts[name])),
-            told(share_interval(right[name] == given[name], persons)),
+            format_interval(bootstrap_score(right[name], given[name], persons, counts[name])),
+            format_interval(share_interval(right[name] == given[name], persons)),
         )
         for name in right
     ]
@@ -155,7 +155,7 @@ def _shares(
 ) -> Iterator[str]:
     right = {task: (truth[task] == said[task])[inside] for task in SPECIALISTS}
     for hits in (*right.values(), np.logical_and.reduce([*right.values()])):
-        yield told(share_interval(hits, persons[inside]))
+        yield format_interval(share_interval(hits, persons[inside]))
 
 
 def _age(intervals: AgeIntervals) -> str:
@@ -176,25 +176,25 @@ def _age(intervals: AgeIntervals) -> str:
     if top_code is not None:
         share = f" ({coverage.top_coded:.0%} of the persons)" if coverage else ""
         lines.append(
-            f'Labels of {top_code} stand for "{top_code} or older"{share}: ages beyond it were never told apart. Their '
+            f'Labels of {top_code} stand for "{top_code} or older"{share}: ages beyond it are not told apart. Their '
             f"label counts as held where the interval reaches {top_code}, and such intervals are shown as open above."
         )
     return "\n".join(lines) + "\n"
 
 
-def _made(gathered: Gathered, files: Mapping[str, int], remarks: Sequence[str]) -> str:
+def _made(gathered: TrainedRuns, files: Mapping[str, int], remarks: Sequence[str]) -> str:
     origin = provenance()
     versions = ", ".join(f"{name} {number}" for name, number in origin["versions"].items())
     sizes = [(name, f"{size:,}") for name, size in files.items()]
     decisions = json.loads(gathered.contents.as_json())["decisions"]
-    told = {name: value for name, value in decisions.items() if name != "class_weights"}
+    known = {name: value for name, value in decisions.items() if name != "class_weights"}
     weights = "learnt for macro F1" if decisions["class_weights"] else "none: the most probable class is answered"
     lines = [
         "## How it was made\n",
         f"- {origin['time']}, commit {origin['commit'] or 'unknown'}{' (changed)' if origin['dirty'] else ''}, "
         f"python {origin['python']}, {versions}",
         f"- Crops: MTCNN, aligned by the eyes, {RECIPE.size} pixels, recipe {RECIPE.id} (version {RECIPE.version})",
-        f"- Decisions, learnt on held-out persons: {json.dumps(told)}; class weights: {weights}",
+        f"- Decisions, learnt on held-out persons: {json.dumps(known)}; class weights: {weights}",
         *(f"- {remark}" for remark in remarks),
         "\n" + markdown_table(("file", "bytes"), sizes),
         "",

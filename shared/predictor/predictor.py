@@ -22,15 +22,15 @@ from shared.predictor.bundle_file import (
     MOST_MANIFEST,
     MOST_WEIGHTS,
     Archive,
-    Contents,
+    BundleContents,
+    BundleSource,
     Folder,
-    Source,
     onnx_name,
     read_contents,
 )
 from shared.predictor.detect import FoundPhotograph, ImageSource, Wanted, find
-from shared.predictor.ensemble import Member, Run, Trained
-from shared.predictor.from_runs import gather, runs_below
+from shared.predictor.ensemble import FoldEnsemble, Member, SpecialistEnsemble
+from shared.predictor.from_runs import read_trained_runs, runs_below
 from shared.predictor.results import Face, Photograph
 from shared.training.run_folder import CheckpointMetadata, metadata_of
 
@@ -52,10 +52,10 @@ class Predictor:
     May be called from several threads.
     """
 
-    specialists: Mapping[str, Trained]
+    specialists: Mapping[str, SpecialistEnsemble]
     """By name: mask, gender, age. Where torch runs them, `specialists["age"].members[0].network` is the first network;
     `.window.cut(crop, size)` gives what it sees of a crop."""
-    contents: Contents
+    contents: BundleContents
     """What was learnt for deciding, and where the bundle comes from."""
     card: str
     """The model card, Markdown; empty for trained runs that were not bundled."""
@@ -126,21 +126,21 @@ class Predictor:
         return {task: trained.distribution(crops, self.batch_size) for task, trained in self.specialists.items()}
 
 
-def open_model(path: Path) -> tuple[Source, Contents]:
+def open_model(path: Path) -> tuple[BundleSource, BundleContents]:
     """A bundle, or trained runs as if they were one; raises `UserError` where it is neither."""
     if path.is_dir() and not (path / MANIFEST).exists():
-        gathered = gather(runs_below(path), path)
+        gathered = read_trained_runs(runs_below(path), path)
         return gathered.source, gathered.contents
     if not path.exists():
         raise UserError(
             f"{path} does not exist. --model names a bundle (python -m shared.bundle makes one) or a folder that holds "
             "mask/, gender/ and age/ with trained runs; make demo leaves one at outputs/demo"
         )
-    source: Source = Folder(path) if path.is_dir() else Archive(path)
+    source: BundleSource = Folder(path) if path.is_dir() else Archive(path)
     return source, read_contents(source)
 
 
-def _detector(source: Source, runtime: Runtime, device: str) -> Detector:
+def _detector(source: BundleSource, runtime: Runtime, device: str) -> Detector:
     if runtime == "torch":
         from shared.faces.mtcnn_nets import load_detector
 
@@ -151,15 +151,17 @@ def _detector(source: Source, runtime: Runtime, device: str) -> Detector:
     return detector_of(*sessions)
 
 
-def _trained(task: str, source: Source, contents: Contents, runtime: Runtime, device: str) -> Trained:
+def _trained(
+    task: str, source: BundleSource, contents: BundleContents, runtime: Runtime, device: str
+) -> SpecialistEnsemble:
     runs = [
-        Run(tuple(_member(task, source, name, runtime, device) for name in files.weights), files.tta)
+        FoldEnsemble(tuple(_member(task, source, name, runtime, device) for name in files.weights), files.tta)
         for files in contents.runs[task]
     ]
-    return Trained(task, tuple(runs))
+    return SpecialistEnsemble(task, tuple(runs))
 
 
-def _member(task: str, source: Source, name: str, runtime: Runtime, device: str) -> Member:
+def _member(task: str, source: BundleSource, name: str, runtime: Runtime, device: str) -> Member:
     """One network, checked to be of this specialist."""
     label = f"{source.path}: {name}"
     if runtime == "onnx":
@@ -199,7 +201,7 @@ def check_metadata(metadata: CheckpointMetadata, task: str, label: str) -> Windo
         raise UserError(f"{label} looks at no window of a crop ({error})") from error
 
 
-def _onnx_member(task: str, source: Source, name: str) -> Member:
+def _onnx_member(task: str, source: BundleSource, name: str) -> Member:
     from shared.predictor.ensemble import logits_of, metadata_of, open_session
 
     label = f"{source.path}: {name}"
@@ -208,7 +210,7 @@ def _onnx_member(task: str, source: Source, name: str) -> Member:
     return Member(check_metadata(metadata, task, label), metadata.size, logits_of(session))
 
 
-def _read_onnx(source: Source, name: str) -> bytes:
+def _read_onnx(source: BundleSource, name: str) -> bytes:
     if not source.holds(name):
         raise UserError(
             f"--runtime onnx: {source.path} holds no {name}. Make a bundle with python -m shared.bundle --onnx, "

@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from shared.crops import INDEX, CropSet, open_crops
-from shared.fusion.decision import Settled, settle
+from shared.fusion.decision import FittedDecision, fit_decision
 from shared.fusion.fusion import SPECIALISTS
-from shared.fusion.predictions import EVAL, OOF, RUN, Asked, HeldOut, Persons, join_held_out, read_asked
-from shared.fusion.report import answer, describe
+from shared.fusion.predictions import EVAL, OOF, RUN, EvalSet, HeldOut, Persons, join_held_out, read_eval_set
+from shared.fusion.report import decide_classes, describe
 from shared.labels import age_band
 from shared.manifest import load_training, split_folders
 from shared.messages import UserError, first_of
@@ -56,7 +56,7 @@ class Finished:
     """N images that all runs hold out, and what surrounds them."""
 
     runs: Folders
-    settled: Settled
+    settled: FittedDecision
     """How was decided, cross-fitted."""
     remark: str
     """How that came about, as combine.py tells it."""
@@ -176,23 +176,23 @@ def find_training_crops(folder: Path) -> CropSet | None:
     return None
 
 
-def _decide(runs: Folders, source: Source, held_out: HeldOut, persons: Persons) -> tuple[Settled, str]:
+def _decide(runs: Folders, source: Source, held_out: HeldOut, persons: Persons) -> tuple[FittedDecision, str]:
     asked = _asked(runs, source)
     if asked is None:
-        settled = settle(held_out, held_out.answers, "auto", "auto", calibrate=True)
+        settled = fit_decision(held_out, held_out.answers, "auto", "auto", calibrate=True)
         return settled, describe(settled)
-    outcome = answer(asked, held_out, persons=persons)
+    outcome = decide_classes(asked, held_out, persons=persons)
     if outcome.settled is None:
         raise AssertionError("held-out answers are given")
     return outcome.settled, outcome.remark
 
 
-def _asked(runs: Folders, source: Source) -> Asked | None:
+def _asked(runs: Folders, source: Source) -> EvalSet | None:
     """What is to be answered, where all of it is at hand: it tells whether combine.py would average over persons."""
     if not all((folder / EVAL).is_file() for folders in runs.values() for folder in folders):
         return None
     with suppress(UserError):
-        return read_asked(source.data, runs, source.skip_bad, REJECTED)
+        return read_eval_set(source.data, runs, source.skip_bad, REJECTED)
     return None
 
 

@@ -12,21 +12,21 @@ import numpy as np
 import pandas as pd
 
 from shared.fusion.calibration import calibration_error, temper
-from shared.fusion.decision import Way, learn, probabilities
-from shared.fusion.fusion import SPECIALISTS, year_columns, years_off
+from shared.fusion.decision import DecisionRule, fit_rules, probabilities
+from shared.fusion.fusion import SPECIALISTS, age_error, year_columns
 from shared.fusion.intervals import (
     Interval,
     bootstrap_score,
     count_by_person,
     draw_persons,
+    format_interval,
     mean_interval,
-    number_persons,
+    person_codes,
     share_interval,
-    told,
     weighted_macro_f1,
 )
 from shared.fusion.metrics import class_scores
-from shared.fusion.report import Scored, plot_confusion, score_answers
+from shared.fusion.report import ScoredPredictions, plot_confusion, score_predictions
 from shared.fusion.thresholds import FIXED, Thresholds, band_masses, threshold_intervals
 from shared.html_pages import (
     COLOURS,
@@ -56,19 +56,19 @@ if TYPE_CHECKING:
 TITLES = {"mask": "Mask", "gender": "Gender", "age": "Age band", "together": "18 classes"}
 
 
-def all_scores(finished: Finished) -> list[Scored]:
+def all_scores(finished: Finished) -> list[ScoredPredictions]:
     """Each specialist's most probable class, and the decided ones of the 18, beside the truth."""
     held_out = finished.held_out
-    return score_answers(held_out.answers, held_out.truth, finished.settled.answers)
+    return score_predictions(held_out.answers, held_out.truth, finished.settled.answers)
 
 
-def overview(finished: Finished, scores: list[Scored]) -> Section:
-    persons = number_persons(finished.held_out.persons)
+def overview(finished: Finished, scores: list[ScoredPredictions]) -> Section:
+    persons = person_codes(finished.held_out.persons)
     rows, values = [], []
     for scored in reversed(scores):
         f1 = bootstrap_score(scored.truth, scored.predicted, persons, len(scored.classes))
         right = share_interval(scored.truth == scored.predicted, persons)
-        rows.append((TITLES[scored.name], str(len(scored.classes)), told(f1), told(right)))
+        rows.append((TITLES[scored.name], str(len(scored.classes)), format_interval(f1), format_interval(right)))
         values.append((f"{TITLES[scored.name]}, macro F1", f"{f1.value:.3f}", f"{f1.low:.3f} to {f1.high:.3f}"))
     error = age_errors(finished)
     if error is not None:
@@ -107,13 +107,13 @@ def age_errors(finished: Finished) -> np.ndarray | None:
     answers, true = finished.held_out.answers["age"], true_ages(finished)
     if true is None or "age" not in answers:
         return None
-    return years_off(answers["age"].to_numpy(), true, answers.get("top_coded"))
+    return age_error(answers["age"].to_numpy(), true, answers.get("top_coded"))
 
 
-def confusion(scores: list[Scored]) -> Section:
+def confusion(scores: list[ScoredPredictions]) -> Section:
     *single, together = scores
 
-    def matrix(scored: Scored) -> str:
+    def matrix(scored: ScoredPredictions) -> str:
         def draw(drawn: "Figure") -> None:
             axes = drawn.add_subplot()
             axes.grid(visible=False)
@@ -129,7 +129,7 @@ def confusion(scores: list[Scored]) -> Section:
     return Section("Confusion matrices", [paragraph(text, "soft"), figures([*small, large])])
 
 
-def classes(scores: list[Scored]) -> Section:
+def classes(scores: list[ScoredPredictions]) -> Section:
     parts = []
     for scored in reversed(scores):
         measured = zip(scored.classes, *class_scores(scored.confusion), strict=True)
@@ -141,7 +141,7 @@ def classes(scores: list[Scored]) -> Section:
     return Section("Class by class", [beside([parts[0], "".join(parts[1:])])])
 
 
-def by_mask_state(finished: Finished, scores: list[Scored]) -> Section:
+def by_mask_state(finished: Finished, scores: list[ScoredPredictions]) -> Section:
     """What a mask costs the other two: the same figures for each true mask state."""
     held_out = finished.held_out
     error = age_errors(finished)
@@ -150,11 +150,11 @@ def by_mask_state(finished: Finished, scores: list[Scored]) -> Section:
         inside = held_out.truth["mask"] == state
         if not inside.any():
             continue
-        persons = number_persons(held_out.persons[inside])
+        persons = person_codes(held_out.persons[inside])
         cells = [name, f"{inside.sum():,}"]
         for scored in scores:
-            cells.append(told(share_interval((scored.truth == scored.predicted)[inside], persons)))
-        cells.append("" if error is None else told(mean_interval(np.abs(error[inside]), persons), 1))
+            cells.append(format_interval(share_interval((scored.truth == scored.predicted)[inside], persons)))
+        cells.append("" if error is None else format_interval(mean_interval(np.abs(error[inside]), persons), 1))
         rows.append(cells)
     head = ("mask", "images", *(f"{TITLES[task].lower()} right" for task in (*SPECIALISTS, "together")), "years off")
     caption = "Shares of right answers and mean absolute error of age, with 95 % intervals."
@@ -172,7 +172,7 @@ def age(finished: Finished) -> Section:
     error, true = age_errors(finished), true_ages(finished)
     if error is None or true is None:
         return Section("Age in years", [paragraph("Not shown: true ages in years need --data with train.csv.", "soft")])
-    persons = number_persons(finished.held_out.persons)
+    persons = person_codes(finished.held_out.persons)
     said = finished.held_out.answers["age"]["age"].to_numpy(np.float64)
     scatter = "Each point is an image; on the line, age is right (above it too, where a label means this or older)."
     decades = "Mean error and mean absolute error by true age, with 95 % intervals."
@@ -211,7 +211,7 @@ def _by_decade(true: np.ndarray, error: np.ndarray, persons: np.ndarray) -> str:
 
     def draw(axes: "Axes") -> None:
         for number, (label, values) in enumerate((("absolute", np.abs(error)), ("signed", error))):
-            means = [mean_interval(values[inside], number_persons(persons[inside])) for _, inside in groups]
+            means = [mean_interval(values[inside], person_codes(persons[inside])) for _, inside in groups]
             places = np.arange(len(means)) + (number - 0.5) * 0.16
             axes.errorbar(
                 places, [mean.value for mean in means], _arms(means), fmt=MARKERS[number], capsize=3,
@@ -241,7 +241,7 @@ def _table(true: np.ndarray, error: np.ndarray, persons: np.ndarray, masks: np.n
             inside = inside if state is None else inside & (masks == state)
             known = inside.any()
             cells.append(
-                told(mean_interval(np.abs(error[inside]), number_persons(persons[inside])), 1) if known else ""
+                format_interval(mean_interval(np.abs(error[inside]), person_codes(persons[inside])), 1) if known else ""
             )
         rows.append(cells)
     head = ("age band", *(f"mask {name}" for name in MASKS), "all")
@@ -254,10 +254,10 @@ def thresholds(finished: Finished) -> Section:
     if not (settled.years and year_columns(held_out.answers["age"])):
         text = "Not shown: the age runs hold bands only, no distribution over years."
         return Section("Age thresholds", [paragraph(text, "soft")])
-    persons, truth = number_persons(held_out.persons), held_out.truth["age"]
-    way = Way(settled.way.calibrated, thresholds=True)
+    persons, truth = person_codes(held_out.persons), held_out.truth["age"]
+    way = DecisionRule(settled.way.calibrated, thresholds=True)
     given = probabilities(held_out.answers)
-    learnt = learn([way], given, held_out.truth, held_out.persons)[way]
+    learnt = fit_rules([way], given, held_out.truth, held_out.persons)[way]
     years = temper(given["age"], learnt.temperatures["age"])
     ends = threshold_intervals(years, truth, persons)
     curves = [
@@ -269,7 +269,7 @@ def thresholds(finished: Finished) -> Section:
         for edge in range(len(BAND_EDGES))
     ]
     taken = "taken" if settled.way.thresholds else "not taken: the gain on persons not learnt on is not clear"
-    gain = settled.measured.gain_of_bands(way, Way(settled.way.calibrated))
+    gain = settled.measured.gain_of_bands(way, DecisionRule(settled.way.calibrated))
     best = " and ".join(f"{value:.0f}" for value in learnt.thresholds)
     text = (
         f"Learnt on all held-out persons: {best} years ({taken}). Cross-fitted gain in macro F1 of the bands: {gain}."

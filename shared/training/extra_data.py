@@ -20,7 +20,7 @@ from shared.crops import INDEX, UNREADABLE, CropSet, open_crops
 from shared.faces.recipe import RECIPE
 from shared.manifest import TABLES, load_training, split_folder, split_folders
 from shared.messages import UserError, counted, first_of
-from shared.near_duplicates import Faces, Twin, asked_faces, faces_of, find_twins
+from shared.near_duplicates import Faces, NearDuplicate, asked_faces, faces_of, find_near_duplicates
 from shared.training.options import TrainOptions
 from shared.training.run_folder import crop_folder
 
@@ -59,7 +59,7 @@ def tell_who_is_not_compared(options: TrainOptions) -> None:
         )
 
 
-def tell(folder: Path, twins: Mapping[str, Twin]) -> None:
+def tell(folder: Path, twins: Mapping[str, NearDuplicate]) -> None:
     """One line on stderr, where there are any."""
     if twins:
         shown = [f"{person} is {twin.name}" for person, twin in list(twins.items())[:MOST]]
@@ -93,7 +93,7 @@ def with_extra(
     for name, folder in _named(options).items():
         with accelerator.main_process_first():
             further, own = _read(folder, options, crops.recipe)
-            twins = find_twins(further, own, held_out)
+            twins = find_near_duplicates(further, own, held_out)
         for known, known_crops in zip(tables, sets, strict=True):
             _refuse_shared_persons(folder, further, own, known, known_crops)
         if accelerator.is_main_process:

@@ -165,7 +165,7 @@ AfterEpoch = Callable[[int, Epoch], None]
 training there."""
 
 
-def go_on(fold: int, epoch: Epoch) -> None:
+def ignore_epoch(fold: int, epoch: Epoch) -> None:
     """For trainings that nobody watches."""
     del fold, epoch
 
@@ -182,7 +182,7 @@ class FoldTraining:
         fold: int,
         folder: Path,
         accelerator: Accelerator,
-        after_epoch: AfterEpoch = go_on,
+        after_epoch: AfterEpoch = ignore_epoch,
         start: Path | None = None,
     ):
         """`table` is the manifest with a column `fold`; `start` is a weights file to begin with, not the backbone's.

@@ -43,7 +43,7 @@ def accelerator_for(device: DeviceName, mixed_precision: Precision = "no") -> Ac
     return Accelerator(cpu=device == "cpu", mixed_precision=mixed_precision)
 
 
-def let_go(accelerator: Accelerator) -> None:
+def free_workers(accelerator: Accelerator) -> None:
     """After a network: end the processes that read for it.
 
     accelerate remembers every loader it has prepared, and so keeps its readers, each with a copy of what the training
@@ -95,14 +95,14 @@ def predict(specialist: Specialist, options: PredictOptions) -> None:
     with accelerator.main_process_first():
         crops = make_crops(table, crop_folder(options.crops, options.data, "eval"))
     tta = options.tta or tta_of(run)
-    answers = answer(specialist, weights, crops, tta, options.batch_size, options.workers, accelerator)
+    answers = predict_crops(specialist, weights, crops, tta, options.batch_size, options.workers, accelerator)
     if accelerator.is_main_process:
         out = options.out or run / EVAL
         write_predictions(out, answers)
         print(f"wrote {out}: {len(answers):,} images, folds {', '.join(map(str, folds))} averaged, --tta {tta}")
 
 
-def answer(
+def predict_crops(
     specialist: Specialist,
     weights: Sequence[Path],
     crops: CropSet,
@@ -130,5 +130,5 @@ def answer(
         label = f"{specialist.name} {path.parent.name}"
         parts.append(predict_distribution(specialist, network, loader, TTA_VIEWS[tta], accelerator, label))
         del loader
-        let_go(accelerator)
+        free_workers(accelerator)
     return pd.concat([pd.Series(images, name="image"), specialist.columns(np.mean(parts, axis=0))], axis="columns")

@@ -38,8 +38,8 @@ from shared.messages import UserError
 from shared.specialist import Specialist, softmax
 from shared.tracking import Record, forget_peak, is_recorded, provenance, record
 from shared.training.extra_data import summary, with_extra
-from shared.training.fit import AfterEpoch, Epoch, FoldTraining, go_on, smoothed
-from shared.training.inference import accelerator_for, answer, let_go
+from shared.training.fit import AfterEpoch, Epoch, FoldTraining, ignore_epoch, smoothed
+from shared.training.inference import accelerator_for, free_workers, predict_crops
 from shared.training.options import TrainOptions
 from shared.training.run_folder import (
     CHECKPOINT,
@@ -56,17 +56,17 @@ from shared.training.run_folder import (
 
 
 @dataclass(frozen=True)
-class Purpose:
+class RunContext:
     """What a training is for, where it is part of something larger."""
 
     kind: str = "training"
     """What its row in the table of runs is called."""
     records: Path | None = None
     """The table of runs; the one beside the outputs folder when None."""
-    after_epoch: AfterEpoch = go_on
+    after_epoch: AfterEpoch = ignore_epoch
 
 
-FOR_ITSELF = Purpose()
+PLAIN_TRAINING = RunContext()
 
 
 def data_identity(specialist: Specialist, table: pd.DataFrame, crops: CropSet) -> dict[str, Any]:
@@ -136,7 +136,7 @@ def write_run(run: Path, content: dict[str, Any]) -> None:
     write_text(run / RUN, json.dumps(content, indent=2) + "\n")
 
 
-def adjusted(specialist: Specialist, options: TrainOptions) -> Specialist:
+def with_options(specialist: Specialist, options: TrainOptions) -> Specialist:
     """With the window, the strengths of the augmentation and the smoothed labels that the options ask for.
 
     Raises `UserError` where the window reaches beyond the crop, labels to smooth are not those of a softmax, or the
@@ -163,7 +163,7 @@ def adjusted(specialist: Specialist, options: TrainOptions) -> Specialist:
         raise UserError(f"--window: {error}") from None
 
 
-def resolved(specialist: Specialist, options: TrainOptions) -> dict[str, Any]:
+def resolved_options(specialist: Specialist, options: TrainOptions) -> dict[str, Any]:
     """The options as they take effect: what was left to the specialist, and to other options, with its value."""
     window = specialist.window
     strengths = inspect.signature(specialist.augmentation).parameters
@@ -203,7 +203,7 @@ def learn_extra(
         extra["fold"] = extra["person"].map(assign_folds(extra, parts))
         stage = replace(options, epochs=options.extra_epochs, folds=parts, only_fold=None)
         history = FoldTraining(specialist, stage, extra, crops, 0, folder, accelerator).run()
-        let_go(accelerator)
+        free_workers(accelerator)
         if accelerator.is_main_process:
             # Written last: it says that the stage is complete.
             with replacing(folder / HISTORY) as temporary:
@@ -246,7 +246,7 @@ def record_results(
     options: TrainOptions,
     identity: dict[str, Any],
     table: pd.DataFrame,
-    purpose: Purpose,
+    purpose: RunContext,
     fold: int | None = None,
     late: bool = False,
 ) -> None:
@@ -266,7 +266,7 @@ def record_results(
         run=run,
         seconds=seconds,
         scores=_scores(specialist, answers, table),
-        options=resolved(specialist, options),
+        options=resolved_options(specialist, options),
         data=identity["data"],
         recipe=identity["recipe"],
         fold=fold,
@@ -292,14 +292,14 @@ def _seconds(folder: Path) -> float:
     return float(read_history(folder)["seconds"].sum())
 
 
-def train(specialist: Specialist, options: TrainOptions, purpose: Purpose = FOR_ITSELF) -> None:
+def train(specialist: Specialist, options: TrainOptions, purpose: RunContext = PLAIN_TRAINING) -> None:
     """Train the folds that are not trained yet, then answer for held-out and eval images.
 
     Raises `UserError` where data or crops are missing, or the outputs folder holds a run with other options.
     """
     tracking.check(options.track)
     forget_peak()
-    specialist = adjusted(specialist, options)
+    specialist = with_options(specialist, options)
     run = run_folder(options.outputs, specialist.name)
     base, base_crops = labelled_crops(options)
     eval_crops = _eval_crops(options)
@@ -369,7 +369,7 @@ def _train_fold(
     folder = fold_folder(run, fold)
     here = replace(options, lr=options.fold_lr or options.lr)
     history = FoldTraining(specialist, here, table, crops, fold, folder, accelerator, after_epoch, start).run()
-    let_go(accelerator)
+    free_workers(accelerator)
     accelerator.wait_for_everyone()
     held_out = table[table["fold"] == fold].reset_index(drop=True)
     answers = _answer(specialist, [folder / WEIGHTS], crops.keep(held_out["image"]), options, accelerator)
@@ -385,7 +385,7 @@ def _train_fold(
 
 def _tell_again(already: dict[int, Path], after_epoch: AfterEpoch) -> None:
     """Of folds that were finished before; most trainings are watched by nobody."""
-    if after_epoch is not go_on:
+    if after_epoch is not ignore_epoch:
         for fold, folder in already.items():
             for epoch in read_history(folder).itertuples(index=False):
                 after_epoch(fold, Epoch(*epoch))
@@ -394,4 +394,4 @@ def _tell_again(already: dict[int, Path], after_epoch: AfterEpoch) -> None:
 def _answer(
     specialist: Specialist, weights: list[Path], crops: CropSet, options: TrainOptions, accelerator: Accelerator
 ) -> pd.DataFrame:
-    return answer(specialist, weights, crops, options.tta, options.batch_size, options.workers, accelerator)
+    return predict_crops(specialist, weights, crops, options.tta, options.batch_size, options.workers, accelerator)

@@ -67,7 +67,7 @@ def read_history(folder: Path, option: str = "epochs") -> pd.DataFrame:
         text = file.read_text(encoding="utf-8")
         history = pd.read_csv(io.StringIO(text), dtype=dict.fromkeys(EPOCH[1:], float))
         whole = text.endswith("\n") and tuple(history.columns) == EPOCH
-        whole = whole and len(history) == (trained_with(folder.parent, option) or len(history))
+        whole = whole and len(history) == (trained_option(folder.parent, option) or len(history))
     except (OSError, OverflowError, TypeError, ValueError):
         whole = False
     if not whole:
@@ -81,7 +81,7 @@ def extra_seconds(run: Path) -> float:
     return float(read_history(folder, "extra_epochs")["seconds"].sum()) if (folder / HISTORY).exists() else 0.0
 
 
-def trained_with(run: Path, option: str) -> Any:
+def trained_option(run: Path, option: str) -> Any:
     """What a run's run.json says of an option of its training; None where it says nothing."""
     with suppress(OSError, ValueError, KeyError, TypeError):
         return json.loads((run / RUN).read_text(encoding="utf-8"))["options"][option]
@@ -90,7 +90,7 @@ def trained_with(run: Path, option: str) -> Any:
 
 def tta_of(run: Path) -> TtaName:
     """The test-time views that a run was trained with; those of most where it does not say."""
-    tta = trained_with(run, "tta")
+    tta = trained_option(run, "tta")
     return tta if tta in get_args(TtaName) else "flip"
 
 
