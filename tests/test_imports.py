@@ -1,117 +1,118 @@
-"""Who may import whom: the rules of docs/architecture.md, read off the sources."""
+"""Who may import whom: the rules of docs/architecture.md, checked on the sources."""
 
-import ast
 import subprocess
 import sys
-from collections.abc import Iterator
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+from import_closure import closure, file_of, imports
+
 ROOT = Path(__file__).parents[1]
-OURS = ("shared", "pipelines", "combine")
-HEAVY = ("torch", "torchvision", "timm", "accelerate", "albumentations", "sklearn", "scipy", "matplotlib", "cv2")
-SOURCES = sorted([*ROOT.glob("shared/**/*.py"), *ROOT.glob("pipelines/**/*.py"), ROOT / "combine.py"])
+FILES = sorted([*ROOT.glob("shared/**/*.py"), *ROOT.glob("pipelines/**/*.py"), ROOT / "combine.py"])
+MODULES = [".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for file in FILES]
+HEAVY = {"torch", "torchvision", "timm", "accelerate", "albumentations", "sklearn", "scipy", "matplotlib", "cv2"}
+
+LAYERS = (
+    ("shared.labels", "shared.messages", "shared.files", "shared.interrupts", "shared.commands"),
+    ("shared.tables", "shared.folds", "shared.label_fixes", "shared.manifest", "shared.tracking"),
+    ("shared.crops", "shared.faces", "shared.crop_faces", "shared.near_duplicates"),
+    ("shared.mask_overlay", "shared.portraits", "shared.sample_data"),
+    ("shared.fusion", "combine"),
+    ("shared.specialist", "shared.training"),
+    ("shared.predictor", "shared.predict", "shared.bundle"),
+)
+"""Lowest first: a module imports from its own layer and from those below."""
+
+APPS = {
+    "reports": ("shared.reports", "shared.report", "shared.eda"),
+    "label audit": ("shared.label_audit",),
+    "experiments": ("shared.experiments",),
+    "runs": ("shared.runs",),
+    "service and page": ("shared.serving", "shared.serve", "shared.page"),
+}
+"""Above all layers; no module outside an app imports it, but the commands of `pipelines`."""
+
+LIMITS = {"pipelines.age.train": 45, "shared.crop_faces": 18, "combine": 18, "shared.predict": 40}
+"""Modules of ours that a command may import, directly or through others."""
 
 
-def module_of(path: Path) -> str:
-    parts = path.relative_to(ROOT).with_suffix("").parts
-    return ".".join(part for part in parts if part != "__init__")
+def belongs(module: str, places: tuple[str, ...]) -> bool:
+    return any(module == place or module.startswith(f"{place}.") for place in places)
 
 
-MODULES = {module_of(path): path for path in SOURCES}
+def ours(module: str) -> set[str]:
+    """Modules of ours that a module imports; packages that only hold the imported module are left out."""
+    found = {name for name in imports(module) if file_of(name)}
+    return {name for name in found if not any(other.startswith(f"{name}.") for other in found)} - {module}
 
 
-def imports(path: Path, at_load: bool = False) -> set[str]:
-    """The dotted names that a file imports; those on loading it alone, or also those inside functions."""
-    found = set()
-    for node in _walk(ast.parse(path.read_text(encoding="utf-8")), at_load):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path} imports relatively: say where from"
-            assert node.module
-            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return found
+def layer_of(module: str) -> int | None:
+    return next((number for number, places in enumerate(LAYERS) if belongs(module, places)), None)
 
 
-def _walk(node: ast.AST, at_load: bool) -> Iterator[ast.AST]:
-    """All nodes below; when `at_load`, without functions and what is for the type checker alone."""
-    for child in ast.iter_child_nodes(node):
-        later = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
-        unseen = isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"
-        if not (at_load and (later or unseen)):
-            yield child
-            yield from _walk(child, at_load)
+@pytest.mark.parametrize("module", [module for module in MODULES if layer_of(module) is not None])
+def test_a_module_imports_nothing_from_a_higher_layer(module: str) -> None:
+    for name in ours(module):
+        above = name.startswith("pipelines") or any(belongs(name, places) for places in APPS.values())
+        layer, own = layer_of(name), layer_of(module)
+        assert not above, f"{module} imports {name}"
+        assert layer is None or own is None or layer <= own, f"{module} imports {name}, which is above it"
 
 
-def loaded_with(module: str) -> set[str]:
-    """Our modules and foreign packages that loading a module of ours loads, packages on the way included."""
-    seen: set[str] = set()
-    waiting = [module]
-    while waiting:
-        name = waiting.pop()
-        parents = {name.rsplit(".", count)[0] for count in range(1, name.count(".") + 1)}
-        if name not in seen:
-            seen.add(name)
-            waiting += parents | (imports(MODULES[name], at_load=True) if name in MODULES else set())
-    return seen
+@pytest.mark.parametrize("app", APPS)
+def test_an_app_is_imported_by_nothing_else(app: str) -> None:
+    for module in MODULES:
+        if not belongs(module, APPS[app]) and not module.startswith("pipelines."):
+            assert not {name for name in ours(module) if belongs(name, APPS[app])}, f"{module} imports {app}"
 
 
-def test_the_readers_see_modules_and_imports() -> None:
-    assert {"combine", "shared.labels", "shared.competition"} <= MODULES.keys()
-    assert "matplotlib.figure" in imports(ROOT / "shared" / "scores" / "figures.py")
-    assert "matplotlib.figure" not in imports(ROOT / "shared" / "scores" / "figures.py", at_load=True)
-    assert {"shared.tables", "shared.competition", "pandas"} <= loaded_with("combine")
+def test_no_circle_of_imports_exists_between_files() -> None:
+    for module in MODULES:
+        below = set().union(*(closure(name) for name in ours(module)), set())
+        assert module not in below or file_of(module) is None or module in PACKAGES, f"{module} imports itself"
+
+
+PACKAGES = {module for module in MODULES if (file_of(module) or ROOT).name == "__init__.py"}
 
 
 @pytest.mark.parametrize("module", [module for module in MODULES if module.startswith("pipelines.")])
 def test_a_pipeline_imports_no_other_pipeline(module: str) -> None:
     own = ".".join(module.split(".")[:2])
-    for name in imports(MODULES[module]):
+    for name in imports(module):
         assert name.split(".")[0] != "pipelines" or f"{name}.".startswith(f"{own}."), f"{module} imports {name}"
         assert name.split(".")[0] != "combine", f"{module} imports {name}"
 
 
-def test_shared_imports_neither_pipelines_nor_combine() -> None:
-    for module, path in MODULES.items():
-        if module.split(".")[0] == "shared":
-            above = {name for name in imports(path) if name.split(".")[0] in ("pipelines", "combine")}
-            assert not above, f"{module} imports {above}"
+@pytest.mark.parametrize(("command", "limit"), LIMITS.items())
+def test_a_command_can_be_followed_through_few_modules(command: str, limit: int) -> None:
+    assert len([module for module in closure(command) if module not in PACKAGES]) <= limit
 
 
-def test_labels_import_nothing_of_ours() -> None:
-    assert not [name for name in imports(MODULES["shared.labels"]) if name.split(".")[0] in OURS]
+def test_every_module_has_its_layer() -> None:
+    for module in MODULES:
+        app = any(belongs(module, places) for places in APPS.values())
+        known = app or layer_of(module) is not None or module.startswith("pipelines") or module in ("shared",)
+        assert known or module in ("shared.html_pages",), f"{module} is in no layer: add it to LAYERS or APPS"
 
 
-def test_combine_and_what_it_imports_load_nothing_heavy() -> None:
-    assert not {name.split(".")[0] for name in loaded_with("combine")} & set(HEAVY)
+def loaded_at_start(module: str) -> set[str]:
+    """Packages that are loaded when a command has imported its own module."""
+    code = f"import sys, {module}; print(*sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    return {name.split(".")[0] for name in run.stdout.split()}
 
 
-def test_combine_starts_without_torch() -> None:
-    code = f"import sys, combine; print(*(set({HEAVY}) & set(sys.modules)))"
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
-    assert loaded.stdout.split() == []
+def test_combine_starts_without_torch_and_other_heavy_packages() -> None:
+    assert not loaded_at_start("combine") & HEAVY
 
 
 @pytest.mark.parametrize("task", ["mask", "gender", "age"])
-def test_training_and_prediction_understand_their_options_before_they_load_anything_heavy(task: str) -> None:
+def test_training_and_prediction_parse_their_options_before_they_load_anything_heavy(task: str) -> None:
     for command in ("train", "predict"):
-        loaded = {name.split(".")[0] for name in loaded_with(f"pipelines.{task}.{command}")}
-        assert not loaded & {*HEAVY, "pandas", "numpy"}, command
-
-
-def test_timm_is_loaded_without_the_compiler_which_still_works_afterwards() -> None:
-    code = """
-import sys, torch
-from shared.training.quick_timm import timm
-assert "torch._dynamo" not in sys.modules
-network = timm.create_model("test_efficientnet")
-torch.optim.AdamW(network.parameters()).step()
-assert torch.compile(lambda x: x + 1, backend="eager")(torch.ones(1)).item() == 2
-"""
-    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, cwd=ROOT)
+        assert not loaded_at_start(f"pipelines.{task}.{command}") & {*HEAVY, "pandas", "numpy"}, command
 
 
 def test_nothing_in_shared_hides_a_module_of_python_or_of_a_library() -> None:
