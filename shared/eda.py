@@ -58,9 +58,9 @@ class Options:
 
 def main(options: Options) -> None:
     # Here, not above: --help need not wait for them.
-    from shared.html_pages import write_page
     from shared.reports import dataset as data_sections
     from shared.reports.dataset import Split, measure_files
+    from shared.reports.page_parts import write_page
 
     splits = {}
     for name, folder in split_folders(options.data).items():

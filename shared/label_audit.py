@@ -39,7 +39,6 @@ from shared.files import write_text
 from shared.fusion.fusion import SPECIALISTS
 from shared.fusion.metrics import Floats, Ints
 from shared.fusion.predictions import HeldOut
-from shared.html_pages import Section, Tile, face, paragraph, plain_text, tiles, write_page
 from shared.label_fixes import targets_of
 from shared.labels import BAND_EDGES, INCORRECT, NORMAL
 from shared.manifest import load_training, split_folder
@@ -53,6 +52,7 @@ from shared.reports.finished_runs import (
     read_records,
     trained_on,
 )
+from shared.reports.page_parts import Section, Tile, face, paragraph, plain_text, tiles, write_page
 
 SWAP = "mask swap"
 BY_PERSON = ("gender", "age")

@@ -43,11 +43,11 @@ def main(options: Options) -> None:
 def write(path: Path, finished: Finished) -> None:
     """Write the page. Raises `UserError` without matplotlib, or where the disk refuses."""
     # Here, not above: --help need not wait for them.
-    from shared.html_pages import write_page
     from shared.reports import runs as run_sections
     from shared.reports import scores as age_sections
     from shared.reports import scores as score_sections
     from shared.reports import scores as trust_sections
+    from shared.reports.page_parts import write_page
 
     scores = score_sections.all_scores(finished)
     held_out = finished.held_out

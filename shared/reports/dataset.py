@@ -21,7 +21,9 @@ from tqdm import tqdm
 
 from shared.crops import FOUND, PRIOR, UNREADABLE, CropSet
 from shared.faces.image_io import UnusableImageError, decode
-from shared.html_pages import (
+from shared.labels import BAND_EDGES, BANDS, GENDERS, MASKS, age_band
+from shared.messages import UserError, counted
+from shared.reports.page_parts import (
     COLOURS,
     SOFT,
     Section,
@@ -39,8 +41,6 @@ from shared.html_pages import (
     table,
     tiles,
 )
-from shared.labels import BAND_EDGES, BANDS, GENDERS, MASKS, age_band
-from shared.messages import UserError, counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

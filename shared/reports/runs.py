@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from shared.fusion.fusion import SPECIALISTS
-from shared.html_pages import COLOURS, Section, chart, figure, figures, heading, paragraph, plain_text, table
 from shared.reports.finished_runs import Finished
+from shared.reports.page_parts import COLOURS, Section, chart, figure, figures, heading, paragraph, plain_text, table
 from shared.reports.scores import TITLES
 
 if TYPE_CHECKING:

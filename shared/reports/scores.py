@@ -28,7 +28,9 @@ from shared.fusion.intervals import (
 from shared.fusion.metrics import class_scores
 from shared.fusion.report import ScoredPredictions, plot_confusion, score_predictions
 from shared.fusion.thresholds import FIXED, Thresholds, band_masses, threshold_intervals
-from shared.html_pages import (
+from shared.labels import BAND_EDGES, BANDS, CLASS_COUNT, MASKS
+from shared.reports.finished_runs import Finished
+from shared.reports.page_parts import (
     COLOURS,
     SOFT,
     Section,
@@ -46,8 +48,6 @@ from shared.html_pages import (
     table,
     tiles,
 )
-from shared.labels import BAND_EDGES, BANDS, CLASS_COUNT, MASKS
-from shared.reports.finished_runs import Finished
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
