@@ -174,7 +174,7 @@ def weigh_runs(options: Options, runs: HeldOutRuns) -> tuple[HeldOut, Weights, s
 
 def report(options: Options, outcome: Decision) -> list[Report]:
     """How good the answers are, on held-out persons and against the truth where there is one."""
-    reports = [report_held_out(outcome.settled)] if outcome.settled else []
+    reports = [report_held_out(outcome.fitted)] if outcome.fitted else []
     if options.truth:
         reports.append(report_truth(options.out, options.truth, outcome, options.skip_bad))
     return reports
@@ -183,18 +183,18 @@ def report(options: Options, outcome: Decision) -> list[Report]:
 def report_held_out(settled: FittedDecision) -> Report:
     """How good the decided answers are where neither specialists nor temperatures, thresholds and weights had learnt on
     the person; which of the ways to decide is taken may rest on all of them."""
-    held_out = settled.measured.held_out
+    held_out = settled.cross_fitted.held_out
     persons = held_out.persons.nunique()
     return Report(
         f"Held out: {len(held_out.persons):,} images of {persons:,} persons, by networks that had not seen them",
         "held-out",
-        score_predictions(held_out.answers, held_out.truth, settled.answers),
+        score_predictions(held_out.predictions, held_out.truth, settled.predicted),
     )
 
 
 def report_truth(submission: Path, file: Path, outcome: Decision, skip_bad: bool) -> Report:
     """How good the submission is. Raises `UserError` where the truth is not about the same images."""
-    solution, answers = read_solution(file), outcome.answers
+    solution, answers = read_solution(file), outcome.predictions
     images = answers["mask"].index
     check_images(submission, images, file, solution.index, skip_bad)
     solution = solution.loc[images]

@@ -189,12 +189,12 @@ def _lines(part: Part, options: Options, solution: pd.DataFrame) -> tuple[Line, 
         held_out = join_held_out({task: [options.out / name / OOF for name in names] for task, names in runs.items()})
         if part == "ep":
             asked, held_out = average_persons(asked, solution.loc[asked["mask"].index, "person"]), averaged(held_out)
-        said = [asked["age"], held_out.answers["age"]]
+        said = [asked["age"], held_out.predictions["age"]]
         if part == "d":
-            decided = [most_probable(fuse(answers)) for answers in (asked, held_out.answers)]
+            decided = [most_probable(fuse(answers)) for answers in (asked, held_out.predictions)]
         else:
             settled = fit_decision(held_out, asked, "f1", "tuned", calibrate=True)
-            decided = [settled.decide(asked), settled.answers]
+            decided = [settled.decide(asked), settled.predicted]
     first, second = (
         Line(part, table.index, classes, table.get("age"), **total)
         for table, classes in zip(said, decided, strict=True)

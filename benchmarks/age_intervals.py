@@ -45,7 +45,7 @@ def main(options: Options) -> None:
     truth = pd.read_csv(options.truth, dtype={"person": str}).set_index("ImageID").loc[answers.index]
     years = answers[year_columns(answers)].to_numpy(np.float64)
     years /= years.sum(axis=1, keepdims=True)
-    temperature = decisions.decider.temperatures["age"]
+    temperature = decisions.fitted_rule.temperatures["age"]
     ways = {
         "quantiles as they are": AgeIntervals().ends(years),
         "quantiles, tempered": AgeIntervals().ends(temper(years, temperature)),

@@ -62,8 +62,8 @@ def _scores(held_out: HeldOut, chosen: NDArray[np.int64]) -> dict[str, float]:
     inside = np.isin(person_codes(held_out.persons), chosen)
     here, others = _part(held_out, inside), _part(held_out, ~inside)
     ways = candidate_rules("auto", "auto", calibrate=True, years=True)
-    deciders = fit_rules([PLAIN, *ways], probabilities(here.answers), here.truth, here.persons)
-    asked, right = probabilities(others.answers), true_classes(others.truth)
+    deciders = fit_rules([PLAIN, *ways], probabilities(here.predictions), here.truth, here.persons)
+    asked, right = probabilities(others.predictions), true_classes(others.truth)
     by_way = {way: macro_f1(right, decider.decide(asked), CLASS_COUNT) for way, decider in deciders.items()}
     auto = by_way[choose_rule(cross_fit(here, ways), ways)]
     names = {way: f"{way}{', calibrated' if way.calibrated else ''}" for way in by_way}
@@ -73,9 +73,9 @@ def _scores(held_out: HeldOut, chosen: NDArray[np.int64]) -> dict[str, float]:
 def _bands(here: HeldOut, others: HeldOut) -> dict[str, float]:
     scores = {}
     for name, years in (("distribution", _distribution), ("mean", _mean)):
-        tuned = fit_thresholds(years(here.answers), here.truth["age"], person_codes(here.persons))
+        tuned = fit_thresholds(years(here.predictions), here.truth["age"], person_codes(here.persons))
         for how, thresholds in (("30/60", FIXED), ("tuned", tuned)):
-            answers = band_masses(years(others.answers), thresholds).argmax(axis=1)
+            answers = band_masses(years(others.predictions), thresholds).argmax(axis=1)
             scores[f"bands alone, {name}, {how}"] = macro_f1(others.truth["age"], answers, len(BANDS))
     return scores
 
@@ -93,7 +93,7 @@ def _mean(answers: Mapping[str, pd.DataFrame]) -> NDArray[np.float64]:
 
 def _part(held_out: HeldOut, inside: NDArray[np.bool_]) -> HeldOut:
     return HeldOut(
-        {task: table[inside] for task, table in held_out.answers.items()},
+        {task: table[inside] for task, table in held_out.predictions.items()},
         {task: classes[inside] for task, classes in held_out.truth.items()},
         held_out.persons[inside],
         held_out.folds[inside],

@@ -47,7 +47,7 @@ from shared.near_duplicates import NearDuplicate, asked_faces, find_duplicates, 
 from shared.reports.finished_runs import (
     RunOptions,
     find_training_crops,
-    read_held_out_answers,
+    read_held_out_predictions,
     read_labels,
     read_records,
     trained_on,
@@ -102,7 +102,7 @@ def contradicted(probabilities: Floats, given: Ints) -> NDArray[np.bool_]:
 
 def _persons(held_out: HeldOut, labels: pd.DataFrame, task: str) -> Iterator[dict[str, object]]:
     classes = SPECIALISTS[task]
-    numbers = held_out.answers[task].select_dtypes("number").groupby(held_out.persons.to_numpy()).mean()
+    numbers = held_out.predictions[task].select_dtypes("number").groupby(held_out.persons.to_numpy()).mean()
     first = pd.Series(held_out.truth[task], held_out.persons.to_numpy())
     given = first[~first.index.duplicated()].loc[numbers.index].to_numpy()
     probabilities = numbers[list(classes)].to_numpy(np.float64)
@@ -132,7 +132,7 @@ def _years(years: float | None, band: int, oldest: float) -> str:
 def _images(held_out: HeldOut, labels: pd.DataFrame) -> Iterator[dict[str, object]]:
     """Images of a person that have changed places, then single ones that are none of those."""
     names = SPECIALISTS["mask"]
-    probabilities = held_out.answers["mask"][list(names)].to_numpy(np.float64)
+    probabilities = held_out.predictions["mask"][list(names)].to_numpy(np.float64)
     given = held_out.truth["mask"]
     wrong = contradicted(probabilities, given)
     kinds = labels["kind"].to_numpy()
@@ -337,7 +337,7 @@ def main(options: Options) -> None:
     pass
 
     runs = options.runs()
-    held_out = read_held_out_answers(runs)
+    held_out = read_held_out_predictions(runs)
     source = trained_on(read_records(runs), runs, options.data, options.crops, options.fixes)
     table = load_training(split_folder(source.data, "train"), source.fixes, source.skip_bad)
     crops = find_training_crops(source.crops) or open_crops(source.crops / "train")

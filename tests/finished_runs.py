@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
-from synthetic_answers import held_out_answers
+from synthetic_predictions import held_out_predictions
 from tiny_competition import COLUMNS, write_csv
 from tiny_crops import write_crops
 
@@ -52,7 +52,7 @@ def _write_runs(folder: Path, held_out: HeldOut, labels: pd.DataFrame) -> None:
         "gender": labels["gender"],
         "age": labels["age"].map(dict(zip(AGES, range(3), strict=True))),
     }
-    for task, answers in held_out.answers.items():
+    for task, answers in held_out.predictions.items():
         run = folder / "outputs" / task
         known = pd.DataFrame({"person": held_out.persons, "fold": held_out.folds, "truth": truth[task]})
         write_predictions(run / "oof.csv", known.join(answers))
@@ -71,4 +71,4 @@ def _write_runs(folder: Path, held_out: HeldOut, labels: pd.DataFrame) -> None:
 
 def drawn(persons: int, doubt: float = 0.3, seed: int = 0) -> HeldOut:
     """Answers of three good specialists to so many persons."""
-    return held_out_answers(persons, seed, doubt=doubt)
+    return held_out_predictions(persons, seed, doubt=doubt)

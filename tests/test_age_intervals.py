@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from synthetic_answers import held_out_answers
+from synthetic_predictions import held_out_predictions
 
 from shared.fusion.fusion import quantiles
 from shared.fusion.predictions import HeldOut
@@ -18,14 +18,14 @@ def told(held_out: HeldOut, ages: np.ndarray, top_code: int | None = None) -> He
     """Held-out answers whose file tells these true ages (N,), the oldest of them top-coded."""
     coded = np.zeros(len(ages)) if top_code is None else (ages >= top_code).astype(float)
     known = ages if top_code is None else np.minimum(ages, top_code)
-    age = held_out.answers["age"].assign(true_age=known, top_coded=coded)
-    return replace(held_out, answers={**held_out.answers, "age": age})
+    age = held_out.predictions["age"].assign(true_age=known, top_coded=coded)
+    return replace(held_out, predictions={**held_out.predictions, "age": age})
 
 
 def true_ages(held_out: HeldOut, off: float = 0.0, noise: float = 6.0, seed: int = 1) -> np.ndarray:
     """One age for each person, that far from what is answered for the first image."""
     people = (
-        pd.Series(held_out.answers["age"]["age"].to_numpy()).groupby(held_out.persons.to_numpy()).transform("first")
+        pd.Series(held_out.predictions["age"]["age"].to_numpy()).groupby(held_out.persons.to_numpy()).transform("first")
     )
     numbers = np.unique(held_out.persons, return_inverse=True)[1]
     drawn = np.random.default_rng(seed).normal(off, noise, numbers.max() + 1)
@@ -33,7 +33,7 @@ def true_ages(held_out: HeldOut, off: float = 0.0, noise: float = 6.0, seed: int
 
 
 def held_out(persons: int = 300, sharpness: float = 1.0) -> HeldOut:
-    return held_out_answers(persons, doubt=0.2, sharpness=sharpness)
+    return held_out_predictions(persons, doubt=0.2, sharpness=sharpness)
 
 
 def test_quantiles_of_a_year_that_is_sure_lie_within_half_a_year_of_it() -> None:
@@ -57,9 +57,9 @@ def test_the_ends_move_outwards_and_stay_among_the_years() -> None:
 def test_about_four_in_five_unseen_persons_are_within(off: float, sharpness: float) -> None:
     answers = held_out(sharpness=sharpness)
     learnt = learn_intervals(told(answers, true_ages(answers, off)), temperature=1.0)
-    others = held_out_answers(400, seed=9, doubt=0.2, sharpness=sharpness)
+    others = held_out_predictions(400, seed=9, doubt=0.2, sharpness=sharpness)
     ages = true_ages(others, off, seed=10)
-    low, high = learnt.ends(others.answers["age"][[f"year_{year}" for year in YEARS]].to_numpy())
+    low, high = learnt.ends(others.predictions["age"][[f"year_{year}" for year in YEARS]].to_numpy())
     share = ((low <= ages) & (ages <= high)).mean()
     assert 0.74 < share < 0.9
     assert learnt.coverage is not None
@@ -95,7 +95,7 @@ def test_persons_count_not_images() -> None:
     ages[first] = 100
     images = pd.Index([f"{number}.jpg" for number in range(len(many))], name="image")
     heavy = HeldOut(
-        {task: table.iloc[many].set_axis(images) for task, table in answers.answers.items()},
+        {task: table.iloc[many].set_axis(images) for task, table in answers.predictions.items()},
         {task: truth[many] for task, truth in answers.truth.items()},
         answers.persons.iloc[many].set_axis(images),
         answers.folds.iloc[many].set_axis(images),

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from synthetic_answers import held_out_answers
+from synthetic_predictions import held_out_predictions
 
 from shared.fusion.predictions import write_predictions
 from shared.labels import BANDS
@@ -20,14 +20,14 @@ import averaged_runs as benchmark
 
 def write_runs(folder: Path, *off: float) -> tuple[Path, ...]:
     """Runs that are so many years off every age, each of which is 40 but for a tenth that is top-coded."""
-    held_out = held_out_answers(20, doubt=0.3)
+    held_out = held_out_predictions(20, doubt=0.3)
     known = pd.DataFrame({"person": held_out.persons, "fold": held_out.folds, "truth": held_out.truth["age"]})
     known = known.assign(true_age=40.0, top_coded=(np.arange(len(known)) % 10 == 0).astype(int))
     runs = []
     for number, years in enumerate(off):
         runs.append(folder / f"age-{number}")
         # Without the distribution over years, of which the averaged age would be the median.
-        bands = held_out.answers["age"][list(BANDS)]
+        bands = held_out.predictions["age"][list(BANDS)]
         table = known.join(bands.assign(age=40.0 + years))
         write_predictions(runs[-1] / "oof.csv", table)
         write_predictions(runs[-1] / "eval.csv", table.drop(columns=known.columns))

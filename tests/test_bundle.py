@@ -85,13 +85,13 @@ def test_several_runs_of_a_specialist_are_averaged(model: Path, tmp_path: Path) 
     assert both(files()[:1])[0].faces[0].age.years == pytest.approx(one(files()[:1])[0].faces[0].age.years)
 
 
-def test_without_held_out_answers_nothing_is_learnt_and_the_card_says_so(model: Path, tmp_path: Path) -> None:
+def test_without_held_out_predictions_nothing_is_learnt_and_the_card_says_so(model: Path, tmp_path: Path) -> None:
     copy = tmp_path / "outputs"
     shutil.copytree(model, copy)
     (copy / "age/oof.csv").unlink()
     main(Options(out=tmp_path / "plain.zip", model=copy))
     predictor = Predictor.load(tmp_path / "plain.zip", device="cpu")
-    assert set(predictor.contents.decisions.decider.temperatures.values()) == {1.0}
+    assert set(predictor.contents.decisions.fitted_rule.temperatures.values()) == {1.0}
     assert "not known" in predictor.card
 
 

@@ -51,7 +51,7 @@ def test_held_out_scores_are_told_when_there_are_oof_files(
     assert "Held out: 84 images of 12 persons" in told
     assert line(told, "mask ") == ["mask", "3", "1.000", "1.000", "84"]
     assert line(told, "together ") == ["together", "18", "1.000", "1.000", "84"]
-    assert line(told, " 0  worn, male, <30")[-4:] == ["1.000", "1.000", "1.000", "10"]
+    assert line(told, "0   worn, male, <30")[-4:] == ["1.000", "1.000", "1.000", "10"]
     assert told.endswith(f"wrote {options.out} (9 images)\n")
 
 

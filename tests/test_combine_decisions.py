@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from synthetic_answers import held_out_answers
+from synthetic_predictions import held_out_predictions
 from tiny_competition import write_csv
 from tiny_runs import write_runs
 
@@ -28,12 +28,12 @@ def unsure(competition: Path, tmp_path: Path) -> Options:
 @pytest.fixture
 def biased(tmp_path: Path) -> Options:
     """Runs that take the old for younger; the images to answer are those of other persons, named in info.csv."""
-    held_out, asked = (held_out_answers(120, seed, doubt=0.3, years_off=6) for seed in range(2))
+    held_out, asked = (held_out_predictions(120, seed, doubt=0.3, years_off=6) for seed in range(2))
     data, outputs = tmp_path / "data", tmp_path / "outputs"
     for task in SPECIALISTS:
         known = pd.DataFrame({"person": held_out.persons, "fold": held_out.folds, "truth": held_out.truth[task]})
-        write_predictions(outputs / task / "oof.csv", known.join(held_out.answers[task]))
-        write_predictions(outputs / task / "eval.csv", asked.answers[task])
+        write_predictions(outputs / task / "oof.csv", known.join(held_out.predictions[task]))
+        write_predictions(outputs / task / "eval.csv", asked.predictions[task])
     rows = [{"ImageID": image, "ans": 0, "person": person} for image, person in asked.persons.items()]
     write_csv(data / "eval/info.csv", ("ImageID", "ans", "person"), rows)
     right = 6 * asked.truth["mask"] + 3 * asked.truth["gender"] + asked.truth["age"]

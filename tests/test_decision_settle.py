@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from synthetic_answers import held_out_answers
+from synthetic_predictions import held_out_predictions
 
 from shared.fusion import decision as measuring
 from shared.fusion.decision import (
@@ -31,12 +31,12 @@ ALL_WAYS = candidate_rules("auto", "auto", True, True)
 @pytest.fixture(scope="module")
 def biased() -> HeldOut:
     """Specialists that are too sure, and take the old for younger than they are."""
-    return held_out_answers(120, doubt=0.3, sharpness=2, years_off=6)
+    return held_out_predictions(120, doubt=0.3, sharpness=2, years_off=6)
 
 
 def part_of(held_out: HeldOut, inside: np.ndarray) -> HeldOut:
     return HeldOut(
-        {task: table[inside] for task, table in held_out.answers.items()},
+        {task: table[inside] for task, table in held_out.predictions.items()},
         {task: classes[inside] for task, classes in held_out.truth.items()},
         held_out.persons[inside],
         held_out.folds[inside],
@@ -50,9 +50,9 @@ def test_right_classes_are_encoded_as_labels_are() -> None:
 
 
 def test_the_plain_way_answers_the_most_probable_class_as_the_files_have_it(biased: HeldOut) -> None:
-    given = probabilities(biased.answers)
+    given = probabilities(biased.predictions)
     plain = fit_rules([PLAIN], given, biased.truth, biased.persons)[PLAIN]
-    np.testing.assert_array_equal(plain.decide(given), most_probable(fuse(biased.answers)))
+    np.testing.assert_array_equal(plain.decide(given), most_probable(fuse(biased.predictions)))
 
 
 def test_no_person_is_answered_by_what_was_learnt_on_that_person(biased: HeldOut) -> None:
@@ -63,7 +63,7 @@ def test_no_person_is_answered_by_what_was_learnt_on_that_person(biased: HeldOut
     lies = {task: np.where(inside, random.permutation(classes), classes) for task, classes in biased.truth.items()}
     after = cross_fit(replace(biased, truth=lies), ALL_WAYS)
     for way in ALL_WAYS:
-        np.testing.assert_array_equal(before.answers[way][inside], after.answers[way][inside])
+        np.testing.assert_array_equal(before.predicted[way][inside], after.predicted[way][inside])
     for task in before.tempered:
         np.testing.assert_array_equal(before.tempered[task][inside], after.tempered[task][inside])
         assert (before.tempered[task][~inside] != after.tempered[task][~inside]).any()
@@ -76,7 +76,7 @@ def test_one_fold_is_split_by_persons(biased: HeldOut, monkeypatch: pytest.Monke
         learnt_on.append(set(persons))
         return fit_rules(ways, given, truth, persons)
 
-    monkeypatch.setattr(measuring, "learn", spy)
+    monkeypatch.setattr(measuring, "fit_rules", spy)
     one_fold = replace(biased, folds=pd.Series(3, biased.folds.index))
     cross_fit(one_fold, [PLAIN])
     everyone = set(biased.persons)
@@ -88,17 +88,17 @@ def test_one_fold_is_split_by_persons(biased: HeldOut, monkeypatch: pytest.Monke
 
 
 def test_thresholds_are_taken_where_age_is_biased_and_the_gain_holds_on_other_persons(biased: HeldOut) -> None:
-    settled = fit_decision(biased, biased.answers, "auto", "auto", True)
-    assert settled.way.thresholds
-    others = held_out_answers(300, seed=1, doubt=0.3, sharpness=2, years_off=6)
+    settled = fit_decision(biased, biased.predictions, "auto", "auto", True)
+    assert settled.rule.thresholds
+    others = held_out_predictions(300, seed=1, doubt=0.3, sharpness=2, years_off=6)
     right = true_classes(others.truth)
-    tuned = macro_f1(right, settled.decide(others.answers), CLASS_COUNT)
-    assert tuned > macro_f1(right, most_probable(fuse(others.answers)), CLASS_COUNT) + 0.01
+    tuned = macro_f1(right, settled.decide(others.predictions), CLASS_COUNT)
+    assert tuned > macro_f1(right, most_probable(fuse(others.predictions)), CLASS_COUNT) + 0.01
 
 
 def test_calibration_brings_stated_and_true_shares_together(biased: HeldOut) -> None:
     measured = cross_fit(biased, [DecisionRule(calibrated=True)])
-    for task in biased.answers:
+    for task in biased.predictions:
         before, after = measured.calibration_errors(task)
         assert after < before
 
@@ -106,8 +106,8 @@ def test_calibration_brings_stated_and_true_shares_together(biased: HeldOut) -> 
 def test_a_dozen_persons_do_not_lead_away_from_argmax_by_luck() -> None:
     ways = []
     for seed in range(8):
-        held_out = held_out_answers(12, seed, doubt=0.5, folds=1)
-        ways.append(fit_decision(held_out, held_out.answers, "auto", "auto", True).way)
+        held_out = held_out_predictions(12, seed, doubt=0.5, folds=1)
+        ways.append(fit_decision(held_out, held_out.predictions, "auto", "auto", True).rule)
     assert sum(way == DecisionRule(calibrated=True) for way in ways) >= 6
 
 
@@ -117,24 +117,24 @@ def test_a_way_is_chosen_only_where_its_gain_is_clear(biased: HeldOut) -> None:
     wrong = (right + 1) % CLASS_COUNT
     first, second = (np.where(biased.persons == person, right, wrong) for person in biased.persons.unique()[:2])
     answers = {PLAIN: wrong, simple: first, other: second}
-    measured = replace(cross_fit(biased, []), answers=answers)
+    measured = replace(cross_fit(biased, []), predicted=answers)
     # One person is answered right instead of another.
     assert choose_rule(measured, [simple, other]) == simple
-    assert choose_rule(replace(measured, answers={**answers, other: right}), [simple, other]) == other
+    assert choose_rule(replace(measured, predicted={**answers, other: right}), [simple, other]) == other
     assert choose_rule(measured, [other]) == other
 
 
 def test_one_person_alone_teaches_nothing_and_breaks_nothing(biased: HeldOut) -> None:
     alone = part_of(biased, (biased.persons == biased.persons.iloc[0]).to_numpy())
-    settled = fit_decision(alone, alone.answers, "auto", "auto", True)
-    assert settled.way == DecisionRule(calibrated=True)
+    settled = fit_decision(alone, alone.predictions, "auto", "auto", True)
+    assert settled.rule == DecisionRule(calibrated=True)
     assert "learnt on 1 held-out person" in describe(settled)
 
 
 def test_two_persons_are_enough_to_be_measured_on_each_other(biased: HeldOut) -> None:
     first_two = biased.persons.unique()[:2]
     both = part_of(biased, biased.persons.isin(first_two).to_numpy())
-    fit_decision(replace(both, folds=both.folds * 0), both.answers, "auto", "auto", True)
+    fit_decision(replace(both, folds=both.folds * 0), both.predictions, "auto", "auto", True)
 
 
 @pytest.mark.parametrize(
@@ -151,25 +151,27 @@ def test_options_leave_some_ways_open(decide: str, thresholds: str, expected: li
 
 
 def test_without_distributions_over_years_the_bands_are_used_as_they_are(biased: HeldOut) -> None:
-    bands = {**biased.answers, "age": biased.answers["age"].iloc[:, :3]}
+    bands = {**biased.predictions, "age": biased.predictions["age"].iloc[:, :3]}
     settled = fit_decision(biased, bands, "auto", "auto", True)
-    assert not settled.way.thresholds
+    assert not settled.rule.thresholds
     assert settled.decide(bands).shape == (len(biased.persons),)
     with pytest.raises(UserError, match="--thresholds tuned needs year_0"):
         fit_decision(biased, bands, "auto", "tuned", True)
 
 
 def test_years_that_are_not_those_of_the_bands_are_refused(biased: HeldOut) -> None:
-    age = biased.answers["age"].copy()
+    age = biased.predictions["age"].copy()
     age.loc[age.index[5], ["year_20", "year_70"]] = age.loc[age.index[5], ["year_20", "year_70"]] + 0.3
-    for spoilt in (age, biased.answers["age"].assign(year_7=np.nan)):
+    for spoilt in (age, biased.predictions["age"].assign(year_7=np.nan)):
         with pytest.raises(UserError, match=r"do not sum to the bands of age: 0000"):
-            probabilities({**biased.answers, "age": spoilt})
+            probabilities({**biased.predictions, "age": spoilt})
 
 
 def test_averaging_over_persons_is_told_as_the_gain_it_is(biased: HeldOut) -> None:
     right = true_classes(biased.truth)
-    before, after = (macro_f1(right, most_probable(fuse(h.answers)), CLASS_COUNT) for h in (biased, averaged(biased)))
+    before, after = (
+        macro_f1(right, most_probable(fuse(h.predictions)), CLASS_COUNT) for h in (biased, averaged(biased))
+    )
     gain = gain_of_averaging(biased)
     assert gain.value == pytest.approx(after - before)
     assert gain.value > 0
@@ -177,10 +179,10 @@ def test_averaging_over_persons_is_told_as_the_gain_it_is(biased: HeldOut) -> No
 
 
 def test_the_report_names_what_was_taken_and_what_it_gains(biased: HeldOut) -> None:
-    settled = fit_decision(biased, biased.answers, "argmax", "tuned", True)
+    settled = fit_decision(biased, biased.predictions, "argmax", "tuned", True)
     told = describe(settled)
     assert told.startswith("Decided by argmax, tuned thresholds (as told), learnt on 120 held-out persons.")
     taken = next(line for line in told.splitlines() if line.endswith("<- taken"))
-    assert f"{macro_f1(true_classes(biased.truth), settled.answers, CLASS_COUNT):.3f}  +" in taken
+    assert f"{macro_f1(true_classes(biased.truth), settled.predicted, CLASS_COUNT):.3f}  +" in taken
     assert "Temperatures (calibration error before -> after): mask " in told
-    assert f"Age thresholds in years: {settled.decider.thresholds.low:.1f} [" in told
+    assert f"Age thresholds in years: {settled.fitted_rule.thresholds.low:.1f} [" in told

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from synthetic_answers import held_out_answers
+from synthetic_predictions import held_out_predictions
 
 from shared.fusion.decision import probabilities
 from shared.fusion.intervals import person_codes
@@ -14,7 +14,7 @@ from shared.labels import BANDS
 
 def years_of(held_out: HeldOut) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Distributions (N, 101), right bands and numbered persons (N,)."""
-    return probabilities(held_out.answers)["age"], held_out.truth["age"], person_codes(held_out.persons)
+    return probabilities(held_out.predictions)["age"], held_out.truth["age"], person_codes(held_out.persons)
 
 
 def score(years: np.ndarray, truth: np.ndarray, thresholds: Thresholds) -> float:
@@ -39,7 +39,7 @@ def test_the_labels_own_edges_are_among_what_is_tried() -> None:
 
 
 def test_thresholds_find_the_years_by_which_the_old_are_taken_for_younger() -> None:
-    years, truth, persons = years_of(held_out_answers(150, doubt=0.2, years_off=5))
+    years, truth, persons = years_of(held_out_predictions(150, doubt=0.2, years_off=5))
     found = fit_thresholds(years, truth, persons)
     assert found.low == pytest.approx(30, abs=1.5)
     assert found.high == pytest.approx(55.5, abs=2)
@@ -49,12 +49,12 @@ def test_thresholds_find_the_years_by_which_the_old_are_taken_for_younger() -> N
 
 
 def test_thresholds_of_many_persons_are_nearly_the_best_of_the_whole_grid() -> None:
-    years, truth, persons = years_of(held_out_answers(150, doubt=0.3, years_off=4))
+    years, truth, persons = years_of(held_out_predictions(150, doubt=0.3, years_off=4))
     best = max(score(years, truth, Thresholds(*pair)) for pair in GRID[::5])
     assert score(years, truth, fit_thresholds(years, truth, persons)) > best - 0.02
 
 
 def test_few_persons_do_not_move_the_thresholds_far() -> None:
     for seed in range(5):
-        found = fit_thresholds(*years_of(held_out_answers(6, seed, doubt=0.5, folds=2)))
+        found = fit_thresholds(*years_of(held_out_predictions(6, seed, doubt=0.5, folds=2)))
         assert abs(found.low - 30) + abs(found.high - 60) <= 3

@@ -3,7 +3,7 @@ import sys
 from pathlib import Path
 
 import pandas as pd
-from synthetic_answers import held_out_answers
+from synthetic_predictions import held_out_predictions
 
 from shared.fusion.fusion import SPECIALISTS
 from shared.fusion.predictions import write_predictions
@@ -18,10 +18,10 @@ def benchmark(outputs: Path, *more: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_every_way_is_scored_for_each_number_of_persons(tmp_path: Path) -> None:
-    held_out = held_out_answers(20, doubt=0.3)
+    held_out = held_out_predictions(20, doubt=0.3)
     for task in SPECIALISTS:
         known = pd.DataFrame({"person": held_out.persons, "fold": held_out.folds, "truth": held_out.truth[task]})
-        write_predictions(tmp_path / task / "oof.csv", known.join(held_out.answers[task]))
+        write_predictions(tmp_path / task / "oof.csv", known.join(held_out.predictions[task]))
     told = benchmark(tmp_path, "--learn-on", "5", "9", "--average").stdout
     assert "learnt on 5 of 20 persons" in told
     assert told.count("f1, tuned thresholds, calibrated") == told.count("bands alone, mean, tuned") == 2

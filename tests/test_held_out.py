@@ -26,8 +26,10 @@ def test_all_three_specialists_are_lined_up_by_image(competition: Path, tmp_path
     assert len(held_out.persons) == 84
     assert held_out.persons.nunique() == 12
     for task, classes in SPECIALISTS.items():
-        assert held_out.answers[task].index.equals(held_out.persons.index)
-        np.testing.assert_array_equal(held_out.answers[task][list(classes)].to_numpy().argmax(1), held_out.truth[task])
+        assert held_out.predictions[task].index.equals(held_out.persons.index)
+        np.testing.assert_array_equal(
+            held_out.predictions[task][list(classes)].to_numpy().argmax(1), held_out.truth[task]
+        )
 
 
 def test_only_images_that_all_runs_hold_out_are_joined(competition: Path, tmp_path: Path) -> None:
@@ -36,13 +38,13 @@ def test_only_images_that_all_runs_hold_out_are_joined(competition: Path, tmp_pa
     edit(outputs / "age" / "oof.csv", lambda table: table[table["fold"] != 2])
     held_out = join_held_out(oof_files(outputs))
     assert set(held_out.folds) == {0}
-    assert {len(table) for table in held_out.answers.values()} == {len(held_out.folds)} == {28}
+    assert {len(table) for table in held_out.predictions.values()} == {len(held_out.folds)} == {28}
 
 
 def test_several_runs_are_averaged(competition: Path, tmp_path: Path) -> None:
     runs = [write_runs(competition, tmp_path / str(seed), doubt=0.5, seed=seed) for seed in range(2)]
-    single = [join_held_out(oof_files(folder)).answers["mask"] for folder in runs]
-    both = join_held_out(oof_files(*runs)).answers["mask"]
+    single = [join_held_out(oof_files(folder)).predictions["mask"] for folder in runs]
+    both = join_held_out(oof_files(*runs)).predictions["mask"]
     np.testing.assert_allclose(both.to_numpy(), (single[0].to_numpy() + single[1].to_numpy()) / 2)
 
 

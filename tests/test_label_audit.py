@@ -41,11 +41,11 @@ def outputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _swapped(held_out: HeldOut) -> HeldOut:
     """What was answered to `normal` of some persons is now said of `incorrect_mask`, and the other way round."""
-    mask = held_out.answers["mask"].copy()
+    mask = held_out.predictions["mask"].copy()
     for person in SWAPPED:
         pair = [f"{person}/{NORMAL}.jpg", f"{person}/{INCORRECT}.jpg"]
         mask.loc[pair] = mask.loc[pair[::-1]].to_numpy()
-    return replace(held_out, answers={**held_out.answers, "mask": mask})
+    return replace(held_out, predictions={**held_out.predictions, "mask": mask})
 
 
 def _copy_face(crops: Path, image: str, copy: str) -> None:

@@ -130,7 +130,7 @@ def test_whatever_happens_to_a_file_it_gives_probabilities_or_a_user_error(
         ("fold", 1, "1 person in two folds"),
     ],
 )
-def test_held_out_answers_that_make_no_sense_are_refused(
+def test_held_out_predictions_that_make_no_sense_are_refused(
     tmp_path: Path, column: str, value: str | float, told: str
 ) -> None:
     table = held_out().astype({column: object})

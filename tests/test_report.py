@@ -139,7 +139,7 @@ def test_worst_mistakes_are_the_surest_wrong_answers_one_for_each_person(finishe
     assert worst["person"].is_unique
     assert (worst["said"] != worst["truth"]).all()
     assert worst["p_truth"].is_monotonic_increasing
-    answers = finished.held_out.answers["age"][["<30", "30-59", ">=60"]].to_numpy()
+    answers = finished.held_out.predictions["age"][["<30", "30-59", ">=60"]].to_numpy()
     truth = finished.held_out.truth["age"]
     wrong = answers.argmax(axis=1) != truth
     assert worst["p_truth"].iloc[0] == answers[wrong, truth[wrong]].min()
@@ -150,14 +150,14 @@ def test_age_error_is_predicted_less_true_age(finished: Finished) -> None:
     assert error is not None
     assert finished.labels is not None
     image = finished.held_out.persons.index[3]
-    said = finished.held_out.answers["age"]["age"].loc[image]
+    said = finished.held_out.predictions["age"]["age"].loc[image]
     assert error[3] == pytest.approx(said - finished.labels["age"].loc[image])
 
 
 def test_what_is_decided_is_cross_fitted_as_combine_does(finished: Finished, outputs: Path) -> None:
     held_out = join_held_out({task: [outputs / task / "oof.csv"] for task in ("mask", "gender", "age")})
-    assert finished.settled.measured.held_out.persons.equals(held_out.persons)
-    assert len(finished.settled.answers) == len(held_out.persons)
+    assert finished.settled.cross_fitted.held_out.persons.equals(held_out.persons)
+    assert len(finished.settled.predicted) == len(held_out.persons)
     assert "on persons not learnt on" in finished.remark
 
 

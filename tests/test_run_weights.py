@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.optimize import minimize
-from synthetic_answers import held_out_answers
+from synthetic_predictions import held_out_predictions
 
 from shared.fusion.fusion import _CAUTION, SPECIALISTS, average_runs, learn_weights
 from shared.fusion.predictions import HeldOut, HeldOutRuns
@@ -43,10 +43,10 @@ def test_few_persons_leave_weights_near_equal() -> None:
 
 def runs_of(*doubts: float, folds: int = 5) -> HeldOutRuns:
     """Runs that see the same persons through noise of their own."""
-    each = [held_out_answers(100, seed=0, doubt=doubt, folds=folds) for doubt in doubts]
+    each = [held_out_predictions(100, seed=0, doubt=doubt, folds=folds) for doubt in doubts]
     # Truth, persons and folds are drawn before the noise, so they are those of all.
     assert all((run.truth["age"] == each[0].truth["age"]).all() for run in each)
-    return HeldOutRuns({task: [run.answers[task] for run in each] for task in SPECIALISTS}, each[0])
+    return HeldOutRuns({task: [run.predictions[task] for run in each] for task in SPECIALISTS}, each[0])
 
 
 @pytest.mark.parametrize("folds", [5, 1])
@@ -60,7 +60,7 @@ def test_no_image_is_weighted_by_what_its_own_person_showed(folds: int, monkeypa
     monkeypatch.setattr(HeldOut, "parts", lambda _: parts)
     after, _ = replace(runs, averaged=replace(runs.averaged, truth=truth)).weighted()
     for task in SPECIALISTS:
-        same = (before.answers[task].to_numpy() == after.answers[task].to_numpy()).all(axis=1)
+        same = (before.predictions[task].to_numpy() == after.predictions[task].to_numpy()).all(axis=1)
         assert same[parts == 0].all()
         assert not same[parts != 0].any()
 
@@ -70,7 +70,7 @@ def test_the_run_that_sees_better_counts_more_and_rows_keep_their_order() -> Non
     held_out, weights = runs.weighted()
     for task, classes in SPECIALISTS.items():
         assert weights[task][0] > weights[task][1]
-        table = held_out.answers[task]
+        table = held_out.predictions[task]
         assert table.index.equals(runs.averaged.persons.index)
         assert table[list(classes)].sum(axis=1).to_numpy() == pytest.approx(np.ones(len(table)))
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from synthetic_answers import held_out_answers
+from synthetic_predictions import held_out_predictions
 
 from pipelines.age.specialist import AGE
 from pipelines.gender.specialist import GENDER
@@ -24,10 +24,10 @@ BACKBONE, SIZE = "test_efficientnet", 32
 
 def write_model(outputs: Path, folds: int = 1, persons: int = 30) -> Path:
     """Run folders of the three specialists; gives back `outputs`."""
-    held_out = held_out_answers(persons, doubt=0.5, sharpness=2)
+    held_out = held_out_predictions(persons, doubt=0.5, sharpness=2)
     for specialist in SPECIALISTS:
         run = outputs / specialist.name
-        answers = held_out.answers[specialist.name]
+        answers = held_out.predictions[specialist.name]
         if specialist is AGE:
             # Some years beside what is answered; of the oldest it is only known that they are 60 or more.
             noise = np.random.default_rng(1).normal(0, 3, len(answers))

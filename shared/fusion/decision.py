@@ -53,13 +53,13 @@ class FittedRule:
 
     temperatures: Mapping[str, float]
     thresholds: Thresholds
-    rule: ClassRule | None
+    class_rule: ClassRule | None
     """None for the most probable class."""
 
     def decide(self, given: Probabilities) -> Ints:
         """The classes (N,) to answer."""
         joint = joint_probabilities(*self.tempered(given).values())
-        return self.rule.answers(joint) if self.rule else most_probable(joint)
+        return self.class_rule.predict(joint) if self.class_rule else most_probable(joint)
 
     def tempered(self, given: Probabilities) -> dict[str, Floats]:
         """Probabilities of the classes of each specialist (N, C), tempered and, for age, cut into bands."""
@@ -128,7 +128,7 @@ def fit_rules(
         cut = FittedRule(temperatures(way.calibrated), thresholds(way.calibrated, way.thresholds), None)
         if not way.f1:
             return cut
-        return replace(cut, rule=fit_class_rule(joint_probabilities(*cut.tempered(given).values()), people))
+        return replace(cut, class_rule=fit_class_rule(joint_probabilities(*cut.tempered(given).values()), people))
 
     return {way: decider(way) for way in ways}
 
@@ -150,7 +150,7 @@ class CrossFitted:
     """Ways to decide, each with the answers it gives to N held-out images without having learnt on their persons."""
 
     held_out: HeldOut
-    answers: Mapping[DecisionRule, Ints]
+    predicted: Mapping[DecisionRule, Ints]
     """The class, 0-17, of each image (N,)."""
     tempered: Mapping[str, Floats]
     """For each specialist its probabilities (N, C) under temperatures that were learnt on other persons."""
@@ -159,18 +159,18 @@ class CrossFitted:
         """Macro F1 of the 18 classes above that of another way."""
         persons = person_codes(self.held_out.persons)
         right = true_classes(self.held_out.truth)
-        return bootstrap_gain(right, self.answers[before], self.answers[way], persons, CLASS_COUNT)
+        return bootstrap_gain(right, self.predicted[before], self.predicted[way], persons, CLASS_COUNT)
 
     def gain_of_bands(self, way: DecisionRule, before: DecisionRule) -> Interval:
         """Macro F1 of the age bands above that of another way; both must answer the most probable class."""
         persons, count = person_codes(self.held_out.persons), len(BANDS)
         return bootstrap_gain(
-            self.held_out.truth["age"], self.answers[before] % count, self.answers[way] % count, persons, count
+            self.held_out.truth["age"], self.predicted[before] % count, self.predicted[way] % count, persons, count
         )
 
     def calibration_errors(self, task: str) -> tuple[float, float]:
         """Of a specialist, before and after its temperature."""
-        given = self.held_out.answers[task][list(SPECIALISTS[task])].to_numpy()
+        given = self.held_out.predictions[task][list(SPECIALISTS[task])].to_numpy()
         truth = self.held_out.truth[task]
         return calibration_error(given, truth), calibration_error(self.tempered[task], truth)
 
@@ -181,7 +181,7 @@ def cross_fit(held_out: HeldOut, ways: Sequence[DecisionRule]) -> CrossFitted:
     Where there is but one person nothing is learnt, and all ways answer as the plain one.
     """
     every = list(dict.fromkeys([*PLAIN_RULES, *ways]))
-    given = probabilities(held_out.answers)
+    given = probabilities(held_out.predictions)
     plain = fit_rules([PLAIN], given, held_out.truth, held_out.persons)[PLAIN]
     answers = {way: plain.decide(given) for way in every}
     tempered = plain.tempered(given)
@@ -229,22 +229,22 @@ def candidate_rules(decide: Decide, thresholds: ThresholdChoice, calibrate: bool
 class FittedDecision:
     """A decision, learnt on all held-out persons, and what such decisions did on persons they were not learnt on."""
 
-    decider: FittedRule
-    way: DecisionRule
-    left_open: list[DecisionRule]
+    fitted_rule: FittedRule
+    rule: DecisionRule
+    candidates: list[DecisionRule]
     """The ways it was chosen from, the simplest first."""
-    measured: CrossFitted
+    cross_fitted: CrossFitted
     years: bool
     """Whether age is decided from its distribution over years; from the bands of the files where not."""
 
     def decide(self, answers: Predictions) -> Ints:
         """The classes (N,) to answer, for a table of N images from each specialist."""
-        return self.decider.decide(probabilities(answers if self.years else without_years(answers)))
+        return self.fitted_rule.decide(probabilities(answers if self.years else without_years(answers)))
 
     @property
-    def answers(self) -> Ints:
+    def predicted(self) -> Ints:
         """The classes (N,) of the held-out images, each decided without having learnt on its person."""
-        return self.measured.answers[self.way]
+        return self.cross_fitted.predicted[self.rule]
 
 
 def fit_decision(
@@ -255,23 +255,23 @@ def fit_decision(
     Of what is asked only the columns are looked at. Raises `UserError` where thresholds are to be tuned though the
     distributions over years are not known on both sides, or are not those that the bands are the sums of.
     """
-    years = bool(year_columns(asked["age"])) and year_columns(asked["age"]) == year_columns(held_out.answers["age"])
+    years = bool(year_columns(asked["age"])) and year_columns(asked["age"]) == year_columns(held_out.predictions["age"])
     if thresholds == "tuned" and not years:
         raise UserError(
             "--thresholds tuned needs year_0, year_1, ... in every oof.csv and eval.csv of the age runs: "
             "take runs of one version, or --thresholds fixed"
         )
-    known = held_out if years else replace(held_out, answers=without_years(held_out.answers))
+    known = held_out if years else replace(held_out, predictions=without_years(held_out.predictions))
     left_open = candidate_rules(decide, thresholds, calibrate, years)
     measured = cross_fit(known, candidate_rules("auto", "auto", calibrate, years))
     way = choose_rule(measured, left_open)
-    decider = fit_rules([way], probabilities(known.answers), known.truth, known.persons)[way]
+    decider = fit_rules([way], probabilities(known.predictions), known.truth, known.persons)[way]
     return FittedDecision(decider, way, left_open, measured, years)
 
 
 def averaged(held_out: HeldOut) -> HeldOut:
     """Held-out answers as `average_persons` makes them."""
-    return replace(held_out, answers=average_persons(held_out.answers, held_out.persons))
+    return replace(held_out, predictions=average_persons(held_out.predictions, held_out.persons))
 
 
 def gain_of_averaging(held_out: HeldOut) -> Interval:
@@ -281,5 +281,5 @@ def gain_of_averaging(held_out: HeldOut) -> Interval:
 
 def gain_by_argmax(before: HeldOut, after: HeldOut) -> Interval:
     """What other answers for the same held-out images add to macro F1 of the 18 classes, the most probable taken."""
-    first, then = (most_probable(fuse(each.answers)) for each in (before, after))
+    first, then = (most_probable(fuse(each.predictions)) for each in (before, after))
     return bootstrap_gain(true_classes(before.truth), first, then, person_codes(before.persons), CLASS_COUNT)

@@ -141,23 +141,23 @@ Persons = Literal["average", "folder", "ignore"]
 class EvalSet:
     """N images that info.csv names and all runs answer, in the order of info.csv."""
 
-    answers: dict[str, pd.DataFrame]
+    predictions: dict[str, pd.DataFrame]
     """For each specialist a table of N rows, indexed by image: its class probabilities and details."""
 
     persons: pd.Series | None
     """Who is seen, (N,) text indexed by image; None where info.csv does not say."""
 
     runs: Mapping[str, Sequence[pd.DataFrame]]
-    """For each specialist the tables of its runs, which may hold further images; `answers` are their means."""
+    """For each specialist the tables of its runs, which may hold further images; `predictions` are their means."""
 
     @property
     def images(self) -> pd.Index:
-        return self.answers["mask"].index
+        return self.predictions["mask"].index
 
     def weighted(self, weights: Mapping[str, Floats]) -> "EvalSet":
         """Answered by means in which each run of a specialist counts as `weights` (R,) say."""
         answers = {task: average_runs(runs, weights[task]).loc[self.images] for task, runs in self.runs.items()}
-        return replace(self, answers=answers)
+        return replace(self, predictions=answers)
 
 
 def read_eval_set(data: Path, runs: Mapping[str, Sequence[Path]], skip_bad: bool, rejected: Path) -> EvalSet:
@@ -236,7 +236,7 @@ PARTS = 5
 class HeldOut:
     """N images that all runs of all specialists hold out."""
 
-    answers: dict[str, pd.DataFrame]
+    predictions: dict[str, pd.DataFrame]
     """For each specialist a table of N rows, indexed by image: its class probabilities and details."""
 
     truth: dict[str, Ints]
@@ -280,7 +280,7 @@ class HeldOutRuns:
                 for part in np.unique(parts)
             ]
             answers[task] = pd.concat(pieces).loc[self.averaged.persons.index]
-        return replace(self.averaged, answers=answers), weights
+        return replace(self.averaged, predictions=answers), weights
 
     def _chances(self, task: str) -> Floats:
         """The probability that each run gave to the right class, (N, R)."""
@@ -324,7 +324,7 @@ def read_held_out_runs(files: Mapping[str, Sequence[Path]]) -> HeldOutRuns:
         task: [table.drop(columns=["fold", "truth"]).loc[images] for table in runs] for task, runs in tables.items()
     }
     averaged = HeldOut(
-        answers={task: average_runs(runs) for task, runs in said.items()},
+        predictions={task: average_runs(runs) for task, runs in said.items()},
         truth={task: runs[0].loc[images, "truth"].to_numpy() for task, runs in tables.items()},
         persons=known["person"],
         folds=known["fold"],

@@ -36,7 +36,7 @@ from shared.fusion.metrics import Ints, accuracy, class_scores, confusion_matrix
 from shared.fusion.predictions import EvalSet, HeldOut, Persons, persons_of
 from shared.fusion.thresholds import threshold_intervals
 from shared.labels import CLASS_COUNT, class_name
-from shared.messages import UserError, counted
+from shared.messages import UserError, counted, text_table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -102,21 +102,21 @@ def score_predictions(
 
 def score_table(scores: Sequence[ScoredPredictions]) -> str:
     """A line for each: number of classes, macro F1, accuracy, number of images."""
-    lines = [f"{'specialist':<12}{'classes':>8}{'macro F1':>10}{'accuracy':>10}{'images':>10}"]
-    for scored in scores:
-        numbers = f"{scored.macro_f1:>10.3f}{scored.accuracy:>10.3f}{len(scored.truth):>10,}"
-        lines.append(f"{scored.name:<12}{len(scored.classes):>8}{numbers}")
-    return "\n".join(lines)
+    rows = [
+        (each.name, len(each.classes), f"{each.macro_f1:.3f}", f"{each.accuracy:.3f}", f"{len(each.truth):,}")
+        for each in scores
+    ]
+    return text_table(("specialist", "classes", "macro F1", "accuracy", "images"), rows)
 
 
 def class_table(scored: ScoredPredictions) -> str:
     """A line for each class: precision, recall, F1, and how many images are of it in truth."""
-    width = max(map(len, scored.classes)) + 2
-    lines = [f"{'class':<{width + 4}}{'precision':>10}{'recall':>8}{'F1':>8}{'images':>10}"]
     scores = zip(scored.classes, *class_scores(scored.confusion), strict=True)
-    for number, (name, precision, recall, f1, support) in enumerate(scores):
-        lines.append(f"{number:>2}  {name:<{width}}{precision:>10.3f}{recall:>8.3f}{f1:>8.3f}{support:>10,}")
-    return "\n".join(lines)
+    rows = [
+        (number, name, f"{precision:.3f}", f"{recall:.3f}", f"{f1:.3f}", f"{support:,}")
+        for number, (name, precision, recall, f1, support) in enumerate(scores)
+    ]
+    return text_table(("", "class", "precision", "recall", "F1", "images"), rows, left=2)
 
 
 DPI = 120
@@ -168,28 +168,28 @@ def _fill(axes: "Axes", confusion: Ints) -> None:
 
 def describe(settled: FittedDecision) -> str:
     """What was chosen, what each way gains, and what was learnt."""
-    measured = settled.measured
+    measured = settled.cross_fitted
     people = measured.held_out.persons.nunique()
-    why = "as told" if len(settled.left_open) == 1 else "the simplest way, or one that is clearly better"
+    why = "as told" if len(settled.candidates) == 1 else "the simplest way, or one that is clearly better"
     lines = [
-        f"Decided by {settled.way} ({why}), learnt on {counted(people, 'held-out person')}.",
+        f"Decided by {settled.rule} ({why}), learnt on {counted(people, 'held-out person')}.",
         "Macro F1 of the 18 classes on persons not learnt on; difference with a 95 % interval over persons:",
-        *_ways(measured, settled.way),
+        *_ways(measured, settled.rule),
         *_temperatures(settled),
     ]
-    if DecisionRule(settled.way.calibrated, thresholds=True) in measured.answers:
+    if DecisionRule(settled.rule.calibrated, thresholds=True) in measured.predicted:
         lines.append(_thresholds(settled))
     return "\n".join(lines)
 
 
 def _ways(measured: CrossFitted, taken: DecisionRule) -> list[str]:
     right = true_classes(measured.held_out.truth)
-    width = max(len(_named(way)) for way in measured.answers)
+    width = max(len(_named(way)) for way in measured.predicted)
     return [
         f"  {_named(way):<{width}}  {macro_f1(right, answers, CLASS_COUNT):.3f}"
         + (f"  {measured.gain(way)}" if way != PLAIN else "")
         + ("  <- taken" if way == taken else "")
-        for way, answers in measured.answers.items()
+        for way, answers in measured.predicted.items()
     ]
 
 
@@ -198,20 +198,20 @@ def _named(way: DecisionRule) -> str:
 
 
 def _temperatures(settled: FittedDecision) -> list[str]:
-    if not settled.way.calibrated:
+    if not settled.rule.calibrated:
         return []
     parts = []
     for task in SPECIALISTS:
-        before, after = settled.measured.calibration_errors(task)
-        parts.append(f"{task} {settled.decider.temperatures[task]:.2f} ({before:.3f} -> {after:.3f})")
+        before, after = settled.cross_fitted.calibration_errors(task)
+        parts.append(f"{task} {settled.fitted_rule.temperatures[task]:.2f} ({before:.3f} -> {after:.3f})")
     return [f"Temperatures (calibration error before -> after): {', '.join(parts)}"]
 
 
 def _thresholds(settled: FittedDecision) -> str:
     """The thresholds for all persons, taken or not; what they do to the bands is measured on persons not learnt on."""
-    measured, held_out = settled.measured, settled.measured.held_out
-    plain, tuned = DecisionRule(settled.way.calibrated), DecisionRule(settled.way.calibrated, thresholds=True)
-    given = probabilities(held_out.answers)
+    measured, held_out = settled.cross_fitted, settled.cross_fitted.held_out
+    plain, tuned = DecisionRule(settled.rule.calibrated), DecisionRule(settled.rule.calibrated, thresholds=True)
+    given = probabilities(held_out.predictions)
     learnt = fit_rules([tuned], given, held_out.truth, held_out.persons)[tuned]
     years = temper(given["age"], learnt.temperatures["age"])
     ends = threshold_intervals(years, held_out.truth["age"], person_codes(held_out.persons))
@@ -234,11 +234,11 @@ NOT_AVERAGED = {
 class Decision:
     """Answers to N images, and where they come from."""
 
-    answers: Predictions
+    predictions: Predictions
     """What each specialist says of them, averaged over persons where these are told."""
     decided: Ints
     """The class, 0-17, of each image (N,)."""
-    settled: FittedDecision | None
+    fitted: FittedDecision | None
     """How was decided; None for the most probable class of probabilities as they are."""
     remark: str
     """For people; empty where there is nothing to tell."""
@@ -257,7 +257,7 @@ def decide_classes(
     Raises `UserError` as `asked.persons_of` and `fit_decision` do.
     """
     seen = persons_of(asked, persons)
-    answers = asked.answers if seen is None else average_persons(asked.answers, seen)
+    answers = asked.predictions if seen is None else average_persons(asked.predictions, seen)
     if held_out is None:
         return Decision(answers, most_probable(fuse(answers)), None, "")
     settled = fit_decision(held_out if seen is None else averaged(held_out), answers, decide, thresholds, calibrate)

@@ -115,7 +115,7 @@ class ClassRule(NamedTuple):
     weights: Floats
     offsets: Floats
 
-    def answers(self, joint: Floats) -> Ints:
+    def predict(self, joint: Floats) -> Ints:
         """The classes (N,) to answer for probabilities (N, C); the first of equals."""
         chosen: Ints = (joint * self.weights - self.offsets).argmax(axis=1)
         return chosen
@@ -140,7 +140,7 @@ def _best_rule(joint: Floats) -> ClassRule:
     rule = best = ClassRule(np.ones(classes), np.zeros(classes))
     top = -1.0
     for _ in range(_ROUNDS):
-        f1, whole = _expected_f1(joint, rule.answers(joint))
+        f1, whole = _expected_f1(joint, rule.predict(joint))
         if f1.mean() > top:
             top, best = f1.mean(), rule
         weights, offsets = 1 / whole, f1 / 2 / whole

@@ -162,8 +162,8 @@ class BundleContents:
 
     def as_json(self) -> str:
         """The manifest."""
-        decider = self.decisions.decider
-        rule = decider.rule and {name: values.tolist() for name, values in decider.rule._asdict().items()}
+        decider = self.decisions.fitted_rule
+        rule = decider.class_rule and {name: values.tolist() for name, values in decider.class_rule._asdict().items()}
         content = {
             "format": FORMAT,
             "recipe": {"id": RECIPE.id, **json.loads(RECIPE.as_json())},
@@ -232,7 +232,7 @@ def _decisions(decisions: dict[str, Any], interval: dict[str, Any]) -> Decisions
     decider = FittedRule(
         temperatures=temperatures,
         thresholds=Thresholds(low, high),
-        rule=rule and ClassRule(*(np.array(_numbers(rule[name], CLASS_COUNT)) for name in ClassRule._fields)),
+        class_rule=rule and ClassRule(*(np.array(_numbers(rule[name], CLASS_COUNT)) for name in ClassRule._fields)),
     )
     coverage, top_code = interval["coverage"], interval["top_code"]
     intervals = AgeIntervals(

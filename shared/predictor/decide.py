@@ -76,11 +76,11 @@ def learn_intervals(held_out: HeldOut, temperature: float) -> AgeIntervals:
 
     Where the held-out file does not tell ages in years, nothing is learnt.
     """
-    age = held_out.answers["age"]
+    age = held_out.predictions["age"]
     if not (set(LABELS) <= set(age.columns) and year_columns(age)):
         return AgeIntervals()
     persons = person_codes(held_out.persons)
-    years = temper(probabilities(held_out.answers)["age"], temperature)
+    years = temper(probabilities(held_out.predictions)["age"], temperature)
     codes = age.loc[age["top_coded"] > 0, "true_age"]
     top_code = None if codes.empty else int(codes.min())
     return AgeIntervals(*_moves(age, years, persons), top_code, _measure(held_out, persons))
@@ -106,8 +106,8 @@ def _measure(held_out: HeldOut, persons: NDArray[np.int64]) -> Coverage | None:
     """None where there is but one person."""
     if persons.max() == 0:
         return None
-    way, age = DecisionRule(calibrated=True), held_out.answers["age"]
-    given = probabilities(held_out.answers)
+    way, age = DecisionRule(calibrated=True), held_out.predictions["age"]
+    given = probabilities(held_out.predictions)
     low, high = np.zeros(len(age)), np.zeros(len(age))
     for inside, asked, deciders in parts(held_out, given, [way]):
         temperature = deciders[way].temperatures["age"]
@@ -135,7 +135,7 @@ def _measure(held_out: HeldOut, persons: NDArray[np.int64]) -> Coverage | None:
 class Decisions:
     """What was learnt on held-out persons."""
 
-    decider: FittedRule
+    fitted_rule: FittedRule
     intervals: AgeIntervals
     years: bool = True
     """Whether age was decided from its distribution over years; from bands where not."""
@@ -145,7 +145,7 @@ class Decisions:
         years = said["age"] / said["age"].sum(axis=1, keepdims=True)
         given = {**said, "age": years if self.years else bands_of(years)}
         given = {task: given[task] for task in SPECIALISTS}
-        numbers, tempered = self.decider.decide(given), self.decider.tempered(given)
+        numbers, tempered = self.fitted_rule.decide(given), self.fitted_rule.tempered(given)
         joint = joint_probabilities(*tempered.values())
         ages = self._ages(years)
         return [
@@ -156,7 +156,7 @@ class Decisions:
     def _ages(self, years: Floats) -> list[Age]:
         """The median as in the prediction files; the interval of the tempered distribution."""
         middles = median_age(years)
-        low, high = self.intervals.ends(temper(years, self.decider.temperatures["age"]) if self.years else years)
+        low, high = self.intervals.ends(temper(years, self.fitted_rule.temperatures["age"]) if self.years else years)
         ends = zip(middles, np.minimum(low, middles), np.maximum(high, middles), strict=True)
         top_code = self.intervals.top_code
         return [Age(float(middle), float(start), float(end), top_code) for middle, start, end in ends]

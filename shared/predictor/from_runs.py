@@ -64,7 +64,7 @@ def read_trained_runs(
         described[task] = [_read_run(run) for run in runs[task]]
         listed[task] = tuple(_list(task, number, run, files) for number, run in enumerate(runs[task]))
     held_out = _held_out(runs)
-    settled = fit_decision(held_out, held_out.answers, decide, thresholds, calibrate) if held_out else None
+    settled = fit_decision(held_out, held_out.predictions, decide, thresholds, calibrate) if held_out else None
     contents = BundleContents(listed, _decisions(held_out, settled))
     return TrainedRuns(Files(path, files), contents, held_out, settled, runs, described)
 
@@ -95,5 +95,5 @@ def _held_out(runs: Runs) -> HeldOut | None:
 def _decisions(held_out: HeldOut | None, settled: FittedDecision | None) -> Decisions:
     if held_out is None or settled is None:
         return Decisions(FittedRule(dict.fromkeys(SPECIALISTS, 1.0), FIXED, None), AgeIntervals())
-    years = bool(year_columns(held_out.answers["age"]))
-    return Decisions(settled.decider, learn_intervals(held_out, settled.decider.temperatures["age"]), years)
+    years = bool(year_columns(held_out.predictions["age"]))
+    return Decisions(settled.fitted_rule, learn_intervals(held_out, settled.fitted_rule.temperatures["age"]), years)

@@ -95,7 +95,7 @@ def _unscored() -> str:
 
 
 def _scores(held_out: HeldOut, settled: FittedDecision) -> str:
-    answers, truth = settled.answers, held_out.truth
+    answers, truth = settled.predicted, held_out.truth
     persons = person_codes(held_out.persons)
     said = {"mask": answers // 6, "gender": answers % 6 // 3, "age": answers % 3}
     counts = {**{task: len(classes) for task, classes in SPECIALISTS.items()}, "all 18 classes": CLASS_COUNT}
@@ -115,7 +115,7 @@ def _scores(held_out: HeldOut, settled: FittedDecision) -> str:
             "On persons that neither the networks nor the decisions had learnt on, with 95 % intervals over persons. "
             "Those of macro F1 are of bootstrap draws, and know of no mistakes but those that were seen: 1.000 [1.000, "
             "1.000] is no promise. Those of accuracy are Wilson's, with a person as one trial, and stay wide where "
-            f"persons are few. Decided by {settled.way}.\n",
+            f"persons are few. Decided by {settled.rule}.\n",
             markdown_table(("", "macro F1", "accuracy"), rows),
             "\nShare of right answers by mask state:\n",
             markdown_table(

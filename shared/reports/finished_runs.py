@@ -71,7 +71,7 @@ class Finished:
     @property
     def held_out(self) -> HeldOut:
         """As it was decided on: averaged over persons where combine.py would do that."""
-        return self.settled.measured.held_out
+        return self.settled.cross_fitted.held_out
 
 
 def read_finished(
@@ -82,7 +82,7 @@ def read_finished(
     Where `data`, `crops` or `fixes` is None, it is what the runs were trained with, as runs.csv tells. Raises
     `UserError` where a run has no held-out answers, and where the labels are not those that it was trained on.
     """
-    held_out = read_held_out_answers(runs)
+    held_out = read_held_out_predictions(runs)
     records = read_records(runs)
     source = trained_on(records, runs, data, crops, fixes)
     labels = read_labels(source, held_out)
@@ -90,7 +90,7 @@ def read_finished(
     return Finished(runs, settled, remark, labels, find_training_crops(source.crops), records, _about(runs))
 
 
-def read_held_out_answers(runs: Folders) -> HeldOut:
+def read_held_out_predictions(runs: Folders) -> HeldOut:
     """Raises `UserError` where a run has none, saying what makes them."""
     for task, folders in runs.items():
         for folder in folders:
@@ -179,12 +179,12 @@ def find_training_crops(folder: Path) -> CropSet | None:
 def _decide(runs: Folders, source: Source, held_out: HeldOut, persons: Persons) -> tuple[FittedDecision, str]:
     asked = _asked(runs, source)
     if asked is None:
-        settled = fit_decision(held_out, held_out.answers, "auto", "auto", calibrate=True)
+        settled = fit_decision(held_out, held_out.predictions, "auto", "auto", calibrate=True)
         return settled, describe(settled)
     outcome = decide_classes(asked, held_out, persons=persons)
-    if outcome.settled is None:
+    if outcome.fitted is None:
         raise AssertionError("held-out answers are given")
-    return outcome.settled, outcome.remark
+    return outcome.fitted, outcome.remark
 
 
 def _asked(runs: Folders, source: Source) -> EvalSet | None:

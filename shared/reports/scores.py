@@ -59,7 +59,7 @@ TITLES = {"mask": "Mask", "gender": "Gender", "age": "Age band", "together": "18
 def all_scores(finished: Finished) -> list[ScoredPredictions]:
     """Each specialist's most probable class, and the decided ones of the 18, beside the truth."""
     held_out = finished.held_out
-    return score_predictions(held_out.answers, held_out.truth, finished.settled.answers)
+    return score_predictions(held_out.predictions, held_out.truth, finished.settled.predicted)
 
 
 def overview(finished: Finished, scores: list[ScoredPredictions]) -> Section:
@@ -95,7 +95,7 @@ def true_ages(finished: Finished) -> np.ndarray | None:
     """In years (N,), by train.csv or else by the age run itself; None where neither tells."""
     if finished.labels is not None:
         return finished.labels["age"].to_numpy(np.float64)
-    answers = finished.held_out.answers["age"]
+    answers = finished.held_out.predictions["age"]
     return answers["true_age"].to_numpy(np.float64) if "true_age" in answers else None
 
 
@@ -104,7 +104,7 @@ def age_errors(finished: Finished) -> np.ndarray | None:
 
     Where a label stands for "this or older" (top-coded), whatever is above it is right.
     """
-    answers, true = finished.held_out.answers["age"], true_ages(finished)
+    answers, true = finished.held_out.predictions["age"], true_ages(finished)
     if true is None or "age" not in answers:
         return None
     return age_error(answers["age"].to_numpy(), true, answers.get("top_coded"))
@@ -173,7 +173,7 @@ def age(finished: Finished) -> Section:
     if error is None or true is None:
         return Section("Age in years", [paragraph("Not shown: true ages in years need --data with train.csv.", "soft")])
     persons = person_codes(finished.held_out.persons)
-    said = finished.held_out.answers["age"]["age"].to_numpy(np.float64)
+    said = finished.held_out.predictions["age"]["age"].to_numpy(np.float64)
     scatter = "Each point is an image; on the line, age is right (above it too, where a label means this or older)."
     decades = "Mean error and mean absolute error by true age, with 95 % intervals."
     shown = [
@@ -251,12 +251,12 @@ def _table(true: np.ndarray, error: np.ndarray, persons: np.ndarray, masks: np.n
 def thresholds(finished: Finished) -> Section:
     """How macro F1 of the bands depends on where they are cut; everything held out, one edge moved at a time."""
     settled, held_out = finished.settled, finished.held_out
-    if not (settled.years and year_columns(held_out.answers["age"])):
+    if not (settled.years and year_columns(held_out.predictions["age"])):
         text = "Not shown: the age runs hold bands only, no distribution over years."
         return Section("Age thresholds", [paragraph(text, "soft")])
     persons, truth = person_codes(held_out.persons), held_out.truth["age"]
-    way = DecisionRule(settled.way.calibrated, thresholds=True)
-    given = probabilities(held_out.answers)
+    way = DecisionRule(settled.rule.calibrated, thresholds=True)
+    given = probabilities(held_out.predictions)
     learnt = fit_rules([way], given, held_out.truth, held_out.persons)[way]
     years = temper(given["age"], learnt.temperatures["age"])
     ends = threshold_intervals(years, truth, persons)
@@ -268,8 +268,8 @@ def thresholds(finished: Finished) -> Section:
         )
         for edge in range(len(BAND_EDGES))
     ]
-    taken = "taken" if settled.way.thresholds else "not taken: the gain on persons not learnt on is not clear"
-    gain = settled.measured.gain_of_bands(way, DecisionRule(settled.way.calibrated))
+    taken = "taken" if settled.rule.thresholds else "not taken: the gain on persons not learnt on is not clear"
+    gain = settled.cross_fitted.gain_of_bands(way, DecisionRule(settled.rule.calibrated))
     best = " and ".join(f"{value:.0f}" for value in learnt.thresholds)
     text = (
         f"Learnt on all held-out persons: {best} years ({taken}). Cross-fitted gain in macro F1 of the bands: {gain}."
@@ -314,8 +314,8 @@ WORST = 12
 def reliability(finished: Finished) -> Section:
     shown = []
     for task, classes in SPECIALISTS.items():
-        before = finished.held_out.answers[task][list(classes)].to_numpy(np.float64)
-        after = finished.settled.measured.tempered[task]
+        before = finished.held_out.predictions[task][list(classes)].to_numpy(np.float64)
+        after = finished.settled.cross_fitted.tempered[task]
         image = _diagram(task, before, after, finished.held_out.truth[task])
         shown.append(figure(image, f"{TITLES[task]}: how often the most probable class is right, by its probability."))
     text = (
@@ -378,7 +378,7 @@ def worst_mistakes(finished: Finished, task: str, count: int = WORST) -> pd.Data
     Indexed by image; columns: person, truth, said (indices), and the probabilities p_truth and p_said.
     """
     held_out = finished.held_out
-    given = held_out.answers[task][list(SPECIALISTS[task])].to_numpy(np.float64)
+    given = held_out.predictions[task][list(SPECIALISTS[task])].to_numpy(np.float64)
     rows = np.arange(len(given))
     said, truth = given.argmax(axis=1), held_out.truth[task]
     table = pd.DataFrame(

@@ -98,7 +98,7 @@ def test_weights_cut_short_after_training_are_refused_with_the_fold_to_remove(pl
             use(place, run)
 
 
-def test_held_out_answers_that_lack_a_line_are_refused_with_the_fold_to_remove(place: Place, run: Path) -> None:
+def test_held_out_predictions_that_lack_a_line_are_refused_with_the_fold_to_remove(place: Place, run: Path) -> None:
     oof = run / "fold0/oof.csv"
     oof.write_text("".join(oof.read_text().splitlines(keepends=True)[:-1]))
     with pytest.raises(UserError, match=rf"{oof} does not answer .*remove {oof.parent} and train"):

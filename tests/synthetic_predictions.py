@@ -14,7 +14,7 @@ SHARES = (0.47, 0.43, 0.10)
 """Of the age bands among persons, as in the competition."""
 
 
-def held_out_answers(
+def held_out_predictions(
     persons: int, seed: int = 0, doubt: float = 1.0, sharpness: float = 1.0, years_off: float = 0.0, folds: int = 5
 ) -> HeldOut:
     """Seven images of each person, answered by three specialists.
