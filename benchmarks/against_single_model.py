@@ -51,7 +51,7 @@ from shared.fusion.intervals import average_persons
 from shared.fusion.predictions import EVAL, OOF, RUN, join_held_out, read_held_out, read_predictions
 from shared.manifest import load_images, load_training, split_folder, split_folders
 from shared.messages import UserError
-from shared.near_duplicates import asked_faces, find_near_duplicates
+from shared.near_duplicates import eval_faces, find_near_duplicates
 from shared.specialist import Specialist
 from shared.tracking import Record, is_recorded, origin, record
 from shared.training.options import TrainOptions
@@ -165,7 +165,7 @@ def labelled(options: TrainOptions) -> pd.DataFrame:
 def asked_persons_known(options: Options, solution: pd.DataFrame) -> set[str]:
     """Eval persons of whom a photograph is among those to learn from: told by the images, not by who is right."""
     table = load_training(split_folder(options.train.data, "train"), options.train.fixes, options.train.skip_bad)
-    asked = asked_faces(open_crops(crop_folder(options.out / "crops", options.train.data, "eval")))
+    asked = eval_faces(open_crops(crop_folder(options.out / "crops", options.train.data, "eval")))
     crops = open_crops(crop_folder(options.out / "crops", options.train.data, "train"))
     twins = find_near_duplicates(table, crops, asked).values()
     return {str(person) for person in solution.loc[[twin.name for twin in twins], "person"]}

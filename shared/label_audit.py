@@ -43,7 +43,13 @@ from shared.label_fixes import targets_of
 from shared.labels import BAND_EDGES, INCORRECT, NORMAL
 from shared.manifest import load_training, split_folder
 from shared.messages import UserError, counted
-from shared.near_duplicates import NearDuplicate, asked_faces, find_duplicates, find_near_duplicates, unmasked_faces
+from shared.near_duplicates import (
+    NearDuplicate,
+    eval_faces,
+    find_duplicate_persons,
+    find_near_duplicates,
+    unmasked_faces,
+)
 from shared.reports.finished_runs import (
     RunOptions,
     find_training_crops,
@@ -349,8 +355,8 @@ def main(options: Options) -> None:
     found = Audit(
         suspects=suspects,
         fixes=_new(fixes_of(suspects, options.sure), targets_of(source.fixes)),
-        pairs=find_duplicates(table, crops, options.alike),
-        asked=_asked(find_near_duplicates(table, crops, asked_faces(eval_crops), options.alike) if eval_crops else {}),
+        pairs=find_duplicate_persons(table, crops, options.alike),
+        asked=_asked(find_near_duplicates(table, crops, eval_faces(eval_crops), options.alike) if eval_crops else {}),
     )
     write_tables(options.folder, found)
     sections = [

@@ -9,7 +9,6 @@ import pytest
 from browser import browser, show
 from drawn_blotches import blotches
 from finished_runs import drawn, write_finished
-from scipy.fft import dctn
 
 from shared import label_audit
 from shared.folds import assign_folds
@@ -19,7 +18,6 @@ from shared.label_fixes import read_pairs
 from shared.labels import GENDERS, INCORRECT, NORMAL
 from shared.manifest import load_training
 from shared.messages import UserError
-from shared.near_duplicates import FACE, distances, face_hash, find_similar_pairs, mirrored
 
 WRONG_GENDER, WRONG_AGE, SWAPPED = ("00004", "00009"), ("00012",), ("00006", "00015")
 COPIED, COPY = "00020", "00021"
@@ -187,27 +185,6 @@ def test_a_single_wrong_mask_label_is_no_swap() -> None:
     assert fixes.to_numpy().tolist() == [["00007", "mask2", "mask", "worn"]]
     assert fixes_of(suspects, sure=1.0).empty
     assert SWAP not in set(suspects["field"])
-
-
-def test_the_hash_is_made_of_the_lowest_frequencies_of_scipy() -> None:
-    crop = blotches(0)
-    grey = cv2.cvtColor(crop[FACE], cv2.COLOR_RGB2GRAY)
-    small = cv2.resize(grey, (64, 64), interpolation=cv2.INTER_AREA).astype(float)
-    lowest = dctn(small, norm="ortho")[:16, :16].ravel()[1:]
-    expected = np.where(lowest > np.median(lowest), 1, -1)
-    assert (face_hash(crop) == expected).mean() > 0.99  # Single precision, where a value is next to the median.
-
-
-def test_copies_are_near_others_are_not_and_mirror_images_are_told() -> None:
-    crops = [blotches(seed) for seed in range(20)]
-    hashes = np.stack([face_hash(crop) for crop in [*crops, crops[4][:, ::-1]]])
-    others = distances(hashes[:20], hashes[:20])[np.triu_indices(20, k=1)]
-    assert others.min() > 0.3
-    darker = face_hash((0.7 * crops[2]).astype(np.uint8))
-    assert distances(hashes[2:3], darker[None])[0, 0] < 0.05
-    found = find_similar_pairs(hashes, 0.1)
-    assert [(pair.one, pair.other, pair.mirrored) for pair in found] == [(4, 20, True)]
-    assert distances(mirrored(hashes[4:5]), hashes[20:])[0, 0] < 0.1
 
 
 @pytest.mark.parametrize(("flag", "change"), [("--sure", {"sure": 0.3}), ("--alike", {"alike": 0.7})])

@@ -20,7 +20,7 @@ from shared.crops import INDEX, UNREADABLE, CropSet, open_crops
 from shared.faces.recipe import RECIPE
 from shared.manifest import TABLES, load_training, split_folder, split_folders
 from shared.messages import UserError, counted, first_of
-from shared.near_duplicates import Faces, NearDuplicate, asked_faces, faces_of, find_near_duplicates
+from shared.near_duplicates import KnownFaces, NearDuplicate, eval_faces, find_near_duplicates, training_faces
 from shared.training.options import TrainOptions
 from shared.training.run_folder import crop_folder
 
@@ -28,13 +28,13 @@ MOST = 8
 """So many are told by name."""
 
 
-def faces_that_may_be_held_out(table: pd.DataFrame, crops: CropSet, options: TrainOptions) -> Faces:
+def faces_that_may_be_held_out(table: pd.DataFrame, crops: CropSet, options: TrainOptions) -> KnownFaces:
     """The unmasked faces of the base data, and all of its eval images where their crops have been made."""
-    learnt, folder = faces_of(table, crops), _eval_crops(options)
+    learnt, folder = training_faces(table, crops), _eval_crops(options)
     if folder is None or not (folder / INDEX).exists():
         return learnt
-    asked = asked_faces(open_crops(folder))
-    return Faces(
+    asked = eval_faces(open_crops(folder))
+    return KnownFaces(
         [*learnt.names, *(f"eval's {image}" for image in asked.names)],
         np.concatenate([learnt.hashes, asked.hashes]),
         {made_of: f"eval's {image}" for made_of, image in asked.files.items()},

@@ -1,6 +1,5 @@
-"""Extra persons whose photograph is in the base data too, under another id."""
+"""Perceptual hashes, and extra persons whose photograph is in the base data too, under another id."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -8,12 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from drawn_blotches import blotches
+from scipy.fft import dctn
 from tiny_competition import people, write_eval, write_train
 from tiny_crops import write_crops
 
 from shared.crops import open_crops
 from shared.manifest import load_evaluation, load_training
-from shared.near_duplicates import FILE, face_hash, face_hashes
+from shared.near_duplicates import FACE, SAME_IMAGE, face_hash, similar_pairs
 from shared.training.extra_data import with_extra
 from shared.training.inference import accelerator_for
 from shared.training.options import TrainOptions
@@ -104,29 +104,22 @@ def test_nothing_is_said_where_all_photographs_are_other_ones(
     assert "left out" not in capsys.readouterr().err
 
 
-def test_a_second_run_takes_the_hashes_that_the_first_one_kept(
-    options: TrainOptions, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    first = joined(options)
-    monkeypatch.setattr("shared.near_duplicates.face_hash", lambda _: pytest.fail("hashed again"))
-    pd.testing.assert_frame_equal(joined(options), first)
+def test_the_hash_holds_the_signs_of_the_lowest_frequencies_of_scipy() -> None:
+    crop = blotches(0)
+    grey = cv2.cvtColor(crop[FACE], cv2.COLOR_RGB2GRAY)
+    small = cv2.resize(grey, (64, 64), interpolation=cv2.INTER_AREA).astype(float)
+    lowest = dctn(small, norm="ortho")[:16, :16].ravel()[1:]
+    expected = np.where(lowest > np.median(lowest), 1, -1)
+    assert (face_hash(crop) == expected).mean() > 0.99  # Single precision, where a value is next to the median.
 
 
-def test_hashes_of_other_images_and_broken_ones_are_made_again(options: TrainOptions) -> None:
-    crops = open_crops(options.crops / "more")
-    images = crops.index.index.tolist()
-    expected = np.stack([face_hash(crops.read(image)) for image in images])
-    assert (face_hashes(crops, images) == expected).all()
-    assert (face_hashes(crops, images[::-1]) == expected[::-1]).all()
-    _photograph(crops.folder, 0, blotches(200))
-    index = crops.index.copy()
-    index.loc[images[0], "fingerprint"] = "another"
-    changed = face_hashes(replace(crops, index=index), images)
-    assert (changed[0] == face_hash(crops.read(images[0]))).all()
-    assert (changed[1:] == expected[1:]).all()
-    for broken in ("", "image,made_of\n", f"image,made_of,hash\n{images[0]},1-x,zz\n", "\0\1"):
-        (crops.folder / FILE).write_text(broken)
-        assert (face_hashes(crops, images) == changed).all()
+def test_copies_are_near_and_mirror_images_are_found_and_nothing_else() -> None:
+    crops = [blotches(seed) for seed in range(20)]
+    hashes = np.stack([face_hash(crop) for crop in crops])
+    changed = np.stack([face_hash(each) for each in (made_anew(crops[2]), crops[4][:, ::-1])])
+    pairs = similar_pairs(hashes, changed, SAME_IMAGE)
+    assert {(pair.one, pair.other, pair.mirrored) for pair in pairs} == {(2, 0, False), (4, 1, True)}
+    assert all(pair.one == pair.other for pair in similar_pairs(hashes, hashes, 0.3) if not pair.mirrored)
 
 
 def test_a_face_that_was_not_found_is_compared_with_none(options: TrainOptions) -> None:
