@@ -29,7 +29,7 @@ from pipelines.age.specialist import AGE
 from pipelines.gender.specialist import GENDER
 from pipelines.mask.specialist import MASK
 from shared.commands import run
-from shared.faces.recipe import RECIPE
+from shared.faces.alignment import RECIPE
 from shared.fusion.predictions import OOF, RUN
 from shared.messages import UserError, counted
 from shared.specialist import Specialist

@@ -41,7 +41,6 @@ from shared.commands import run
 from shared.crops import CropSet
 from shared.messages import UserError
 from shared.training import depthwise
-from shared.training import inference as devices
 from shared.training.data import batches
 from shared.training.fit import FoldTraining
 from shared.training.inference import DeviceName, Precision, accelerator_for
@@ -74,8 +73,6 @@ class Options:
     """auto takes a GPU where there is one."""
     mixed_precision: Precision = "no"
     """Half precision where the device is faster with it."""
-    keep_memory: bool = True
-    """Have freed memory kept for the next layer, as trainings do; to compare, run once more with --no-keep-memory."""
 
     def __post_init__(self) -> None:
         if self.crops and not self.data:
@@ -141,8 +138,6 @@ def _training(options: Options, size: int) -> TrainOptions:
 
 
 def _accelerator(options: Options) -> Accelerator:
-    if not options.keep_memory:
-        devices.keep_memory = lambda: None
     return accelerator_for(options.device, options.mixed_precision)
 
 

@@ -29,7 +29,6 @@ from shared.predictor import Photograph, Predictor
 from shared.predictor.detect import Wanted
 from shared.predictor.predictor import Runtime
 from shared.predictor.results import as_csv, as_json, as_table, draw
-from shared.tracking import keep_memory
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".heic")
 """Of the files that are taken for photographs in a folder; files that are named may have any."""
@@ -93,7 +92,6 @@ class Options:
 
 def main(options: Options) -> None:
     """Photographs are read, answered for and told of one chunk after another."""
-    keep_memory()
     sources = list(find_photographs(options.photographs))
     targets = drawn_names(sources, options.draw)
     predictor = Predictor.load(options.model, options.runtime, options.device, options.batch_size)

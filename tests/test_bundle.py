@@ -9,7 +9,7 @@ from drawn_faces import files
 from tiny_model import entries, write_model
 
 from shared.bundle import Options, main
-from shared.faces.recipe import RECIPE
+from shared.faces.alignment import RECIPE
 from shared.messages import UserError
 from shared.predictor import Predictor
 from shared.predictor.bundle_file import CARD, MANIFEST

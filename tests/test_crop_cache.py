@@ -16,7 +16,7 @@ from drawn_faces import broken_files, encode, write_portraits
 from shared import crop_faces
 from shared.crop_faces import update_crops
 from shared.crops import INDEX, LANDMARKS, PRIOR, UNFINISHED, UNREADABLE, CropSet
-from shared.faces import cache, recipe
+from shared.faces import alignment, cache
 from shared.faces import crop as crop_files
 from shared.messages import UserError
 
@@ -144,7 +144,7 @@ def test_crops_of_another_recipe_are_made_anew_and_valid_until_then(
     images: pd.DataFrame, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old, _ = update(images, out)
-    other = recipe.Recipe(jpeg_quality=50)
+    other = alignment.Recipe(jpeg_quality=50)
     for module in (cache, crop_files):
         monkeypatch.setattr(module, "RECIPE", other)
     with monkeypatch.context() as patch:
@@ -158,8 +158,8 @@ def test_crops_of_another_recipe_are_made_anew_and_valid_until_then(
 
 
 def test_a_recipe_is_known_by_what_it_says() -> None:
-    assert recipe.Recipe().id == recipe.Recipe().id
-    assert recipe.Recipe(jpeg_quality=50).id != recipe.Recipe().id
+    assert alignment.Recipe().id == alignment.Recipe().id
+    assert alignment.Recipe(jpeg_quality=50).id != alignment.Recipe().id
 
 
 def test_a_broken_index_is_refused_by_name(images: pd.DataFrame, out: Path) -> None:

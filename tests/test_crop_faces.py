@@ -112,8 +112,8 @@ def test_where_there_is_no_driver_of_a_gpu_torch_is_not_asked(monkeypatch: pytes
 
 
 def test_few_images_start_no_processes() -> None:
-    assert workers.choose_workers(asked=0, images=50, device="cpu") == 1
-    assert workers.choose_workers(asked=3, images=50, device="cpu") == 3
+    assert workers.choose_workers(requested=0, images=50, device="cpu") == 1
+    assert workers.choose_workers(requested=3, images=50, device="cpu") == 3
 
 
 def test_no_images_are_an_error(tmp_path: Path) -> None:

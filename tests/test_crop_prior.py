@@ -5,10 +5,9 @@ import pandas as pd
 import pytest
 from drawn_faces import bare, encode
 
-from shared.crops import DETECTED, EYES, LANDMARKS, PRIOR, UNREADABLE
+from shared.crops import DETECTED, EYES, LANDMARKS, PRIOR, UNREADABLE, as_table
 from shared.faces.alignment import crop
-from shared.faces.cache import as_table
-from shared.faces.crop import USUAL, assumed_eyes, cut_by_prior, typical_place
+from shared.faces.crop import USUAL_PLACE, assumed_eyes, cut_by_prior, typical_place
 from shared.faces.image_io import decode
 
 
@@ -33,7 +32,7 @@ def test_one_strange_face_does_not_move_it() -> None:
 
 
 def test_of_few_faces_nothing_is_concluded() -> None:
-    assert typical_place(as_table(detected(9))) == USUAL
+    assert typical_place(as_table(detected(9))) == USUAL_PLACE
 
 
 def test_the_eyes_are_assumed_level_and_at_that_place_in_any_size() -> None:

@@ -6,11 +6,11 @@ import pytest
 import torch
 from drawn_faces import bare, portraits
 
+from shared.faces.alignment import RECIPE
 from shared.faces.mtcnn import build_pyramid, detect
 from shared.faces.mtcnn_nets import load_nets
-from shared.faces.recipe import RECIPE
 
-SEARCH = RECIPE.looks[0].search
+SEARCH = RECIPE.attempts[0].search
 
 
 def eye_distance(landmarks: np.ndarray) -> float:
@@ -97,7 +97,7 @@ def test_no_images_no_faces() -> None:
 
 def test_two_faces_are_two_faces() -> None:
     face = bare().pixels
-    found = detect([np.hstack([face, face])], RECIPE.looks[1].search)[0]
+    found = detect([np.hstack([face, face])], RECIPE.attempts[1].search)[0]
     assert len(found.boxes) == 2
 
 

@@ -3,7 +3,7 @@ import numpy as np
 from drawn_faces import bare, portraits
 
 from shared.crops import DETECTED, RETRIED
-from shared.faces.alignment import enhance_contrast, find_faces, prominence
+from shared.faces.alignment import equalise_contrast, find_faces, prominence
 from shared.faces.image_io import DecodedImage
 from shared.faces.mtcnn import Faces
 
@@ -74,6 +74,6 @@ def test_no_face_is_none_and_keeps_its_place() -> None:
 
 def test_enhancing_spreads_a_narrow_range_and_keeps_the_shape() -> None:
     faint = (100 + bare().pixels // 16).astype(np.uint8)
-    strong = enhance_contrast(faint)
+    strong = equalise_contrast(faint)
     assert strong.shape == faint.shape
     assert strong.std() > 1.5 * faint.std()

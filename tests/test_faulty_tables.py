@@ -247,7 +247,7 @@ def test_whatever_happens_to_info_csv_it_gives_a_table_or_a_user_error(
 
 def test_the_command_ends_with_status_2_and_no_traceback_on_faults(competition: Path) -> None:
     edit(competition / "train" / "train.csv", ",65,", ",650,")
-    command = [sys.executable, "-m", "shared.manifest", "--data", str(competition)]
+    command = [sys.executable, "-m", "shared.check", "--data", str(competition)]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ended.returncode == 2
     assert "row 4 (000003): age '650'" in ended.stderr

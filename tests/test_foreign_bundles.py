@@ -14,7 +14,7 @@ import torch
 from tiny_model import entries, write_model
 
 from shared.bundle import Options, main
-from shared.faces.recipe import RECIPE
+from shared.faces.alignment import RECIPE
 from shared.messages import UserError
 from shared.predictor import Predictor
 from shared.predictor.bundle_file import MANIFEST, Folder, read_contents

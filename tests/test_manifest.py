@@ -123,7 +123,7 @@ def test_a_folder_with_both_tables_is_ambiguous(competition: Path) -> None:
 
 
 def test_the_command_shows_what_is_in_a_folder(competition: Path) -> None:
-    command = [sys.executable, "-m", "shared.manifest", "--data", str(competition), "--folds", "2"]
+    command = [sys.executable, "-m", "shared.check", "--data", str(competition), "--folds", "2"]
     shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert "84 images of 12 persons" in shown
     assert [line.split() for line in shown.splitlines() if line.startswith("together")] == [

@@ -17,7 +17,7 @@ from tiny_model import BACKBONE, SIZE, random_network, write_model
 from pipelines.gender.specialist import GENDER
 from shared.bundle import Options, main
 from shared.crops import Window
-from shared.faces.recipe import RECIPE
+from shared.faces.alignment import RECIPE
 from shared.messages import UserError
 from shared.predictor import Predictor
 from shared.predictor.detect import find

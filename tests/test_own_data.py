@@ -68,7 +68,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Watched:
 
 def test_the_page_goes_all_the_way() -> None:
     typed = " ".join(COMMANDS)
-    stages = ("own_folder.py", "shared.manifest", "crop_faces.py", "mask.train", "gender.train", "age.train")
+    stages = ("own_folder.py", "shared.check", "crop_faces.py", "mask.train", "gender.train", "age.train")
     for stage in (*stages, "combine.py", "age.predict"):
         assert stage in typed
 

@@ -9,7 +9,7 @@ import pytest
 
 import combine
 from pipelines.age.options import AgeOptions
-from shared import bundle, crop_faces, manifest, page, predict, runs, serve
+from shared import bundle, check, crop_faces, page, predict, runs, serve
 from shared.commands import parse
 from shared.experiments.options import AblateOptions, TuneOptions
 from shared.training.inference import PredictOptions
@@ -23,7 +23,7 @@ COMMANDS = sorted(
 )
 OPTIONS: dict[str, Any] = {
     "shared/crop_faces.py": crop_faces.Options(),
-    "shared.manifest": manifest.Options(),
+    "shared.check": check.Options(),
     "shared.runs": runs.Options(),
     "shared.predict": predict.Options(),
     "shared.bundle": bundle.Options(),

@@ -12,7 +12,7 @@ from synthetic_predictions import held_out_predictions
 from pipelines.age.specialist import AGE
 from pipelines.gender.specialist import GENDER
 from pipelines.mask.specialist import MASK
-from shared.faces.recipe import RECIPE
+from shared.faces.alignment import RECIPE
 from shared.files import write_text
 from shared.fusion.predictions import OOF, RUN, write_predictions
 from shared.training.model import Network, save_weights

@@ -25,7 +25,7 @@ from tqdm import tqdm
 from shared.commands import as_flags, parse
 from shared.crops import COLUMN_TYPES, CROP_SIZE, INDEX, PRIOR, CropSet, open_crops
 from shared.experiments.options import labels_of
-from shared.faces.cache import fingerprint
+from shared.faces.crop import fingerprint
 from shared.faces.image_io import UnusableImageError, decode
 from shared.files import replacing
 from shared.messages import UserError

@@ -1,7 +1,4 @@
-"""Many crops on one page, those that deserve doubt marked and never missing.
-
-What a run of the crop stage tells the person who started it.
-"""
+"""The contact sheet: many crops on one page with the doubtful ones marked; and the printed summary of a run."""
 
 from pathlib import Path
 
@@ -14,10 +11,10 @@ from shared.messages import LINES, counted, listed
 
 COLUMNS, ROWS = 12, 8
 TILE, FRAME, CAPTION, HEADER = 128, 4, 14, 44
-"""Pixels: a crop's side, the frame around it, the line of text below it, the legend on top."""
+"""Pixels: side of a crop, frame around it, line of text below it, legend at the top."""
 
 COLOURS = {DETECTED: (225, 225, 225), RETRIED: (240, 170, 30), PRIOR: (215, 40, 40), UNREADABLE: (120, 60, 200)}
-"""RGB, of the frames."""
+"""Frame colours, RGB."""
 
 INK, PAPER = (30, 30, 30), (255, 255, 255)
 FONT, TEXT = cv2.FONT_HERSHEY_SIMPLEX, 0.34
@@ -31,7 +28,7 @@ def write_sheet(sets: dict[str, CropSet], path: Path) -> None:
 
 
 def draw_sheet(sets: dict[str, CropSet]) -> np.ndarray:
-    """The sheet, uint8 RGB: the picks of `choose_crops`, the doubtful ones first, under a legend with counts."""
+    """Draw the crops of `choose_crops`, the doubtful ones first, under a legend with counts; uint8 RGB."""
     picks = choose_crops(sets, COLUMNS * ROWS)
     rows = -(-len(picks) // COLUMNS)
     width, height = TILE + 2 * FRAME, TILE + 2 * FRAME + CAPTION
@@ -44,9 +41,9 @@ def draw_sheet(sets: dict[str, CropSet]) -> np.ndarray:
 
 
 def choose_crops(sets: dict[str, CropSet], count: int) -> list[tuple[str, str]]:
-    """(split, image) of a sample: up to a fifth of the places for each doubtful kind, the rest for `detected`.
+    """Choose (split, image) for the sheet: up to a fifth of `count` for each doubtful kind, the rest `detected`.
 
-    Evenly spaced over the sets, so that it is the same at every call.
+    The choice is evenly spaced over the sets, so it is the same in every call.
     """
     kinds: dict[str, list[tuple[str, str]]] = {found: [] for found in (UNREADABLE, PRIOR, RETRIED, DETECTED)}
     for split, crops in sets.items():
@@ -96,14 +93,14 @@ def _write(image: np.ndarray, text: str, at: tuple[int, int], colour: tuple[int,
 
 MEANING = {
     DETECTED: "",
-    RETRIED: "found by a second, closer look",
-    PRIOR: "no face found: cut where faces lie in the other images",
+    RETRIED: "found by a second, closer attempt",
+    PRIOR: "no face found: cut where faces are in the other images",
     UNREADABLE: "plain grey; training leaves them out",
 }
 
 
 def summarise(crops: CropSet, new: int, seconds: float) -> str:
-    """Counts by how faces were found, and the images that could not be read, by name and reason."""
+    """Text for the terminal: counts by how faces were found, and unreadable images with their reasons."""
     lines = [_headline(crops, new, seconds)]
     counts = crops.index["found"].value_counts()
     for found in FOUND:
@@ -111,7 +108,7 @@ def summarise(crops: CropSet, new: int, seconds: float) -> str:
             lines.append(f"  {found:<11}{counts.get(found, 0):>8,}   {MEANING[found]}".rstrip())
     several = int((crops.index["faces"] > 1).sum())
     if several:
-        lines.append(f"  {several:,} with several faces: the large and central one was taken")
+        lines.append(f"  {several:,} with several faces: the largest and most central one was taken")
     return "\n".join(lines + _unreadable(crops))
 
 

@@ -1,12 +1,11 @@
-"""Reading a source image with what the index says of it, and writing its crop.
+"""Image files -> crop files and their index rows: the work that processes share.
 
-A chunk of image files -> crop files and their index rows: the work that processes share out among themselves.
-
-Images in which no face was found are cut where faces lie in the other images of the set.
+Images without a detected face are cut at the end, where faces lie in the other images of the set.
 """
 
+import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,30 +13,61 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from shared.crops import BOX, CROP_SIZE, DETECTED, LANDMARKS, PRIOR, UNREADABLE
-from shared.faces.alignment import DetectedFace, crop, find_faces
-from shared.faces.cache import Row, as_rows, as_table, fingerprint
+from shared.crops import BOX, CROP_SIZE, DETECTED, LANDMARKS, PRIOR, UNREADABLE, Row, as_rows, as_table
+from shared.faces.alignment import RECIPE, DetectedFace, crop, find_faces
 from shared.faces.image_io import NEUTRAL, DecodedImage, UnusableImageError, decode
-from shared.faces.mtcnn_nets import load_detector
-from shared.faces.recipe import RECIPE
 from shared.files import replacing
+
+BATCH_BYTES = 200_000_000
+"""A batch of decoded images ends when it exceeds this size in memory."""
+
+EYE_COLUMNS = LANDMARKS[:4]
+
+MIN_DETECTED = 10
+"""With fewer detected faces `USUAL_PLACE` is assumed."""
+
+USUAL_PLACE = (0.5, 0.42, 0.18)
+"""The point between the eyes as shares of width and height, and their distance as a share of the shorter side."""
+
+
+def crop_chunk(
+    images: Sequence[tuple[str, str]], out: Path, device: str, record: Callable[[list[Row]], object]
+) -> list[Row]:
+    """Crop images, given by id and file: write the crops below `out`, then record and return the index rows.
+
+    An image without a face gets a row but no crop yet; `cut_by_prior` cuts it.
+    """
+    # Loads torch, which a run without new images does not need.
+    from shared.faces.mtcnn_nets import load_detector
+
+    rows, detector = [], load_detector(device)
+    for batch in _read_batches(images):
+        faces = iter(find_faces([source.image for source in batch if source.image is not None], detector))
+        rows += [_finish(source, next(faces) if source.image is not None else None, out) for source in batch]
+    record(rows)
+    return rows
 
 
 @dataclass(frozen=True)
 class SourceImage:
-    """An image's beginning of an index row, and its pixels unless they cannot be had."""
+    """The first columns of an image's index row, and its pixels unless they cannot be read."""
 
     row: Row
     image: DecodedImage | None
 
 
+def fingerprint(data: bytes) -> str:
+    """Hash of the bytes of a file: 32 hex digits."""
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
 def read_source(image: str, path: str) -> SourceImage:
-    """Read a file; what keeps it from being used is said in the row's `problem`."""
+    """Read and decode a file; the column `problem` says why it could not be used."""
     row: Row = {"image": image, "file": "", "recipe": RECIPE.id, "found": UNREADABLE, "faces": 0, "problem": ""}
     row |= {"size": -1, "mtime_ns": -1, "fingerprint": ""}
     try:
         with Path(path).open("rb") as file:
-            # Of the open file, so that they belong to the bytes that are read even if someone replaces it meanwhile.
+            # Size and time of the open file: somebody may replace it while it is read.
             stat = os.fstat(file.fileno())
             data = file.read()
     except OSError as error:
@@ -50,8 +80,35 @@ def read_source(image: str, path: str) -> SourceImage:
     return SourceImage({**row, "width": decoded.width, "height": decoded.height}, decoded)
 
 
-def write_crop(out: Path, image: str, pixels: np.ndarray) -> str:
-    """Write a crop, uint8 RGB, below `out`, and return its name there.
+def _read_batches(images: Sequence[tuple[str, str]]) -> Iterator[list[SourceImage]]:
+    batch: list[SourceImage] = []
+    size = 0
+    for image, path in images:
+        batch.append(source := read_source(image, path))
+        size += source.image.pixels.nbytes if source.image is not None else 0
+        if size > BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _finish(source: SourceImage, face: DetectedFace | None, out: Path) -> Row:
+    """Write the crop, except of an image without a face, and complete the row."""
+    row, image = source.row, source.image
+    if image is None:
+        return {**row, "file": _write_grey(out, row["image"])}
+    if face is None:
+        return {**row, "found": PRIOR}
+    # Rounded as in the index, so that the same crop can be cut again from the index.
+    landmarks = face.landmarks.astype(float).round(2)
+    places = dict(zip([*BOX, *LANDMARKS], [*face.box.tolist(), *landmarks.ravel().tolist()], strict=True))
+    file = _write_crop(out, row["image"], crop(image, landmarks[:2]))
+    return {**row, **places, "found": face.found, "faces": face.faces, "probability": face.probability, "file": file}
+
+
+def _write_crop(out: Path, image: str, pixels: np.ndarray) -> str:
+    """Write a crop, uint8 RGB, and return its name below `out`.
 
     The name keeps the image's own suffix, so that a.png and a.jpg do not collide.
     """
@@ -61,91 +118,38 @@ def write_crop(out: Path, image: str, pixels: np.ndarray) -> str:
     return file
 
 
-def as_stored(pixels: np.ndarray) -> np.ndarray:
-    """What is read back of a crop once it was written: the networks have only ever seen such."""
-    stored = cv2.imdecode(_encode(pixels), cv2.IMREAD_COLOR)
-    assert stored is not None, "what OpenCV encoded it decodes"
-    return cv2.cvtColor(stored, cv2.COLOR_BGR2RGB)
+def _write_grey(out: Path, image: str) -> str:
+    """Write the grey crop of an unreadable image."""
+    return _write_crop(out, image, np.full((CROP_SIZE, CROP_SIZE, 3), NEUTRAL, np.uint8))
 
 
 def _encode(pixels: np.ndarray) -> np.ndarray:
-    """The bytes of a crop's file, uint8 (length,)."""
     quality = [cv2.IMWRITE_JPEG_QUALITY, RECIPE.jpeg_quality]
     return cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), quality)[1]
 
 
-def write_grey(out: Path, image: str) -> str:
-    """Write the crop that stands for an unreadable image."""
-    return write_crop(out, image, np.full((CROP_SIZE, CROP_SIZE, 3), NEUTRAL, np.uint8))
-
-
-PIXEL_BYTES = 200_000_000
-"""Decoded images are held in memory up to about this size, however many a chunk has and however large they are."""
-
-
-def crop_chunk(images: Sequence[tuple[str, str]], out: Path, device: str = "cpu") -> list[Row]:
-    """Find the faces in images, given by id and file, write the crops below `out`, return the index rows.
-
-    An image without a face gets a row but no crop yet: where to cut it depends on the whole set (see `prior`).
-    """
-    rows, nets = [], load_detector(device)
-    for batch in _read_batches(images):
-        faces = iter(find_faces([source.image for source in batch if source.image is not None], nets))
-        rows += [_finish(source, next(faces) if source.image is not None else None, out) for source in batch]
-    return rows
-
-
-def _read_batches(images: Sequence[tuple[str, str]]) -> Iterator[list[SourceImage]]:
-    batch: list[SourceImage] = []
-    held = 0
-    for image, path in images:
-        source = read_source(image, path)
-        batch.append(source)
-        held += source.image.pixels.nbytes if source.image is not None else 0
-        if held > PIXEL_BYTES:
-            yield batch
-            batch, held = [], 0
-    if batch:
-        yield batch
-
-
-def _finish(source: SourceImage, face: DetectedFace | None, out: Path) -> Row:
-    row, image = source.row, source.image
-    if image is None:
-        return {**row, "file": write_grey(out, row["image"])}
-    if face is None:
-        return {**row, "found": PRIOR}
-    # Rounded as in the index, so that whoever reads the index can cut the very same crop.
-    landmarks = face.landmarks.astype(float).round(2)
-    places = dict(zip([*BOX, *LANDMARKS], [*face.box.tolist(), *landmarks.ravel().tolist()], strict=True))
-    file = write_crop(out, row["image"], crop(image, landmarks[:2]))
-    return {**row, **places, "found": face.found, "faces": face.faces, "probability": face.probability, "file": file}
-
-
-EYES = LANDMARKS[:4]
-
-ENOUGH = 10
-"""Detected faces; with fewer the usual place in a portrait is assumed."""
-
-USUAL = (0.5, 0.42, 0.18)
-"""The point between the eyes as shares of width and height, and their distance as a share of the shorter side."""
+def as_stored(pixels: np.ndarray) -> np.ndarray:
+    """A crop after JPEG compression, as the networks see it in training; uint8 RGB in and out."""
+    stored = cv2.imdecode(_encode(pixels), cv2.IMREAD_COLOR)
+    assert stored is not None, "OpenCV decodes what it encoded"
+    return cv2.cvtColor(stored, cv2.COLOR_BGR2RGB)
 
 
 def cut_by_prior(rows: pd.DataFrame, paths: dict[str, str], out: Path) -> pd.DataFrame:
-    """Write the crops of all images without a face, and return the rows completed.
+    """Write the crops of all images without a face, and return the completed rows.
 
-    `rows` is a whole index, indexed by image: the assumed place depends on nothing else, so that a run that was
-    taken up ends with the same crops as one that was not. Crops that are there and in that place are kept.
+    `rows` is a whole index, indexed by image. The assumed place depends on nothing else, so a resumed run ends with the
+    same crops as an undisturbed one. Crops that exist and were cut at that place are kept.
     """
     missed = rows[rows["found"] == PRIOR]
     eyes = assumed_eyes(rows, missed)
-    moved = missed[(missed["file"] == "") | (missed[EYES].astype(float) != eyes).any(axis=1)].index
+    moved = missed[(missed["file"] == "") | (missed[EYE_COLUMNS].astype(float) != eyes).any(axis=1)].index
     if moved.empty:
         return rows
     places = dict(zip(moved, eyes.loc[moved].to_numpy().tolist(), strict=True))
     return as_table(
         [
-            _cut(row, paths[row["image"]], places[row["image"]], out) if row["image"] in places else row
+            _cut_at(row, paths[row["image"]], places[row["image"]], out) if row["image"] in places else row
             for row in as_rows(rows)
         ]
     )
@@ -156,25 +160,25 @@ def assumed_eyes(rows: pd.DataFrame, missed: pd.DataFrame) -> pd.DataFrame:
     x, y, distance = typical_place(rows[rows["found"] == DETECTED])
     width, height = missed["width"].astype(float), missed["height"].astype(float)
     half = distance * np.minimum(width, height) / 2
-    return pd.concat([x * width - half, y * height, x * width + half, y * height], axis=1, keys=EYES).round(2)
+    return pd.concat([x * width - half, y * height, x * width + half, y * height], axis=1, keys=EYE_COLUMNS).round(2)
 
 
 def typical_place(detected: pd.DataFrame) -> tuple[float, float, float]:
-    """The median place of detected eyes, in the terms of `USUAL`."""
-    if len(detected) < ENOUGH:
-        return USUAL
-    table = detected[[*EYES, "width", "height"]].astype(float)
+    """The median place of detected eyes, in the units of `USUAL_PLACE`."""
+    if len(detected) < MIN_DETECTED:
+        return USUAL_PLACE
+    table = detected[[*EYE_COLUMNS, "width", "height"]].astype(float)
     left, right = (table[[f"{side}_eye_x", f"{side}_eye_y"]].to_numpy() for side in ("left", "right"))
     size = table[["width", "height"]].to_numpy()
     x, y = np.median((left + right) / 2 / size, axis=0)
     return float(x), float(y), float(np.median(np.hypot(*(right - left).T) / size.min(axis=1)))
 
 
-def _cut(row: Row, path: str, eyes: Sequence[float], out: Path) -> Row:
-    """The row completed. Should the file have changed since it was looked at, the row's fingerprint still tells."""
+def _cut_at(row: Row, path: str, eyes: Sequence[float], out: Path) -> Row:
+    """Cut the crop and complete the row, which keeps its fingerprint: a changed file is noticed by the next run."""
     source = read_source(row["image"], path)
     if source.image is None:
         problem = {"found": UNREADABLE, "problem": source.row["problem"]}
-        return {**row, **problem, "file": write_grey(out, row["image"])}
-    file = write_crop(out, row["image"], crop(source.image, np.reshape(eyes, (2, 2))))
-    return {**row, **dict(zip(EYES, eyes, strict=True)), "file": file}
+        return {**row, **problem, "file": _write_grey(out, row["image"])}
+    file = _write_crop(out, row["image"], crop(source.image, np.reshape(eyes, (2, 2))))
+    return {**row, **dict(zip(EYE_COLUMNS, eyes, strict=True)), "file": file}

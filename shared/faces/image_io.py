@@ -1,4 +1,4 @@
-"""Any image file -> upright RGB pixels, or an `UnusableImageError` with the reason in a few words."""
+"""Image files -> upright RGB pixels, or an `UnusableImageError` with the reason in a few words."""
 
 import io
 import struct
@@ -11,17 +11,17 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 ENOUGH_SIDE = 768
-"""Pixels: larger images are halved as often as their longer side stays at least this long; a face that takes a fifth
-of it still has more pixels than its crop."""
+"""Images are halved while their longer side stays at least this many pixels long. A face that fills a fifth of the side
+then still has more pixels than its crop."""
 
 MOST_PIXELS = 50_000_000
-"""Larger images are refused where they have to be decoded whole: no portrait is, and memory is finite."""
+"""Larger images are refused if they must be decoded at full size."""
 
 MOST_JPEG_PIXELS = 400_000_000
-"""The same for JPEGs, which can be decoded at reduced size; beyond it that takes many seconds."""
+"""The same limit for JPEGs that can be decoded at reduced size; larger ones would take many seconds."""
 
 NEUTRAL = 127
-"""Grey level on which transparent images are laid, and which stands for "nothing there"."""
+"""Grey level behind transparent pixels and outside images."""
 
 _REDUCED = {
     1: cv2.IMREAD_COLOR_RGB,
@@ -29,8 +29,8 @@ _REDUCED = {
     4: cv2.IMREAD_REDUCED_GRAYSCALE_4 | cv2.IMREAD_COLOR_RGB,
     8: cv2.IMREAD_REDUCED_GRAYSCALE_8 | cv2.IMREAD_COLOR_RGB,
 }
-"""OpenCV's flags by how many times smaller the sides become. The grey ones say nothing of colour, which RGB then does;
-with the coloured ones OpenCV would decode to BGR."""
+"""OpenCV flags by reduction of the sides. The grey flags only set the reduction, RGB sets the colour; the colour flags
+would give BGR."""
 
 
 class UnusableImageError(Exception):
@@ -39,13 +39,13 @@ class UnusableImageError(Exception):
 
 @dataclass(frozen=True)
 class DecodedImage:
-    """Decoded pixels, perhaps at reduced size, and the size of the whole image."""
+    """Decoded pixels, perhaps at reduced size, and the size of the full image."""
 
     pixels: np.ndarray
     """uint8, RGB, upright, shape (height, width, 3)."""
 
     width: int
-    """Of the upright image at full size, in pixels."""
+    """Width of the upright image at full size, in pixels."""
 
     height: int
 
@@ -56,9 +56,9 @@ class DecodedImage:
 
 
 def decode(data: bytes, enough: int = ENOUGH_SIDE) -> DecodedImage:
-    """Decode the bytes of a file in any format that Pillow reads; of several frames the first.
+    """Decode the bytes of an image file; of several frames the first.
 
-    Images are halved as often as their longer side stays at least `enough` pixels long.
+    The image is halved while its longer side stays at least `enough` pixels long.
     Raises `UnusableImageError`: empty file, not an image, truncated, too large, broken.
     """
     if not data:
@@ -68,14 +68,14 @@ def decode(data: bytes, enough: int = ENOUGH_SIDE) -> DecodedImage:
 
 
 def from_pixels(pixels: np.ndarray, enough: int = ENOUGH_SIDE) -> DecodedImage:
-    """An image that is decoded already, uint8 RGB (height, width, 3), halved as `decode` does."""
+    """Use an image that is decoded already, uint8 RGB (height, width, 3); it is halved as in `decode`."""
     height, width = pixels.shape[:2]
     return DecodedImage(_shrink(pixels, enough), width, height)
 
 
 @dataclass(frozen=True)
 class JpegHeader:
-    """What the frame header of a JPEG says."""
+    """The frame header of a JPEG."""
 
     width: int
     height: int
@@ -84,16 +84,16 @@ class JpegHeader:
     progressive: bool
     lossy: bool
     end: int
-    """Offset of the first byte behind the frame header."""
+    """Offset of the first byte after the frame header."""
 
     @property
     def plain(self) -> bool:
-        """Whether OpenCV decodes it right: grey or YCbCr at eight bits (CMYK it gets wrong)."""
+        """Whether OpenCV decodes it correctly: grey or YCbCr with eight bits. CMYK comes out wrong."""
         return self.lossy and self.precision == 8 and self.components in (1, 3) and self.width > 0 < self.height
 
 
 def read_jpeg_header(data: bytes) -> JpegHeader | None:
-    """Walk the segments up to the frame header (ITU-T T.81, annex B); None where there is none."""
+    """Read the segments up to the frame header (ITU-T T.81, annex B); None if there is none."""
     if data[:2] != b"\xff\xd8":
         return None
     at = 2
@@ -110,10 +110,10 @@ def read_jpeg_header(data: bytes) -> JpegHeader | None:
 
 
 def _decode_jpeg(data: bytes, header: JpegHeader, enough: int) -> DecodedImage:
-    if data.rfind(b"\xff\xd9") < header.end:  # OpenCV would fill the rest with grey and say nothing.
+    if data.rfind(b"\xff\xd9") < header.end:  # OpenCV would silently fill the rest with grey.
         raise UnusableImageError("truncated")
     area, side = header.width * header.height, max(header.width, header.height)
-    # A progressive JPEG is held in memory at full size whatever the size asked for.
+    # A progressive JPEG takes the memory of its full size at any reduction.
     reduction = 1 if header.progressive else max(r for r in _REDUCED if r == 1 or side >= r * enough)
     if area > min(MOST_PIXELS * reduction**2, MOST_JPEG_PIXELS):
         _refuse_size(header.width, header.height)
@@ -131,7 +131,7 @@ def _decode_jpeg(data: bytes, header: JpegHeader, enough: int) -> DecodedImage:
 def _decode_any(data: bytes, enough: int) -> DecodedImage:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Of odd metadata and of large images, which are looked at below.
+            warnings.simplefilter("ignore")  # About odd metadata, and about large images, which are refused below.
             with Image.open(io.BytesIO(data)) as image:
                 if image.width * image.height > MOST_PIXELS:
                     _refuse_size(*image.size)
@@ -146,7 +146,7 @@ def _decode_any(data: bytes, enough: int) -> DecodedImage:
 
 
 def _flatten(image: Image.Image) -> np.ndarray:
-    """Any of Pillow's modes -> uint8 RGB; transparent parts become `NEUTRAL`."""
+    """Convert any mode of Pillow to uint8 RGB; transparent parts become `NEUTRAL`."""
     if image.mode.startswith(("I", "F")):
         image = _to_eight_bits(image)
     if image.has_transparency_data:
@@ -156,14 +156,14 @@ def _flatten(image: Image.Image) -> np.ndarray:
 
 
 def _to_eight_bits(image: Image.Image) -> Image.Image:
-    """16-bit levels by their high byte; others, which have no fixed white, by their brightest value."""
+    """Scale 16-bit levels by 65535, and others, which have no fixed white, by their maximum."""
     values = np.nan_to_num(np.asarray(image, np.float32))
     white = 65535.0 if image.mode.startswith("I;16") else max(float(values.max()), 1.0)
     return Image.fromarray((values.clip(0, white) * (255 / white)).astype(np.uint8))
 
 
 def _shrink(pixels: np.ndarray, enough: int) -> np.ndarray:
-    """Halve as often as `enough` allows, as the JPEG decoder does."""
+    """Halve as often as `enough` allows, like the JPEG decoder."""
     halvings = int(np.log2(max(1.0, max(pixels.shape[:2]) / enough)))
     if not halvings:
         return pixels

@@ -1,7 +1,7 @@
-"""The three nets of MTCNN with the weights that facenet-pytorch carries.
+"""The three nets of MTCNN in torch, with the weights of facenet-pytorch.
 
-Written out here because importing that package also imports torchvision, which takes as long as torch itself and would
-be paid by every worker process. A test holds the outputs against the package's own nets.
+They are written out because importing that package also imports torchvision, which takes every worker process as long
+as torch itself. A test compares their outputs with those of the package's own nets.
 """
 
 from functools import cache
@@ -17,11 +17,11 @@ from torch import Tensor, nn
 from shared.faces.mtcnn import Detector, Net
 
 NET_BATCH = 32
-"""Pieces that go through a net together on CPU, so that what lies between its layers stays in the cache."""
+"""Patches per batch on the CPU; larger batches do not fit into its cache."""
 
 
 class PNet(nn.Module):
-    """(n, 3, height, width) -> shifts (n, 4, h, w) and probabilities of (no face, face), (n, 2, h, w)."""
+    """(n, 3, height, width) -> box offsets (n, 4, h, w) and probabilities of (no face, face), (n, 2, h, w)."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ class PNet(nn.Module):
 
 
 class RNet(nn.Module):
-    """(n, 3, 24, 24) -> shifts (n, 4) and probabilities of (no face, face), (n, 2)."""
+    """(n, 3, 24, 24) -> box offsets (n, 4) and probabilities of (no face, face), (n, 2)."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -49,15 +49,15 @@ class RNet(nn.Module):
         self.dense4, self.prelu4 = nn.Linear(576, 128), nn.PReLU(128)
         self.dense5_1, self.dense5_2 = nn.Linear(128, 2), nn.Linear(128, 4)
 
-    def forward(self, pieces: Tensor) -> tuple[Tensor, Tensor]:
-        x = self.pool(self.prelu1(self.conv1(pieces)))
+    def forward(self, patches: Tensor) -> tuple[Tensor, Tensor]:
+        x = self.pool(self.prelu1(self.conv1(patches)))
         x = self.pool(self.prelu2(self.conv2(x)))
         x = self.prelu4(self.dense4(_flat(self.prelu3(self.conv3(x)))))
         return self.dense5_2(x), self.dense5_1(x).softmax(1)
 
 
 class ONet(nn.Module):
-    """(n, 3, 48, 48) -> shifts (n, 4), five points (n, 10: first all x), probabilities of (no face, face), (n, 2)."""
+    """(n, 3, 48, 48) -> box offsets (n, 4), landmarks (n, 10: all x, all y), probabilities of (no face, face), (n, 2)."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -69,8 +69,8 @@ class ONet(nn.Module):
         self.dense5, self.prelu5 = nn.Linear(1152, 256), nn.PReLU(256)
         self.dense6_1, self.dense6_2, self.dense6_3 = nn.Linear(256, 2), nn.Linear(256, 4), nn.Linear(256, 10)
 
-    def forward(self, pieces: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        x = self.pool(self.prelu1(self.conv1(pieces)))
+    def forward(self, patches: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        x = self.pool(self.prelu1(self.conv1(patches)))
         x = self.pool(self.prelu2(self.conv2(x)))
         x = self.pool3(self.prelu3(self.conv3(x)))
         x = self.prelu5(self.dense5(_flat(self.prelu4(self.conv4(x)))))
@@ -78,7 +78,7 @@ class ONet(nn.Module):
 
 
 class Nets(NamedTuple):
-    """Ready for inference."""
+    """The three nets, ready for inference."""
 
     pnet: PNet
     rnet: RNet
@@ -87,7 +87,7 @@ class Nets(NamedTuple):
 
 @cache
 def load_nets(device: str) -> Nets:
-    """The nets on a device, with channels last: on CPU these small convolutions are twice as fast that way."""
+    """Load the nets to a device, with channels last: on CPUs these small convolutions are twice as fast that way."""
     pnet, rnet, onet = PNet(), RNet(), ONet()
     for net, name in ((pnet, "pnet"), (rnet, "rnet"), (onet, "onet")):
         net.load_state_dict(torch.load(_weights() / f"{name}.pt", weights_only=True))
@@ -97,33 +97,33 @@ def load_nets(device: str) -> Nets:
 
 @cache
 def load_detector(device: str) -> Detector:
-    """The nets as the cascade wants them: from arrays to arrays."""
+    """Load the nets as functions of arrays."""
     return Detector(*(_from_arrays(net, device) for net in load_nets(device)))
 
 
 def _from_arrays(net: nn.Module, device: str) -> Net:
     @torch.inference_mode()
-    def run(pieces: NDArray[np.uint8]) -> tuple[NDArray[np.floating], ...]:
+    def run(patches: NDArray[np.uint8]) -> tuple[NDArray[np.floating], ...]:
         parts = []
-        for batch in torch.from_numpy(pieces).split(NET_BATCH if device == "cpu" else len(pieces)):
+        for batch in torch.from_numpy(patches).split(NET_BATCH if device == "cpu" else len(patches)):
             parts.append([out.cpu() for out in net(normalise(batch.to(device)))])
         return tuple(torch.cat(outs).numpy() for outs in zip(*parts, strict=True))
 
     return run
 
 
-def normalise(pieces: Tensor) -> Tensor:
-    """uint8 (count, height, width, 3) to what the nets were trained on, float32 (count, 3, height, width)."""
-    return (pieces.permute(0, 3, 1, 2).float() - 127.5) / 128
+def normalise(patches: Tensor) -> Tensor:
+    """Scale patches as in the training of the nets: uint8 (n, height, width, 3) to float32 (n, 3, height, width)."""
+    return (patches.permute(0, 3, 1, 2).float() - 127.5) / 128
 
 
 def _weights() -> Path:
     spec = find_spec("facenet_pytorch")
     if spec is None or spec.origin is None:
-        raise ModuleNotFoundError("facenet-pytorch is not installed: `make test` or `make demo` sets everything up")
+        raise ModuleNotFoundError("facenet-pytorch is not installed: pip install 'facenet-pytorch<2.6' --no-deps")
     return Path(spec.origin).parent / "data"
 
 
 def _flat(x: Tensor) -> Tensor:
-    """In the order of the original nets, which were trained in Caffe: width before height before channels."""
+    """Flatten in the order of the original nets, which were trained in Caffe: width, height, channels."""
     return x.permute(0, 3, 2, 1).flatten(1)

@@ -1,4 +1,4 @@
-"""Chunks of work for all cores: several processes on CPU, several threads that feed a GPU."""
+"""Chunks of work on all cores: processes on the CPU, threads that feed a GPU."""
 
 import ctypes
 import os
@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, nullcontext
 from functools import cache, partial
 from multiprocessing import resource_tracker
@@ -15,24 +16,22 @@ from typing import TypeVar
 
 import cv2
 import joblib
-from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from shared.interrupts import held_back
 from shared.messages import UserError
-from shared.tracking import keep_memory
 
 Chunk = TypeVar("Chunk")
 Done = TypeVar("Done")
 
-MOST_WORKERS = 16
-"""Processes that are started unasked: each holds some 400 MB, and the disk is the limit before that."""
+MAX_WORKERS = 16
+"""Processes that `choose_workers` starts at most: each takes about 400 MB, and the disk is the limit before that."""
 
-ENOUGH_FOR_PROCESSES = 1000
-"""Images; fewer are done before other processes would have loaded torch."""
+MIN_IMAGES_FOR_PROCESSES = 1000
+"""Fewer images are done before other processes have loaded torch."""
 
 
 def choose_device(device: str) -> str:
-    """`auto` -> `cuda` where there is a GPU; raises `UserError` where `cuda` is asked for and there is none."""
+    """`auto` -> `cuda` if there is a GPU, else `cpu`; raises `UserError` if `cuda` is wanted and there is none."""
     if device == "cpu" or (device == "auto" and not _may_have_gpu()):
         return "cpu"
     import torch
@@ -40,77 +39,79 @@ def choose_device(device: str) -> str:
     if torch.cuda.is_available():
         return "cuda"
     if device == "cuda":
-        raise UserError("--device cuda: torch sees no GPU here; pass --device cpu or leave it at auto")
+        raise UserError("--device cuda: torch finds no GPU here; pass --device cpu or leave it at auto")
     return "cpu"
 
 
 def _may_have_gpu() -> bool:
-    """Whether a GPU's driver is there: torch tells surely, but takes seconds to load, and workers wait for it."""
+    """Whether a GPU driver is installed. Only torch knows for sure, but it takes seconds to load."""
     if sys.platform != "linux":
         return True
     try:
         ctypes.CDLL("libcuda.so.1")
     except OSError:
-        return Path("/dev/kfd").exists()  # AMD's
+        return Path("/dev/kfd").exists()  # The driver of AMD.
     return True
 
 
-def choose_workers(asked: int, images: int, device: str) -> int:
-    """How many processes (CPU) or threads (GPU); `asked` = 0 leaves it to the size of the task."""
-    if asked:
-        return asked
-    if device == "cpu" and images < ENOUGH_FOR_PROCESSES:
+def choose_workers(requested: int, images: int, device: str) -> int:
+    """Number of processes (CPU) or threads (GPU); `requested` = 0 lets the number of images decide."""
+    if requested:
+        return requested
+    if device == "cpu" and images < MIN_IMAGES_FOR_PROCESSES:
         return 1
-    return min(joblib.cpu_count(), MOST_WORKERS)
+    return min(joblib.cpu_count(), MAX_WORKERS)
 
 
 def spread(work: Callable[[Chunk], Done], chunks: Sequence[Chunk], workers: int, device: str) -> Iterator[Done]:
-    """What `work` returns for each chunk, in the order in which they get done.
+    """Yield `work(chunk)` for each chunk, in the order in which they are finished.
 
-    Raises what `work` raises, and `UserError` where a process was killed from outside.
+    Raises what `work` raises, and `UserError` if a worker process was killed from outside.
     """
-    if workers == 1:
-        with _one_thread():
+    in_processes = device == "cpu" and workers > 1
+    with nullcontext() if in_processes else _one_thread():
+        if workers == 1:
             yield from map(work, chunks)
-        return
-    pool = joblib.Parallel(
-        workers,
-        backend="loky" if device == "cpu" else "threading",
-        batch_size=1,
-        max_nbytes=None,
-        return_as="generator_unordered",
-    )
-    job = partial(_in_process, work, os.getpid()) if device == "cpu" else work
+        elif in_processes:
+            yield from _spread_over_processes(work, chunks, workers)
+        else:
+            yield from _pool(workers, "threading")(joblib.delayed(work)(chunk) for chunk in chunks)
+
+
+def _spread_over_processes(work: Callable[[Chunk], Done], chunks: Sequence[Chunk], workers: int) -> Iterator[Done]:
+    job = joblib.delayed(partial(_in_process, work, os.getpid()))
+    # joblib would start the resource tracker with the first process, and starting it unblocks SIGINT.
+    resource_tracker.ensure_running()
     try:
-        if device == "cpu":
-            # Or starting the first process would start this one, which lifts the block.
-            resource_tracker.ensure_running()
-        with held_back() if device == "cpu" else nullcontext():
-            done = pool(joblib.delayed(job)(chunk) for chunk in chunks)
+        with held_back():
+            done = _pool(workers, "loky")(job(chunk) for chunk in chunks)
         yield from done
-    except TerminatedWorkerError as error:
+    except BrokenProcessPool as error:
         raise UserError(
-            "A worker process was killed, most likely for lack of memory. "
-            f"What is done is kept: the same command goes on, with --workers {max(1, workers // 2)} in less memory."
+            "A worker process was killed, most likely for lack of memory. Finished chunks are kept: repeat the command "
+            f"with --workers {max(1, workers // 2)}, which takes less memory."
         ) from error
 
 
+def _pool(workers: int, backend: str) -> joblib.Parallel:
+    return joblib.Parallel(workers, backend=backend, batch_size=1, max_nbytes=None, return_as="generator_unordered")
+
+
 def _in_process(work: Callable[[Chunk], Done], parent: int, chunk: Chunk) -> Done:
-    _settle_in(parent)
+    _prepare_process(parent)
     with _one_thread():
         return work(chunk)
 
 
 @cache
-def _settle_in(parent: int) -> None:
-    """What a worker process does once, before its first chunk."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Older versions of joblib lift the block.
+def _prepare_process(parent: int) -> None:
+    """Prepare a worker process once, before its first chunk."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Some versions of joblib unblock it.
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-    keep_memory()
 
 
 def _end_with(parent: int) -> None:
-    """Without the main process, killed perhaps, a worker would wait minutes for its next chunk."""
+    """End this worker when the main process was killed; otherwise it would wait minutes for another chunk."""
     while os.getppid() == parent:
         time.sleep(1)
     os._exit(1)
@@ -118,7 +119,7 @@ def _end_with(parent: int) -> None:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Each worker on one core: their own threads would only get in each other's way."""
+    """Limit torch and OpenCV to one thread each: the workers already keep all cores busy."""
     import torch
 
     before = torch.get_num_threads(), cv2.getNumThreads()

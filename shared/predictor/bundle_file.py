@@ -20,7 +20,7 @@ from typing import Any, Protocol, get_args
 
 import numpy as np
 
-from shared.faces.recipe import RECIPE
+from shared.faces.alignment import RECIPE
 from shared.files import replacing
 from shared.fusion.decision import FittedRule
 from shared.fusion.fusion import SPECIALISTS

@@ -13,11 +13,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.faces.alignment import EYES_APART, crop, find_faces, full_size
+from shared.faces.alignment import MIN_EYE_DISTANCE, crop, find_faces, full_size
 from shared.faces.crop import as_stored
 from shared.faces.image_io import ENOUGH_SIDE, DecodedImage, UnusableImageError, decode, from_pixels
-from shared.faces.mtcnn import Detector, detect
-from shared.faces.recipe import Search
+from shared.faces.mtcnn import Detector, Search, detect
 
 Pixels = NDArray[np.uint8]
 ImageSource = str | Path | bytes | Pixels
@@ -134,7 +133,7 @@ def _others(decoded: DecodedImage, main: Sequence[FoundFace], detector: Detector
         width, probability = box[2] - box[0], float(faces.probabilities[place])
         known = any(_overlap(box, face.box) > SAME for face in main)
         alike = any(width >= ALIKE * (face.box[2] - face.box[0]) for face in main)
-        apart = np.hypot(*(landmarks[1] - landmarks[0])) >= EYES_APART * width
+        apart = np.hypot(*(landmarks[1] - landmarks[0])) >= MIN_EYE_DISTANCE * width
         if apart and not known and (alike or probability >= SURE):
             others.append(_cut(decoded, box, probability, landmarks))
     return others

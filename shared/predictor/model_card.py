@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from shared.faces.recipe import RECIPE
+from shared.faces.alignment import RECIPE
 from shared.fusion.decision import FittedDecision
 from shared.fusion.fusion import SPECIALISTS, true_classes
 from shared.fusion.intervals import bootstrap_score, format_interval, person_codes, share_interval

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.crops import Window
+from shared.faces.alignment import RECIPE
 from shared.faces.mtcnn import Detector
-from shared.faces.recipe import RECIPE
 from shared.faces.workers import choose_device
 from shared.fusion.fusion import SPECIALISTS
 from shared.messages import UserError

@@ -17,7 +17,7 @@ from accelerate import Accelerator
 
 from shared.crop_faces import make_crops
 from shared.crops import INDEX, UNREADABLE, CropSet, open_crops
-from shared.faces.recipe import RECIPE
+from shared.faces.alignment import RECIPE
 from shared.manifest import TABLES, load_training, split_folder, split_folders
 from shared.messages import UserError, counted, first_of
 from shared.near_duplicates import KnownFaces, NearDuplicate, eval_faces, find_near_duplicates, training_faces

@@ -20,12 +20,11 @@ from tqdm import tqdm
 
 from shared.crop_faces import make_crops
 from shared.crops import CropSet
-from shared.faces.recipe import RECIPE
+from shared.faces.alignment import RECIPE
 from shared.fusion.predictions import EVAL, write_predictions
 from shared.manifest import load_evaluation, split_folder
 from shared.messages import UserError
 from shared.specialist import Specialist
-from shared.tracking import keep_memory
 from shared.training.data import Batch, CropDataset, SequentialSampler, batches
 from shared.training.model import fuse_batch_norms, load_weights, read_weights_metadata
 from shared.training.options import DeviceName, Precision, PredictOptions, TtaName
@@ -39,7 +38,6 @@ def accelerator_for(device: DeviceName, mixed_precision: Precision = "no") -> Ac
         raise UserError("--device cuda: torch sees no GPU here; --device auto takes the CPU where there is none")
     if mixed_precision == "fp16" and (device == "cpu" or not torch.cuda.is_available()):
         raise UserError("--mixed-precision fp16 needs a GPU; on a CPU take no or bf16")
-    keep_memory()
     return Accelerator(cpu=device == "cpu", mixed_precision=mixed_precision)
 
 

@@ -11,7 +11,7 @@ from tiny_crops import write_crops
 from tiny_runs import write_runs
 
 from shared.crops import INDEX
-from shared.faces.recipe import RECIPE
+from shared.faces.alignment import RECIPE
 from shared.manifest import load_evaluation, load_training
 
 

@@ -15,7 +15,7 @@ from shared import crop_faces
 from shared.crop_faces import update_crops
 from shared.crops import CropSet
 from shared.faces import crop as crop_files
-from shared.faces.cache import fingerprint
+from shared.faces.crop import fingerprint
 
 WALL = encode(np.full((400, 300, 3), 90, np.uint8))
 """An image without a face; its crop is cut at the very end."""
@@ -44,7 +44,7 @@ def crop(images: pd.DataFrame, out: Path) -> CropSet:
 @pytest.mark.parametrize(
     ("module", "name", "before"),
     [
-        (crop_faces, "_crop_and_record", True),
+        (crop_faces, "crop_chunk", True),
         (os, "fstat", True),
         (os, "fstat", False),
         (crop_files, "fingerprint", True),
