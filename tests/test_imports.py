@@ -17,7 +17,7 @@ HEAVY = {"torch", "torchvision", "timm", "accelerate", "albumentations", "sklear
 
 LAYERS = (
     ("shared.labels", "shared.messages", "shared.files", "shared.interrupts", "shared.commands"),
-    ("shared.tables", "shared.folds", "shared.label_fixes", "shared.manifest", "shared.tracking"),
+    ("shared.tables", "shared.folds", "shared.label_fixes", "shared.manifest", "shared.check", "shared.tracking"),
     ("shared.crops", "shared.faces", "shared.crop_faces", "shared.near_duplicates"),
     ("shared.mask_overlay", "shared.portraits", "shared.sample_data"),
     ("shared.fusion", "combine"),
