@@ -57,7 +57,7 @@ class RNet(nn.Module):
 
 
 class ONet(nn.Module):
-    """(n, 3, 48, 48) -> box offsets (n, 4), landmarks (n, 10: all x, all y), probabilities of (no face, face), (n, 2)."""
+    """(n, 3, 48, 48) -> box offsets (n, 4), landmarks (n, 10: x, then y), probabilities of (no face, face) (n, 2)."""
 
     def __init__(self) -> None:
         super().__init__()
