@@ -32,8 +32,8 @@ class Shown:
 
 
 @contextmanager
-def browser() -> Iterator[Any]:
-    """A driver; the test is skipped where there is no browser or nothing that drives it."""
+def browser(*flags: str) -> Iterator[Any]:
+    """A driver; `flags` are passed to Chromium. Skips the test if Chromium or its driver is not installed."""
     webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
     programs = {name: shutil.which(name) for name in ("chromium", "chromedriver")}
     for name, program in programs.items():
@@ -41,7 +41,7 @@ def browser() -> Iterator[Any]:
             pytest.skip(f"{name} is not installed")
     options = webdriver.ChromeOptions()
     options.binary_location = programs["chromium"]
-    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1200,900"):
+    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1200,900", *flags):
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(programs["chromedriver"]))

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from shared.showing.grad_cam import heat_of
+from shared.page.explain import network_heat
 from shared.training.model import Network, fuse_batch_norms
 
 
@@ -81,8 +81,8 @@ def test_a_network_that_would_answer_otherwise_stays_as_it_was() -> None:
 
 def test_where_a_fused_network_looked_can_still_be_told() -> None:
     network = trained("tf_efficientnet_lite0").requires_grad_(False)
-    plain = heat_of(copy.deepcopy(network), images(96).numpy())
+    plain = network_heat(copy.deepcopy(network), images(96).numpy())
     fuse_batch_norms(network, 96)
     torch.testing.assert_close(
-        torch.tensor(heat_of(network, images(96).numpy())), torch.tensor(plain), rtol=1e-2, atol=1e-2
+        torch.tensor(network_heat(network, images(96).numpy())), torch.tensor(plain), rtol=1e-2, atol=1e-2
     )

@@ -1,7 +1,9 @@
-"""The page in a browser: answers for a group are read off it, a broken file gets a sentence, no outsider is asked."""
+"""The page in a browser: results of a group can be read, by keyboard too; nothing is fetched from elsewhere or kept."""
 
+import html
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -11,21 +13,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import browser as chromium
 import numpy as np
 import pytest
 from drawn_faces import bare, encode, portraits
 from tiny_model import write_model
 
+from shared.page.explain import reading_order
+from shared.page.rendering import face_html
 from shared.predictor import Face, Predictor
-from shared.showing.card import card
 
 ROOT = Path(__file__).parents[1]
 PATIENCE = 120
-BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-FLAGS = ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--window-size=1280,900")
 CAMERA = ("--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream")
-
-pytestmark = pytest.mark.skipif(not (BROWSER and DRIVER), reason="chromium and chromedriver are not installed")
 
 
 @pytest.fixture(scope="module")
@@ -58,9 +58,15 @@ def talks(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def page(model: Path, talks: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a page that is a process of its own, and ends when it is told to."""
-    log, folder = tmp_path_factory.mktemp("page") / "log", tmp_path_factory.mktemp("temporary")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the page's process puts temporary files."""
+    return tmp_path_factory.mktemp("temporary")
+
+
+@pytest.fixture(scope="module")
+def page(model: Path, talks: Path, folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a page that is a process of its own, and ends when it gets SIGTERM."""
+    log = tmp_path_factory.mktemp("page") / "log"
     command = [sys.executable, "-m", "shared.page", "--model", str(model), "--port", "0"]
     python_path = os.pathsep.join([str(talks.parent), os.environ.get("PYTHONPATH", "")])
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "TMPDIR": str(folder), "PYTHONPATH": python_path}
@@ -84,19 +90,10 @@ def page(model: Path, talks: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """With a camera that sees a drawn face."""
-    from selenium import webdriver
-
     film = tmp_path_factory.mktemp("camera") / "film.mjpeg"
     film.write_bytes(encode(bare().pixels, quality=95) * 3)
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = BROWSER
-    for flag in (*FLAGS, *CAMERA, f"--use-file-for-fake-video-capture={film}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"performance": "ALL"})
-    browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
-    yield browser
-    browser.quit()
+    with chromium.browser(*CAMERA, f"--use-file-for-fake-video-capture={film}") as driver:
+        yield driver
 
 
 @pytest.fixture
@@ -122,50 +119,104 @@ def upload(browser: Any, path: Path) -> None:
     find(browser, "#photograph input[type=file]")[0].send_keys(str(path))
 
 
-def told(browser: Any) -> str:
-    """What is said of the chosen face, or instead of it."""
-    return " ".join(word for answer in find(browser, "#answer") for word in answer.text.split())
+def results(browser: Any) -> str:
+    """What the page says about the chosen face, or instead of it."""
+    return squeeze(" ".join(element.text for element in find(browser, "#results")))
 
 
-def words_of(face: Face) -> str:
+def words_of(face: Face, number: int, count: int) -> str:
     """The headline and the bars of a face, as the page should show them."""
-    import html
-    import re
-
-    text = re.sub(r"<[^>]+>", " ", card(face, np.zeros((256, 256, 3), np.uint8), {}))
-    return " ".join(html.unescape(text).split())
+    return squeeze(html.unescape(re.sub(r"<[^>]+>", " ", face_html(face, number, count, "", {}))))
 
 
-def without_case(text: str) -> str:
-    return text.casefold().replace(" ", "")
+def squeeze(text: str) -> str:
+    """Without spaces and upper case, which style sheets change."""
+    return "".join(text.casefold().split())
 
 
-def test_the_answers_for_a_group_can_be_read_and_its_faces_chosen(opened: Any, model: Path, tmp_path: Path) -> None:
+def write_group(path: Path) -> Path:
+    """Two portraits side by side."""
     sitters = [portrait.pixels for portrait in portraits() if portrait.kind == "normal"]
-    group = tmp_path / "group.png"
-    group.write_bytes(encode(np.concatenate(sitters, axis=1), "PNG"))
-    (known,) = Predictor.load(model, device="cpu")(group)
-    faces = sorted(known.faces, key=lambda face: face.box[0])
-    assert len(faces) == 2
-    assert words_of(faces[0]) != words_of(faces[1])
+    path.write_bytes(encode(np.concatenate(sitters, axis=1), "PNG"))
+    return path
+
+
+def test_the_faces_of_a_group_can_be_chosen_by_mouse_and_keyboard(
+    opened: Any, model: Path, folder: Path, tmp_path: Path
+) -> None:
+    group = write_group(tmp_path / "group.png")
+    (photograph,) = Predictor.load(model, device="cpu")(group)
+    faces = [photograph.faces[at] for at in reading_order([face.box for face in photograph.faces])]
+    first, second = (words_of(face, number, 2) for number, face in enumerate(faces, 1))
+    assert first != second
     upload(opened, group)
-    for number, face in enumerate(faces):
-        wait(opened, lambda: len(find(opened, "#chosen label")) == 2)
-        find(opened, "#chosen label")[number].click()
-        expected = without_case(words_of(face))
-        wait(opened, lambda expected=expected: without_case(told(opened)).startswith(expected))
-        assert len(find(opened, "#answer img.heat")) == 3
-    (image,) = find(opened, "#marked img")
+    wait(opened, lambda: len(find(opened, "#photo input[type=radio]")) == 2)
+    for number, expected in ((0, first), (1, second)):
+        find(opened, "#photo .mark")[number].click()
+        wait(opened, lambda expected=expected: results(opened).startswith(expected))
+        assert len(find(opened, "#results img.heat")) == 3
+    # The radio buttons are one tab stop; arrow keys move between them.
+    opened.switch_to.active_element.send_keys("\ue012")
+    wait(opened, lambda: results(opened).startswith(first))
+    (image,) = find(opened, "#photo > * img")
     assert image.get_property("naturalWidth") == 768
-    click_left_of_middle(opened, image)
-    expected = without_case(words_of(faces[0]))
-    wait(opened, lambda: without_case(told(opened)).startswith(expected))
+    # Only what was uploaded is a file: choosing faces leaves no copies.
+    kept = [path.name for path in folder.rglob("*") if path.is_file() and path.stat().st_size]
+    assert kept == ["group.png"]
 
 
-def click_left_of_middle(browser: Any, element: Any) -> None:
-    from selenium.webdriver import ActionChains
+def test_progress_shows_at_once_and_the_focus_goes_to_the_main_face(opened: Any, tmp_path: Path) -> None:
+    (region,) = find(opened, "#status [role=status]")
+    opened.execute_script(
+        "window.seen = []; const status = document.querySelector('#status');"
+        "new MutationObserver(() => seen.push(status.textContent)).observe(status, {childList: true, subtree: true})"
+    )
+    upload(opened, write_group(tmp_path / "group.png"))
+    wait(opened, lambda: opened.switch_to.active_element.get_attribute("name") == "face")
+    assert opened.switch_to.active_element.get_property("checked")
+    seen = opened.execute_script("return seen")
+    assert "Looking for faces" in seen[0]
+    assert "2 faces found" in seen[-1]
+    # Screen readers announce changes below an element that stays.
+    assert find(opened, "#status [role=status]") == [region]
+    find(opened, "#another")[0].click()
+    wait(opened, lambda: "upload-container" in (opened.switch_to.active_element.get_attribute("class") or ""))
 
-    ActionChains(browser).move_to_element_with_offset(element, -element.size["width"] // 4, 0).click().perform()
+
+def test_axe_finds_no_barrier(opened: Any) -> None:
+    axe = axe_core()
+    for scheme in ("light", "dark"):
+        features = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+        opened.execute_cdp_cmd("Emulation.setEmulatedMedia", features)
+        opened.refresh()
+        wait(opened, lambda: find(opened, ".examples button"))
+        barriers = violations(opened, axe)
+        find(opened, ".examples button")[0].click()
+        wait(opened, lambda: find(opened, "#results .face"))
+        barriers += violations(opened, axe)
+        find(opened, "#another")[0].click()
+        wait(opened, lambda: find(opened, ".examples button"))
+        barriers += violations(opened, axe)
+        assert not barriers, scheme
+    opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
+def axe_core() -> str:
+    """The script of axe-core, as `npm install --global axe-core` installs it; skips the test where it is missing."""
+    npm = shutil.which("npm")
+    if npm is None:
+        pytest.skip("npm is not installed")
+    root = subprocess.run([npm, "root", "--global"], capture_output=True, text=True, check=True).stdout.strip()
+    script = Path(root) / "axe-core" / "axe.min.js"
+    if not script.is_file():
+        pytest.skip("axe-core is not installed: npm install --global axe-core")
+    return script.read_text(encoding="utf-8")
+
+
+def violations(browser: Any, axe: str) -> list[str]:
+    browser.execute_script(axe)
+    found = browser.execute_async_script("axe.run(document).then(arguments[0])")["violations"]
+    return [f"{one['id']}: {node['html']}" for one in found for node in one["nodes"]]
 
 
 def test_a_face_before_the_camera_is_answered(opened: Any) -> None:
@@ -173,12 +224,12 @@ def test_a_face_before_the_camera_is_answered(opened: Any) -> None:
     allow = "//*[@id='photograph']//button[contains(., 'Webcam')]"
     wait(opened, lambda: opened.find_elements("xpath", allow))[0].click()
     wait(opened, lambda: find(opened, "#photograph button[aria-label='capture photo']"))[0].click()
-    wait(opened, lambda: find(opened, "#answer .face"))
+    wait(opened, lambda: find(opened, "#results .face"))
 
 
 @pytest.mark.parametrize(
     ("content", "sentence"),
-    [(b"no image at all", "no image"), (b"", "empty"), (b"\xff\xd8\xff\xe0 cut", "cannot|cut short|no image")],
+    [(b"no image at all", "not an image"), (b"", "empty"), (b"\xff\xd8\xff\xe0 cut", "cannot|incomplete|not an image")],
     ids=["text", "empty", "head"],
 )
 def test_a_broken_file_gets_a_sentence_and_another_try(
@@ -187,24 +238,18 @@ def test_a_broken_file_gets_a_sentence_and_another_try(
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(content)
     upload(opened, broken)
-    wait(opened, lambda: find(opened, "#answer .sentence"))
-    assert any(words in told(opened) for words in sentence.split("|")), told(opened)
+    wait(opened, lambda: find(opened, "#results .sentence"))
+    assert any(squeeze(words) in results(opened) for words in sentence.split("|")), results(opened)
     find(opened, "#another")[0].click()
-    wait(opened, lambda: find(opened, "#photograph input[type=file]") and not told(opened))
-
-
-def test_an_example_is_answered_with_a_click(opened: Any) -> None:
-    wait(opened, lambda: len(find(opened, ".begin .gallery-item")) == 4)
-    find(opened, ".begin .gallery-item")[1].click()
-    wait(opened, lambda: find(opened, "#answer .face"))
+    wait(opened, lambda: find(opened, "#photograph input[type=file]") and not results(opened))
 
 
 def test_a_phone_shows_it_without_scrolling_sideways(opened: Any) -> None:
     opened.execute_cdp_cmd(
         "Emulation.setDeviceMetricsOverride", {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
     )
-    find(opened, ".begin .gallery-item")[0].click()
-    wait(opened, lambda: find(opened, "#answer .face"))
+    wait(opened, lambda: find(opened, ".examples button"))[1].click()
+    wait(opened, lambda: find(opened, "#results .face"))
     assert opened.execute_script("return document.documentElement.scrollWidth") <= 390
     opened.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 

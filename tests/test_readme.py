@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,10 @@ import pytest
 
 import combine
 from pipelines.age.options import AgeOptions
-from shared import bundle, check, crop_faces, page, predict, runs, serve
+from shared import bundle, check, crop_faces, predict, runs, serve
 from shared.commands import parse
 from shared.experiments.options import AblateOptions, TuneOptions
+from shared.page import __main__ as page
 from shared.training.inference import PredictOptions
 from shared.training.options import TrainOptions
 
@@ -49,8 +51,7 @@ def test_a_command_of_the_readme_exists_and_takes_its_options(
 ) -> None:
     _, *words = shlex.split(command.replace("\n", " "))
     program, *flags = words[1:] if words[0] == "-m" else words
-    file = ROOT / (program if program.endswith(".py") else program.replace(".", "/") + ".py")
-    assert file.is_file(), f"{file} is not there"
+    assert (ROOT / program).is_file() if program.endswith(".py") else find_spec(program), f"{program} is not there"
     monkeypatch.chdir(tmp_path)
     for config in [Path(word) for word in flags if word.endswith(".toml")]:
         config.parent.mkdir(parents=True)

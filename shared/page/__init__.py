@@ -1,11 +1,7 @@
-"""What the page shows: faces boxed in their photograph, answers as bars, and where each specialist looked.
+"""A page to try the specialists on photographs, in the browser: `python -m shared.page`.
 
-grad_cam.py   where a network looked
-heat.py       that, laid over the image
-boxes.py      the photograph with its faces marked
-card.py       what is said of one face, as HTML
-examples.py   drawn portraits to begin with
-sight.py      one photograph answered, for the page
-blocks.py     the page, with page.css
-web.py        that on a socket, with nothing fetched from outside
+__main__.py   the command: reads the model, draws examples, serves the page
+blocks.py     the page in Gradio: components, events, deletion of uploads
+rendering.py  the photograph with its faces, and the results of one face, as HTML
+explain.py    faces of one photograph, and where each network looked (Grad-CAM)
 """

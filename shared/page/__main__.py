@@ -1,8 +1,8 @@
-"""A page to try the specialists: drop a photograph, or use the camera.
+"""Open a page to try the specialists: drop a photograph, or use the camera.
 
     python -m shared.page --model outputs
 
-Everything stays on this machine: no font, script or statistic comes from or goes to another.
+Everything stays on this machine: the page loads no font or script from other servers and sends no statistics.
 """
 
 import os
@@ -10,8 +10,18 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from shared.commands import run
+from shared.labels import INCORRECT, NORMAL, WORN
 from shared.messages import UserError
+
+STOP_SECONDS = 5
+HEADER_SECONDS = 10
+CONNECTIONS = 256
+
+SITTERS = ((67, True, 3, NORMAL), (24, False, 5, WORN[0]), (41, True, 8, INCORRECT), (52, False, 2, NORMAL))
+"""Age in years, whether female, seed, and image kind of each drawn example."""
 
 
 @dataclass(frozen=True)
@@ -23,9 +33,9 @@ class Options:
     host: str = "127.0.0.1"
     """The address to listen at; 0.0.0.0 lets other machines see the page."""
     port: int = 7860
-    """0 takes any that is free."""
+    """The port to listen at; 0 takes a free one."""
     examples: bool = True
-    """Draw some faces to begin with; takes some seconds at the start."""
+    """Offer drawn faces as examples; drawing them takes some seconds at the start."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.port < 65536:
@@ -33,16 +43,36 @@ class Options:
 
 
 def main(options: Options) -> None:
-    """Serve the page until Ctrl-C; raises `UserError` where the model or the address can't be had."""
+    """Serve the page until Ctrl-C; raises `UserError` if the model or the address is not available."""
     with tempfile.TemporaryDirectory(prefix="face18-page-") as folder:
-        # Before gradio is loaded. What visitors upload lies in a folder of its own, and goes with it.
-        os.environ["GRADIO_TEMP_DIR"] = folder
+        os.environ["GRADIO_TEMP_DIR"] = folder  # Gradio reads it when it is imported.
+        tempfile.tempdir = folder  # For uploads that are not complete yet.
         try:
-            from shared.showing.web import serve_page
+            from shared.page.blocks import create_app
+            from shared.serving.server import address_of, bind, serve
         except ModuleNotFoundError as error:
             raise UserError(f"{error.name} is not installed: pip install 'face18[page]'") from None
-        serve_page(options.model, options.host, options.port, Path(folder) if options.examples else None)
+        from shared.predictor import Predictor
+
+        with bind(options.host, options.port) as listener:  # Before the model is read, which takes seconds.
+            app = create_app(Predictor.load(options.model), draw_examples() if options.examples else [], Path(folder))
+            listener.listen()  # The next line promises that the page answers.
+            print(f"the page is at {address_of(listener)}", flush=True)
+            serve(app, listener, STOP_SECONDS, HEADER_SECONDS, CONNECTIONS)
     print("stopped")
+
+
+def draw_examples() -> list[bytes]:
+    """Draw a group of four faces and three portraits, so that no real person is shown; return JPEG files."""
+    from shared.portraits import draw_person
+    from shared.sample_data import encode
+
+    portraits = []
+    for age, female, seed, kind in SITTERS:
+        person = draw_person(age, female, np.random.SeedSequence(seed))
+        portraits.append(next(portrait.pixels for portrait in person if portrait.kind == kind))
+    group = np.concatenate([np.concatenate(row, axis=1) for row in (portraits[:2], portraits[2:])])
+    return [encode(pixels) for pixels in (group, *portraits[:3])]
 
 
 if __name__ == "__main__":

@@ -1,77 +1,90 @@
-"""One photograph, answered for the page."""
+"""The faces of one photograph for the page, and heat maps of where each network looked.
+
+The heat maps are Grad-CAM: Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based
+Localization", ICCV 2017. The score y of the prediction is followed back to the feature maps A of a convolutional layer:
+
+    alpha_k = 1/Z sum_ij dy/dA_ij^k      (1)    weight of map k; Z is the number of its cells
+    L       = ReLU(sum_k alpha_k A^k)    (2)    where maps that support the prediction are active
+
+The paper's y is the logit of one class. A prediction here may be a distribution over ages, so y is the mean of the
+logits, weighted by the predicted probabilities: if the network is sure of one class, y is the logit of that class.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
 
 from shared.faces.image_io import UnusableImageError, decode
 from shared.predictor import Face, Predictor
-from shared.showing.boxes import Box, shown_size
-from shared.showing.heat import lay_heat
 
 Pixels = NDArray[np.uint8]
+Box = tuple[float, float, float, float]
 
-SENTENCES = {
-    "empty file": "This file is empty. Please choose another.",
-    "not an image": "This file is no image that can be read here. JPEG, PNG and WebP are fine.",
-    "truncated": "This image was cut short, perhaps while it was sent or saved. Please choose another.",
-}
-"""What is wrong with a file, for people; all else is told in a general sentence."""
+SHOWN_SIDE = 1400
+"""Pixels of the longer side of the photograph as shown."""
+FEWEST_CELLS = 6
+"""Grad-CAM takes the deepest layer with at least this many cells a side; the last layer of a small image has three."""
+STRENGTH = 0.65
+"""Share of the heat map's colour where the heat is greatest."""
 
 
 @dataclass(frozen=True)
-class Sight:
-    """A photograph and its faces."""
+class Analysis:
+    """A photograph and its faces, in reading order: left to right, row by row."""
 
     pixels: Pixels
-    """As shown, upright, RGB (H, W, 3)."""
+    """As shown, upright, uint8 RGB (H, W, 3)."""
     faces: Sequence[Face]
-    """As one reads: from left to right, row by row."""
     crops: Sequence[Pixels]
-    """Of each face, aligned, RGB (256, 256, 3)."""
+    """The aligned crop of each face, uint8 RGB (256, 256, 3)."""
     boxes: Sequence[Box]
-    """Of each face, in pixels as shown."""
-
-    def face_at(self, x: float, y: float) -> int | None:
-        """The face at a point of the image as shown; of several the smallest."""
-        hits = [at for at, (x0, y0, x1, y1) in enumerate(self.boxes) if x0 <= x <= x1 and y0 <= y <= y1]
-        return min(hits, key=lambda at: self.boxes[at][2] - self.boxes[at][0]) if hits else None
+    """x0, y0, x1, y1 of each face as shares of the photograph's width and height, cut off at its edges."""
+    main: int
+    """Index of the main face; 0 if there is no face."""
 
 
-@dataclass(frozen=True)
-class Viewer:
-    """Looks at photographs with a predictor."""
+def analyze(predictor: Predictor, content: bytes) -> Analysis:
+    """Predict every face in an image file; raises `UnusableImageError` with the reason."""
+    shown = decode(content, SHOWN_SIDE)
+    found = predictor.find([content])
+    (photograph,) = predictor.answer(found)
+    if photograph.problem:
+        raise UnusableImageError(photograph.problem)
+    order = reading_order([face.box for face in photograph.faces])
+    size = (shown.width, shown.height)
+    return Analysis(
+        pixels=fit(shown.pixels, SHOWN_SIDE),
+        faces=[photograph.faces[at] for at in order],
+        crops=[found[0].faces[at].crop for at in order],
+        boxes=[relative_box(photograph.faces[at].box, size) for at in order],
+        main=order.index(0) if order else 0,
+    )
 
-    predictor: Predictor
 
-    def look(self, path: str | Path) -> Sight | str:
-        """The photograph answered, or a sentence that says why it can't be."""
-        content = Path(path).read_bytes()
-        try:
-            image = decode(content)
-        except UnusableImageError as problem:
-            return SENTENCES.get(str(problem), f"This image cannot be used: {problem}. Please choose another.")
-        found = self.predictor.find([content])
-        (photograph,) = self.predictor.answer(found)
-        pixels = shown_size(image.pixels)
-        scale = max(image.width, image.height) / max(pixels.shape[:2])
-        order = reading_order([face.box for face in photograph.faces])
-        faces = [photograph.faces[at] for at in order]
-        boxes = [_shrunk(face.box, scale) for face in faces]
-        return Sight(pixels, faces, [found[0].faces[at].crop for at in order], boxes)
+def fit(pixels: Pixels, side: int) -> Pixels:
+    """Return an image (H, W, 3) shrunk so that its longer side has at most `side` pixels."""
+    factor = side / max(pixels.shape[:2])
+    if factor >= 1:
+        return pixels
+    height, width = (max(1, round(length * factor)) for length in pixels.shape[:2])
+    return cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
 
-    def heat(self, sight: Sight, at: int) -> dict[str, Pixels]:
-        """Of each specialist that torch runs, what it sees of a face, lit up where it looked: the mean of its folds."""
-        images = {name: _lit(trained.members, sight.crops[at]) for name, trained in self.predictor.specialists.items()}
-        return {name: image for name, image in images.items() if image is not None}
+
+def relative_box(box: Box, size: tuple[int, int]) -> Box:
+    """Return a box in pixels as shares of the image's size (width, height), cut off at the image's edges."""
+    x0, y0, x1, y1 = (min(max((place + 0.5) / size[at % 2], 0.0), 1.0) for at, place in enumerate(box))
+    return x0, y0, x1, y1
 
 
 def reading_order(boxes: Sequence[Box]) -> list[int]:
-    """Indices of boxes from left to right, row by row; a row begins where the last one's first face ends."""
+    """Return indices of boxes from left to right, row by row; a new row begins below the first face of the last."""
     rows: list[list[int]] = []
     for at in sorted(range(len(boxes)), key=lambda at: boxes[at][1]):
         if not rows or boxes[at][1] >= boxes[rows[-1][0]][3]:
@@ -80,20 +93,63 @@ def reading_order(boxes: Sequence[Box]) -> list[int]:
     return [at for row in rows for at in sorted(row, key=lambda at: boxes[at][0])]
 
 
-def _shrunk(box: Box, scale: float) -> Box:
-    x0, y0, x1, y1 = ((place + 0.5) / scale - 0.5 for place in box)
-    return x0, y0, x1, y1
+def heat_maps(predictor: Predictor, crop: Pixels) -> dict[str, Pixels]:
+    """Return what each specialist sees of a crop with its heat map on it, by name: the mean over its folds.
+
+    Specialists without a PyTorch network or without convolutional maps are left out.
+    """
+    images = {name: _heat_map(trained.members, crop) for name, trained in predictor.specialists.items()}
+    return {name: image for name, image in images.items() if image is not None}
 
 
-def _lit(members: Sequence[Any], crop: Pixels) -> Pixels | None:
+def _heat_map(members: Sequence[Any], crop: Pixels) -> Pixels | None:
     if any(member.network is None for member in members):
         return None
-    from shared.showing.grad_cam import heat_of
-
-    heats = [heat_of(member.network, member.look([crop])) for member in members]
+    heats = [network_heat(member.network, member.look([crop])) for member in members]
     known = [heat[0] for heat in heats if heat is not None]
     if not known:
         return None
-    # Folds of a run share window and size; runs that do not are shown in the window of the first.
+    # The folds of one run have the same size; runs of another size are left out of the mean.
     alike = [heat for heat in known if heat.shape == known[0].shape]
-    return lay_heat(members[0].look([crop])[0], np.mean(alike, axis=0).astype(np.float32))
+    return overlay_heat(members[0].look([crop])[0], np.mean(alike, axis=0).astype(np.float32))
+
+
+def network_heat(network: Any, images: Pixels) -> NDArray[np.float32] | None:
+    """Return the Grad-CAM maps (B, h, w) of a `shared.training.model.Network` for uint8 RGB images (B, H, W, 3)."""
+    pixels = torch.from_numpy(images).to(network.mean.device).permute(0, 3, 1, 2)
+    heat = grad_cam(network.backbone, (pixels - network.mean) / network.std)
+    return None if heat is None else heat.cpu().numpy()
+
+
+def grad_cam(backbone: Any, images: Tensor, cells: int = FEWEST_CELLS) -> Tensor | None:
+    """Return Grad-CAM maps (B, h, w), float32 from 0 to 1, each divided by its maximum.
+
+    `images` (B, 3, H, W) are normalised for the backbone, which has timm's `forward_intermediates` and `forward_head`.
+    Returns None if its maps cannot be used (transformers).
+    """
+    if not hasattr(backbone, "forward_intermediates"):
+        return None
+    with torch.enable_grad():
+        # The images require the gradient because the weights may be frozen.
+        features, maps = backbone.forward_intermediates(images.detach().clone().requires_grad_())
+        fine = [layer for layer in maps if min(layer.shape[2:]) >= cells]
+        layer = fine[-1] if fine else maps[0]
+        logits = backbone.forward_head(features)
+        score = (logits * logits.detach().softmax(1)).sum()  # The sum is over images, which do not interact.
+        (gradient,) = torch.autograd.grad(score, layer, allow_unused=True)
+    if gradient is None:
+        return None
+    alpha = gradient.mean((2, 3), keepdim=True)  # (1)
+    heat = functional.relu((alpha * layer).sum(1)).detach().float()  # (2)
+    most = heat.amax((1, 2), keepdim=True)
+    return heat / torch.where(most > 0, most, 1)
+
+
+def overlay_heat(image: Pixels, heat: NDArray[np.float32]) -> Pixels:
+    """Lay a heat map (h, w) of 0 to 1 over an image, uint8 RGB (S, S, 3), which becomes grey so that no colour of its
+    own looks like heat."""
+    smooth = cv2.resize(heat, image.shape[1::-1], interpolation=cv2.INTER_CUBIC).clip(0, 1)
+    grey = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    colours = cv2.applyColorMap((255 * smooth).astype(np.uint8), cv2.COLORMAP_INFERNO)[:, :, ::-1]
+    share = STRENGTH * smooth[:, :, None]
+    return ((1 - share) * grey + share * colours).round().astype(np.uint8)

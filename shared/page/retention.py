@@ -1,0 +1,60 @@
+"""What the page keeps of its visitors' photographs, and for how long: files and pixels are deleted by one clock.
+
+Gradio deletes only the files that it remembers, and keeps the value of every component for as long as a visit lasts.
+So the page hands images to the browser by address, from a `TemporaryStore`, and deletes old files by their age.
+"""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+KEPT_SECONDS = 600.0
+"""The longest that anything of a photograph is kept."""
+INTERVAL = 20.0
+"""Seconds from one deletion of old things to the next; they are deleted so much earlier that none is kept too long."""
+
+
+class TemporaryStore:
+    """Values under keys that cannot be guessed, for `seconds` each."""
+
+    def __init__(self, seconds: float = KEPT_SECONDS - INTERVAL, clock: Callable[[], float] = time.monotonic):
+        self._seconds = seconds
+        self._clock = clock
+        self._values: dict[str, tuple[float, Any]] = {}
+
+    def add(self, value: Any) -> str:
+        """Keep a value; return its key."""
+        key = secrets.token_urlsafe(16)
+        self._values[key] = (self._clock() + self._seconds, value)
+        return key
+
+    def get(self, key: str | None) -> Any:
+        """Return a value, or None if the key is unknown or its time is over."""
+        until, value = self._values.get(key or "", (0.0, None))
+        return value if self._clock() < until else None
+
+    def delete_old(self) -> None:
+        """Delete all values whose time is over."""
+        now = self._clock()
+        self._values = {key: kept for key, kept in self._values.items() if now < kept[0]}
+
+
+def delete_old_files(folder: Path, seconds: float) -> None:
+    """Delete all files below a folder that were last written more than `seconds` ago."""
+    oldest = time.time() - seconds
+    for path in list(folder.rglob("*")):
+        with suppress(FileNotFoundError):
+            if path.is_file() and path.stat().st_mtime < oldest:
+                path.unlink()
+
+
+async def delete_regularly(folder: Path, store: TemporaryStore) -> None:
+    """Delete old files and values until cancelled."""
+    while True:
+        await asyncio.to_thread(delete_old_files, folder, KEPT_SECONDS - INTERVAL)
+        store.delete_old()
+        await asyncio.sleep(INTERVAL)
