@@ -54,7 +54,10 @@ def marks(boxes: Sequence[Box], faces: Sequence[Face]) -> list[Mark]:
     by_area = sorted(areas, reverse=True)
     return [
         Mark(
-            *(round(100 * share, 2) for share in (x0, y0, x1 - x0, y1 - y0)),
+            left=round(100 * x0, 2),
+            top=round(100 * y0, 2),
+            width=round(100 * (x1 - x0), 2),
+            height=round(100 * (y1 - y0), 2),
             layer=1 + by_area.index(area),
             lines=summary(face),
             captioned=x1 - x0 >= CAPTION_SHARE,
