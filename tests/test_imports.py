@@ -27,8 +27,7 @@ LAYERS = (
 """Lowest first: a module imports from its own layer and from those below."""
 
 APPS = {
-    "reports": ("shared.reports", "shared.report", "shared.eda"),
-    "label audit": ("shared.label_audit",),
+    "reports": ("shared.reports", "shared.report", "shared.eda", "shared.label_audit"),
     "experiments": ("shared.experiments",),
     "runs": ("shared.runs",),
     "service and page": ("shared.serving", "shared.serve", "shared.page"),

@@ -130,12 +130,12 @@ def test_a_person_whose_photograph_is_among_the_eval_images_is_told(
     faces["file"] = [f"{place}.png" for place in faces.index]
     faces.assign(image=["a.jpg", "b.jpg"], fingerprint=["x", "y"]).to_csv(asked / "index.csv", index=False)
     main(Options(outputs=outputs, out=tmp_path / "audit", crops=tmp_path / "crops"))
-    twins = pd.read_csv(tmp_path / "audit/eval_twins.csv", dtype={"id": str})
+    duplicates = pd.read_csv(tmp_path / "audit/eval_duplicates.csv", dtype={"id": str})
     named = dict(zip(faces["image"], ("a.jpg", "b.jpg"), strict=True))
-    assert set(twins["id"]) == {COPIED, COPY}
-    assert set(twins["eval_image"]) == {named[f"{COPIED}/normal.jpg"]}
-    assert "2 persons whose photograph is among the eval images" in capsys.readouterr().out
-    assert "whom eval asks about too" in (tmp_path / "audit/audit.html").read_text(encoding="utf-8")
+    assert set(duplicates["id"]) == {COPIED, COPY}
+    assert set(duplicates["eval_image"]) == {named[f"{COPIED}/normal.jpg"]}
+    assert "2 persons with a photograph among the eval images" in capsys.readouterr().out
+    assert "Persons among the eval images" in (tmp_path / "audit/audit.html").read_text(encoding="utf-8")
 
 
 def test_the_contact_sheet_opens_in_a_browser_with_all_faces(audited: Path) -> None:

@@ -1,12 +1,7 @@
-"""What can be measured of an image file: size, light, sharpness, colour; a broken file says why it cannot be read.
-
-Images that deserve a second look before anything is trained on them.
-
-The subjects of the page about a competition folder.
-"""
+"""What is in a competition folder: sizes, light, sharpness and colour of images, labels, detection, and oddities."""
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -19,28 +14,11 @@ import pandas as pd
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from shared.crops import FOUND, PRIOR, UNREADABLE, CropSet
+from shared.crops import DETECTED, FOUND, PRIOR, RETRIED, UNREADABLE, CropSet
 from shared.faces.image_io import UnusableImageError, decode
+from shared.html_pages import SOFT, Tile, face, plot
 from shared.labels import BAND_EDGES, BANDS, GENDERS, MASKS, age_band
 from shared.messages import UserError, counted
-from shared.reports.page_parts import (
-    COLOURS,
-    SOFT,
-    Section,
-    Tile,
-    bars,
-    beside,
-    cards,
-    face,
-    figure,
-    figures,
-    heading,
-    paragraph,
-    plain_text,
-    plot,
-    table,
-    tiles,
-)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -49,116 +27,134 @@ CHANNELS = ("red", "green", "blue")
 SQUARES = tuple(f"{name}_square" for name in CHANNELS)
 
 SIDE = 512
-"""Pixels: sharpness is measured on a copy whose longer side is this at most, so that sizes can be compared."""
-
-Fact = dict[str, object]
-
-
-def measure_files(images: pd.DataFrame, title: str, workers: int = 0) -> pd.DataFrame:
-    """Measure files (columns image, path), with a progress bar titled so; a row each in their order.
-
-    Columns: image, path, problem (blank where there is none), bytes, width, height (pixels), brightness and contrast
-    (mean and standard deviation of the grey level, 0-255), sharpness (variance of the Laplacian), `CHANNELS` and
-    `SQUARES` (mean of each channel and of its square, 0-1), fingerprint of the bytes. Read in threads: decoding frees
-    Python for others.
-    """
-    parallel = joblib.Parallel(n_jobs=workers or joblib.cpu_count(), prefer="threads", return_as="generator")
-    jobs = (joblib.delayed(measure_file)(path) for path in images["path"])
-    rows = list(tqdm(parallel(jobs), title, len(images), unit=" images"))
-    return pd.concat([images[["image", "path"]].reset_index(drop=True), pd.DataFrame(rows)], axis="columns")
-
-
-def measure_file(path: str) -> Fact:
-    """The facts of one file."""
-    try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        return {"problem": (error.strerror or "cannot be read").lower()}
-    known: Fact = {"bytes": len(data), "fingerprint": hashlib.blake2b(data, digest_size=16).hexdigest()}
-    try:
-        image = decode(data)
-    except UnusableImageError as problem:
-        return {**known, "problem": str(problem)}
-    size: Fact = {"width": image.width, "height": image.height}
-    return {**known, "problem": "", **size, **light_facts(image.pixels), **colours(image.pixels)}
-
-
-def light_facts(pixels: NDArray[np.uint8]) -> Fact:
-    """Brightness, contrast and sharpness of uint8 RGB pixels (H, W, 3)."""
-    grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
-    scale = min(1.0, SIDE / max(grey.shape))
-    small = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else grey
-    return {
-        "brightness": float(grey.mean()),
-        "contrast": float(grey.std()),
-        "sharpness": float(cv2.Laplacian(small, cv2.CV_64F).var()),
-    }
-
-
-def colours(pixels: NDArray[np.uint8]) -> Fact:
-    """Mean of each channel and of its square, 0-1, of uint8 RGB pixels (H, W, 3)."""
-    values = pixels.reshape(-1, 3).astype(np.float64) / 255
-    return {**dict(zip(CHANNELS, values.mean(0), strict=True)), **dict(zip(SQUARES, (values**2).mean(0), strict=True))}
-
-
-def measure_crops(crops: CropSet, images: Sequence[str]) -> pd.DataFrame:
-    """`CHANNELS` and `SQUARES` of the crops of images; those whose file is gone are left out."""
-    return pd.DataFrame(list(_crop_colours(crops, images)), columns=[*CHANNELS, *SQUARES])
-
-
-def _crop_colours(crops: CropSet, images: Sequence[str]) -> Iterable[Fact]:
-    for image in tqdm(images, "crops", unit=" images"):
-        try:
-            yield colours(crops.read(image))
-        except UserError:
-            continue
-
-
-def mean_and_std(facts: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean and standard deviation (3,) each of the pixels of images, 0-1; every image counts alike."""
-    mean = facts[list(CHANNELS)].mean().to_numpy(np.float64)
-    square = facts[list(SQUARES)].mean().to_numpy(np.float64)
-    return mean, np.sqrt(np.maximum(square - mean**2, 0))
-
+"""Sharpness is measured on a copy whose longer side has at most this many pixels, so that sizes are comparable."""
 
 DARK, BRIGHT = 45, 215
 """Mean grey levels, 0-255, below and above which an image is very dark or very bright."""
 
 FLAT = 12
-"""Standard deviation of the grey level below which there is hardly anything to see."""
+"""Standard deviation of the grey level below which there is hardly any contrast."""
 
 BLURRED = 0.1
-"""Share of the usual sharpness below which an image is blurred."""
+"""Share of the median sharpness below which an image is blurred."""
 
 USUAL = 0.8
-"""Where so large a share of images has one size, all other sizes are odd."""
+"""If so large a share of images has one size, all other sizes are odd."""
 
 SMALL, LONG = 100, 2.0
-"""Where sizes vary: pixels of the shorter side below, and aspect ratio above which a size is odd."""
+"""If sizes vary: shorter side in pixels below, and aspect ratio above which a size is odd."""
+
+SIZES, SHOWN = 12, 12
+"""Sizes that are listed, and images of each oddity that are shown."""
+
+MANY = 500
+"""Persons from which on the age histogram has a bin for every year."""
 
 
 @dataclass(frozen=True)
-class Oddity:
-    """Images of one fault, the worst first."""
+class Split:
+    """The training or the eval half of the data."""
 
-    title: str
-    images: Mapping[str, str]
-    """Image -> what there is to say of it."""
+    table: pd.DataFrame
+    """All images, with labels in the training half."""
+    facts: pd.DataFrame
+    """Measurements of a sample of them; see `measure_files`."""
+    crops: CropSet | None
+
+    @property
+    def labelled(self) -> bool:
+        return "mask" in self.table
+
+    @property
+    def readable(self) -> pd.DataFrame:
+        """The measurements of images that can be read."""
+        return self.facts[self.facts["problem"] == ""]
 
 
-def find_oddities(facts: pd.DataFrame, crops: CropSet | None) -> list[Oddity]:
-    """Those that there are, of measured images (`image_facts.measure_files`) and of what the crop index tells."""
+Splits = Mapping[str, Split]
+
+
+def contents(splits: Splits) -> dict[str, Any]:
+    """Return the values that dataset.html shows."""
+    colour, to_paste = _colour(splits)
+    return {
+        "cards": _cards(splits),
+        "labels": [_labels(split) for split in splits.values() if split.labelled],
+        "sizes": [_sizes(name, split) for name, split in splits.items()],
+        "colour": colour,
+        "to_paste": to_paste,
+        "light": _light(splits),
+        "faces": _faces(splits),
+        "oddities": _oddity_tiles(splits),
+    }
+
+
+def measure_files(images: pd.DataFrame, title: str, workers: int = 0) -> pd.DataFrame:
+    """Measure files (columns image, path) in threads; one row each in their order.
+
+    Columns: image, path, problem (empty if the file can be read), bytes, fingerprint (of the bytes), width, height
+    (pixels), brightness and contrast (mean and standard deviation of the grey level, 0-255), sharpness (variance of the
+    Laplacian), `CHANNELS` and `SQUARES` (mean of each channel and of its square, 0-1).
+    """
+    parallel = joblib.Parallel(n_jobs=workers or joblib.cpu_count(), prefer="threads", return_as="generator")
+    jobs = (joblib.delayed(_measure_file)(path) for path in images["path"])
+    rows = list(tqdm(parallel(jobs), title, len(images), unit=" images"))
+    return pd.concat([images[["image", "path"]].reset_index(drop=True), pd.DataFrame(rows)], axis="columns")
+
+
+def _measure_file(path: str) -> dict[str, object]:
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        return {"problem": (error.strerror or "cannot be read").lower()}
+    known = {"bytes": len(data), "fingerprint": hashlib.blake2b(data, digest_size=16).hexdigest()}
+    try:
+        image = decode(data)
+    except UnusableImageError as problem:
+        return {**known, "problem": str(problem)}
+    grey = cv2.cvtColor(image.pixels, cv2.COLOR_RGB2GRAY)
+    scale = min(1.0, SIDE / max(grey.shape))
+    small = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else grey
+    return {
+        **known,
+        "problem": "",
+        "width": image.width,
+        "height": image.height,
+        "brightness": float(grey.mean()),
+        "contrast": float(grey.std()),
+        "sharpness": float(cv2.Laplacian(small, cv2.CV_64F).var()),
+        **_channel_means(image.pixels),
+    }
+
+
+def _channel_means(pixels: NDArray[np.uint8]) -> dict[str, float]:
+    values = pixels.reshape(-1, 3).astype(np.float64) / 255
+    return {**dict(zip(CHANNELS, values.mean(0), strict=True)), **dict(zip(SQUARES, (values**2).mean(0), strict=True))}
+
+
+def mean_and_std(facts: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return mean and standard deviation (3,) of the pixels, 0-1; every image has the same weight."""
+    mean = facts[list(CHANNELS)].mean().to_numpy(np.float64)
+    square = facts[list(SQUARES)].mean().to_numpy(np.float64)
+    return mean, np.sqrt(np.maximum(square - mean**2, 0))
+
+
+def find_oddities(facts: pd.DataFrame, crops: CropSet | None) -> dict[str, dict[str, str]]:
+    """Return images with a fault, the worst first, with what is odd about each: fault -> image -> remark."""
     facts = facts.set_index("image")
-    sound = facts[facts["problem"] == ""]
-    found = [Oddity("Cannot be read", dict(facts["problem"][facts["problem"] != ""]))]
-    if len(sound):
-        found += [*_light(sound), _sizes(sound), _copies(sound)]
+    readable = facts[facts["problem"] == ""]
+    found = {"Cannot be read": dict(facts["problem"][facts["problem"] != ""])}
+    if len(readable):
+        found |= {**_odd_light(readable), "Odd sizes": _odd_sizes(readable), "The same file twice": _copies(readable)}
     if crops is not None:
-        found += _faces(crops)
-    return [oddity for oddity in found if oddity.images]
+        missed = crops.index.index[crops.index["found"] == PRIOR]
+        found["No face found"] = dict.fromkeys(map(str, missed), "cropped where faces usually are")
+        several = crops.index["faces"][crops.index["faces"] > 1].sort_values(ascending=False)
+        found["Several faces found"] = {str(image): f"{count} faces" for image, count in several.items()}
+    return {title: images for title, images in found.items() if images}
 
 
-def _light(facts: pd.DataFrame) -> list[Oddity]:
+def _odd_light(facts: pd.DataFrame) -> dict[str, dict[str, str]]:
     grey, contrast, sharpness = (facts[name].sort_values() for name in ("brightness", "contrast", "sharpness"))
     usual = sharpness.median()
     kinds = {
@@ -167,190 +163,153 @@ def _light(facts: pd.DataFrame) -> list[Oddity]:
         "Hardly any contrast": (contrast[contrast < FLAT], "contrast {:.0f}"),
         "Blurred": (sharpness[sharpness < BLURRED * usual], f"sharpness {{:.0f}}, usual {usual:.0f}"),
     }
-    return [
-        Oddity(title, {str(image): text.format(value) for image, value in values.items()})
+    return {
+        title: {str(image): text.format(value) for image, value in values.items()}
         for title, (values, text) in kinds.items()
-    ]
+    }
 
 
-def _sizes(facts: pd.DataFrame) -> Oddity:
+def _odd_sizes(facts: pd.DataFrame) -> dict[str, str]:
     sides = facts[["width", "height"]].astype(int)
     sizes = sides["width"].astype(str) + " x " + sides["height"].astype(str)
     shares = sizes.value_counts(normalize=True)
     if shares.iloc[0] >= USUAL:
         odd = sizes != shares.index[0]
     else:
-        ratio = sides.max(axis=1) / sides.min(axis=1)
-        odd = (sides.min(axis=1) < SMALL) | (ratio > LONG)
-    return Oddity("Odd sizes", {str(image): f"{size} pixels" for image, size in sizes[odd].items()})
+        odd = (sides.min(axis=1) < SMALL) | (sides.max(axis=1) / sides.min(axis=1) > LONG)
+    return {str(image): f"{size} pixels" for image, size in sizes[odd].items()}
 
 
-def _copies(facts: pd.DataFrame) -> Oddity:
-    """Every file but the first of those that are the same byte for byte."""
+def _copies(facts: pd.DataFrame) -> dict[str, str]:
+    """Return every file but the first of those with the same bytes."""
     first = facts.reset_index().groupby("fingerprint")["image"].transform("first").set_axis(facts.index)
-    again = facts.index[facts["fingerprint"].duplicated()]
-    return Oddity("The same file twice", {str(image): f"as {first[image]}" for image in again})
+    return {str(image): f"as {first[image]}" for image in facts.index[facts["fingerprint"].duplicated()]}
 
 
-def _faces(crops: CropSet) -> list[Oddity]:
-    index = crops.index
-    none, several = index[index["found"] == PRIOR], index[index["faces"] > 1].sort_values("faces", ascending=False)
+def _cards(splits: Splits) -> list[tuple[str, str, str]]:
+    cards = []
+    for name, split in splits.items():
+        persons = counted(split.table["person"].nunique(), "person") if "person" in split.table else ""
+        sample = "all of them" if len(split.facts) == len(split.table) else "a random sample"
+        broken = len(split.facts) - len(split.readable)
+        cards += [
+            (f"{name}, images", f"{len(split.table):,}", persons),
+            (f"{name}, measured", f"{len(split.facts):,}", sample),
+            (f"{name}, not readable", f"{broken:,}", "of those measured"),
+        ]
+    return cards
+
+
+def _sizes(name: str, split: Split) -> tuple[str, pd.DataFrame]:
+    """Return a caption and the most frequent sizes."""
+    sides = split.readable[["width", "height"]].astype(int)
+    counts = (sides["width"].astype(str) + " x " + sides["height"].astype(str)).value_counts()
+    most = counts.head(SIZES)
+    shares = [f"{count / len(sides):.1%}" for count in most]
+    kilobytes = split.facts["bytes"].dropna() / 1000
+    median, low, high = np.quantile(kilobytes, [0.5, 0.05, 0.95]) if len(kilobytes) else (0, 0, 0)
+    rest = f"; the {SIZES} most frequent of {len(counts):,} sizes" if len(counts) > SIZES else ""
+    caption = f"{name}: files of {median:,.0f} kB, from {low:,.0f} to {high:,.0f} (5 to 95 %){rest}"
+    return caption, pd.DataFrame({"images": most, "share": shares})
+
+
+def _colour(splits: Splits) -> tuple[pd.DataFrame, tuple[str, str] | None]:
+    """Return RGB mean and standard deviation of images and crops, and the options of training to paste."""
+    rows, to_paste = {}, None
+    for name, split in splits.items():
+        for kind, facts in (("images", split.readable), ("crops", _measure_crops(split))):
+            if not len(facts):
+                continue
+            mean, std = mean_and_std(facts)
+            columns = [f"{what} {channel}" for what in ("mean", "std") for channel in CHANNELS]
+            rows[f"{name}, {kind}"] = {"images": len(facts), **dict(zip(columns, (*mean, *std), strict=True))}
+            if split.labelled or len(splits) == 1:
+                mean_text, std_text = (" ".join(f"{value:.3f}" for value in values) for values in (mean, std))
+                to_paste = (kind, f"--mean {mean_text} --std {std_text}")
+    return pd.DataFrame.from_dict(rows, orient="index"), to_paste
+
+
+def _measure_crops(split: Split) -> pd.DataFrame:
+    rows = []
+    if split.crops is not None:
+        found = split.crops.index["found"]
+        images = [image for image in split.readable["image"] if found.get(image, UNREADABLE) != UNREADABLE]
+        for image in tqdm(images, "crops", unit=" images"):
+            try:
+                rows.append(_channel_means(split.crops.read(image)))
+            except UserError:  # The file is gone: the other crops still say what the colours are.
+                continue
+    return pd.DataFrame(rows, columns=[*CHANNELS, *SQUARES])
+
+
+def _light(splits: Splits) -> list[tuple[str, str]]:
+    if not any(len(split.readable) for split in splits.values()):
+        return []
+    sharpness = f"Sharpness on at most {SIDE} pixels a side: low values are blurred"
     return [
-        Oddity("No face found", dict.fromkeys(map(str, none.index), "cut where faces lie in the others")),
-        Oddity("Several faces found", {str(name): f"{count} faces" for name, count in several["faces"].items()}),
+        (_histogram(splits, "brightness", "mean grey level (0 to 255)"), "Brightness"),
+        (_histogram(splits, "contrast", "standard deviation of the grey level"), "Contrast"),
+        (_histogram(splits, "sharpness", "variance of the Laplacian", logarithmic=True), sharpness),
     ]
 
 
-SIZES = 12
-"""So many sizes of images are told."""
+def _histogram(splits: Splits, column: str, xlabel: str, logarithmic: bool = False) -> str:
+    values = {name: split.readable[column].to_numpy(np.float64) for name, split in splits.items()}
+    every = np.maximum(np.concatenate(list(values.values())), 1e-3 if logarithmic else 0)
+    low, high = every.min(), max(every.max(), every.min() + 1e-3)
+    edges = np.geomspace(low, high, 41) if logarithmic else np.linspace(low, high, 41)
 
-MANY = 500
-"""Persons from which on ages are told year by year: a heap at the oldest is then no accident."""
+    def draw(axes: "Axes") -> None:
+        for name, each in values.items():
+            share = np.full(len(each), 100 / max(len(each), 1))
+            style: dict[str, Any] = {"histtype": "stepfilled", "alpha": 0.45}
+            axes.hist(np.maximum(each, low), edges.tolist(), weights=share, label=name, **style)
+        axes.set(xlabel=xlabel, ylabel="images (%)", title=column.capitalize())
+        if logarithmic:
+            ticks = np.geomspace(low, high, 5)
+            axes.set_xscale("log")
+            axes.set_xticks(ticks, [f"{tick:,.0f}" if tick >= 10 else f"{tick:.2g}" for tick in ticks])
+            axes.set_xticks([], minor=True)
+        axes.legend()
 
-SHOWN = 12
-"""So many images of each oddity are shown."""
-
-
-@dataclass(frozen=True)
-class Split:
-    """One half of the data: its table, what was measured of a sample of it, and its crops where there are any."""
-
-    table: pd.DataFrame
-    """All images, with labels where it is the training half."""
-    facts: pd.DataFrame
-    """Of a sample of them; see `image_facts.measure_files`."""
-    crops: CropSet | None
-
-    @property
-    def labelled(self) -> bool:
-        return "mask" in self.table
-
-    @property
-    def sound(self) -> pd.DataFrame:
-        """The facts of those images that can be read."""
-        return self.facts[self.facts["problem"] == ""]
+    return plot(draw)
 
 
-Splits = Mapping[str, Split]
-
-
-def overview(splits: Splits) -> Section:
-    values = []
-    for name, split in splits.items():
-        persons = f"{split.table['person'].nunique():,} persons" if "person" in split.table else ""
-        values.append((f"{name}, images", f"{len(split.table):,}", persons))
-        share = "all of them" if len(split.facts) == len(split.table) else "a random sample"
-        values.append((f"{name}, measured", f"{len(split.facts):,}", share))
-        broken = len(split.facts) - len(split.sound)
-        values.append((f"{name}, not readable", f"{broken:,}", "of those measured"))
-    return Section("At a glance", [cards(values)])
-
-
-def sizes(splits: Splits) -> Section:
-    parts = []
-    for name, split in splits.items():
-        both = split.sound[["width", "height"]].astype(int)
-        common = (both["width"].astype(str) + " x " + both["height"].astype(str)).value_counts()
-        rows = [(str(size), f"{count:,}", f"{count / len(both):.1%}") for size, count in common.head(SIZES).items()]
-        rest = f"; the {SIZES} commonest of {len(common):,} sizes" if len(common) > SIZES else ""
-        kilobytes = split.facts["bytes"].dropna() / 1000
-        middle, low, high = np.quantile(kilobytes, [0.5, 0.05, 0.95]) if len(kilobytes) else (0, 0, 0)
-        told = f"{name}: files of {middle:,.0f} kB, from {low:,.0f} to {high:,.0f} (5 to 95 %){rest}"
-        parts.append(table(("width x height (pixels)", "images", "share"), rows, told))
-    return Section("Image sizes", [beside(parts)])
-
-
-def colour(splits: Splits) -> Section:
-    """RGB mean and standard deviation, of whole images and of the crops that networks see."""
-    rows, parts = [], []
-    for name, split in splits.items():
-        for what, facts in (("images", split.sound), ("crops", _crop_facts(split))):
-            if len(facts):
-                mean, std = mean_and_std(facts)
-                rows.append((f"{name}, {what}", f"{len(facts):,}", *(f"{value:.3f}" for value in (*mean, *std))))
-                if split.labelled or len(splits) == 1:
-                    parts = [_to_paste(what, mean, std)]
-    head = ("", "images", *(f"mean {channel}" for channel in CHANNELS), *(f"std {channel}" for channel in CHANNELS))
-    return Section("Colour", [table(head, rows, "Of pixels, 0 to 1; every image counts alike."), *parts])
-
-
-def _to_paste(what: str, mean: np.ndarray, std: np.ndarray) -> str:
-    numbers = (" ".join(f"{value:.3f}" for value in values) for values in (mean, std))
-    seen = "aligned crops, which networks see" if what == "crops" else "whole images: crops are not at hand (--crops)"
-    text = f"Of the {seen}; to normalise by them instead of the backbone's own values, give training:"
-    return paragraph(text) + plain_text("--mean {} --std {}".format(*numbers))
-
-
-def _crop_facts(split: Split) -> pd.DataFrame:
-    if split.crops is None:
-        return pd.DataFrame()
-    index = split.crops.index
-    return measure_crops(
-        split.crops, [p for p in split.sound["image"] if index["found"].get(p, UNREADABLE) != UNREADABLE]
-    )
-
-
-def light(splits: Splits) -> Section:
-    def histogram(column: str, xlabel: str, title: str, logarithmic: bool = False) -> str:
-        values = {name: split.sound[column].to_numpy(np.float64) for name, split in splits.items()}
-        every = np.concatenate(list(values.values()))
-        every = np.maximum(every, 1e-3) if logarithmic else every
-        ends = every.min(), max(every.max(), every.min() + 1e-3)
-        edges = np.geomspace(*ends, 41) if logarithmic else np.linspace(*ends, 41)
-
-        def draw(axes: "Axes") -> None:
-            for number, (name, each) in enumerate(values.items()):
-                share = np.full(len(each), 100 / max(len(each), 1))
-                clipped = np.maximum(each, edges[0])
-                mark: dict[str, Any] = {
-                    "color": COLOURS[number],
-                    "label": name,
-                    "histtype": "stepfilled",
-                    "alpha": 0.45,
-                }
-                axes.hist(clipped, edges.tolist(), weights=share, **mark)
-            axes.set(xlabel=xlabel, ylabel="images (%)", title=title)
-            if logarithmic:
-                places = np.geomspace(*ends, 5)
-                axes.set_xscale("log")
-                axes.set_xticks(places, [f"{place:,.0f}" if place >= 10 else f"{place:.2g}" for place in places])
-                axes.set_xticks([], minor=True)
-            axes.legend()
-
-        return plot(draw)
-
-    if not any(len(split.sound) for split in splits.values()):
-        return Section("Brightness and sharpness", [paragraph("No image can be read.", "warn")])
-    shown = [
-        figure(histogram("brightness", "mean grey level (0 to 255)", "Brightness"), "Brightness"),
-        figure(histogram("contrast", "standard deviation of the grey level", "Contrast"), "Contrast"),
-        figure(
-            histogram("sharpness", "variance of the Laplacian", "Sharpness", logarithmic=True),
-            "Sharpness, at 512 pixels a side at most: small is blurred",
-        ),
-    ]
-    return Section("Brightness and sharpness", [figures(shown)])
-
-
-def labels(split: Split) -> Section:
+def _labels(split: Split) -> tuple[list[tuple[str, str]], pd.DataFrame]:
+    """Return figures of the labels, and the six cells of gender and age band."""
     images, persons = split.table, split.table.drop_duplicates("person")
-    bands = persons["age"].map(age_band)
-
-    def counts(values: pd.Series, names: tuple[str, ...]) -> list[float]:
-        return [float((values == number).sum()) for number in range(len(names))]
-
-    each = images.groupby("person").size().value_counts().sort_index()
+    per_person = images.groupby("person").size().value_counts().sort_index()
     shown = [
-        figure(bars([*GENDERS], counts(persons["gender"], GENDERS), "persons", "Gender"), "Persons by gender"),
-        figure(bars([*BANDS], counts(bands, BANDS), "persons", "Age band"), "Persons by age band (years)"),
-        figure(bars([*MASKS], counts(images["mask"], MASKS), "images", "Mask"), "Images by mask state"),
-        figure(_ages(persons), "Persons by age; dotted: where the bands begin"),
-        figure(
-            bars([str(count) for count in each.index], [*map(float, each)], "persons", "Images of a person"),
-            "How many images there are of a person",
-        ),
+        (_bars(_counts(persons["gender"], GENDERS), "persons", "Gender"), "Persons by gender"),
+        (_bars(_counts(persons["age"].map(age_band), BANDS), "persons", "Age band"), "Persons by age band (years)"),
+        (_bars(_counts(images["mask"], MASKS), "images", "Mask"), "Images by mask state"),
+        (_ages(persons), "Persons by age; dotted: where the bands begin"),
+        (_bars({str(n): int(c) for n, c in per_person.items()}, "persons", "Images per person"), "Images per person"),
     ]
-    return Section("Labels", [figures(shown), heading("The six cells"), _cells(images, persons)])
+    rows = {}
+    for (gender, gender_name), (band, band_name) in product(enumerate(GENDERS), enumerate(BANDS)):
+        of_persons, of_images = (
+            int(((each["gender"] == gender) & (each["age"].map(age_band) == band)).sum()) for each in (persons, images)
+        )
+        share = f"{of_persons / len(persons):.1%}"
+        rows[f"{gender_name}, {band_name}"] = {"persons": of_persons, "share": share, "images": of_images}
+    return shown, pd.DataFrame.from_dict(rows, orient="index")
+
+
+def _counts(values: pd.Series, names: tuple[str, ...]) -> dict[str, int]:
+    return {name: int((values == number).sum()) for number, name in enumerate(names)}
+
+
+def _bars(values: Mapping[str, int], xlabel: str, title: str) -> str:
+    def draw(axes: "Axes") -> None:
+        bars = axes.barh(list(values), list(values.values()), height=0.65)
+        axes.bar_label(bars, [f"{value:,}" for value in values.values()], padding=3, fontsize=8)
+        axes.invert_yaxis()
+        axes.margins(x=0.14)
+        axes.grid(axis="y", visible=False)
+        axes.set(xlabel=xlabel, title=title)
+
+    return plot(draw, height=1.1 + 0.3 * max(len(values), 3))
 
 
 def _ages(persons: pd.DataFrame) -> str:
@@ -360,8 +319,7 @@ def _ages(persons: pd.DataFrame) -> str:
         width = 1 if len(ages) >= MANY else 5
         edges = np.arange(ages.min() // width * width, ages.max() + width + 1, width)
         for number, gender in enumerate(GENDERS):
-            inside = ages[(persons["gender"] == number).to_numpy()]
-            axes.hist(inside, edges.tolist(), color=COLOURS[number], alpha=0.5, label=gender)
+            axes.hist(ages[(persons["gender"] == number).to_numpy()], edges.tolist(), alpha=0.5, label=gender)
         for edge in BAND_EDGES:
             axes.axvline(edge, color=SOFT, linestyle=":", linewidth=1)
         axes.set(xlabel="age (years)", ylabel="persons", title="Age")
@@ -370,58 +328,41 @@ def _ages(persons: pd.DataFrame) -> str:
     return plot(draw)
 
 
-def _cells(images: pd.DataFrame, persons: pd.DataFrame) -> str:
-    rows = []
-    for (gender, gender_name), (band, band_name) in product(enumerate(GENDERS), enumerate(BANDS)):
-        of_persons, of_images = (
-            int(((each["gender"] == gender) & (each["age"].map(age_band) == band)).sum()) for each in (persons, images)
-        )
-        share = of_persons / len(persons)
-        rows.append((f"{gender_name}, {band_name}", f"{of_persons:,}", f"{share:.1%}", f"{of_images:,}"))
-    return table(("gender and age band", "persons", "share", "images"), rows)
-
-
-def faces(splits: Splits) -> Section:
-    """How faces were found, by mask state where it is known."""
-    rows = []
+def _faces(splits: Splits) -> pd.DataFrame | None:
+    """Return how faces were detected, by mask state if it is known; None without crops."""
+    rows = {}
     for name, split in splits.items():
         if split.crops is None:
             continue
-        found = split.crops.index["found"].reindex(split.table["image"])
-        states = (
-            split.table["mask"].map(dict(enumerate(MASKS))) if split.labelled else pd.Series("any", split.table.index)
-        )
-        for state in dict.fromkeys(MASKS if split.labelled else ("any",)):
-            inside = found[(states == state).to_numpy()]
-            counts = inside.value_counts()
-            several = split.crops.index["faces"].reindex(inside.index)
-            cells = [f"{counts.get(kind, 0):,}" for kind in FOUND]
-            share = (counts.get(FOUND[0], 0) + counts.get(FOUND[1], 0)) / max(len(inside), 1)
-            rows.append((name, state, f"{len(inside):,}", *cells, f"{share:.2%}", f"{int((several > 1).sum()):,}"))
-    if not rows:
-        return Section(
-            "Faces found", [paragraph("Not shown: there are no crops yet (python shared/crop_faces.py).", "soft")]
-        )
-    head = ("", "mask", "images", *FOUND, "found", "several faces")
-    caption = "From the crop index: found at once, at a second try, not at all (cut by the prior), or not readable."
-    return Section("Faces found", [table(head, rows, caption, text_columns=(0, 1))])
+        index = split.crops.index.reindex(split.table["image"])
+        states = split.table["mask"].map(dict(enumerate(MASKS))) if split.labelled else pd.Series("", split.table.index)
+        for state in MASKS if split.labelled else ("",):
+            inside = index[(states == state).to_numpy()]
+            counts = {kind: int((inside["found"] == kind).sum()) for kind in FOUND}
+            share = (counts[DETECTED] + counts[RETRIED]) / max(len(inside), 1)
+            rows[", ".join(filter(None, (name, state)))] = {
+                "images": len(inside),
+                **counts,
+                "face found": f"{share:.2%}",
+                "several faces": int((inside["faces"] > 1).sum()),
+            }
+    return pd.DataFrame.from_dict(rows, orient="index") if rows else None
 
 
-def oddities(splits: Splits) -> Section:
-    parts = []
+def _oddity_tiles(splits: Splits) -> list[tuple[str, list[Tile]]]:
+    found = []
     for name, split in splits.items():
         paths = split.table.set_index("image")["path"]
-        for oddity in find_oddities(split.facts, split.crops):
-            parts.append(heading(f"{oddity.title}: {counted(len(oddity.images), 'image')} of {name}"))
-            shown = list(oddity.images.items())[:SHOWN]
-            parts.append(tiles(Tile(_thumbnail(paths.get(image)), image, text) for image, text in shown))
-    return Section("Oddities", parts or [paragraph("None found.", "soft")])
+        for title, images in find_oddities(split.facts, split.crops).items():
+            shown = list(images.items())[:SHOWN]
+            tiles = [Tile(image, (remark,), _thumbnail(paths.get(image))) for image, remark in shown]
+            found.append((f"{title}: {counted(len(images), 'image')} of {name}", tiles))
+    return found
 
 
 def _thumbnail(path: str | None) -> list[str]:
-    """Nothing where the file cannot be read: that may be the very oddity."""
+    """Return the image, or nothing if the file cannot be read: that may be what is odd."""
     try:
-        with open(path or "", "rb") as file:  # noqa: PTH123 - may be no path at all
-            return [face(decode(file.read()).pixels)]
+        return [face(decode(Path(path or "").read_bytes()).pixels)]
     except (OSError, UnusableImageError):
         return []
