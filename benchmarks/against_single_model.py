@@ -25,7 +25,7 @@ With --recipes that is all of pipelines/TASK/with_extra.toml, and the command li
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -67,7 +67,7 @@ ROOT = Path(__file__).parents[1]
 class Options:
     """Train and score one model and three specialists side by side."""
 
-    train: TrainOptions = field(default_factory=lambda: TrainOptions(data=Path("../shared/data/faces"), epochs=6))
+    train: TrainOptions = field(default_factory=lambda: TrainOptions.of(data=Path("../shared/data/faces"), epochs=6))
     """Of all trainings alike."""
     out: Path = Path("outputs/against_single_model")
     """Where crops, runs and tables go."""
@@ -86,9 +86,9 @@ class Options:
             raise UserError("--only names no part")
         if self.age_runs < 1:
             raise UserError(f"--age-runs must be at least 1, not {self.age_runs}")
-        if "b+" in self.only and not self.train.extra:
+        if "b+" in self.only and not self.train.data.extra:
             raise UserError("--only b+ is b with further persons: name their folder with --extra")
-        if self.recipes and not self.train.extra:
+        if self.recipes and not self.train.data.extra:
             raise UserError("--recipes are for trainings with further persons: name their folder with --extra")
 
 
@@ -106,7 +106,7 @@ class Model:
 
 def _held_back(options: TrainOptions, **strengths: float) -> TrainOptions:
     """As `with_extra.toml` holds networks back from learning persons by heart, and as the tables were made."""
-    return replace(options, dropout=0.2, ema=0.99, **strengths)  # type: ignore[arg-type]
+    return options.with_values(dropout=0.2, ema=0.99, **strengths)
 
 
 _SINGLE_OPTIONS = _held_back(TrainOptions(), label_smoothing=0.05)
@@ -114,21 +114,19 @@ _SINGLE_OPTIONS = _held_back(TrainOptions(), label_smoothing=0.05)
 EXTRA_OPTIONS = ("extra", "extra_epochs", "fold_lr", "extra_draws", "extra_balance")
 
 MODELS = {
-    "a": Model(lambda _: PLAIN, _held_back(TrainOptions(tta="none", drawn_masks=0.0)), aligned=False),
+    "a": Model(lambda _: PLAIN, _held_back(TrainOptions.of(tta="none", drawn_masks=0.0)), aligned=False),
     "b": Model(lambda _: SINGLE, _SINGLE_OPTIONS),
     "b+": Model(lambda _: SINGLE, _SINGLE_OPTIONS, extra=True),
     "c": Model(lambda _: THREE_HEADS, _held_back(TrainOptions())),
-    "mask": Model(lambda _: MASK, _held_back(mask_options.DEFAULTS, label_smoothing=0.05, noise=0.06), extra=True),
-    "gender": Model(
-        lambda _: GENDER, _held_back(gender_options.DEFAULTS, label_smoothing=0.05, noise=0.06, holes=0.3), extra=True
-    ),
-    "age": Model(age_specialist, _held_back(age_options.DEFAULTS, noise=0.06, holes=0.3), extra=True),
+    "mask": Model(lambda _: MASK, _held_back(mask_options.DEFAULTS, label_smoothing=0.05), extra=True),
+    "gender": Model(lambda _: GENDER, _held_back(gender_options.DEFAULTS, label_smoothing=0.05), extra=True),
+    "age": Model(age_specialist, _held_back(age_options.DEFAULTS), extra=True),
 }
 """By the folder of their runs; a is shown images as they are and asked for one view, as its authors do."""
 
 
 def main(options: Options) -> None:
-    data = options.train.data
+    data = options.train.data.data
     truth = data / "eval_solution.csv"
     if not truth.is_file():
         raise UserError(f"{truth} is missing: this benchmark needs a data set whose eval truth is known (--data)")
@@ -158,15 +156,19 @@ def make_crops(data: Path, out: Path) -> None:
 
 def labelled(options: TrainOptions) -> pd.DataFrame:
     """Class, person and age of every image to learn from, indexed by image, as `read_truth` gives those of eval."""
-    table = load_training(split_folder(options.data, "train"), options.fixes, options.skip_bad).set_index("image")
+    table = load_training(
+        split_folder(options.data.data, "train"), options.data.fixes, options.data.skip_bad
+    ).set_index("image")
     return table[["person", "age"]].assign(truth=eighteen(table))
 
 
 def asked_persons_known(options: Options, solution: pd.DataFrame) -> set[str]:
     """Eval persons of whom a photograph is among those to learn from: told by the images, not by who is right."""
-    table = load_training(split_folder(options.train.data, "train"), options.train.fixes, options.train.skip_bad)
-    asked = eval_faces(open_crops(crop_folder(options.out / "crops", options.train.data, "eval")))
-    crops = open_crops(crop_folder(options.out / "crops", options.train.data, "train"))
+    table = load_training(
+        split_folder(options.train.data.data, "train"), options.train.data.fixes, options.train.data.skip_bad
+    )
+    asked = eval_faces(open_crops(crop_folder(options.out / "crops", options.train.data.data, "eval")))
+    crops = open_crops(crop_folder(options.out / "crops", options.train.data.data, "train"))
     twins = find_near_duplicates(table, crops, asked).values()
     return {str(person) for person in solution.loc[[twin.name for twin in twins], "person"]}
 
@@ -205,7 +207,7 @@ def _lines(part: Part, options: Options, solution: pd.DataFrame) -> tuple[Line, 
 def _record(part: Part, line: Line, held_out: Line, options: Options, solution: pd.DataFrame) -> None:
     """Leave a row in the table of the trainings; a part that says what it said before has one."""
     unseen = {f"held_out_{name}": score for name, score in scores(held_out, labelled(options.train)).items()}
-    told = asdict(options)
+    told = {name: value for name, value in vars(options).items() if name != "train"}
     folders = [options.out / name for names in _runs_of(part, options).values() for name in names]
     data, recipe = origin(folders)
     entry = Record(
@@ -214,13 +216,13 @@ def _record(part: Part, line: Line, held_out: Line, options: Options, solution: 
         run=options.out / part,
         seconds=line.training + line.answering,
         scores={**scores(line, solution), **unseen},
-        options={**told.pop("train"), **told},
+        options={**options.train.values(), **told},
         data=data,
         recipe=recipe,
-        seed=options.train.seed,
+        seed=options.train.optimisation.seed,
     )
     if not is_recorded(entry):
-        record(entry, tracker=options.train.track)
+        record(entry, tracker=options.train.run.track)
 
 
 def _runs_of(part: Part, options: Options) -> dict[str, list[str]]:
@@ -245,33 +247,33 @@ def _run(task: str, number: int, options: Options) -> dict[str, float]:
     model = MODELS[task]
     folder = options.out / _name(task, number)
     crops = options.out / ("crops" if model.aligned else "centre")
-    chosen = replace(_merged(options.train, model.defaults), outputs=folder, crops=crops, answer_eval=False)
+    chosen = _merged(options.train, model.defaults).with_values(outputs=folder, crops=crops, predict_eval=False)
     if not model.extra:
-        none = {name: getattr(TrainOptions(), name) for name in EXTRA_OPTIONS}
-        chosen = replace(chosen, **none, epochs=options.base_epochs or chosen.epochs)
+        none = {name: TrainOptions().values()[name] for name in EXTRA_OPTIONS}
+        chosen = chosen.with_values(**none, epochs=options.base_epochs or chosen.optimisation.epochs)
     if options.recipes and task in SPECIALISTS:
         chosen = parse(chosen, flags_of(ROOT / "pipelines" / task / "with_extra.toml", chosen))
-    chosen = replace(chosen, seed=options.train.seed + number)
+    chosen = chosen.with_values(seed=options.train.optimisation.seed + number)
     specialist = model.specialist(chosen)
     train(specialist, chosen)
     known = json.loads((folder / RUN).read_text(encoding="utf-8"))
     folds = finished_folds(folder)
     further = sum(part["images"] for part in known.get("extra", ()))
-    shown = chosen.epochs * (
-        (chosen.folds - 1) * known["scores"]["held out"]["images"] + len(folds) * further * chosen.extra_draws
+    shown = chosen.optimisation.epochs * (
+        (chosen.data.folds - 1) * known["scores"]["held out"]["images"]
+        + len(folds) * further * chosen.sampling.extra_draws
     )
-    shown += chosen.extra_epochs * further * (PARTS - 1) / PARTS
-    asked = open_crops(crop_folder(crops, chosen.data, "eval"))
+    shown += chosen.optimisation.extra_epochs * further * (PARTS - 1) / PARTS
+    asked = open_crops(crop_folder(crops, chosen.data.data, "eval"))
     weights = [path / WEIGHTS for path in folds.values()]
-    answering = ask_once(specialist, weights, asked, chosen.tta, chosen, folder / EVAL)
+    answering = ask_once(specialist, weights, asked, chosen.run.tta, chosen, folder / EVAL)
     return {"training": sum(known["seconds"].values()), "answering": answering, "shown": shown}
 
 
 def _merged(asked: TrainOptions, own: TrainOptions) -> TrainOptions:
     """A model's own defaults with what the command line says otherwise than trainings by themselves."""
-    plain = TrainOptions()
-    told = {each.name: getattr(asked, each.name) for each in fields(TrainOptions)}
-    return replace(own, **{name: value for name, value in told.items() if value != getattr(plain, name)})
+    plain = TrainOptions().values()
+    return own.with_values(**{name: value for name, value in asked.values().items() if value != plain[name]})
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """What three specialists are measured against: one model for all 18 classes, and one backbone with three heads."""
 
 from dataclasses import dataclass
-from functools import partial
 
 import albumentations as A
 import cv2
@@ -61,7 +60,7 @@ def _as_it_is() -> A.Compose:
 PLAIN = _single("plain", CentreCrop(), _as_it_is)
 """The competition's own baseline: centre crop, no augmentation, cross-entropy over 18 classes."""
 
-SINGLE = _single("single", Window(), partial(augmentation, noise=0.06, holes=0.3))
+SINGLE = _single("single", Window(), augmentation)
 """One model over 18 classes on aligned crops, augmented as the specialists are."""
 
 _HEADS = np.cumsum([len(MASKS), len(GENDERS)]).tolist()
@@ -100,7 +99,7 @@ THREE_HEADS = Specialist(
     name="heads",
     classes=CLASSES,
     window=Window(),
-    augmentation=partial(augmentation, noise=0.06, holes=0.3),
+    augmentation=augmentation,
     outputs=_HEADS[-1] + YEARS,
     truth=eighteen,
     targets=heads_targets,

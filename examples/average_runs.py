@@ -14,7 +14,7 @@ from shared.commands import run
 from shared.fusion.fusion import average_runs
 from shared.fusion.metrics import macro_f1
 from shared.fusion.predictions import read_held_out
-from shared.training.options import TrainOptions
+from shared.training.options import DEFAULT_BACKBONE, TrainOptions
 from shared.training.run import train
 
 
@@ -36,7 +36,7 @@ class Options:
     """Passes over the training images."""
     size: int = 96
     """Pixels a side of what the network sees."""
-    backbone: str = TrainOptions.backbone
+    backbone: str = DEFAULT_BACKBONE
     """Any timm model name."""
     pretrained: bool = True
     """Start from ImageNet weights."""
@@ -54,7 +54,7 @@ def main(options: Options) -> None:
 
 
 def training(options: Options, seed: int) -> TrainOptions:
-    return TrainOptions(
+    return TrainOptions.of(
         data=options.data,
         crops=options.crops,
         outputs=options.outputs / str(seed),

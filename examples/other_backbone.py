@@ -8,12 +8,12 @@ take --no-pretrained. Each backbone gets a folder of its own below --outputs, so
 """
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.mask.specialist import MASK
 from shared.commands import run
-from shared.training.options import TrainOptions
+from shared.training.options import DEFAULT_BACKBONE, TrainOptions
 from shared.training.run import train
 
 
@@ -27,7 +27,7 @@ class Options:
     """What shared/crop_faces.py made of it."""
     outputs: Path = Path("outputs/backbones")
     """Where the runs go."""
-    backbones: tuple[str, ...] = (TrainOptions.backbone,)
+    backbones: tuple[str, ...] = (DEFAULT_BACKBONE,)
     """timm model names."""
     pretrained: bool = True
     """Start from ImageNet weights."""
@@ -38,12 +38,19 @@ class Options:
 
 
 def main(options: Options) -> None:
-    common = TrainOptions(options.data, options.crops, only_fold=0, epochs=options.epochs, size=options.size)
-    common = replace(common, pretrained=options.pretrained, workers=0)
+    common = TrainOptions.of(
+        data=options.data,
+        crops=options.crops,
+        only_fold=0,
+        epochs=options.epochs,
+        size=options.size,
+        pretrained=options.pretrained,
+        workers=0,
+    )
     scores = {}
     for backbone in options.backbones:
         folder = options.outputs / backbone
-        train(MASK, replace(common, backbone=backbone, outputs=folder))
+        train(MASK, common.with_values(backbone=backbone, outputs=folder))
         scores[backbone] = json.loads((folder / "run.json").read_text(encoding="utf-8"))["scores"]["fold0"]["macro_f1"]
     for backbone, score in sorted(scores.items(), key=lambda item: -item[1]):
         print(f"{backbone:30} macro F1 {score:.3f}")

@@ -57,7 +57,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> AblateOptions:
     write_data(folder)
     truth = pd.read_csv(folder / "data/eval_solution.csv")
     truth.assign(person=truth["age"]).to_csv(folder / "data/eval_solution.csv", index=False)
-    train = AgeOptions(
+    train = AgeOptions.of(
         data=folder / "data",
         crops=folder / "crops",
         outputs=folder / "outputs/age-ablation",
@@ -69,8 +69,8 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> AblateOptions:
 
 
 def root(options: AblateOptions) -> Path:
-    assert options.train.outputs is not None
-    return options.train.outputs
+    assert options.train.run.outputs is not None
+    return options.train.run.outputs
 
 
 def test_every_change_has_a_line_beside_the_baseline(measured: AblateOptions) -> None:
@@ -92,14 +92,14 @@ def test_a_change_that_cannot_be_trained_is_told_and_stops_no_other(measured: Ab
 def test_crops_without_a_detector_say_that_nothing_was_drawn(measured: AblateOptions) -> None:
     table = pd.read_csv(root(measured) / "ablation.csv").set_index("change")
     assert table.loc["crop=centre", "remark"] == "nothing drawn; compare with drawn_masks=0"
-    undrawn = replace(measured, train=replace(measured.train, drawn_masks=0.0), change=("crop=centre",))
+    undrawn = replace(measured, train=measured.train.with_values(drawn_masks=0.0), change=("crop=centre",))
     start = baseline(undrawn.train)
     changed = varied(Change.of("crop=centre"), start)
-    assert changed.options.drawn_masks == start.options.drawn_masks
+    assert changed.options.sampling.drawn_masks == start.options.sampling.drawn_masks
 
 
 def test_a_misspelt_change_is_told_before_anything_is_trained(measured: AblateOptions, tmp_path: Path) -> None:
-    elsewhere = replace(measured.train, outputs=tmp_path / "ablation")
+    elsewhere = measured.train.with_values(outputs=tmp_path / "ablation")
     with pytest.raises(UserError, match="foo"):
         ablate(specialist, LIST, replace(measured, train=elsewhere, change=("loss=bands", "foo=1")))
     assert not (tmp_path / "ablation").exists()
@@ -152,9 +152,7 @@ def test_the_table_is_drawn(measured: AblateOptions) -> None:
 
 def test_a_change_of_many_options_leaves_room_for_the_image(tmp_path: Path) -> None:
     # A plot without room would be a warning of matplotlib's, and warnings are errors here.
-    many = " ".join(
-        f"{name}=0.123" for name in ("lr", "weight_decay", "dropout", "mixup", "noise", "holes", "ema", "scheduler")
-    )
+    many = " ".join(f"{name}=0.123" for name in ("lr", "weight_decay", "dropout", "mixup", "ema", "scheduler"))
     gain = {"macro_f1": Interval(0.1, 0.0, 0.2)}
     draw(tmp_path / "a.png", "age", [Line("lr=0.1", {}, gain, None), Line(many, {}, gain, None)])
     with Image.open(tmp_path / "a.png") as image:
@@ -199,8 +197,8 @@ def test_what_eval_images_lack_is_told_before_anything_is_trained(
     measured: AblateOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str
 ) -> None:
     crops = tmp_path / "crops"
-    copytree(measured.train.crops / "train", crops / "train")
-    here = replace(measured.train, outputs=tmp_path / "outputs", crops=crops)
+    copytree(measured.train.data.crops / "train", crops / "train")
+    here = measured.train.with_values(outputs=tmp_path / "outputs", crops=crops)
     laboratory = Laboratory(
         specialist, tmp_path, tmp_path / "runs.csv", None if missing == "--truth" else measured.truth
     )
@@ -210,7 +208,7 @@ def test_what_eval_images_lack_is_told_before_anything_is_trained(
 
 
 def test_all_folds_are_one_training_on_record(measured: AblateOptions, tmp_path: Path) -> None:
-    here = replace(measured.train, only_fold=None, outputs=tmp_path / "outputs/age-ablation")
+    here = measured.train.with_values(only_fold=None, outputs=tmp_path / "outputs/age-ablation")
     ablate(specialist, LIST, replace(measured, train=here, change=("tta=none",)))
     kinds = read_runs(tmp_path / "outputs/runs.csv")["kind"]
     assert [*kinds] == ["fold", "fold", "training", "score"]

@@ -4,7 +4,7 @@ import json
 import sys
 import tomllib
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -71,9 +71,9 @@ def test_three_heads_learn_what_the_three_specialists_learn() -> None:
 
 
 def test_options_of_the_command_line_win_over_what_a_task_ships() -> None:
-    own = TrainOptions(label_smoothing=0.05, lr=0.003)
-    assert benchmark._merged(TrainOptions(epochs=2), own) == replace(own, epochs=2)
-    assert benchmark._merged(TrainOptions(lr=0.1), own).lr == 0.1
+    own = TrainOptions.of(label_smoothing=0.05, lr=0.003)
+    assert benchmark._merged(TrainOptions.of(epochs=2), own) == own.with_values(epochs=2)
+    assert benchmark._merged(TrainOptions.of(lr=0.1), own).optimisation.lr == 0.1
 
 
 def test_further_persons_are_for_those_parts_that_say_so() -> None:
@@ -89,7 +89,7 @@ def test_a_part_leaves_one_row_that_tells_its_scores_and_effort(
     solution = pd.DataFrame({"truth": [0, 4, 8, 13], "person": list("abcd"), "age": [20.0, 40.0, 70.0, 35.0]}, images)
     ages = pd.Series([22.0, 40.0, 66.0, 35.0], images)
     line = single_model_report.Line("d", images, np.array([0, 4, 8, 12]), ages, 60.0, 4.0, 1200)
-    options = benchmark.Options(TrainOptions(seed=7), tmp_path, age_runs=2)
+    options = benchmark.Options(TrainOptions.of(seed=7), tmp_path, age_runs=2)
     monkeypatch.setattr(benchmark, "labelled", lambda _: solution)
     for _ in range(2):
         benchmark._record("d", line, line, options, solution)
@@ -123,13 +123,13 @@ def test_recipes_are_of_the_specialists_and_win(name: str, tmp_path: Path, monke
         raise StopHereError(options)
 
     monkeypatch.setattr(benchmark, "train", trained)
-    asked = TrainOptions(data=tmp_path, extra=(tmp_path,), size=64, seed=3, epochs=9, extra_epochs=7, fold_lr=0.2)
+    asked = TrainOptions.of(data=tmp_path, extra=(tmp_path,), size=64, seed=3, epochs=9, extra_epochs=7, fold_lr=0.2)
     recipe = tomllib.loads((benchmark.ROOT / "pipelines" / name / "with_extra.toml").read_text())
     assert recipe
     for model in (name, "b+"):
         with pytest.raises(StopHereError) as stopped:
             benchmark._run(model, 0, benchmark.Options(asked, tmp_path, recipes=True))
-        options = asdict(stopped.value.args[0])
+        options = stopped.value.args[0].values()
         expected = recipe if model == name else {"size": 64, "epochs": 9, "extra_epochs": 7, "fold_lr": 0.2}
         assert {option: options[option] for option in expected} == expected
         assert options["seed"] == 3
@@ -152,7 +152,7 @@ def test_all_parts_are_scored_side_by_side_and_nothing_is_done_twice(
         (out / crops).symlink_to(tmp_path / "crops")
     monkeypatch.setattr(benchmark, "make_crops", lambda *_: None)
     only = ("a", "b", "c", "d", "e", "ep")
-    options = benchmark.Options(TrainOptions(data=tmp_path / "data", **FLAGS), out, only)  # type: ignore[arg-type]
+    options = benchmark.Options(TrainOptions.of(data=tmp_path / "data", **FLAGS), out, only)  # type: ignore[arg-type]
     solution = single_model_report.read_truth(tmp_path / "data/eval_solution.csv")
     monkeypatch.setattr(benchmark, "asked_persons_known", lambda *_: {str(solution["person"].iloc[0])})
     benchmark.main(options)
@@ -177,7 +177,7 @@ def test_all_parts_are_scored_side_by_side_and_nothing_is_done_twice(
     pd.testing.assert_series_equal(known.loc[unseen.index, "truth"], unseen["truth"], check_dtype=False)
     scored = macro_f1(unseen["truth"], unseen[list(single_models.CLASSES)].to_numpy().argmax(1), 18)
     assert f"| b | {scored:.3f} [" in table.split("Held out: ")[1]
-    assert json.loads((out / "age-1/run.json").read_text())["options"]["seed"] == options.train.seed + 1
+    assert json.loads((out / "age-1/run.json").read_text())["options"]["seed"] == options.train.optimisation.seed + 1
 
     monkeypatch.setattr("shared.training.run.FoldTraining", None)
     monkeypatch.setattr(asking, "answer", None)

@@ -74,7 +74,7 @@ def test_bands_are_learnt_by_cross_entropy() -> None:
 
 @pytest.mark.parametrize("head", HEADS)
 def test_every_head_gives_bands_that_sum_to_one(head: str) -> None:
-    chosen = specialist(AgeOptions(loss=head))  # type: ignore[arg-type]
+    chosen = specialist(AgeOptions.of(loss=head))  # type: ignore[arg-type]
     distribution = chosen.distribution(torch.randn(4, chosen.outputs)).double().numpy()
     columns = chosen.columns(distribution)
     assert columns[list(chosen.classes)].sum(axis=1).to_numpy() == pytest.approx(np.ones(4), abs=1e-5)
@@ -82,6 +82,6 @@ def test_every_head_gives_bands_that_sum_to_one(head: str) -> None:
 
 
 def test_labels_of_an_order_are_not_smoothed() -> None:
-    options = AgeOptions(loss="corn", label_smoothing=0.1)
+    options = AgeOptions.of(loss="corn", label_smoothing=0.1)
     with pytest.raises(UserError, match=r"--label-smoothing does not go with"):
         with_options(specialist(options), options)

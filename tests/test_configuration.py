@@ -111,9 +111,9 @@ def test_shipped_recipes_are_taken_with_the_folder_they_are_for(task: str, tmp_p
     recipe = Path(__file__).parents[1] / "pipelines" / task / "with_extra.toml"
     defaults = importlib.import_module(f"pipelines.{task}.options").DEFAULTS
     options = parse(defaults, ["--config", str(recipe), "--extra", str(tmp_path), "--epochs", "3"])
-    assert options.extra_epochs > 0
-    assert options.epochs == 3
-    assert options.extra == (tmp_path,)
+    assert options.optimisation.extra_epochs > 0
+    assert options.optimisation.epochs == 3
+    assert options.data.extra == (tmp_path,)
 
 
 def test_what_is_written_is_read_again(file: Path) -> None:

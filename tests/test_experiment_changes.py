@@ -1,6 +1,5 @@
 """What a change says, and what comes of it."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,7 @@ from shared.experiments.variants import Change, Variant, baseline, crops_of, fol
 from shared.messages import UserError
 from shared.training.options import TrainOptions
 
-START = baseline(AgeOptions(only_fold=0))
+START = baseline(AgeOptions.of(only_fold=0))
 
 
 def after(text: str, start: Variant = START) -> Variant:
@@ -19,16 +18,14 @@ def after(text: str, start: Variant = START) -> Variant:
 
 def test_a_change_alters_its_options_and_no_other() -> None:
     changed = after("loss=corn lr=0.002 balance=true window=0.8,0.5,0.5")
-    assert changed.options == replace(  # type: ignore[type-var]
-        START.options, loss="corn", lr=0.002, balance=True, window=(0.8, 0.5, 0.5)
-    )
-    assert after("pretrained=false").options.pretrained is False
+    assert changed.options == START.options.with_values(loss="corn", lr=0.002, balance=True, window=(0.8, 0.5, 0.5))
+    assert after("pretrained=false").options.model.pretrained is False
 
 
 def test_a_file_of_options_does_not_win_over_what_the_command_line_changed(tmp_path: Path) -> None:
     (tmp_path / "best.toml").write_text("lr = 0.5\n")
-    start = baseline(AgeOptions(config=tmp_path / "best.toml", lr=0.1))
-    assert after("dropout=0.3", start).options == replace(start.options, dropout=0.3)
+    start = baseline(AgeOptions.of(config=tmp_path / "best.toml", lr=0.1))
+    assert after("dropout=0.3", start).options == start.options.with_values(dropout=0.3)
 
 
 def test_how_networks_are_asked_changes_nothing_of_their_training() -> None:
@@ -45,21 +42,21 @@ def test_another_name_for_the_baseline_is_known_as_such() -> None:
 
 def test_crops_without_a_detector_are_seen_whole(tmp_path: Path) -> None:
     changed = after("crop=whole")
-    assert changed.options.window == (1.0, 0.5, 0.5)
+    assert changed.options.model.window == (1.0, 0.5, 0.5)
     assert crops_of(changed, tmp_path) == tmp_path / "crops/whole"
-    assert crops_of(START, tmp_path) == START.options.crops
+    assert crops_of(START, tmp_path) == START.options.data.crops
     assert after("crop=aligned").same_as(START)
 
 
 def test_nothing_is_drawn_where_nobody_knows_of_a_face() -> None:
-    assert START.options.drawn_masks > 0
-    assert after("crop=whole").options.drawn_masks == 0
-    assert after("crop=whole drawn_masks=0.5").options.drawn_masks == 0.5
-    assert after("crop=aligned").options.drawn_masks == START.options.drawn_masks
+    assert START.options.sampling.drawn_masks > 0
+    assert after("crop=whole").options.sampling.drawn_masks == 0
+    assert after("crop=whole drawn_masks=0.5").options.sampling.drawn_masks == 0.5
+    assert after("crop=aligned").options.sampling.drawn_masks == START.options.sampling.drawn_masks
 
 
 def test_crops_without_a_detector_are_refused_beside_extra_folders() -> None:
-    start = baseline(AgeOptions(only_fold=0, extra=(Path("further"),)))
+    start = baseline(AgeOptions.of(only_fold=0, extra=(Path("further"),)))
     with pytest.raises(UserError, match="by a command without --extra"):
         after("crop=whole", start)
     with pytest.raises(UserError, match="by a command without --extra"):
@@ -77,7 +74,7 @@ def test_other_labels_and_folds_are_another_training(text: str) -> None:
 def test_networks_that_answer_together_are_of_the_first_folds() -> None:
     assert folds_of(after("average=3")) == (0, 1, 2)
     assert folds_of(START) == (0,)
-    assert folds_of(baseline(TrainOptions(folds=3))) == (0, 1, 2)
+    assert folds_of(baseline(TrainOptions.of(folds=3))) == (0, 1, 2)
 
 
 @pytest.mark.parametrize(

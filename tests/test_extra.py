@@ -1,7 +1,6 @@
 """--extra: persons to learn from who are never held out."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +40,7 @@ def options(tmp_path_factory: pytest.TempPathFactory) -> TrainOptions:
     write_crops(load_training(write_train(folder / "data/train", people(12))), folder / "crops/train")
     extra = write_train(folder / "more", further_people(6), ("normal",))
     write_crops(load_training(extra), folder / "crops/more")
-    return TrainOptions(
+    return TrainOptions.of(
         data=folder / "data",
         crops=folder / "crops",
         extra=(extra,),
@@ -57,6 +56,11 @@ def options(tmp_path_factory: pytest.TempPathFactory) -> TrainOptions:
     )
 
 
+def bare_alone(options: TrainOptions) -> TrainOptions:
+    """The extra folder, of bare faces, as the base data."""
+    return options.with_values(data=options.data.extra[0], crops=options.data.crops / "more", extra=())
+
+
 def joined(options: TrainOptions) -> tuple[pd.DataFrame, Any]:
     return with_extra(*labelled_crops(options), options, accelerator_for("cpu"))
 
@@ -67,7 +71,7 @@ def test_extra_persons_are_in_no_fold_and_their_crops_are_read(options: TrainOpt
     assert extra["image"].tolist()[0].startswith("more/x000001")
     assert set(extra["fold"]) == {-1}
     assert len(table) == len(crops.index) == 12 * 7 + 6
-    own = open_crops(options.crops / "more")
+    own = open_crops(options.data.crops / "more")
     first = extra["image"].iloc[0]
     assert (crops.read(first) == own.read(first.removeprefix("more/"))).all()
 
@@ -75,7 +79,7 @@ def test_extra_persons_are_in_no_fold_and_their_crops_are_read(options: TrainOpt
 def test_a_run_with_extra_persons_holds_out_base_persons_alone_and_says_what_it_used(
     options: TrainOptions, tmp_path: Path
 ) -> None:
-    here = replace(options, outputs=tmp_path / "run")
+    here = options.with_values(outputs=tmp_path / "run")
     train(GENDER, here)
     held_out = pd.read_csv(tmp_path / "run/oof.csv")
     assert not held_out["person"].astype(str).str.startswith("x").any()
@@ -84,11 +88,11 @@ def test_a_run_with_extra_persons_holds_out_base_persons_alone_and_says_what_it_
     row = read_runs(tmp_path / TABLE).iloc[-1]
     assert "more" in str(row["options"]["extra"])
     with pytest.raises(UserError, match="the labels, images or folds changed"):
-        train(GENDER, replace(here, extra=()))
+        train(GENDER, here.with_values(extra=()))
 
 
 def test_the_mask_specialist_learns_from_bare_faces_alone(options: TrainOptions, tmp_path: Path) -> None:
-    alone = replace(options, data=options.extra[0], crops=options.crops / "more", extra=(), outputs=tmp_path / "run")
+    alone = bare_alone(options).with_values(outputs=tmp_path / "run")
     train(MASK, alone)
     assert len(pd.read_csv(tmp_path / "run/fold0/history.csv")) == 1
     assert (tmp_path / "run/oof.csv").exists()
@@ -97,7 +101,7 @@ def test_the_mask_specialist_learns_from_bare_faces_alone(options: TrainOptions,
 def test_bare_faces_that_choose_the_best_epoch_are_shown_in_every_mask_state(
     options: TrainOptions, tmp_path: Path
 ) -> None:
-    alone = replace(options, data=options.extra[0], crops=options.crops / "more", extra=())
+    alone = bare_alone(options)
     table, crops = labelled_crops(alone)
     rows = np.ones(len(table), dtype=bool)
     fold = FoldTraining(MASK, alone, table, crops, 0, tmp_path, accelerator_for("cpu"))
@@ -109,36 +113,36 @@ def test_bare_faces_that_choose_the_best_epoch_are_shown_in_every_mask_state(
 
 def test_the_passes_over_extra_persons_know_nothing_of_the_only_fold(options: TrainOptions, tmp_path: Path) -> None:
     # Fewer extra persons than folds: they are split by themselves.
-    train(GENDER, replace(options, outputs=tmp_path / "run", folds=8, only_fold=7, extra_epochs=1))
+    train(GENDER, options.with_values(outputs=tmp_path / "run", folds=8, only_fold=7, extra_epochs=1))
     assert (tmp_path / "run/fold7/oof.csv").exists()
 
 
 def test_a_person_in_both_is_refused(options: TrainOptions, tmp_path: Path) -> None:
     same = write_train(tmp_path / "same", people(2), ("normal",))
-    write_crops(load_training(same), options.crops / "same")
+    write_crops(load_training(same), options.data.crops / "same")
     with pytest.raises(UserError, match=r"2 ids .*belong to persons known already.*000001"):
-        joined(replace(options, extra=(same,)))
+        joined(options.with_values(extra=(same,)))
 
 
 def test_a_person_in_both_under_two_ids_is_known_by_the_file(options: TrainOptions, tmp_path: Path) -> None:
     twin = write_train(tmp_path / "twin", further_people(2, "y"), ("normal",))
-    write_crops(load_training(twin), options.crops / "twin")
-    index = pd.read_csv(options.crops / "twin/index.csv")
+    write_crops(load_training(twin), options.data.crops / "twin")
+    index = pd.read_csv(options.data.crops / "twin/index.csv")
     index.loc[0, "fingerprint"] = labelled_crops(options)[1].index["fingerprint"].iloc[6]
-    index.to_csv(options.crops / "twin/index.csv", index=False)
+    index.to_csv(options.data.crops / "twin/index.csv", index=False)
     with pytest.raises(UserError, match=r"1 image .*the same files.*y000001"):
-        joined(replace(options, extra=(twin,)))
+        joined(options.with_values(extra=(twin,)))
 
 
 def test_folders_of_one_name_are_refused(options: TrainOptions) -> None:
     with pytest.raises(UserError, match="rename the folder"):
-        joined(replace(options, extra=options.extra * 2))
+        joined(options.with_values(extra=options.data.extra * 2))
 
 
 def test_crops_of_another_recipe_are_not_mixed_in(options: TrainOptions, tmp_path: Path) -> None:
     other = write_train(tmp_path / "uncropped", further_people(2, "z"), ("normal",))
     with pytest.raises(UserError, match="recipe-of-the-tests"):
-        joined(replace(options, extra=(other,)))
+        joined(options.with_values(extra=(other,)))
 
 
 def test_crops_lie_where_the_crop_command_puts_them(tmp_path: Path) -> None:
@@ -151,7 +155,7 @@ def test_crops_lie_where_the_crop_command_puts_them(tmp_path: Path) -> None:
 
 def test_the_option_may_be_given_more_than_once() -> None:
     options = parse(TrainOptions(), ["--extra", "one", "--extra", "two"])
-    assert options.extra == (Path("one"), Path("two"))
+    assert options.data.extra == (Path("one"), Path("two"))
 
 
 def test_each_source_has_its_own_top_code() -> None:
@@ -178,14 +182,14 @@ def test_folds_start_from_what_the_extra_persons_taught(
 
     monkeypatch.setattr("shared.training.run.FoldTraining", Watched)
     monkeypatch.setattr("shared.training.run.FoldTraining", Watched)
-    here = replace(options, outputs=tmp_path / "run", extra_epochs=2)
+    here = options.with_values(outputs=tmp_path / "run", extra_epochs=2)
     weights = tmp_path / "run/extra/weights.safetensors"
     train(GENDER, here)
     assert seen == [("extra", {"x"}, None), ("fold0", {"0", "x"}, weights)]
     assert len(pd.read_csv(tmp_path / "run/extra/history.csv")) == 2
     assert not (tmp_path / "run/extra/resume.pt").exists()
     known = weights.read_bytes()
-    train(GENDER, replace(here, only_fold=1))
+    train(GENDER, here.with_values(only_fold=1))
     assert seen[2:] == [("fold1", {"0", "x"}, weights)]
     assert weights.read_bytes() == known
     seconds = json.loads((tmp_path / "run/run.json").read_text())["seconds"]
@@ -194,7 +198,7 @@ def test_folds_start_from_what_the_extra_persons_taught(
 
 
 def test_a_fold_begins_with_the_weights_it_is_given(options: TrainOptions, tmp_path: Path) -> None:
-    train(GENDER, replace(options, outputs=tmp_path / "run"))
+    train(GENDER, options.with_values(outputs=tmp_path / "run"))
     start = tmp_path / "run/fold0/weights.safetensors"
     table, crops = labelled_crops(options)
     accelerator = accelerator_for("cpu")
@@ -211,21 +215,21 @@ def test_folds_after_passes_over_extra_persons_may_learn_more_slowly(
 
     class Watched(FoldTraining):
         def __init__(self, *given: Any, **named: Any):
-            rates.append((given[5].name, given[1].lr))
+            rates.append((given[5].name, given[1].optimisation.lr))
             super().__init__(*given, **named)
 
     monkeypatch.setattr("shared.training.run.FoldTraining", Watched)
     monkeypatch.setattr("shared.training.run.FoldTraining", Watched)
-    train(GENDER, replace(options, outputs=tmp_path / "run", extra_epochs=1, lr=0.002, fold_lr=0.0005))
+    train(GENDER, options.with_values(outputs=tmp_path / "run", extra_epochs=1, lr=0.002, fold_lr=0.0005))
     assert rates == [("extra", 0.002), ("fold0", 0.0005)]
     assert json.loads((tmp_path / "run/run.json").read_text())["options"]["fold_lr"] == 0.0005
 
 
 def test_a_rate_for_folds_without_passes_before_them_is_refused(options: TrainOptions) -> None:
     with pytest.raises(UserError, match="--fold-lr must be above 0, and needs --extra-epochs"):
-        replace(options, fold_lr=0.0005)
+        options.with_values(fold_lr=0.0005)
 
 
 def test_passes_over_nobody_are_refused(options: TrainOptions) -> None:
     with pytest.raises(UserError, match="--extra-epochs must be 0 or more, and needs --extra"):
-        replace(options, extra=(), extra_epochs=1)
+        options.with_values(extra=(), extra_epochs=1)

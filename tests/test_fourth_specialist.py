@@ -1,7 +1,6 @@
 """A fourth specialist is one folder: examples/glasses, trained at tiny size and scored on persons unseen."""
 
 import ast
-from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -39,7 +38,7 @@ def here(tmp_path: Path) -> TrainOptions:
     folder = write_train(tmp_path / "data/train", people(12), ["normal"])
     write_labelled(folder, labelled_people(12))
     write_crops(load_training(folder), tmp_path / "crops/train")
-    return TrainOptions(
+    return TrainOptions.of(
         data=tmp_path / "data",
         crops=tmp_path / "crops",
         outputs=tmp_path / "glasses",
@@ -66,14 +65,14 @@ def put_on(table: pd.DataFrame, crops: Path) -> None:
 
 
 def test_it_learns_its_column_of_train_csv_for_persons_it_has_not_seen(here: TrainOptions) -> None:
-    folder = write_train(here.data.parent / "more/train", people(36), ["mask1", "normal"])
+    folder = write_train(here.data.data.parent / "more/train", people(36), ["mask1", "normal"])
     write_labelled(folder, labelled_people(36))
-    table, crops = load_training(folder), here.data.parent / "more/crops"
+    table, crops = load_training(folder), here.data.data.parent / "more/crops"
     write_crops(table, crops / "train")
     put_on(table, crops / "train")
-    train(GLASSES, replace(here, data=folder.parent, crops=crops, folds=3, epochs=6, batch_size=8, lr=5e-3, ema=0.0))
-    assert here.outputs is not None
-    answers = read_held_out(here.outputs / "oof.csv", GLASSES.classes)
+    train(GLASSES, here.with_values(data=folder.parent, crops=crops, folds=3, epochs=6, batch_size=8, lr=5e-3, ema=0.0))
+    assert here.run.outputs is not None
+    answers = read_held_out(here.run.outputs / "oof.csv", GLASSES.classes)
     assert len(answers) == 24
     labels = {row["id"]: WORN.index(row["glasses"]) for row in labelled_people(36)}
     assert answers["truth"].tolist() == [labels[person] for person in answers["person"]]
@@ -82,18 +81,18 @@ def test_it_learns_its_column_of_train_csv_for_persons_it_has_not_seen(here: Tra
 
 
 def test_without_the_column_the_training_says_what_to_add_and_begins_nothing(here: TrainOptions) -> None:
-    write_csv(here.data / "train/train.csv", COLUMNS, people(12))
+    write_csv(here.data.data / "train/train.csv", COLUMNS, people(12))
     with pytest.raises(UserError, match=r"lacks the column glasses.*add it"):
         train(GLASSES, here)
-    assert here.outputs is not None
-    assert not here.outputs.exists()
+    assert here.run.outputs is not None
+    assert not here.run.outputs.exists()
 
 
 def test_a_label_that_is_no_class_is_told_with_its_person(here: TrainOptions) -> None:
     rows = labelled_people(12)
     rows[3]["glasses"] = "sun"
     rows[7]["glasses"] = ""
-    write_labelled(here.data / "train", rows)
+    write_labelled(here.data.data / "train", rows)
     with pytest.raises(UserError, match=r"glasses 'sun' of person 000004 is none of no, yes \(2 such persons\)"):
         train(GLASSES, here)
 
@@ -101,15 +100,15 @@ def test_a_label_that_is_no_class_is_told_with_its_person(here: TrainOptions) ->
 def test_labels_count_in_any_case(here: TrainOptions) -> None:
     rows = labelled_people(12)
     rows[0]["glasses"], rows[6]["glasses"] = "No", "YES"
-    write_labelled(here.data / "train", rows)
-    assert GLASSES.truth(load_training(here.data / "train")).tolist() == [0] * 6 + [1] * 6
+    write_labelled(here.data.data / "train", rows)
+    assert GLASSES.truth(load_training(here.data.data / "train")).tolist() == [0] * 6 + [1] * 6
 
 
 def test_changed_labels_are_another_run(here: TrainOptions) -> None:
     train(GLASSES, here)
     rows = labelled_people(12)
     rows[0]["glasses"] = "yes"
-    write_labelled(here.data / "train", rows)
+    write_labelled(here.data.data / "train", rows)
     with pytest.raises(UserError, match=r"the labels, images or folds changed.*--overwrite"):
         train(GLASSES, here)
 

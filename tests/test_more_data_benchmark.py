@@ -23,9 +23,9 @@ def test_what_is_measured_differs_in_data_alone() -> None:
     options = more_data.Options()
     commands = {way: more_data._training(options, Path("crops"), "age", way) for way in options.ways}
     asked = {way: parse(TrainOptions(), [str(word) for word in command[2:]]) for way, command in commands.items()}
-    assert [bool(asked[way].extra) for way in options.ways] == [False, False, True, True]
-    assert [asked[way].drawn_masks > 0 for way in options.ways] == [False, True, False, True]
-    assert len({(options.size, options.lr, options.seed) for options in asked.values()}) == 1
+    assert [bool(asked[way].data.extra) for way in options.ways] == [False, False, True, True]
+    assert [asked[way].sampling.drawn_masks > 0 for way in options.ways] == [False, True, False, True]
+    assert len({(each.model.size, each.optimisation.lr, each.optimisation.seed) for each in asked.values()}) == 1
 
 
 def test_perfect_answers_score_one_in_every_column(tmp_path: Path) -> None:

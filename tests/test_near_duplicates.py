@@ -35,7 +35,7 @@ def options(tmp_path: Path) -> TrainOptions:
         _photograph(tmp_path / "crops/more", number, blotches(100 + number))
     _photograph(tmp_path / "crops/more", 1, made_anew(blotches(8)))
     _photograph(tmp_path / "crops/more", 3, made_anew(blotches(6))[:, ::-1])
-    return TrainOptions(data=tmp_path / "data", crops=tmp_path / "crops", extra=(extra,))
+    return TrainOptions.of(data=tmp_path / "data", crops=tmp_path / "crops", extra=(extra,))
 
 
 def _photograph(crops: Path, number: int, pixels: np.ndarray) -> None:
@@ -51,8 +51,8 @@ def made_anew(pixels: np.ndarray) -> np.ndarray:
 
 
 def joined(options: TrainOptions) -> pd.DataFrame:
-    base = load_training(options.data / "train").assign(fold=0)
-    table, crops = with_extra(base, open_crops(options.crops / "train"), options, accelerator_for("cpu"))
+    base = load_training(options.data.data / "train").assign(fold=0)
+    table, crops = with_extra(base, open_crops(options.data.crops / "train"), options, accelerator_for("cpu"))
     assert table["image"].tolist() == crops.index.index.tolist()
     return table
 
@@ -70,10 +70,10 @@ def test_extra_persons_on_a_photograph_of_the_base_data_are_left_out_and_told(
 def test_a_photograph_among_the_eval_images_is_left_out_too(
     options: TrainOptions, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    images = load_evaluation(write_eval(options.data)).assign(age=30, gender=0, mask=0)
+    images = load_evaluation(write_eval(options.data.data)).assign(age=30, gender=0, mask=0)
     assert len(joined(options)) == 12 + 3  # No crops of them yet.
-    write_crops(images, options.crops / "eval")
-    cv2.imwrite(str(options.crops / "eval/4.jpg"), made_anew(blotches(104)))
+    write_crops(images, options.data.crops / "eval")
+    cv2.imwrite(str(options.data.crops / "eval/4.jpg"), made_anew(blotches(104)))
     assert set(joined(options)["person"]) & {"x000003", "x000005"} == {"x000003"}
     assert f"x000005 is eval's {images['image'][4]}" in capsys.readouterr().err
 
@@ -81,14 +81,14 @@ def test_a_photograph_among_the_eval_images_is_left_out_too(
 def test_a_file_that_is_an_eval_image_too_is_left_out_whatever_it_shows(
     options: TrainOptions, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    images = load_evaluation(write_eval(options.data)).assign(age=30, gender=0, mask=0)
+    images = load_evaluation(write_eval(options.data.data)).assign(age=30, gender=0, mask=0)
     joined(options)
-    assert f"{options.crops / 'eval'} has no crops, so no person of --extra is compared" in capsys.readouterr().err
-    write_crops(images, options.crops / "eval")
+    assert f"{options.data.crops / 'eval'} has no crops, so no person of --extra is compared" in capsys.readouterr().err
+    write_crops(images, options.data.crops / "eval")
     for file, row, value in (("more", 4, "found"), ("more", 4, "fingerprint"), ("eval", 2, "fingerprint")):
-        index = pd.read_csv(options.crops / file / "index.csv", dtype=str)
+        index = pd.read_csv(options.data.crops / file / "index.csv", dtype=str)
         index.loc[row, value] = "prior" if value == "found" else "one file"
-        index.to_csv(options.crops / file / "index.csv", index=False)
+        index.to_csv(options.data.crops / file / "index.csv", index=False)
     assert set(joined(options)["person"]) & {"x000003", "x000005"} == {"x000003"}
     said = capsys.readouterr().err
     assert f"x000005 is eval's {images['image'][2]}" in said
@@ -98,8 +98,8 @@ def test_a_file_that_is_an_eval_image_too_is_left_out_whatever_it_shows(
 def test_nothing_is_said_where_all_photographs_are_other_ones(
     options: TrainOptions, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _photograph(options.crops / "more", 1, blotches(101))
-    _photograph(options.crops / "more", 3, blotches(103))
+    _photograph(options.data.crops / "more", 1, blotches(101))
+    _photograph(options.data.crops / "more", 3, blotches(103))
     assert (joined(options)["source"] == "more").sum() == EXTRA
     assert "left out" not in capsys.readouterr().err
 
@@ -123,7 +123,7 @@ def test_copies_are_near_and_mirror_images_are_found_and_nothing_else() -> None:
 
 
 def test_a_face_that_was_not_found_is_compared_with_none(options: TrainOptions) -> None:
-    index = pd.read_csv(options.crops / "more/index.csv")
+    index = pd.read_csv(options.data.crops / "more/index.csv")
     index.loc[1, "found"] = "prior"
-    index.to_csv(options.crops / "more/index.csv", index=False)
+    index.to_csv(options.data.crops / "more/index.csv", index=False)
     assert "x000002" in set(joined(options)["person"])

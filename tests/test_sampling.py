@@ -13,7 +13,8 @@ from pipelines.mask.specialist import MASK
 from shared.labels import MASKS, age_band
 from shared.messages import UserError
 from shared.training.data import AS_IT_IS, Draw
-from shared.training.sampling import MaskStateSampler, SamplingOptions, TrainingSampler
+from shared.training.options import SamplingOptions
+from shared.training.sampling import MaskStateSampler, TrainingSampler
 
 WORN, INCORRECT, NONE = range(3)
 SEVEN = (*[WORN] * 5, INCORRECT, NONE)
@@ -36,7 +37,13 @@ BOTH = table_of(BASE.to_dict("records"), rows(50, (NONE,), 1, 25, "x", "young"),
 
 
 def draws(table: pd.DataFrame, specialist: Any = GENDER, epoch: int = 0, **how: Any) -> list[Draw]:
-    order = TrainingSampler(specialist, table, (table["mask"] == NONE).to_numpy(), seed=1, how=SamplingOptions(**how))
+    order = TrainingSampler(
+        specialist,
+        table,
+        (table["mask"] == NONE).to_numpy(),
+        seed=1,
+        how=SamplingOptions(**{"drawn_masks": 0.0, **how}),
+    )
     order.epoch = epoch
     drawn = list(order)
     assert len(drawn) == len(order)

@@ -14,7 +14,8 @@ from shared.crops import open_crops
 from shared.manifest import load_training
 from shared.specialist import Window
 from shared.training.data import CropDataset, Draw, SequentialSampler, batches
-from shared.training.sampling import SamplingOptions, TrainingSampler
+from shared.training.options import SamplingOptions
+from shared.training.sampling import TrainingSampler
 from shared.training.tta import TTA_VIEWS, View
 
 
@@ -30,7 +31,7 @@ def dataset(tmp_path: Path) -> CropDataset:
 def mixed(count: int) -> TrainingSampler:
     """An epoch of so many base images, of which none is bare."""
     table = pd.DataFrame({"person": range(count), "mask": 0, "gender": 0, "age": 30, "source": ""})
-    return TrainingSampler(GENDER, table, np.zeros(count, bool), seed=3, how=SamplingOptions())
+    return TrainingSampler(GENDER, table, np.zeros(count, bool), seed=3, how=SamplingOptions(drawn_masks=0))
 
 
 def test_held_out_images_come_once_each_in_order_and_none_is_dropped(dataset: CropDataset) -> None:

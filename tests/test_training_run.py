@@ -3,7 +3,6 @@
 import json
 import multiprocessing
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -46,7 +45,7 @@ def options(tmp_path_factory: pytest.TempPathFactory) -> TrainOptions:
     write_crops(table, folder / "crops/train")
     eval_table = load_evaluation(write_eval(folder / "data"))
     write_crops(table.head(len(eval_table)).assign(image=eval_table["image"]), folder / "crops/eval")
-    return TrainOptions(
+    return TrainOptions.of(
         data=folder / "data",
         crops=folder / "crops",
         folds=3,
@@ -65,7 +64,7 @@ def options(tmp_path_factory: pytest.TempPathFactory) -> TrainOptions:
 
 @pytest.fixture
 def here(options: TrainOptions, tmp_path: Path) -> TrainOptions:
-    return replace(options, outputs=tmp_path / "run")
+    return options.with_values(outputs=tmp_path / "run")
 
 
 def files_of(run: Path | None) -> dict[str, bytes]:
@@ -76,46 +75,46 @@ def files_of(run: Path | None) -> dict[str, bytes]:
 
 
 def test_what_can_be_seen_is_learnt(here: TrainOptions) -> None:
-    train(GENDER, replace(here, epochs=8))
-    assert here.outputs is not None
-    report = json.loads((here.outputs / "run.json").read_text())
+    train(GENDER, here.with_values(epochs=8))
+    assert here.run.outputs is not None
+    report = json.loads((here.run.outputs / "run.json").read_text())
     assert report["scores"]["held out"]["macro_f1"] > 0.9
     assert report["scores"]["held out"]["images"] == 8 * 7
 
 
 @pytest.mark.parametrize("specialist", [MASK, GENDER, AGE], ids=lambda specialist: specialist.name)
 def test_every_specialist_leaves_held_out_and_eval_answers(here: TrainOptions, specialist: Specialist) -> None:
-    train(specialist, replace(here, epochs=1))
-    assert here.outputs is not None
-    oof = read_held_out(here.outputs / "oof.csv", specialist.classes)
+    train(specialist, here.with_values(epochs=1))
+    assert here.run.outputs is not None
+    oof = read_held_out(here.run.outputs / "oof.csv", specialist.classes)
     table, _ = labelled_crops(here)
     held_out = table[table["fold"] == 0].set_index("image")
     assert sorted(oof.index) == sorted(held_out.index)
     assert (oof["truth"] == pd.Series(specialist.truth(held_out), held_out.index)).all()
-    assert len(read_predictions(here.outputs / "eval.csv", specialist.classes)) == 9
+    assert len(read_predictions(here.run.outputs / "eval.csv", specialist.classes)) == 9
 
 
 def test_folds_trained_one_by_one_are_joined(here: TrainOptions) -> None:
     for fold in (2, 0):
-        train(GENDER, replace(here, epochs=1, only_fold=fold))
-    assert here.outputs is not None
-    oof = read_held_out(here.outputs / "oof.csv", GENDER.classes)
+        train(GENDER, here.with_values(epochs=1, only_fold=fold))
+    assert here.run.outputs is not None
+    oof = read_held_out(here.run.outputs / "oof.csv", GENDER.classes)
     assert sorted(set(oof["fold"])) == [0, 2]
 
 
 def test_the_same_command_twice_gives_the_same_numbers(here: TrainOptions, tmp_path: Path) -> None:
-    here = replace(here, drawn_masks=0.5)
-    other = replace(here, outputs=tmp_path / "again", workers=1)
+    here = here.with_values(drawn_masks=0.5)
+    other = here.with_values(outputs=tmp_path / "again", workers=1)
     train(AGE, here)
     train(AGE, other)
-    assert files_of(here.outputs) == files_of(other.outputs)
+    assert files_of(here.run.outputs) == files_of(other.run.outputs)
 
 
 def test_another_seed_gives_other_numbers_on_the_same_folds(here: TrainOptions, tmp_path: Path) -> None:
-    other = replace(here, outputs=tmp_path / "other", seed=1)
+    other = here.with_values(outputs=tmp_path / "other", seed=1)
     train(GENDER, here)
     train(GENDER, other)
-    first, second = files_of(here.outputs), files_of(other.outputs)
+    first, second = files_of(here.run.outputs), files_of(other.run.outputs)
     assert first["fold0/weights.safetensors"] != second["fold0/weights.safetensors"]
     assert first["oof.csv"].splitlines()[1].split(b",")[:4] == second["oof.csv"].splitlines()[1].split(b",")[:4]
 
@@ -125,10 +124,10 @@ def test_a_training_stopped_between_epochs_goes_on_to_the_same_result(
     here: TrainOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheduler: str
 ) -> None:
     masks = 0.5 if scheduler == "plateau" else 0.0
-    whole = replace(here, outputs=tmp_path / "whole", scheduler=scheduler, drawn_masks=masks)  # type: ignore[arg-type]
+    whole = here.with_values(outputs=tmp_path / "whole", scheduler=scheduler, drawn_masks=masks)  # type: ignore[arg-type]
     train(GENDER, whole)
 
-    stopped = replace(whole, outputs=here.outputs)
+    stopped = whole.with_values(outputs=here.run.outputs)
     keep = FoldTraining._keep
 
     def keep_and_die(self: FoldTraining) -> None:
@@ -140,37 +139,37 @@ def test_a_training_stopped_between_epochs_goes_on_to_the_same_result(
     with pytest.raises(KeyboardInterrupt):
         train(GENDER, stopped)
     monkeypatch.setattr(FoldTraining, "_keep", keep)
-    assert stopped.outputs is not None
-    assert (stopped.outputs / "fold0/resume.pt").exists()
+    assert stopped.run.outputs is not None
+    assert (stopped.run.outputs / "fold0/resume.pt").exists()
     train(GENDER, stopped)
-    assert files_of(stopped.outputs) == files_of(whole.outputs)
-    assert not (stopped.outputs / "fold0/resume.pt").exists()
+    assert files_of(stopped.run.outputs) == files_of(whole.run.outputs)
+    assert not (stopped.run.outputs / "fold0/resume.pt").exists()
 
 
 def test_a_finished_fold_is_not_trained_again(here: TrainOptions, monkeypatch: pytest.MonkeyPatch) -> None:
-    train(GENDER, replace(here, epochs=1))
+    train(GENDER, here.with_values(epochs=1))
     monkeypatch.setattr(training_run, "FoldTraining", None)
-    train(GENDER, replace(here, epochs=1))
+    train(GENDER, here.with_values(epochs=1))
 
 
 def test_a_folder_with_a_run_of_other_options_is_refused_and_kept(here: TrainOptions) -> None:
-    train(GENDER, replace(here, epochs=1))
-    before = files_of(here.outputs)
+    train(GENDER, here.with_values(epochs=1))
+    before = files_of(here.run.outputs)
     with pytest.raises(UserError, match=r"--lr was 0.003, now 0.5.*--overwrite"):
-        train(GENDER, replace(here, epochs=1, lr=0.5))
-    assert files_of(here.outputs) == before
-    train(GENDER, replace(here, epochs=1, lr=0.01, overwrite=True))
-    assert files_of(here.outputs) != before
+        train(GENDER, here.with_values(epochs=1, lr=0.5))
+    assert files_of(here.run.outputs) == before
+    train(GENDER, here.with_values(epochs=1, lr=0.01, overwrite=True))
+    assert files_of(here.run.outputs) != before
 
 
 def test_a_loss_that_is_no_number_stops_with_a_word_on_what_to_change(here: TrainOptions) -> None:
     with pytest.raises(UserError, match=r"became (nan|inf).*lower --lr"):
-        train(AGE, replace(here, lr=1e30, scheduler="none"))
+        train(AGE, here.with_values(lr=1e30, scheduler="none"))
 
 
 def test_a_broken_checkpoint_names_the_file_to_remove(here: TrainOptions) -> None:
-    assert here.outputs is not None
-    checkpoint = here.outputs / "fold0/resume.pt"
+    assert here.run.outputs is not None
+    checkpoint = here.run.outputs / "fold0/resume.pt"
     save_checkpoint(checkpoint, {"history": []})
     checkpoint.write_bytes(checkpoint.read_bytes()[:100])
     with pytest.raises(UserError, match=r"resume.pt cannot be read .* remove it"):
@@ -186,18 +185,18 @@ def test_a_person_in_two_folds_stops_the_training(here: TrainOptions, tmp_path: 
 
 def test_missing_eval_crops_are_told_before_anything_is_trained(here: TrainOptions, tmp_path: Path) -> None:
     (tmp_path / "crops").mkdir()
-    (tmp_path / "crops/train").symlink_to(here.crops / "train")
+    (tmp_path / "crops/train").symlink_to(here.data.crops / "train")
     with pytest.raises(UserError, match=r"crops/eval"):
-        train(GENDER, replace(here, crops=tmp_path / "crops"))
+        train(GENDER, here.with_values(crops=tmp_path / "crops"))
 
 
 def test_images_that_could_not_be_read_are_left_out_of_training(here: TrainOptions, tmp_path: Path) -> None:
-    table = load_training(here.data / "train")
+    table = load_training(here.data.data / "train")
     write_crops(table, tmp_path / "crops/train")
     index = pd.read_csv(tmp_path / "crops/train/index.csv")
     index.loc[[0, 5], "found"] = UNREADABLE
     index.to_csv(tmp_path / "crops/train/index.csv", index=False)
-    kept, crops = labelled_crops(replace(here, crops=tmp_path / "crops"))
+    kept, crops = labelled_crops(here.with_values(crops=tmp_path / "crops"))
     assert len(kept) == len(crops.index) == len(table) - 2
 
 
@@ -207,7 +206,7 @@ def test_persons_under_two_ids_are_held_out_together(here: TrainOptions, tmp_pat
     one, other = folds.index[folds == 0][0], folds.index[folds == 1][0]
     file = tmp_path / "duplicates.csv"
     file.write_text(f"id,other\n{one},{other}\n")
-    together, _ = labelled_crops(replace(here, group_duplicates=file))
+    together, _ = labelled_crops(here.with_values(group_duplicates=file))
     assert set(together["fold"][together["person"].isin([one, other])]) == {folds[min(one, other)]}
     assert fingerprint(GENDER, together, crops) != fingerprint(GENDER, alone, crops)
 
@@ -217,17 +216,20 @@ def test_predict_gives_the_same_answers_as_training_did(
     tta: TtaName, here: TrainOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ensemble, "make_crops", lambda _, folder: open_crops(folder))
-    monkeypatch.setattr(ensemble, "RECIPE", SimpleNamespace(id=open_crops(here.crops / "eval").recipe))
-    train(AGE, replace(here, tta=tta))
-    assert here.outputs is not None
+    monkeypatch.setattr(ensemble, "RECIPE", SimpleNamespace(id=open_crops(here.data.crops / "eval").recipe))
+    train(AGE, here.with_values(tta=tta))
+    assert here.run.outputs is not None
     out = tmp_path / "eval.csv"
-    predict(AGE, PredictOptions(here.data, here.crops, here.outputs, out, batch_size=8, device="cpu", workers=0))
-    assert out.read_bytes() == (here.outputs / "eval.csv").read_bytes()
+    predict(
+        AGE,
+        PredictOptions(here.data.data, here.data.crops, here.run.outputs, out, batch_size=8, device="cpu", workers=0),
+    )
+    assert out.read_bytes() == (here.run.outputs / "eval.csv").read_bytes()
 
 
 def test_predict_without_a_trained_fold_says_what_trains_one(here: TrainOptions) -> None:
     with pytest.raises(UserError, match=r"pipelines.age.train"):
-        predict(AGE, PredictOptions(here.data, here.crops, here.outputs))
+        predict(AGE, PredictOptions(here.data.data, here.data.crops, here.run.outputs))
 
 
 @pytest.mark.parametrize(
@@ -247,7 +249,7 @@ def test_predict_without_a_trained_fold_says_what_trains_one(here: TrainOptions)
 )
 def test_a_value_out_of_range_names_its_flag(flag: str, change: dict[str, float]) -> None:
     with pytest.raises(UserError, match=flag):
-        TrainOptions(**change)  # type: ignore[arg-type]
+        TrainOptions.of(**change)  # type: ignore[arg-type]
 
 
 def test_the_processes_that_read_for_a_fold_end_with_it(here: TrainOptions) -> None:
@@ -261,7 +263,7 @@ def test_the_processes_that_read_for_a_fold_end_with_it(here: TrainOptions) -> N
         return {*multiprocessing.active_children()} - before
 
     before = {*multiprocessing.active_children()}
-    train(GENDER, replace(here, only_fold=None, epochs=1, workers=1), RunContext(after_epoch=count))
+    train(GENDER, here.with_values(only_fold=None, epochs=1, workers=1), RunContext(after_epoch=count))
     assert list(reading) == [0, 1, 2]
     assert reading[0] == reading[1] == reading[2] > 0
     assert not new()

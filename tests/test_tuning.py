@@ -49,27 +49,30 @@ def space(trial: Any) -> dict[str, Any]:
 def options(tmp_path_factory: pytest.TempPathFactory) -> TuneOptions:
     folder = tmp_path_factory.mktemp("tuning")
     write_data(folder)
-    train = replace(DEFAULTS, data=folder / "data", crops=folder / "crops", **FLAGS)  # type: ignore[arg-type]
-    return TuneOptions(replace(train, epochs=2, outputs=folder / "outputs/gender-tuning"), trials=2)
+    train = DEFAULTS.with_values(data=folder / "data", crops=folder / "crops", **FLAGS)  # type: ignore[arg-type]
+    return TuneOptions(train.with_values(epochs=2, outputs=folder / "outputs/gender-tuning"), trials=2)
 
 
 def study_of(options: TuneOptions) -> optuna.Study:
-    assert options.train.outputs is not None
-    return optuna.load_study(study_name="gender", storage=f"sqlite:///{options.train.outputs / 'study.db'}")
+    assert options.train.run.outputs is not None
+    return optuna.load_study(study_name="gender", storage=f"sqlite:///{options.train.run.outputs / 'study.db'}")
 
 
 def test_trials_are_on_record_and_the_best_options_train_by_their_file(options: TuneOptions) -> None:
     tune(lambda _: GENDER, space, options)
-    assert options.train.outputs is not None
+    assert options.train.run.outputs is not None
     study = study_of(options)
-    rows = read_runs(options.train.outputs.parent / "runs.csv").query("kind == 'trial'")
+    rows = read_runs(options.train.run.outputs.parent / "runs.csv").query("kind == 'trial'")
     assert sorted(row["options"]["lr"] for _, row in rows.iterrows()) == sorted(t.params["lr"] for t in study.trials)
-    best = options.train.outputs / "best.toml"
+    best = options.train.run.outputs / "best.toml"
     taken = parse(TrainOptions(), ["--config", str(best)])
-    assert taken.lr == study.best_params["lr"]
-    assert taken.balance is True
-    assert taken.label_smoothing == DEFAULTS.label_smoothing
-    assert (taken.epochs, taken.size) == (TrainOptions().epochs, TrainOptions().size)
+    assert taken.optimisation.lr == study.best_params["lr"]
+    assert taken.sampling.balance is True
+    assert taken.optimisation.label_smoothing == DEFAULTS.optimisation.label_smoothing
+    assert (taken.optimisation.epochs, taken.model.size) == (
+        TrainOptions().optimisation.epochs,
+        TrainOptions().model.size,
+    )
 
     # A second call adds what is missing, and no more.
     tune(lambda _: GENDER, space, replace(options, trials=3))
@@ -94,16 +97,16 @@ def test_other_trials_do_not_join_a_study(tmp_path: Path) -> None:
 def test_trials_on_other_labels_do_not_join_a_study(
     options: TuneOptions, tmp_path: Path, labels: dict[str, Any], told: str
 ) -> None:
-    here = replace(options, train=replace(options.train, outputs=tmp_path / "t"), minutes=1e-9)
+    here = replace(options, train=options.train.with_values(outputs=tmp_path / "t"), minutes=1e-9)
     tune(lambda _: GENDER, space, here)
     tune(lambda _: GENDER, space, here)
     with pytest.raises(UserError, match=told):
-        tune(lambda _: GENDER, space, replace(here, train=replace(here.train, **labels)))
+        tune(lambda _: GENDER, space, replace(here, train=here.train.with_values(**labels)))
 
 
 def test_a_study_begun_before_labels_were_told_goes_on(options: TuneOptions, tmp_path: Path) -> None:
-    train = replace(options.train, outputs=tmp_path / "t")
-    told = {"only_fold": train.only_fold, "data": str(train.data.absolute()), "extra": []}
+    train = options.train.with_values(outputs=tmp_path / "t")
+    told = {"only_fold": train.run.only_fold, "data": str(train.data.data.absolute()), "extra": []}
     open_study(tmp_path / "t/study.db", "gender", {**train.identity(), **told}, prune=True)
     tune(lambda _: GENDER, space, replace(options, train=train, minutes=1e-9))
 
@@ -117,7 +120,7 @@ def test_a_file_that_is_no_study_is_named(tmp_path: Path) -> None:
 def test_a_trial_that_falls_behind_is_given_up_and_its_folder_removed(
     options: TuneOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    here = replace(options, train=replace(options.train, outputs=tmp_path / "outputs/t"), trials=1)
+    here = replace(options, train=options.train.with_values(outputs=tmp_path / "outputs/t"), trials=1)
     monkeypatch.setattr(optuna.Trial, "should_prune", lambda _: True)
     tune(lambda _: GENDER, space, here)
     trial = study_of(here).trials[0]
@@ -133,7 +136,7 @@ def test_a_trial_that_falls_behind_is_given_up_and_its_folder_removed(
 def test_a_trial_that_is_interrupted_is_put_back_and_goes_on(
     options: TuneOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    here = replace(options, train=replace(options.train, outputs=tmp_path / "outputs/t"), trials=1)
+    here = replace(options, train=options.train.with_values(outputs=tmp_path / "outputs/t"), trials=1)
 
     trained, train_epoch = 0, FoldTraining.train_epoch
 
@@ -172,7 +175,7 @@ def test_ctrl_c_stays_ctrl_c_where_the_study_can_no_longer_be_written(
 
     monkeypatch.setattr(tuning, "put_back", refused)
     with pytest.raises(KeyboardInterrupt):
-        tune(lambda _: GENDER, interrupted, replace(options, train=replace(options.train, outputs=tmp_path / "t")))
+        tune(lambda _: GENDER, interrupted, replace(options, train=options.train.with_values(outputs=tmp_path / "t")))
 
 
 def test_the_trial_of_a_killed_worker_is_put_back(tmp_path: Path) -> None:
@@ -237,7 +240,7 @@ def test_the_study_is_one_sqlite_file(tmp_path: Path) -> None:
     [(mask_space, DEFAULTS, 0.7), (gender_space, DEFAULTS, 1.0), (age_space, AGE_DEFAULTS, 0.8)],
 )
 def test_a_search_space_suggests_options_that_there_are(space_of: Any, defaults: TrainOptions, side: float) -> None:
-    numbers = {"lr": 1e-3, "weight_decay": 0.01, "dropout": 0.1, "label_smoothing": 0.1, "noise": 0.05, "holes": 0.1}
+    numbers = {"lr": 1e-3, "weight_decay": 0.01, "dropout": 0.1, "label_smoothing": 0.1}
     choices = {"mixup": 0.2, "balance": True, "ema": 0.99, "scheduler": "cosine"}
     chosen = space_of(FixedTrial({"side": side, **numbers, **choices}))
-    assert replace(defaults, **chosen).window[0] == side  # type: ignore[index]
+    assert defaults.with_values(**chosen).model.window[0] == side  # type: ignore[index]

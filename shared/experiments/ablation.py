@@ -123,7 +123,7 @@ def ablate(specialist_of: SpecialistOf, listed: Sequence[str], options: AblateOp
     baseline, or a change of the options is no OPTION=VALUE that this baseline can have.
     """
     name = specialist_of(options.train).name
-    root = options.train.outputs or Path("outputs") / f"{name}-ablation"
+    root = options.train.run.outputs or Path("outputs") / f"{name}-ablation"
     laboratory = Laboratory(specialist_of, root, table_of(root), options.truth)
     changes = [Change.of(text) for text in options.change or listed]
     start = baseline(options.train)
@@ -162,7 +162,7 @@ def _remark(variant: Variant, start: Variant, difference: Difference, reference:
     told = []
     if variant.average is not None:
         told.append(f"on eval, against {FIRST_FOLD} network alone")
-    if variant.crop is not None and variant.options.drawn_masks == 0 < start.options.drawn_masks:
+    if variant.crop is not None and variant.options.sampling.drawn_masks == 0 < start.options.sampling.drawn_masks:
         told.append("nothing drawn; compare with drawn_masks=0")
     if difference.images < len(reference.answers):
         told.append(f"on the {difference.images:,} images that both hold out under the same labels")
@@ -170,9 +170,9 @@ def _remark(variant: Variant, start: Variant, difference: Difference, reference:
 
 
 def _effort(options: TrainOptions, reference: Answered) -> str:
-    folds = (
-        f"fold {options.only_fold} of {options.folds}" if options.only_fold is not None else f"{options.folds} folds"
-    )
+    only, folds = options.run.only_fold, f"{options.data.folds} folds"
+    if only is not None:
+        folds = f"fold {only} of {options.data.folds}"
     rows = reference.answers
     images = f"{len(rows):,} images of {rows['person'].nunique():,} persons held out"
-    return f"{folds}, {options.size} px, {options.epochs} epochs, {options.backbone}; {images}"
+    return f"{folds}, {options.model.size} px, {options.optimisation.epochs} epochs, {options.model.backbone}; {images}"

@@ -10,7 +10,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -145,8 +145,10 @@ def ask_once(
     known = json.loads(kept.read_text(encoding="utf-8")) if file.exists() and kept.exists() else {}
     if known.get("asked") != asked:
         started = time.perf_counter()
-        accelerator = accelerator_for(options.device, options.mixed_precision)
-        answers = predict_crops(specialist, weights, crops, tta, options.batch_size, options.workers, accelerator)
+        accelerator = accelerator_for(options.run.device, options.optimisation.mixed_precision)
+        answers = predict_crops(
+            specialist, weights, crops, tta, options.optimisation.batch_size, options.run.workers, accelerator
+        )
         known = {"seconds": round(time.perf_counter() - started, 1), "asked": asked}
         kept.unlink(missing_ok=True)
         write_predictions(file, answers)
@@ -183,8 +185,9 @@ class Laboratory:
 
         Raises `UserError` where it cannot be trained or asked as it is.
         """
-        options = replace(variant.options, crops=crops_of(variant, self.root), answer_eval=False)
-        options = replace(options, outputs=_folder(variant, self.root))
+        options = variant.options.with_values(
+            crops=crops_of(variant, self.root), predict_eval=False, outputs=_folder(variant, self.root)
+        )
         if variant.average is not None:
             # Before hours are spent on training.
             self._prepare_eval(options, variant)
@@ -192,11 +195,11 @@ class Laboratory:
             _cut(options, "train", variant.crop)
         specialist = self.specialist_of(options)
         for fold in _calls(variant):
-            train(specialist, replace(options, only_fold=fold), RunContext(records=self.records))
+            train(specialist, options.with_values(only_fold=fold), RunContext(records=self.records))
         before = _asked(options)
         measure = self._on_eval if variant.average is not None else _on_held_out
         answered = measure(specialist, options, variant)
-        if variant.average is not None or variant.tta != variant.options.tta:
+        if variant.average is not None or variant.tta != variant.options.run.tta:
             self._record(options, variant, answered, late=_asked(options) == before)
         return answered
 
@@ -213,18 +216,18 @@ class Laboratory:
             options=told,
             data=data,
             recipe=recipe,
-            seed=options.seed,
+            seed=options.optimisation.seed,
             late=late,
         )
         if not (late and is_recorded(entry, self.records)):
-            record(entry, self.records, options.track)
+            record(entry, self.records, options.run.track)
 
     def _prepare_eval(self, options: TrainOptions, variant: Variant) -> None:
         """Crops of the eval images, cut where they are plain. Raises `UserError` where they or true classes miss."""
         self._eval_labels(variant)
         if variant.crop is not None:
             _cut(options, "eval", variant.crop)
-        open_crops(crop_folder(options.crops, options.data, "eval"))
+        open_crops(crop_folder(options.data.crops, options.data.data, "eval"))
 
     def _eval_labels(self, variant: Variant) -> pd.DataFrame:
         if self.truth is None:
@@ -235,7 +238,7 @@ class Laboratory:
         return _labels_of(self.truth)
 
     def _on_eval(self, specialist: Specialist, options: TrainOptions, variant: Variant) -> Answered:
-        crops = open_crops(crop_folder(options.crops, options.data, "eval"))
+        crops = open_crops(crop_folder(options.data.crops, options.data.data, "eval"))
         run, folds = _run(options), folds_of(variant)
         file = run / f"eval-{variant.tta}-{len(folds)}.csv"
         weights = [fold_folder(run, fold) / WEIGHTS for fold in folds]
@@ -247,14 +250,14 @@ class Laboratory:
 
 
 def _cut(options: TrainOptions, split: str, cut: Cut) -> None:
-    images = load_images(split_folder(options.data, split), options.skip_bad)
-    plain_crops(images, crop_folder(options.crops, options.data, split), cut)
+    images = load_images(split_folder(options.data.data, split), options.data.skip_bad)
+    plain_crops(images, crop_folder(options.data.crops, options.data.data, split), cut)
 
 
 def _calls(variant: Variant) -> tuple[int | None, ...]:
     """Folds to train one by one; or all by one call, which leaves one row of the training and not one for each."""
     folds = folds_of(variant)
-    return (None,) if len(folds) == variant.options.folds else folds
+    return (None,) if len(folds) == variant.options.data.folds else folds
 
 
 def _folder(variant: Variant, root: Path) -> Path:
@@ -272,17 +275,17 @@ def _asked(options: TrainOptions) -> dict[Path, int]:
 
 
 def _run(options: TrainOptions) -> Path:
-    return cast("Path", options.outputs)
+    return cast("Path", options.run.outputs)
 
 
 def _on_held_out(specialist: Specialist, options: TrainOptions, variant: Variant) -> Answered:
     table, crops = labelled_crops(options)
     run, parts = _run(options), []
-    seconds = extra_seconds(run) if variant.tta == options.tta else 0.0
+    seconds = extra_seconds(run) if variant.tta == options.run.tta else 0.0
     for fold in folds_of(variant):
         folder = fold_folder(run, fold)
         part = read_held_out(folder / OOF, specialist.classes)
-        if variant.tta == options.tta:
+        if variant.tta == options.run.tta:
             seconds += read_history(folder)["seconds"].sum()
         else:
             file = folder / f"oof-{variant.tta}.csv"

@@ -3,7 +3,7 @@
 What is worth a try whatever is learnt: a list of changes, and a space to search; a task adds its own to both.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -51,7 +51,7 @@ class TuneOptions:
 
 def screening(defaults: TrainOptions) -> TrainOptions:
     """The effort at which much is tried: one fold, small images, few epochs."""
-    return replace(defaults, only_fold=0, epochs=4, size=96)
+    return defaults.with_values(only_fold=0, epochs=4, size=96)
 
 
 def labels_of(options: TrainOptions) -> dict[str, Any]:
@@ -59,11 +59,11 @@ def labels_of(options: TrainOptions) -> dict[str, Any]:
 
     Empty by default: so what was trained and tried before this was told keeps its name.
     """
-    pairs = options.group_duplicates
+    pairs = options.data.group_duplicates
     told = {
-        "fixes": [str(file.resolve()) for file in options.fixes],
+        "fixes": [str(file.resolve()) for file in options.data.fixes],
         "group_duplicates": str(pairs.resolve()) if pairs else None,
-        "skip_bad": options.skip_bad,
+        "skip_bad": options.data.skip_bad,
     }
     return {name: value for name, value in told.items() if value}
 
@@ -79,8 +79,6 @@ USUAL = (
     "size=128",
     # Which images, and what is done to them.
     "balance=true",
-    "noise=0.06",
-    "holes=0.3",
     "mixup=0.2",
     "drawn_masks=0",
     # More persons, where there are some: "extra=../shared/data/extra".
@@ -117,8 +115,6 @@ def usual_space(trial: "Trial") -> dict[str, Any]:
         "weight_decay": trial.suggest_float("weight_decay", 1e-3, 0.2, log=True),
         "dropout": trial.suggest_float("dropout", 0.0, 0.6),
         "mixup": trial.suggest_categorical("mixup", [0.0, 0.1, 0.2, 0.4]),
-        "noise": trial.suggest_float("noise", 0.0, 0.15),
-        "holes": trial.suggest_float("holes", 0.0, 0.8),
         "balance": trial.suggest_categorical("balance", [False, True]),
         "ema": trial.suggest_categorical("ema", [0.0, 0.98, 0.99, 0.995]),
         "scheduler": trial.suggest_categorical("scheduler", ["one-cycle", "cosine"]),

@@ -16,7 +16,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -228,7 +228,7 @@ class _Worker:
         failures = 0
         self._write_best(study)  # It may be that the last trial was finished by a worker that was killed then.
         while len(finished(study)) < self.options.trials and time.monotonic() < self.deadline:
-            trial = ask(study, self.options.train.seed)
+            trial = ask(study, self.options.train.optimisation.seed)
             try:
                 self._try(study, trial)
                 failures = 0
@@ -252,8 +252,8 @@ class _Worker:
         from optuna import TrialPruned
 
         chosen = dict(self.space(trial))
-        options = replace(self.options.train, **chosen, answer_eval=False)
-        options = replace(options, outputs=self.root / f"trial-{_code(options)}")
+        options = self.options.train.with_values(**chosen, predict_eval=False)
+        options = options.with_values(outputs=self.root / f"trial-{_code(options)}")
         sign(trial, options.identity())
         print(f"\ntrial {trial.number}: {_listed(chosen)}", flush=True)
         started = time.perf_counter()
@@ -269,9 +269,12 @@ class _Worker:
         from optuna import TrialPruned
 
         train = self.options.train
-        place = fold if train.only_fold is None else 0
-        trial.report(epoch.macro_f1, place * train.epochs + epoch.epoch)
-        last = place == (train.folds - 1 if train.only_fold is None else 0) and epoch.epoch == train.epochs - 1
+        place = fold if train.run.only_fold is None else 0
+        trial.report(epoch.macro_f1, place * train.optimisation.epochs + epoch.epoch)
+        last = (
+            place == (train.data.folds - 1 if train.run.only_fold is None else 0)
+            and epoch.epoch == train.optimisation.epochs - 1
+        )
         if not last and trial.should_prune():
             raise TrialPruned
         if not last and time.monotonic() > self.deadline:
@@ -281,12 +284,12 @@ class _Worker:
         """Recorded first: a trial that a kill leaves untold is given up again."""
         reported = study.trials[trial.number].intermediate_values
         scores = {"macro_f1": reported[max(reported)], "pruned_after": len(reported)}
-        run = options.outputs or self.root
+        run = options.run.outputs or self.root
         told = resolved_options(self.specialist_of(options), options)
         data, recipe = origin([run])
-        entry = Record("trial", self.name, run, seconds, scores, told, data, recipe, seed=options.seed)
+        entry = Record("trial", self.name, run, seconds, scores, told, data, recipe, seed=options.optimisation.seed)
         if not is_recorded(entry, table_of(self.root)):
-            record(entry, table_of(self.root), options.track)
+            record(entry, table_of(self.root), options.run.track)
         study.tell(trial, state=_state("PRUNED"))
         shutil.rmtree(run, ignore_errors=True)
 
@@ -296,7 +299,7 @@ class _Worker:
             return
         best, defaults = trials[0], self.options.train
         said = f"# {self.name}: best of {counted(len(finished(study)), 'trial')}, macro F1 {best.value:.4f} at\n"
-        effort = ", ".join(f"{name} {getattr(defaults, name)}" for name in (*EFFORT, "only_fold"))
+        effort = ", ".join(f"{name} {defaults.values()[name]}" for name in (*EFFORT, "only_fold"))
         write_text(
             self.root / "best.toml", f"{said}# {effort}\n{as_toml(self._worth_saying(best.user_attrs[OPTIONS]))}"
         )
@@ -327,15 +330,15 @@ def tune(specialist_of: SpecialistOf, space: Space, options: TuneOptions) -> Non
     Raises `UserError` where Optuna is not installed, the study is one on another base or cannot be read and written, or
     trials cannot be trained.
     """
-    tracking.check(options.train.track)
+    tracking.check(options.train.run.track)
     name = specialist_of(options.train).name
-    root = options.train.outputs or Path("outputs") / f"{name}-tuning"
+    root = options.train.run.outputs or Path("outputs") / f"{name}-tuning"
     deadline = time.monotonic() + 60 * options.minutes if options.minutes else float("inf")
     base = {
         **options.train.identity(),
-        "only_fold": options.train.only_fold,
-        "data": str(options.train.data.absolute()),
-        "extra": [str(folder.absolute()) for folder in options.train.extra],
+        "only_fold": options.train.run.only_fold,
+        "data": str(options.train.data.data.absolute()),
+        "extra": [str(folder.absolute()) for folder in options.train.data.extra],
         **labels_of(options.train),
     }
     file = root / "study.db"
@@ -367,7 +370,7 @@ def _code(options: TrainOptions) -> str:
 
 
 def _score(options: TrainOptions) -> float:
-    report = json.loads(((options.outputs or Path()) / RUN).read_text(encoding="utf-8"))
+    report = json.loads(((options.run.outputs or Path()) / RUN).read_text(encoding="utf-8"))
     return float(report["scores"]["held out"]["macro_f1"])
 
 

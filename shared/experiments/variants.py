@@ -98,7 +98,7 @@ CropName = Literal["aligned", "whole", "centre"]
 WHOLE_WINDOW = (1.0, 0.5, 0.5)
 """Side and centre: where there is no alignment, a specialist's own window shows nothing in particular."""
 
-SHARED = ("outputs", "folds", "only_fold", "data", "crops", "skip_bad", "answer_eval")
+SHARED = ("outputs", "folds", "only_fold", "data", "crops", "skip_bad", "predict_eval")
 """Options that are those of the whole experiment."""
 
 
@@ -146,13 +146,13 @@ class Variant:
     def trained(self) -> list[Any]:
         """All that its networks depend on, as JSON knows it."""
         labels = labels_of(self.options)
-        told = [self.options.identity(), [str(folder) for folder in self.options.extra], self.crop]
+        told = [self.options.identity(), [str(folder) for folder in self.options.data.extra], self.crop]
         return [*told, labels] if labels else told
 
 
 def baseline(options: TrainOptions) -> Variant:
     """What changes are measured against."""
-    return Variant("baseline", options, options.tta)
+    return Variant("baseline", options, options.run.tta)
 
 
 def varied(change: Change, start: Variant) -> Variant:
@@ -164,7 +164,7 @@ def varied(change: Change, start: Variant) -> Variant:
     variant = replace(start, name=change.name)
     if "tta" in values:
         # Parsed for its check alone: the training keeps the baseline's, so that it is the same training.
-        variant = replace(variant, tta=_changed(start.options, {"tta": values.pop("tta")}, change).tta)
+        variant = replace(variant, tta=_changed(start.options, {"tta": values.pop("tta")}, change).run.tta)
     if "average" in values:
         variant = replace(variant, average=_average(values.pop("average"), start.options, change))
     if (crop := values.pop("crop", "aligned")) != "aligned":
@@ -175,7 +175,7 @@ def varied(change: Change, start: Variant) -> Variant:
         values = {"window": ",".join(map(str, WHOLE_WINDOW)), "drawn_masks": "0", **values}
     if values:
         variant = replace(variant, options=_changed(start.options, values, change))
-    if variant.crop is not None and variant.options.extra:
+    if variant.crop is not None and variant.options.data.extra:
         raise UserError(
             f"--change {change.name!r}: crops without a detector are made of --data alone: "
             "measure them by a command without --extra"
@@ -184,8 +184,8 @@ def varied(change: Change, start: Variant) -> Variant:
 
 
 def _average(value: str, options: TrainOptions, change: Change) -> int:
-    if value not in map(str, range(1, options.folds + 1)):
-        raise UserError(f"--change {change.name!r}: average is 1 to {options.folds}, the number of folds")
+    if value not in map(str, range(1, options.data.folds + 1)):
+        raise UserError(f"--change {change.name!r}: average is 1 to {options.data.folds}, the number of folds")
     return int(value)
 
 
@@ -199,7 +199,7 @@ def _changed(options: TrainOptions, values: dict[str, str], change: Change) -> T
     flags = as_flags({name: _typed(value) for name, value in values.items()}, options, source)
     try:
         # Without its file of options, which would win over what the command line changed in the baseline.
-        return replace(parse(replace(options, config=None), flags), config=options.config)
+        return parse(options.with_values(config=None), flags).with_values(config=options.run.config)
     except SystemExit as stopped:
         raise UserError(f"{source}: the value is not of the kind that the option takes") from stopped
 
@@ -215,9 +215,9 @@ def folds_of(variant: Variant) -> tuple[int, ...]:
     options = variant.options
     if variant.average is not None:
         return tuple(range(variant.average))
-    return tuple(range(options.folds)) if options.only_fold is None else (options.only_fold,)
+    return tuple(range(options.data.folds)) if options.run.only_fold is None else (options.run.only_fold,)
 
 
 def crops_of(variant: Variant, root: Path) -> Path:
     """Where its crops are, or have to be made below the experiment's folder."""
-    return variant.options.crops if variant.crop is None else root / "crops" / variant.crop
+    return variant.options.data.crops if variant.crop is None else root / "crops" / variant.crop

@@ -43,9 +43,9 @@ def faces_that_may_be_held_out(table: pd.DataFrame, crops: CropSet, options: Tra
 
 def _eval_crops(options: TrainOptions) -> Path | None:
     """Where the crops of the eval images belong; None where the data has no such images."""
-    if "eval" not in split_folders(options.data):
+    if "eval" not in split_folders(options.data.data):
         return None
-    return crop_folder(options.crops, options.data, "eval")
+    return crop_folder(options.data.crops, options.data.data, "eval")
 
 
 def tell_who_is_not_compared(options: TrainOptions) -> None:
@@ -84,7 +84,7 @@ def with_extra(
     where a person is in two of the folders, or crops are of another recipe.
     """
     tables, sets = [table.assign(source="")], [crops]
-    if not options.extra:
+    if not options.data.extra:
         return tables[0], crops
     if accelerator.is_main_process:
         tell_who_is_not_compared(options)
@@ -122,10 +122,12 @@ def extra_crop_folder(crops: Path, folder: Path) -> Path:
 def _named(options: TrainOptions) -> dict[str, Path]:
     """The extra folders by name; raises `UserError` where two would share one, or one is none."""
     named: dict[str, Path] = {}
-    for folder in options.extra:
+    for folder in options.data.extra:
         name = _name(folder)
         if name in TABLES or name in named:
-            raise UserError(f"--extra {folder}: {name} names other crops in {options.crops} already; rename the folder")
+            raise UserError(
+                f"--extra {folder}: {name} names other crops in {options.data.crops} already; rename the folder"
+            )
         named[name] = folder
     return named
 
@@ -137,8 +139,8 @@ def _name(folder: Path) -> str:
 
 def _read(folder: Path, options: TrainOptions, recipe: str) -> tuple[pd.DataFrame, CropSet]:
     """Table and crops of one extra folder; unreadable images left out."""
-    table = load_training(split_folder(folder, "train"), skip_bad=options.skip_bad)
-    crops = _crops_of(table, extra_crop_folder(options.crops, folder), recipe)
+    table = load_training(split_folder(folder, "train"), skip_bad=options.data.skip_bad)
+    crops = _crops_of(table, extra_crop_folder(options.data.crops, folder), recipe)
     if crops.recipe != recipe:
         raise UserError(
             f"--extra {folder}: the crops in {crops.folder} are of recipe {crops.recipe}, those of --data of {recipe}. "

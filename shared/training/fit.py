@@ -41,7 +41,7 @@ from shared.training.inference import predict_distribution
 from shared.training.model import CheckpointMetadata, Network, load_weights, save_weights
 from shared.training.options import SchedulerName, TrainOptions
 from shared.training.run_folder import CHECKPOINT, WEIGHTS
-from shared.training.sampling import NONE, MaskStateSampler, SamplingOptions, TrainingSampler, by_state
+from shared.training.sampling import NONE, MaskStateSampler, TrainingSampler, by_state
 from shared.training.tta import PLAIN
 
 
@@ -193,12 +193,12 @@ class FoldTraining:
         held_out = (table["fold"] == fold).to_numpy()
         self._specialist = specialist
         self._options = options
-        self._seed = (options.seed * options.folds + fold) % 2**32
+        self._seed = (options.optimisation.seed * options.data.folds + fold) % 2**32
         self._fold = fold
         self._folder = folder
         self._after_epoch = after_epoch
         self._accelerator = accelerator
-        self._passport = CheckpointMetadata.of(specialist, options.backbone, options.size, crops.recipe)
+        self._passport = CheckpointMetadata.of(specialist, options.model.backbone, options.model.size, crops.recipe)
         self._history: list[Epoch] = []
         self._prepare_data(table, crops, held_out)
         self._prepare_network(start)
@@ -208,8 +208,8 @@ class FoldTraining:
         train_set, self._order = self.training_data(table, crops, ~held_out)
         held_out_set, in_order, self._truth = self.held_out_data(table, crops, held_out)
         self._train_loader, self._held_out_loader = self._accelerator.prepare(
-            batches(train_set, self._order, options.batch_size, options.workers),
-            batches(held_out_set, in_order, options.batch_size, options.workers),
+            batches(train_set, self._order, options.optimisation.batch_size, options.run.workers),
+            batches(held_out_set, in_order, options.optimisation.batch_size, options.run.workers),
         )
 
     def held_out_data(
@@ -223,12 +223,12 @@ class FoldTraining:
         images, order = unseen["image"].tolist(), SequentialSampler(int(rows.sum()))
         known, shown, truth = crops.keep(images), None, self._specialist.truth(unseen)
         classes = by_state(self._specialist.truth, unseen)
-        if self._options.drawn_masks and (table["mask"] == NONE).all() and (classes != classes[0]).any():
+        if self._options.sampling.drawn_masks and (table["mask"] == NONE).all() and (classes != classes[0]).any():
             shown = MaskOverlay(unseen, known.index)
             order = drawn = MaskStateSampler(shown.drawable)
             truth = classes[drawn.states, np.arange(len(unseen))]
         targets = self._specialist.targets(table)[rows]
-        window, size = self._specialist.window, self._options.size
+        window, size = self._specialist.window, self._options.model.size
         return CropDataset(known, images, targets, window, size, dressing=shown), order, truth
 
     def training_data(
@@ -242,35 +242,46 @@ class FoldTraining:
         images = seen["image"].tolist()
         known = crops.keep(images)
         shown = MaskOverlay(seen, known.index)
-        order = TrainingSampler(specialist, seen, shown.drawable, self._seed, SamplingOptions.of(options))
+        order = TrainingSampler(specialist, seen, shown.drawable, self._seed, options.sampling)
         train_set = CropDataset(
             known,
             images,
             specialist.targets(table)[rows],
             specialist.window,
-            options.size,
+            options.model.size,
             specialist.augmentation(),
-            shown if options.drawn_masks else None,
+            shown if options.sampling.drawn_masks else None,
             by_state(specialist.targets, table)[:, rows],
         )
         return train_set, order
 
     def _prepare_network(self, start: Path | None) -> None:
-        options = self._options
+        model, learning = self._options.model, self._options.optimisation
         set_seed(self._seed)
-        pretrained = options.pretrained and start is None
+        pretrained = model.pretrained and start is None
         bare = Network(
-            options.backbone, self._specialist.outputs, options.dropout, pretrained, options.mean, options.std
+            model.backbone,
+            self._specialist.outputs,
+            model.dropout,
+            pretrained,
+            model.mean,
+            model.std,
         )
         if start is not None:
             bare.load_state_dict(load_weights(start).state_dict())
         quicken(bare)
-        groups = timm.optim.param_groups_weight_decay(bare, options.weight_decay)
-        optimizer = torch.optim.AdamW(groups, lr=options.lr)
-        self._schedule = Schedule(options.scheduler, optimizer, options.epochs, len(self._train_loader), options.lr)
+        groups = timm.optim.param_groups_weight_decay(bare, learning.weight_decay)
+        optimizer = torch.optim.AdamW(groups, lr=learning.lr)
+        self._schedule = Schedule(
+            learning.scheduler,
+            optimizer,
+            learning.epochs,
+            len(self._train_loader),
+            learning.lr,
+        )
         self._network, self._optimizer = self._accelerator.prepare(bare, optimizer)
         self._bare = bare
-        self._average = timm.utils.ModelEmaV3(bare, decay=options.ema, use_warmup=True) if options.ema else None
+        self._average = timm.utils.ModelEmaV3(bare, decay=learning.ema, use_warmup=True) if learning.ema else None
 
     @property
     def device(self) -> torch.device:
@@ -292,13 +303,13 @@ class FoldTraining:
             self._after_epoch(self._fold, epoch)
         steps = len(self._train_loader)
         with tqdm(
-            total=self._options.epochs * steps,
+            total=self._options.optimisation.epochs * steps,
             initial=len(self._history) * steps,
             desc=f"{self._specialist.name} {self._folder.name}",
             unit="step",
             disable=not self._accelerator.is_main_process,
         ) as bar:
-            while len(self._history) < self._options.epochs:
+            while len(self._history) < self._options.optimisation.epochs:
                 self._history.append(self._one_epoch(bar))
                 self._keep()
                 self._after_epoch(self._fold, self._history[-1])
@@ -332,7 +343,7 @@ class FoldTraining:
 
     def train_step(self, images: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Learn from one batch on `device`; gives its loss."""
-        seen, loss_of = mixed(images, self._specialist.loss, self._options.mixup)
+        seen, loss_of = mixed(images, self._specialist.loss, self._options.optimisation.mixup)
         with self._accelerator.autocast():
             logits = self._network(seen)
         loss = loss_of(logits.float(), targets)
@@ -345,10 +356,10 @@ class FoldTraining:
     def _checked_mean(self, total: torch.Tensor, steps: int) -> float:
         mean = total.item() / steps
         if not math.isfinite(mean):
-            half = ", --mixed-precision no" if self._options.mixed_precision != "no" else ""
+            half = ", --mixed-precision no" if self._options.optimisation.mixed_precision != "no" else ""
             raise UserError(
                 f"the loss of {self._specialist.name} {self._folder.name} became {mean} in epoch {len(self._history)}: "
-                f"try a lower --lr (now {self._options.lr:g}), --scheduler one-cycle{half}. "
+                f"try a lower --lr (now {self._options.optimisation.lr:g}), --scheduler one-cycle{half}. "
                 "The epochs before it are kept; --overwrite starts anew"
             )
         return mean
@@ -391,7 +402,7 @@ class FoldTraining:
             self._load(state)
         except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
             raise UserError(
-                f"{path} is not of this training ({self._options.backbone}): remove it to train this fold anew"
+                f"{path} is not of this training ({self._options.model.backbone}): remove it to train this fold anew"
             ) from error
 
     def _load(self, state: dict[str, Any]) -> None:

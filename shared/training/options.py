@@ -1,12 +1,17 @@
-"""The words that options take, away from what they choose: a command line is understood before torch is loaded.
+"""Options of training and prediction, in the groups in which they are passed on.
 
-The options that the three specialists' `train` and `predict` commands share. Loads nothing heavy.
+Every field is a flag of the command line without a prefix (`options.optimisation.lr` is `--lr`), and a key of a
+`--config` file. This module loads neither torch nor NumPy, so that `--help` and bad flags are answered at once.
+
+    options = TrainOptions.of(data=Path("faces"), lr=0.002)
+    options = options.with_values(epochs=4)
+    options.values()["lr"]
 """
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import tyro
 
@@ -22,181 +27,251 @@ ExtraBalance = Literal["base", "own"]
 Precision = Literal["no", "fp16", "bf16"]
 
 Rgb = tuple[float, float, float]
-"""Red, green, blue."""
+"""Red, green and blue."""
 
 SchedulerName = Literal["step", "cosine", "one-cycle", "plateau", "none"]
 
 TtaName = Literal["none", "flip", "all"]
 
-
-# Where the work is done and how fast, but not what comes out of it.
-_WITHOUT_EFFECT = (
+WITHOUT_EFFECT = (
     *("data", "extra", "crops", "outputs", "config", "fixes", "group_duplicates", "skip_bad", "overwrite"),
-    *("only_fold", "answer_eval", "device", "workers", "track"),
+    *("only_fold", "predict_eval", "device", "workers", "track"),
 )
+"""Options that say where the work is done and how fast. They do not change the trained weights: the labels and images
+that some of them name are compared by their fingerprint."""
+
+
+def _require(flag: str, value: object, holds: bool, wanted: str) -> None:
+    """Raise `UserError` unless the value of a flag is what is wanted."""
+    if not holds:
+        raise UserError(f"{flag} must be {wanted}, not {value}")
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """Which images are learnt from, and how persons are split into folds."""
+
+    data: Path = Path("data")
+    """The competition folder: train/train.csv with train/images, and eval/info.csv with eval/images."""
+    crops: Path = Path("crops")
+    """The folder of crops that shared/crop_faces.py made of --data."""
+    folds: int = 5
+    """Number of folds. Each fold holds out one part of the persons."""
+    extra: tyro.conf.UseAppendAction[tuple[Path, ...]] = ()
+    """A further folder with train.csv and images/. Its persons are used for training and never held out."""
+    fixes: tuple[Path, ...] = ()
+    """CSV files of label corrections (id, image, field, value), such as shared/fixes/boostcamp.csv."""
+    group_duplicates: Path | None = None
+    """A CSV file of persons that appear under two ids (id, other), as shared.label_audit writes it. Both ids are kept
+    in one fold."""
+    skip_bad: bool = False
+    """Leave out rows of train.csv and info.csv that cannot be used, and list them in rejected.csv."""
+
+    def __post_init__(self) -> None:
+        _require("--folds", self.folds, self.folds >= 2, "at least 2")
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """The network and what it sees of a crop."""
+
+    backbone: str = DEFAULT_BACKBONE
+    """Name of a timm model."""
+    pretrained: bool = True
+    """Start from ImageNet weights. --no-pretrained starts from random weights."""
+    size: int = 112
+    """Side of the network's input in pixels."""
+    window: tuple[float, float, float] | None = None
+    """The square of the crop that the network sees: side, centre x and centre y, as shares of the crop's side. The
+    specialist's own window when left out."""
+    mean: Rgb | None = None
+    """RGB mean, 0 to 1, for normalising images. The backbone's own when left out."""
+    std: Rgb | None = None
+    """RGB standard deviation, 0 to 1, for normalising images. The backbone's own when left out."""
+    dropout: float = 0.0
+    """Dropout rate before the head, 0 to below 1."""
+
+    def __post_init__(self) -> None:
+        _require("--size", self.size, self.size >= 32, "at least 32 pixels")
+        _require("--dropout", self.dropout, 0 <= self.dropout < 1, "0 to below 1")
+
+
+@dataclass(frozen=True)
+class OptimisationOptions:
+    """How long and how fast the network learns, and its regularisation."""
+
+    epochs: int = 8
+    """Passes over the training images of a fold."""
+    batch_size: int = 32
+    """Images per step, on each process."""
+    lr: float = 1e-3
+    """Highest learning rate, of AdamW."""
+    weight_decay: float = 0.02
+    """Weight decay of AdamW. Biases and batch norms have none."""
+    scheduler: SchedulerName = "one-cycle"
+    """How the learning rate changes during training."""
+    extra_epochs: int = 0
+    """Passes over the persons of --extra alone before the first fold. Every fold starts from the resulting weights."""
+    fold_lr: float | None = None
+    """Highest learning rate of the folds after --extra-epochs. The same as --lr when left out."""
+    label_smoothing: float = 0.0
+    """Share of every label that is spread evenly over all outputs, 0 to below 1."""
+    mixup: float = 0.0
+    """Blend every training image with another one, in a proportion drawn from Beta(MIXUP, MIXUP). 0 switches it off."""
+    ema: float = 0.0
+    """Decay of an exponential moving average of the weights, which is then scored and kept. 0 switches it off."""
+    mixed_precision: Precision = "no"
+    """Train in half precision where the device is faster with it."""
+    seed: int = 0
+    """Random seed of initial weights, sampling, augmentation and dropout. The folds do not depend on it."""
+
+    def __post_init__(self) -> None:
+        _require("--epochs", self.epochs, self.epochs >= 1, "at least 1")
+        _require("--batch-size", self.batch_size, self.batch_size >= 2, "at least 2, for batch norm")
+        _require("--lr", self.lr, 0 < self.lr < math.inf, "above 0")
+        _require("--weight-decay", self.weight_decay, 0 <= self.weight_decay < math.inf, "0 or more")
+        _require("--label-smoothing", self.label_smoothing, 0 <= self.label_smoothing < 1, "0 to below 1")
+        _require("--mixup", self.mixup, 0 <= self.mixup < math.inf, "0 or more")
+        _require("--ema", self.ema, 0 <= self.ema < 1, "0 to below 1")
+        _require("--seed", self.seed, 0 <= self.seed < 2**32, "0 to 4294967295")
+
+
+@dataclass(frozen=True)
+class SamplingOptions:
+    """Which images an epoch shows, and how often."""
+
+    balance: bool = False
+    """Draw images so that every class of this specialist is equally frequent."""
+    drawn_masks: float = 0.3
+    """Share of masked images that are replaced by the same person's bare face with a drawn mask. Where all faces are
+    bare, any value above 0 draws masks as often as the base data, or else the competition, shows them. 0 draws no
+    masks, and none of the beards, hands and tight crops that are drawn together with them."""
+    extra_draws: float = 1.0
+    """How often an epoch shows an image of --extra on average. Every image of the base data is shown once."""
+    extra_balance: ExtraBalance = "base"
+    """base draws the persons of --extra with the gender, age band and mask frequencies of the base data. own draws them
+    as they are."""
+
+    def __post_init__(self) -> None:
+        _require("--drawn-masks", self.drawn_masks, 0 <= self.drawn_masks <= 1, "0 to 1")
+        _require("--extra-draws", self.extra_draws, 0 <= self.extra_draws < math.inf, "0 or more")
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Where results go, which folds are trained, and on what hardware."""
+
+    outputs: Path | None = None
+    """The folder for the results, outputs/TASK when left out. The same command continues an unfinished run there."""
+    config: Path | None = None
+    """A TOML file of options, such as tuning writes. The command line wins over it."""
+    only_fold: int | None = None
+    """Train only this fold, 0 to FOLDS - 1. Later commands add the others."""
+    tta: TtaName = "flip"
+    """Test-time augmentation: none, flip (with the mirror image), or all (also four small shifts of both: ten views).
+    """
+    predict_eval: bool = True
+    """Also predict the eval images, if the data has any."""
+    device: DeviceName = "auto"
+    """auto uses a GPU if there is one."""
+    workers: int = 1
+    """Processes that load and augment images. 0 loads them in the training process."""
+    track: Tracker = "none"
+    """Also log every row of runs.csv to a local MLflow store, mlflow.db beside it."""
+    overwrite: bool = False
+    """Discard a run with other options that is in the outputs folder."""
+
+    def __post_init__(self) -> None:
+        _require("--workers", self.workers, self.workers >= 0, "0 or more")
 
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """Train one specialist on aligned crops, fold by fold; writes oof.csv, eval.csv, weights and run.json."""
+    """Train one specialist on aligned crops, fold by fold. Writes oof.csv, eval.csv, weights and run.json."""
 
-    data: Path = Path("data")
-    """The competition folder: train/train.csv with train/images, eval/info.csv with eval/images."""
-    crops: Path = Path("crops")
-    """What shared/crop_faces.py made of it."""
-    outputs: Path | None = None
-    """Where the results go; outputs/TASK when left out."""
-    config: Path | None = None
-    """A TOML file of options, such as a tuning leaves; the command line wins over it."""
-    folds: int = 5
-    """The persons are split into this many parts; each fold holds one of them out."""
-    only_fold: int | None = None
-    """Train this fold alone, 0 to FOLDS-1; later calls add the others."""
-    epochs: int = 8
-    """Passes over the training images."""
-    size: int = 112
-    """Pixels a side of what the network sees."""
-    batch_size: int = 32
-    """Images per step, on each process."""
-    lr: float = 1e-3
-    """The highest learning rate (AdamW)."""
-    weight_decay: float = 0.02
-    """AdamW's, on weights but not on biases and norms."""
-    scheduler: SchedulerName = "one-cycle"
-    """How the learning rate changes: step (a third of the way, twice, to a tenth), cosine, one-cycle, plateau, none."""
-    backbone: str = DEFAULT_BACKBONE
-    """Any timm model name."""
-    pretrained: bool = True
-    """Start from ImageNet weights; --no-pretrained from random ones."""
-    dropout: float = 0.0
-    """Before the head, 0 to below 1."""
-    label_smoothing: float = 0.0
-    """Share of every label that is spread evenly over all outputs, 0 to below 1."""
-    mixup: float = 0.0
-    """Lay every training image over another, in proportions drawn from Beta(MIXUP, MIXUP); 0 mixes nothing."""
-    window: tuple[float, float, float] | None = None
-    """The square of the crop that is looked at: side, centre x and y, as shares of the crop; else the specialist's."""
-    noise: float | None = None
-    """Largest standard deviation of noise on training images, as a share of the range; else the specialist's."""
-    holes: float | None = None
-    """How often holes are cut into training images, 0 to 1; else the specialist's."""
-    balance: bool = False
-    """Draw images so that every class of this specialist comes equally often."""
-    extra: tyro.conf.UseAppendAction[tuple[Path, ...]] = ()
-    """A further folder with train.csv and images/, learnt from and never held out; may be given again for more."""
-    extra_draws: float = 1.0
-    """How often an epoch shows an image of the extra folders in the mean; every one of the base data comes once."""
-    extra_epochs: int = 0
-    """Passes over the extra persons alone before the first fold; every fold starts from what they taught."""
-    fold_lr: float | None = None
-    """The highest learning rate of the folds after --extra-epochs, which are at LR; LR too when left out."""
-    extra_balance: ExtraBalance = "base"
-    """Draw extra persons so that gender, age band and mask are as frequent as in the base data; own: as they come."""
-    drawn_masks: float = 0.3
-    """Share of the masked images shown that are the bare one of that person with a mask drawn on it; where all are
-    bare, above 0 draws masks as often as the base data, or else the competition, has them. 0 draws none, nor the
-    beards, hands, close cuts and the like that come with them."""
-    ema: float = 0.0
-    """Decay of the moving average of the weights that is scored and kept, with warm-up; 0 switches it off."""
-    tta: TtaName = "flip"
-    """Test-time views averaged: the crop alone, with its mirror image, or those and four small shifts of both (ten
-    looks)."""
-    mean: Rgb | None = None
-    """RGB mean, 0 to 1, that images are normalised with; the backbone's own when left out."""
-    std: Rgb | None = None
-    """RGB standard deviation, 0 to 1, likewise."""
-    answer_eval: bool = True
-    """Answer for the eval images too, where the data has any."""
-    mixed_precision: Precision = "no"
-    """Half precision where the device is faster with it."""
-    device: DeviceName = "auto"
-    """auto takes a GPU where there is one."""
-    workers: int = 1
-    """Processes that read and augment images beside the training; 0 reads in the training process."""
-    seed: int = 0
-    """Of weights, drawing order, augmentation and dropout; the folds do not depend on it."""
-    fixes: tuple[Path, ...] = ()
-    """Label corrections (id, image, field, value), such as shared/fixes/boostcamp.csv."""
-    group_duplicates: Path | None = None
-    """Keep persons under two ids in one fold: pairs of them (id, other), as shared.label_audit writes."""
-    track: Tracker = "none"
-    """Send what lands in runs.csv to a local MLflow store too, mlflow.db beside it."""
-    skip_bad: bool = False
-    """Leave rows of train.csv and info.csv out that cannot be used, and list them in rejected.csv."""
-    overwrite: bool = False
-    """Discard what a run with other options left in the outputs folder; one with the same options goes on."""
+    data: DataOptions = field(default_factory=DataOptions)
+    model: ModelOptions = field(default_factory=ModelOptions)
+    optimisation: OptimisationOptions = field(default_factory=OptimisationOptions)
+    sampling: SamplingOptions = field(default_factory=SamplingOptions)
+    run: RunOptions = field(default_factory=RunOptions)
 
     def __post_init__(self) -> None:
-        requirements = {
-            "--folds": (self.folds >= 2, "at least 2", self.folds),
-            "--only-fold": (self.only_fold in (None, *range(self.folds)), f"0 to {self.folds - 1}", self.only_fold),
-            "--epochs": (self.epochs >= 1, "at least 1", self.epochs),
-            "--size": (self.size >= 32, "at least 32 pixels", self.size),
-            "--batch-size": (self.batch_size >= 2, "at least 2, for batch norm", self.batch_size),
-            "--lr": (0 < self.lr < math.inf, "above 0", self.lr),
-            "--weight-decay": (0 <= self.weight_decay < math.inf, "0 or more", self.weight_decay),
-            "--dropout": (0 <= self.dropout < 1, "0 to below 1", self.dropout),
-            "--extra-epochs": (
-                self.extra_epochs == 0 or (self.extra_epochs > 0 and bool(self.extra)),
-                "0 or more, and needs --extra FOLDER",
-                self.extra_epochs,
-            ),
-            "--fold-lr": (
-                self.fold_lr is None or (0 < self.fold_lr < math.inf and self.extra_epochs > 0),
-                "above 0, and needs --extra-epochs",
-                self.fold_lr,
-            ),
-            "--extra-draws": (0 <= self.extra_draws < math.inf, "0 or more", self.extra_draws),
-            "--drawn-masks": (0 <= self.drawn_masks <= 1, "0 to 1", self.drawn_masks),
-            "--label-smoothing": (0 <= self.label_smoothing < 1, "0 to below 1", self.label_smoothing),
-            "--mixup": (0 <= self.mixup < math.inf, "0 or more", self.mixup),
-            "--noise": (self.noise is None or 0 <= self.noise <= 1, "0 to 1", self.noise),
-            "--holes": (self.holes is None or 0 <= self.holes <= 1, "0 to 1", self.holes),
-            "--ema": (0 <= self.ema < 1, "0 to below 1", self.ema),
-            "--workers": (self.workers >= 0, "0 or more", self.workers),
-            "--seed": (0 <= self.seed < 2**32, "0 to 4294967295", self.seed),
-        }
-        for flag, (holds, wanted, value) in requirements.items():
-            if not holds:
-                raise UserError(f"{flag} must be {wanted}, not {value}")
+        only, learning = self.run.only_fold, self.optimisation
+        _require("--only-fold", only, only in (None, *range(self.data.folds)), f"0 to {self.data.folds - 1}")
+        needs_extra = learning.extra_epochs == 0 or (learning.extra_epochs > 0 and bool(self.data.extra))
+        _require("--extra-epochs", learning.extra_epochs, needs_extra, "0 or more, and needs --extra FOLDER")
+        fold_lr = learning.fold_lr
+        usable = fold_lr is None or (0 < fold_lr < math.inf and learning.extra_epochs > 0)
+        _require("--fold-lr", fold_lr, usable, "above 0, and needs --extra-epochs")
+
+    @classmethod
+    def of(cls, **values: Any) -> Self:
+        """Return the defaults with some options changed, named as on the command line."""
+        return cls().with_values(**values)
+
+    def with_values(self, **values: Any) -> Self:
+        """Return a copy with some options changed, whichever group they are in.
+
+        Raises `TypeError` for a name that is no option, and `UserError` for a value out of range.
+        """
+        changes: dict[str, Any] = {}
+        for group in fields(self):
+            current = getattr(self, group.name)
+            if is_dataclass(current) and not isinstance(current, type):
+                own = {each.name: values.pop(each.name) for each in fields(current) if each.name in values}
+                changes[group.name] = replace(current, **own) if own else current
+            elif group.name in values:
+                changes[group.name] = values.pop(group.name)
+        if values:
+            raise TypeError(f"no such options: {', '.join(values)}")
+        return replace(self, **changes)
+
+    def values(self) -> dict[str, Any]:
+        """Return every option by its name, without groups."""
+        found: dict[str, Any] = {}
+        for group in fields(self):
+            current = getattr(self, group.name)
+            if is_dataclass(current):
+                found |= {each.name: getattr(current, each.name) for each in fields(current)}
+            else:
+                found[group.name] = current
+        return found
 
     def identity(self) -> dict[str, Any]:
-        """The options that decide the numbers, as JSON knows them; two runs that agree in them may share a folder."""
+        """Return the options that change the weights, as JSON values. Runs that agree in them may share a folder."""
         return {
             name: list(value) if isinstance(value, tuple) else value
-            for name, value in asdict(self).items()
-            if name not in _WITHOUT_EFFECT
+            for name, value in self.values().items()
+            if name not in WITHOUT_EFFECT
         }
 
 
 @dataclass(frozen=True)
 class PredictOptions:
-    """Answer for images with a trained specialist: the mean over its folds and over test-time views."""
+    """Predict images with a trained specialist: the mean over its folds and over test-time augmentation."""
 
     data: Path = Path("data")
     """A competition folder, or any folder with info.csv and images/."""
     crops: Path = Path("crops")
-    """Where the crops of these images are; those that are missing are made."""
+    """The folder of crops. Missing crops are made."""
     outputs: Path | None = None
-    """The run whose weights are used; outputs/TASK when left out."""
+    """The run folder that holds the weights, outputs/TASK when left out."""
     out: Path | None = None
-    """The file to write; eval.csv of the run when left out."""
+    """The CSV file to write, eval.csv of the run when left out."""
     tta: TtaName | None = None
-    """Test-time views averaged: the crop alone, with its mirror image, or those and four small shifts of both (ten
-    looks); those that the run was trained with when left out, by which held-out persons were answered too."""
+    """Test-time augmentation: none, flip (with the mirror image), or all (also four small shifts of both, ten views).
+    That of the training when left out."""
     batch_size: int = 64
     """Images per step."""
     mixed_precision: Precision = "no"
-    """Half precision where the device is faster with it."""
+    """Predict in half precision where the device is faster with it."""
     device: DeviceName = "auto"
-    """auto takes a GPU where there is one."""
+    """auto uses a GPU if there is one."""
     workers: int = 1
-    """Processes that read images beside the network; 0 reads in the same process."""
+    """Processes that load images. 0 loads them in the main process."""
     skip_bad: bool = False
-    """Leave rows of info.csv out that cannot be used, and list them in rejected.csv."""
+    """Leave out rows of info.csv that cannot be used, and list them in rejected.csv."""
 
     def __post_init__(self) -> None:
-        if self.batch_size < 1:
-            raise UserError(f"--batch-size must be at least 1, not {self.batch_size}")
-        if self.workers < 0:
-            raise UserError(f"--workers must be 0 or more, not {self.workers}")
+        _require("--batch-size", self.batch_size, self.batch_size >= 1, "at least 1")
+        _require("--workers", self.workers, self.workers >= 0, "0 or more")

@@ -15,11 +15,9 @@ All folds of one specialist: where `python -m pipelines.TASK.train` leads. Files
 """
 
 import hashlib
-import inspect
 import json
 import shutil
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -142,22 +140,16 @@ def with_options(specialist: Specialist, options: TrainOptions) -> Specialist:
     Raises `UserError` where the window reaches beyond the crop, labels to smooth are not those of a softmax, or the
     augmentation has no such strength.
     """
-    if options.label_smoothing and specialist.distribution is not softmax:
+    if options.optimisation.label_smoothing and specialist.distribution is not softmax:
         raise UserError(
             f"--label-smoothing does not go with this head of the {specialist.name} specialist: set it to 0"
         )
-    strengths = {"noise": options.noise, "holes": options.holes}
-    given = {name: value for name, value in strengths.items() if value is not None}
-    for name in given:
-        if name not in inspect.signature(specialist.augmentation).parameters:
-            raise UserError(f"--{name} does not go with the {specialist.name} specialist, whose augmentation has none")
-    window = dict(zip(("side", "centre_x", "centre_y"), options.window or (), strict=False))
+    window = dict(zip(("side", "centre_x", "centre_y"), options.model.window or (), strict=False))
     try:
         return replace(
             specialist,
             window=replace(specialist.window, **window),
-            augmentation=partial(specialist.augmentation, **given) if given else specialist.augmentation,
-            loss=smoothed(specialist.loss, options.label_smoothing),
+            loss=smoothed(specialist.loss, options.optimisation.label_smoothing),
         )
     except ValueError as error:
         raise UserError(f"--window: {error}") from None
@@ -166,14 +158,9 @@ def with_options(specialist: Specialist, options: TrainOptions) -> Specialist:
 def resolved_options(specialist: Specialist, options: TrainOptions) -> dict[str, Any]:
     """The options as they take effect: what was left to the specialist, and to other options, with its value."""
     window = specialist.window
-    strengths = inspect.signature(specialist.augmentation).parameters
-    own = {
-        "window": (window.side, window.centre_x, window.centre_y),
-        **{name: strengths[name].default for name in ("noise", "holes") if name in strengths},
-        "fold_lr": options.lr,
-    }
-    told = asdict(options)
-    return {**told, **{name: value for name, value in own.items() if told[name] is None}}
+    values = options.values()
+    own = {"window": (window.side, window.centre_x, window.centre_y), "fold_lr": options.optimisation.lr}
+    return {**values, **{name: value for name, value in own.items() if values[name] is None}}
 
 
 PARTS = 10
@@ -192,7 +179,7 @@ def learn_extra(
 
     Raises `UserError` where there are too few extra persons.
     """
-    if not options.extra_epochs:
+    if not options.optimisation.extra_epochs:
         return None
     folder = extra_stage_folder(run)
     if not (folder / HISTORY).exists():
@@ -201,7 +188,7 @@ def learn_extra(
         if parts < 2:
             raise UserError("--extra-epochs needs two persons or more in the folders of --extra")
         extra["fold"] = extra["person"].map(assign_folds(extra, parts))
-        stage = replace(options, epochs=options.extra_epochs, folds=parts, only_fold=None)
+        stage = options.with_values(epochs=options.optimisation.extra_epochs, folds=parts, only_fold=None)
         history = FoldTraining(specialist, stage, extra, crops, 0, folder, accelerator).run()
         free_workers(accelerator)
         if accelerator.is_main_process:
@@ -254,7 +241,7 @@ def record_results(
 
     `late` is for what was trained before: there is a row already, but for the rare kill just before it was written.
     """
-    run = run_folder(options.outputs, specialist.name)
+    run = run_folder(options.run.outputs, specialist.name)
     folds = finished_folds(run) if fold is None else {fold: fold_folder(run, fold)}
     answers = pd.concat([_read_answers(specialist, folder, table, number) for number, folder in folds.items()])
     seconds = sum(_seconds(folder) for folder in folds.values())
@@ -270,11 +257,11 @@ def record_results(
         data=identity["data"],
         recipe=identity["recipe"],
         fold=fold,
-        seed=options.seed,
+        seed=options.optimisation.seed,
         late=late,
     )
     if not (late and is_recorded(entry, purpose.records)):
-        record(entry, purpose.records, options.track)
+        record(entry, purpose.records, options.run.track)
 
 
 def _scores(specialist: Specialist, answers: pd.DataFrame, table: pd.DataFrame) -> dict[str, float]:
@@ -297,18 +284,18 @@ def train(specialist: Specialist, options: TrainOptions, purpose: RunContext = P
 
     Raises `UserError` where data or crops are missing, or the outputs folder holds a run with other options.
     """
-    tracking.check(options.track)
+    tracking.check(options.run.track)
     forget_peak()
     specialist = with_options(specialist, options)
-    run = run_folder(options.outputs, specialist.name)
+    run = run_folder(options.run.outputs, specialist.name)
     base, base_crops = labelled_crops(options)
     eval_crops = _eval_crops(options)
-    accelerator = accelerator_for(options.device, options.mixed_precision)
+    accelerator = accelerator_for(options.run.device, options.optimisation.mixed_precision)
     table, crops = with_extra(base, base_crops, options, accelerator)
     specialist.check(table)
     identity = {"options": options.identity(), **data_identity(specialist, table, crops)}
     if accelerator.is_main_process:
-        claim(run, identity, options.overwrite)
+        claim(run, identity, options.run.overwrite)
     accelerator.wait_for_everyone()
     already = finished_folds(run)
     if accelerator.is_main_process:
@@ -316,7 +303,7 @@ def train(specialist: Specialist, options: TrainOptions, purpose: RunContext = P
             # Left by a kill between the answers, which are written last, and the end.
             (fold_folder(run, fold) / CHECKPOINT).unlink(missing_ok=True)
             record_results(specialist, options, identity, table, purpose, fold, late=True)
-    wanted = range(options.folds) if options.only_fold is None else (options.only_fold,)
+    wanted = range(options.data.folds) if options.run.only_fold is None else (options.run.only_fold,)
     _tell_again({fold: folder for fold, folder in already.items() if fold in wanted}, purpose.after_epoch)
     missing = [fold for fold in wanted if fold not in already]
     start = learn_extra(specialist, options, table, crops, run, accelerator) if missing else None
@@ -337,21 +324,21 @@ def train(specialist: Specialist, options: TrainOptions, purpose: RunContext = P
 
 def labelled_crops(options: TrainOptions) -> tuple[pd.DataFrame, CropSet]:
     """The manifest with a column `fold`, and its crops; images that could not be read are left out."""
-    table = load_training(split_folder(options.data, "train"), options.fixes, options.skip_bad)
-    crops = open_crops(crop_folder(options.crops, options.data, "train")).keep(table["image"])
+    table = load_training(split_folder(options.data.data, "train"), options.data.fixes, options.data.skip_bad)
+    crops = open_crops(crop_folder(options.data.crops, options.data.data, "train")).keep(table["image"])
     readable = (crops.index["found"] != UNREADABLE).to_numpy()
     table = table[readable].reset_index(drop=True)
-    pairs = read_pairs(options.group_duplicates) if options.group_duplicates else []
-    folds = assign_folds(table, options.folds, together=pairs)
+    pairs = read_pairs(options.data.group_duplicates) if options.data.group_duplicates else []
+    folds = assign_folds(table, options.data.folds, together=pairs)
     return table.assign(fold=table["person"].map(folds)), crops.keep(table["image"])
 
 
 def _eval_crops(options: TrainOptions) -> CropSet | None:
     """The crops of the eval images, if there are any to answer; asked for before hours are spent on training."""
-    if not options.answer_eval or "eval" not in split_folders(options.data):
+    if not options.run.predict_eval or "eval" not in split_folders(options.data.data):
         return None
-    images = load_evaluation(split_folder(options.data, "eval"), options.skip_bad)["image"]
-    return open_crops(crop_folder(options.crops, options.data, "eval")).keep(images)
+    images = load_evaluation(split_folder(options.data.data, "eval"), options.data.skip_bad)["image"]
+    return open_crops(crop_folder(options.data.crops, options.data.data, "eval")).keep(images)
 
 
 def _train_fold(
@@ -367,7 +354,7 @@ def _train_fold(
 ) -> None:
     """Train one fold, then let its best network answer for the images it has not seen."""
     folder = fold_folder(run, fold)
-    here = replace(options, lr=options.fold_lr or options.lr)
+    here = options.with_values(lr=options.optimisation.fold_lr or options.optimisation.lr)
     history = FoldTraining(specialist, here, table, crops, fold, folder, accelerator, after_epoch, start).run()
     free_workers(accelerator)
     accelerator.wait_for_everyone()
@@ -394,4 +381,6 @@ def _tell_again(already: dict[int, Path], after_epoch: AfterEpoch) -> None:
 def _answer(
     specialist: Specialist, weights: list[Path], crops: CropSet, options: TrainOptions, accelerator: Accelerator
 ) -> pd.DataFrame:
-    return predict_crops(specialist, weights, crops, options.tta, options.batch_size, options.workers, accelerator)
+    return predict_crops(
+        specialist, weights, crops, options.run.tta, options.optimisation.batch_size, options.run.workers, accelerator
+    )

@@ -9,7 +9,6 @@ images are all bare gets masks as often as the base data has them, or, where it 
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,26 +19,11 @@ from shared.labels import BANDS, MASKS, age_band
 from shared.messages import UserError
 from shared.specialist import Specialist
 from shared.training.data import AS_IT_IS, Draw, SequentialSampler, ShuffledSampler
-from shared.training.options import ExtraBalance
+from shared.training.options import SamplingOptions
 
 NONE = MASKS.index("none")
 USUAL = (5 / 7, 1 / 7, 1 / 7)
 """Of the mask states, in the competition: where no masked image says how frequent they are."""
-
-
-@dataclass(frozen=True)
-class SamplingOptions:
-    """How an epoch is put together; see the options of the same names."""
-
-    drawn_masks: float = 0.0
-    extra_draws: float = 1.0
-    extra_balance: ExtraBalance = "base"
-    balance: bool = False
-
-    @classmethod
-    def of(cls, options: Any) -> "SamplingOptions":
-        """Those of `TrainOptions`."""
-        return cls(options.drawn_masks, options.extra_draws, options.extra_balance, options.balance)
 
 
 class MaskStateSampler(SequentialSampler):

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from numpy.random import Generator
@@ -44,8 +44,7 @@ class Place:
 
     def options(self, run: Path) -> TrainOptions:
         """A training of some seconds."""
-        return replace(
-            DEFAULTS,
+        return DEFAULTS.with_values(
             data=self.folder / "data",
             crops=self.folder / "crops",
             outputs=run,
@@ -98,7 +97,7 @@ run(main, crop_faces.Options())
 
     def tune_options(self, study: Path) -> TuneOptions:
         """Those of `tune`."""
-        return TuneOptions(replace(self.options(study), only_fold=0), trials=TRIALS)
+        return TuneOptions(self.options(study).with_values(only_fold=0), trials=TRIALS)
 
     def combine(self, out: Path) -> list[str]:
         runs = [word for task in ("mask", "gender", "age") for word in (f"--{task}", str(self.folder / "runs" / task))]
