@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from shared.commands import run
 from shared.faces.mtcnn_nets import load_detector
-from shared.predictor.detect import find
+from shared.predictor.detect import detect_faces
 
 SIZE = (300, 400)
 """Width and height that a portrait is pasted with."""
@@ -43,13 +43,13 @@ def main(options: Options) -> None:
     files = sorted(file for file in options.portraits.rglob("*") if file.is_file())[options.first :: options.every]
     second = 0
     for file in tqdm(files, unit=" portraits"):
-        others = find([file], detector)[0].faces[1:]
+        others = detect_faces([file], detector)[0].faces[1:]
         second += bool(others)
         for face in others:
             print(f"{file}: second face {face.box.round().tolist()}, {face.probability:.2f}")
     print(f"{len(files):,} portraits: {second} with a second face")
     groups = list(paste(files))
-    found = [min(4, len(find([group], detector)[0].faces)) for group in tqdm(groups, unit=" groups")]
+    found = [min(4, len(detect_faces([group], detector)[0].faces)) for group in tqdm(groups, unit=" groups")]
     print(f"{len(groups):,} groups of four: {sum(found)} of {4 * len(groups)} faces found")
 
 

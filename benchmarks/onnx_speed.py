@@ -29,8 +29,8 @@ from shared.bundle import main as bundle
 from shared.commands import run
 from shared.messages import UserError
 from shared.predictor import Predictor
-from shared.predictor.detect import Wanted
-from shared.predictor.predictor import Runtime
+from shared.predictor.detect import FaceSelection
+from shared.predictor.ensemble import Runtime
 
 RUNTIMES: tuple[Runtime, ...] = ("torch", "onnx")
 
@@ -116,7 +116,7 @@ def process(command: list[object]) -> dict[str, float]:
 def warm(model: Path, photographs: list[Path], rounds: int) -> pd.DataFrame:
     """Images a second and CPU time an image, for the main face alone and for all faces; medians over rounds."""
     predictors = {runtime: Predictor.load(model, runtime, device="cpu") for runtime in RUNTIMES}
-    wanted: tuple[Wanted, ...] = ("main", "all")
+    wanted: tuple[FaceSelection, ...] = ("main", "all")
     variants: dict[str, Callable[[], object]] = {
         f"{runtime}, {faces}": partial(predictors[runtime], photographs, faces)
         for faces in wanted

@@ -60,7 +60,7 @@ import sys
 from pathlib import Path
 from shared.predictor import Predictor
 predictor = Predictor.load(sys.argv[1], device="cpu")
-for photograph in predictor.stream(sorted(Path(sys.argv[2]).glob("*.jpg")), wanted="main"):
+for photograph in predictor.stream(sorted(Path(sys.argv[2]).glob("*.jpg")), faces="main"):
     assert not photograph.problem
 """
 """The same answers in one process: the face that the portrait is of, three networks, the class."""

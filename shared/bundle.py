@@ -1,13 +1,13 @@
-"""One file to ship: the three specialists with everything that answering takes, and a model card.
+"""Pack three trained specialists into one file: weights, fitted decisions, and a model card.
 
     python -m shared.bundle --out face18.zip
     python -m shared.bundle --model outputs/demo --out face18.zip --onnx
 
-`shared.predict`, the page and the service load it; so does `shared.predictor.Predictor.load`. Inside: weights as
-safetensors, `face18.json` (windows and recipe, decisions, intervals of age), `MODEL_CARD.md`, and with --onnx the same
-networks for onnxruntime. Nothing in it is a pickle.
+`shared.predict`, the page and the service load it; so does `shared.predictor.Predictor.load`. Nothing in it is a
+pickle: `shared/predictor/bundle_file.py` describes the format.
 """
 
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,29 +18,28 @@ from shared.crops import INDEX, UNREADABLE, open_crops
 from shared.fusion.decision import Decide, ThresholdChoice
 from shared.fusion.fusion import SPECIALISTS
 from shared.messages import UserError
-from shared.predictor.bundle_file import CARD, MANIFEST, MOST_WEIGHTS, BundleContents, onnx_name, write_bundle
-from shared.predictor.from_runs import TrainedRuns, read_trained_runs, runs_below
+from shared.predictor.bundle_file import CARD, MANIFEST, MAX_WEIGHTS, onnx_name, write_bundle
+from shared.predictor.ensemble import FoldNetwork, check_metadata
+from shared.predictor.from_runs import Runs, TrainedRuns, read_trained_runs, runs_below
 from shared.predictor.model_card import write_card
-from shared.predictor.predictor import check_metadata
 from shared.tracking import provenance
 from shared.training.run_folder import metadata_of
 
-CHECKED = 24
-"""Crops that every exported network is checked on."""
+CHECKED_CROPS = 24
 
 
 @dataclass(frozen=True)
 class Options:
-    """Pack three trained specialists into one file: weights, decisions, crop recipe, versions and a model card."""
+    """Pack three trained specialists into one file: weights, fitted decisions, and a model card."""
 
     out: Path = Path("face18.zip")
-    """The bundle: a zip archive where the name ends in .zip, else a folder."""
+    """The bundle: a zip archive if the name ends in .zip, else a folder."""
 
     model: Path = Path("outputs")
-    """A folder that holds mask/, gender/ and age/ with trained runs."""
+    """Folder with trained runs as mask/, gender/ and age/."""
 
     mask: tuple[Path, ...] = ()
-    """Run folders of the mask specialist, instead of that in --model; several are averaged."""
+    """Run folders of the mask specialist, instead of the one in --model; several are averaged."""
 
     gender: tuple[Path, ...] = ()
     """Run folders of the gender specialist, likewise."""
@@ -55,101 +54,95 @@ class Options:
     """Where age bands are cut, as in combine.py: fixed, tuned, or auto."""
 
     calibrate: bool = True
-    """Temper the probabilities of each specialist as held-out persons ask for."""
+    """Calibrate the probabilities of each specialist on its held-out predictions."""
 
     onnx: bool = False
-    """Add the networks as ONNX, each checked against PyTorch: for --runtime onnx, which needs no torch."""
+    """Add the networks as ONNX for --runtime onnx, which needs no torch; each is checked against PyTorch."""
 
     crops: Path = Path("crops")
-    """Crops that ONNX is checked on; drawn portraits where there are none."""
+    """Crops on which ONNX is checked; drawn portraits if there are none."""
 
 
 def main(options: Options) -> None:
-    """Everything is read and checked before anything is written."""
-    gathered = read_trained_runs(_runs(options), options.model, options.decide, options.thresholds, options.calibrate)
-    files = {name: gathered.source.read(name, MOST_WEIGHTS) for name in gathered.source.files}
+    """Read and check everything, then write."""
+    trained = read_trained_runs(_runs(options), options.model, options.decide, options.thresholds, options.calibrate)
+    assert trained.source.files is not None, "the files of trained runs have names"
+    files = {name: trained.source.read(name, MAX_WEIGHTS) for name in trained.source.files}
     for name, content in files.items():
-        check_metadata(metadata_of(content, str(gathered.source.files[name])), name.split("/")[0], name)
+        label = str(trained.source.files[name])
+        check_metadata(metadata_of(content, label), _task(name), label)
     remarks = _add_onnx(files, options.crops) if options.onnx else []
-    contents = replace(gathered.contents, about=_about(gathered, remarks))
-    files = {MANIFEST: contents.as_json().encode(), CARD: b"", **files}
-    card = write_card(gathered, {name: len(content) for name, content in files.items() if content}, remarks)
-    files[CARD] = card.encode()
+    contents = replace(trained.contents, about=_about(trained, remarks))
+    files = {MANIFEST: (json.dumps(contents.to_dict(), indent=2) + "\n").encode(), CARD: b"", **files}
+    sizes = {name: len(content) for name, content in files.items() if name != CARD}
+    files[CARD] = write_card(trained, sizes, remarks).encode()
     write_bundle(options.out, files)
-    _tell(options.out, contents, files)
+    networks = sum(len(run.weights) for runs in contents.runs.values() for run in runs)
+    size = sum(map(len, files.values())) / 1e6
+    print(f"wrote {options.out}: {networks} networks, {size:.1f} MB; its {CARD} has scores and limits")
+    if contents.decisions.intervals.coverage is None:
+        print("note: age intervals could not be checked, because the age run's oof.csv has no ages in years")
 
 
-def _runs(options: Options) -> dict[str, tuple[Path, ...]]:
-    named: dict[str, tuple[Path, ...]] = {task: getattr(options, task) for task in SPECIALISTS}
+def _runs(options: Options) -> Runs:
+    named: Runs = {task: getattr(options, task) for task in SPECIALISTS}
     if all(named.values()):
         return named
     return {task: named[task] or below for task, below in runs_below(options.model, named).items()}
 
 
-def _about(gathered: TrainedRuns, remarks: list[str]) -> dict[str, object]:
-    scores = {
-        task: [run.get("scores", {}).get("held out") for run in runs] for task, runs in gathered.described.items()
-    }
+def _task(name: str) -> str:
+    return name.split("/")[0]
+
+
+def _about(trained: TrainedRuns, remarks: list[str]) -> dict[str, object]:
+    scores = {task: [run.get("scores", {}).get("held out") for run in runs] for task, runs in trained.run_files.items()}
     return {"provenance": provenance(), "held_out_scores": scores, "remarks": remarks}
 
 
 def _add_onnx(files: dict[str, bytes], folder: Path) -> list[str]:
-    """Add the ONNX files to those of the bundle; what the checks found, for people."""
-    from shared.predictor import onnx_export as export
-    from shared.predictor.ensemble import Member
+    """Add ONNX files of all networks and of the detector; return what the checks found, for people."""
+    from shared.predictor.onnx_export import check_detector, check_network, export_detector, export_network
     from shared.predictor.torch_networks import logits_of, open_network
 
-    crops, where = _some_crops(folder)
-    told = []
+    crops, origin = _some_crops(folder)
+    differences = {}
     for name in [*files]:
         metadata = metadata_of(files[name], name)
-        network = open_network(files[name], metadata, name, "cpu")
-        window = check_metadata(metadata, name.split("/")[0], name)
-        member = Member(window, metadata.size, logits_of(network, "cpu"), network)
-        exported = export.export_member(member, metadata)
-        told.append(_difference(onnx_name(name), export.check_member(exported, member, crops, name)))
+        module = open_network(files[name], metadata, name, "cpu")
+        window = check_metadata(metadata, _task(name), name)
+        network = FoldNetwork(window, metadata.size, logits_of(module, "cpu"), module)
+        exported = export_network(network, metadata)
+        differences[onnx_name(name)] = check_network(exported, network, crops, name)
         files[onnx_name(name)] = exported
-    nets = export.export_detector()
-    for name, difference in export.check_detector(nets, crops).items():
-        told.append(_difference(f"detector/{name}.onnx", difference))
-        files[f"detector/{name}.onnx"] = nets[name]
-    return [f"ONNX checked against PyTorch on {len(crops)} {where}: {told[0]}", *told[1:]]
-
-
-def _difference(name: str, difference: float) -> str:
-    told = f"{name}: largest difference from PyTorch {difference:.1e}"
-    print(told, flush=True)
-    return told
+    nets = export_detector()
+    files |= {f"detector/{name}.onnx": content for name, content in nets.items()}
+    differences |= {f"detector/{name}.onnx": value for name, value in check_detector(nets, crops).items()}
+    remarks = [f"{name}: largest difference from PyTorch {value:.1e}" for name, value in differences.items()]
+    print("\n".join(remarks), flush=True)
+    return [f"ONNX checked against PyTorch on {len(crops)} {origin}", *remarks]
 
 
 def _some_crops(folder: Path) -> tuple[list[np.ndarray], str]:
-    """Some crops of the crop stage, or of portraits drawn here, and a word on which."""
+    """Return crops of the crop stage, or of portraits drawn here, and where they come from."""
     for place in (folder / "train", folder / "eval", folder):
         if (place / INDEX).is_file():
             stored = open_crops(place)
             names = stored.index.index[stored.index["found"] != UNREADABLE]
-            chosen = names[np.linspace(0, len(names) - 1, min(CHECKED, len(names))).astype(int)]
+            chosen = names[np.linspace(0, len(names) - 1, min(CHECKED_CROPS, len(names))).astype(int)]
             return [stored.read(name) for name in chosen], f"crops of {place}"
     from shared.portraits import draw_person
-    from shared.predictor.detect import find
+    from shared.predictor.detect import detect_faces
 
     drawn = [
         portrait.pixels
         for age, female in ((24, True), (45, False), (70, True))
         for portrait in draw_person(age, female, np.random.SeedSequence((0, 0, age)))
     ]
-    crops = [face.crop for found in find(drawn, wanted="main") for face in found.faces]
+    crops = [face.crop for photograph in detect_faces(drawn, faces="main") for face in photograph.faces]
     if not crops:
-        raise UserError("--onnx is checked on crops: name some with --crops")
+        raise UserError("--onnx is checked on crops, and none were found: name some with --crops")
     return crops, "crops of drawn portraits"
-
-
-def _tell(out: Path, contents: BundleContents, files: dict[str, bytes]) -> None:
-    networks = sum(len(run.weights) for runs in contents.runs.values() for run in runs)
-    size = sum(map(len, files.values())) / 1e6
-    print(f"wrote {out}: {networks} networks, {size:.1f} MB; {CARD} in it tells what it is good for")
-    if contents.decisions.intervals.coverage is None:
-        print("note: age intervals could not be checked, for the age run's oof.csv does not tell ages in years")
 
 
 if __name__ == "__main__":

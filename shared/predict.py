@@ -1,4 +1,4 @@
-"""Every face in every photograph: mask, gender, age with an interval, band and class.
+"""Predict mask, gender, age with an interval, band and class of every face in photographs.
 
     python -m shared.predict group.jpg                     a table
     python -m shared.predict photographs/ --json           one JSON array; --csv likewise; --out FILE for a file
@@ -26,64 +26,67 @@ from shared.faces.image_io import UnusableImageError, decode
 from shared.files import replacing
 from shared.messages import UserError, counted
 from shared.predictor import Photograph, Predictor
-from shared.predictor.detect import Wanted
-from shared.predictor.predictor import Runtime
-from shared.predictor.results import as_csv, as_json, as_table, draw
+from shared.predictor.detect import FaceSelection
+from shared.predictor.drawing import draw
+from shared.predictor.ensemble import Runtime
+from shared.predictor.results import as_csv, as_json, as_table
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".heic")
-"""Of the files that are taken for photographs in a folder; files that are named may have any."""
+"""Files that count as photographs in a folder; a file that is named may have any suffix."""
 
 STDIN = "-"
 
-ENOUGH_TO_DRAW = 1600
+DRAWN_SIDE = 1600
 """Pixels: larger photographs are halved before they are annotated."""
 
 EXIT_SOME_UNREADABLE = 1
 
-UNCHECKED = "note: nobody checked how often the 80 % intervals of age hold, for the age run's oof.csv tells no ages"
+UNCHECKED = (
+    "note: the 80 % intervals of age were not checked on held-out persons, because the age run's oof.csv has no ages"
+)
 
 
 @dataclass(frozen=True)
 class Options:
-    """Answer for every face in every photograph.
+    """Predict mask, gender, age and class of every face in photographs.
 
-    Exit status: 0; 1 where a photograph could not be read (it is named, the others are answered); 2 where options or
-    model are at fault.
+    Exit status: 0; 1 if a photograph could not be read (it is named, the others are predicted); 2 for unusable options
+    or an unusable model.
     """
 
     photographs: tyro.conf.Positional[tuple[str, ...]] = ()
-    """Files, folders (searched with all below them), or - for one photograph on standard input."""
+    """Files, folders (with everything below them), or - for one photograph on standard input."""
 
     model: Path = Path("outputs")
-    """A bundle, or a folder that holds mask/, gender/ and age/ with trained runs."""
+    """A bundle, or a folder with trained runs as mask/, gender/ and age/."""
 
     json: bool = False
-    """Answer with a JSON array, one object for each photograph."""
+    """Print a JSON array with one object for each photograph."""
 
     csv: bool = False
-    """Answer with CSV, one row for each face."""
+    """Print CSV with one row for each face."""
 
     out: Path | None = None
-    """Write the answers to this file, not to standard output."""
+    """Write the predictions to this file instead of standard output."""
 
     draw: Path | None = None
-    """Write annotated copies to this folder; with one photograph it may be a file ending in .jpg or .png."""
+    """Write annotated copies to this folder; for one photograph it may be a file ending in .jpg or .png."""
 
-    faces: Wanted = "all"
-    """all: also those of groups; main: the one face that a portrait is of, in less time."""
+    faces: FaceSelection = "all"
+    """all faces, or only the main one of a portrait, which takes less time."""
 
     runtime: Runtime = "torch"
-    """onnx answers without loading torch; it needs a bundle made with --onnx."""
+    """onnx predicts without loading torch; it needs a bundle made with --onnx."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where torch runs; auto takes a GPU where there is one."""
+    """Where torch runs; auto takes a GPU if there is one."""
 
     batch_size: int = 64
     """Faces that go through a network together."""
 
     def __post_init__(self) -> None:
         if self.json and self.csv:
-            raise UserError("--json and --csv are two forms of one answer: ask for one")
+            raise UserError("--json and --csv exclude each other: take one")
         if self.batch_size < 1:
             raise UserError(f"--batch-size must be at least 1, not {self.batch_size}")
         if self.runtime == "onnx" and self.device == "cuda":
@@ -91,19 +94,20 @@ class Options:
 
 
 def main(options: Options) -> None:
-    """Photographs are read, answered for and told of one chunk after another."""
-    sources = list(find_photographs(options.photographs))
-    targets = drawn_names(sources, options.draw)
+    """Read, predict and print one chunk of photographs after another."""
+    sources = find_photographs(options.photographs)
+    copies = drawn_files(sources, options.draw)
     predictor = Predictor.load(options.model, options.runtime, options.device, options.batch_size)
     if predictor.contents.decisions.intervals.coverage is None:
         print(UNCHECKED, file=sys.stderr)
     images = {source: sys.stdin.buffer.read() if source == STDIN else source for source in sources}
+    photographs = predictor.stream(images.values(), options.faces)
     unreadable: list[str] = []
-    told = (as_json if options.json else as_csv if options.csv else as_table)(
-        _noted(predictor.stream(images.values(), options.faces), images, targets, unreadable)
+    lines = (as_json if options.json else as_csv if options.csv else as_table)(
+        _drawn_and_noted(photographs, images, copies, unreadable)
     )
-    with _writing(options.out) as file:
-        for line in told:
+    with _output(options.out) as file:
+        for line in lines:
             print(line, file=file)
     if unreadable:
         print(f"warning: {counted(len(unreadable), 'photograph')} could not be read:", file=sys.stderr)
@@ -112,12 +116,12 @@ def main(options: Options) -> None:
         sys.exit(EXIT_SOME_UNREADABLE)
 
 
-def find_photographs(named: Iterable[str]) -> Iterator[str]:
-    """Files as they are named, each once; those of folders in the order of their names.
+def find_photographs(named: Iterable[str]) -> list[str]:
+    """Return the files that are named, and those of named folders in the order of their paths, each once.
 
-    Raises `UserError` where nothing is named, or a folder holds no photograph.
+    Raises `UserError` if nothing is named, or a folder holds no photograph.
     """
-    seen: set[str] = set()
+    found: dict[str, None] = {}
     for name in named:
         path = Path(name)
         files = [name]
@@ -125,16 +129,16 @@ def find_photographs(named: Iterable[str]) -> Iterator[str]:
             files = sorted(str(file) for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
             if not files:
                 raise UserError(f"{name} holds no photograph (a file ending in {', '.join(SUFFIXES)})")
-        yield from (file for file in files if file not in seen)
-        seen.update(files)
-    if not seen:
+        found |= dict.fromkeys(files)
+    if not found:
         raise UserError("name photographs, folders of them, or - for one on standard input")
+    return [*found]
 
 
-def drawn_names(sources: list[str], out: Path | None) -> dict[str, Path]:
-    """Where the annotated copy of each photograph goes; none without `out`.
+def drawn_files(sources: list[str], out: Path | None) -> dict[str, Path]:
+    """Return the file of each source's annotated copy; empty without `out`.
 
-    Raises `UserError` where one file is to hold several photographs.
+    Raises `UserError` if one file would hold several photographs.
     """
     if out is None:
         return {}
@@ -142,37 +146,37 @@ def drawn_names(sources: list[str], out: Path | None) -> dict[str, Path]:
         if len(sources) > 1:
             raise UserError(f"--draw {out} is one file, but there are {len(sources):,} photographs: name a folder")
         return {sources[0]: out}
-    names: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     taken: dict[str, int] = {}
     for source in sources:
         stem = "stdin" if source == STDIN else Path(source).stem
         taken[stem] = taken.get(stem, 0) + 1
-        names[source] = out / (f"{stem}.jpg" if taken[stem] == 1 else f"{stem}-{taken[stem]}.jpg")
-    return names
+        files[source] = out / (f"{stem}.jpg" if taken[stem] == 1 else f"{stem}-{taken[stem]}.jpg")
+    return files
 
 
-def _noted(
+def _drawn_and_noted(
     photographs: Iterable[Photograph],
     images: dict[str, str | bytes],
-    targets: dict[str, Path],
+    copies: dict[str, Path],
     unreadable: list[str],
 ) -> Iterator[Photograph]:
-    """The same photographs; on the way they are drawn, and what could not be read is noted."""
+    """Yield the photographs; draw each on the way, and note those that could not be read."""
     hidden = True if len(images) == 1 else None
     bar = tqdm(zip(images.items(), photographs, strict=True), total=len(images), unit=" photographs", disable=hidden)
     for (source, image), photograph in bar:
         if photograph.problem:
             unreadable.append(f"{source}: {photograph.problem}")
-        elif source in targets:
-            _draw(image, photograph, targets[source])
+        elif source in copies:
+            _draw(image, photograph, copies[source])
         yield replace(photograph, source=source)
 
 
 def _draw(image: str | bytes, photograph: Photograph, target: Path) -> None:
     try:
-        decoded = decode(image if isinstance(image, bytes) else Path(image).read_bytes(), ENOUGH_TO_DRAW)
+        decoded = decode(image if isinstance(image, bytes) else Path(image).read_bytes(), DRAWN_SIDE)
     except (OSError, UnusableImageError):
-        return  # It changed since it was answered for.
+        return  # The file changed after it was read for prediction.
     drawn = draw(decoded.pixels.astype(np.uint8, copy=False), photograph)
     _, encoded = cv2.imencode(target.suffix, cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR))
     with replacing(target) as temporary:
@@ -180,7 +184,7 @@ def _draw(image: str | bytes, photograph: Photograph, target: Path) -> None:
 
 
 @contextmanager
-def _writing(out: Path | None) -> Iterator[TextIO]:
+def _output(out: Path | None) -> Iterator[TextIO]:
     if out is None:
         yield sys.stdout
         return

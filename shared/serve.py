@@ -119,7 +119,7 @@ def _answering(options: Options) -> "Answering":
     predictor = Predictor.load(options.model, options.runtime, options.device)
     grey = np.full((GREY_SIDE, GREY_SIDE, 3), 127, np.uint8)
     predictor([grey], options.faces)
-    predictor.distributions([grey])
+    predictor.probabilities([grey])
 
     def answering(images: Sequence[bytes]) -> list[dict[str, Any]]:
         return [photograph.to_dict() for photograph in predictor(images, options.faces)]

@@ -81,7 +81,7 @@ def test_several_runs_of_a_specialist_are_averaged(model: Path, tmp_path: Path) 
     shutil.copytree(model / "age", twin)
     main(Options(out=tmp_path / "twins.zip", model=model, age=(model / "age", twin)))
     one, both = Predictor.load(model, device="cpu"), Predictor.load(tmp_path / "twins.zip", device="cpu")
-    assert len(both.specialists["age"].members) == 2 * len(one.specialists["age"].members)
+    assert len(both.specialists["age"].networks) == 2 * len(one.specialists["age"].networks)
     assert both(files()[:1])[0].faces[0].age.years == pytest.approx(one(files()[:1])[0].faces[0].age.years)
 
 
@@ -97,6 +97,6 @@ def test_without_held_out_predictions_nothing_is_learnt_and_the_card_says_so(mod
 
 def test_a_folder_of_somebody_else_is_not_written_into(model: Path, tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("mine")
-    with pytest.raises(UserError, match="holds something else"):
+    with pytest.raises(UserError, match="holds something other"):
         main(Options(out=tmp_path, model=model))
     assert [file.name for file in tmp_path.iterdir()] == ["thesis.txt"]

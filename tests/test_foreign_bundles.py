@@ -17,7 +17,7 @@ from shared.bundle import Options, main
 from shared.faces.alignment import RECIPE
 from shared.messages import UserError
 from shared.predictor import Predictor
-from shared.predictor.bundle_file import MANIFEST, Folder, read_contents
+from shared.predictor.bundle_file import MANIFEST, open_bundle
 
 WEIGHTS = "mask/0/fold0.safetensors"
 
@@ -115,7 +115,7 @@ def test_a_bundle_of_a_later_format_or_another_recipe_says_so(content: dict[str,
     with pytest.raises(UserError, match="a bundle of format 99"):
         Predictor.load(packed(tmp_path / "later.zip", later))
     other = changed(content, lambda manifest: manifest["recipe"].update(id="deadbeef"))
-    with pytest.raises(UserError, match="wants crops of recipe deadbeef"):
+    with pytest.raises(UserError, match="needs crops of recipe deadbeef"):
         Predictor.load(packed(tmp_path / "other.zip", other))
 
 
@@ -138,7 +138,7 @@ def test_whatever_stands_in_a_manifest_it_is_read_or_refused(content: dict[str, 
     for _ in range(300):
         (tmp_path / MANIFEST).write_text(json.dumps(with_one_value_replaced(manifest, random)))
         try:
-            read_contents(Folder(tmp_path))
+            open_bundle(tmp_path)
         except UserError:
             refused += 1
     assert refused > 100

@@ -20,9 +20,9 @@ from shared.crops import Window
 from shared.faces.alignment import RECIPE
 from shared.messages import UserError
 from shared.predictor import Predictor
-from shared.predictor.detect import find
-from shared.predictor.ensemble import Member, metadata_of, open_session
-from shared.predictor.onnx_export import TOLERANCE, check_member
+from shared.predictor.detect import detect_faces
+from shared.predictor.ensemble import FoldNetwork, onnx_metadata, open_session
+from shared.predictor.onnx_export import TOLERANCE, check_network
 from shared.predictor.torch_networks import logits_of
 
 ROOT = Path(__file__).parents[1]
@@ -40,7 +40,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def crops() -> list[np.ndarray]:
     return [
         face.crop
-        for found in find([portrait.pixels for portrait in portraits()], wanted="main")
+        for found in detect_faces([portrait.pixels for portrait in portraits()], faces="main")
         for face in found.faces
     ]
 
@@ -60,10 +60,10 @@ def test_every_exported_network_was_checked_and_its_difference_is_told_in_the_ca
 def test_logits_agree_for_any_number_of_images(bundle: Path, crops: list[np.ndarray]) -> None:
     torch_, onnx_ = (Predictor.load(bundle, runtime=runtime, device="cpu") for runtime in ("torch", "onnx"))
     for task in ("mask", "gender", "age"):
-        one, other = torch_.specialists[task].members[0], onnx_.specialists[task].members[0]
+        one, other = torch_.specialists[task].networks[0], onnx_.specialists[task].networks[0]
         assert (one.window, one.size) == (other.window, other.size)
         for count in (1, 2, 5, len(crops)):
-            images = one.look(crops[:count])
+            images = one.inputs(crops[:count])
             np.testing.assert_allclose(other.logits(images), one.logits(images), atol=1e-4)
 
 
@@ -71,7 +71,7 @@ def test_the_detector_finds_the_same_faces(bundle: Path) -> None:
     detector = Predictor.load(bundle, runtime="onnx").detector
     pair = np.hstack([bare().pixels, bare().pixels[:, ::-1]])
     images = [*(portrait.pixels for portrait in portraits()[:7]), pair, np.full((90, 40, 3), 127, np.uint8)]
-    for one, other in zip(find(images), find(images, detector), strict=True):
+    for one, other in zip(detect_faces(images), detect_faces(images, detector), strict=True):
         assert len(one.faces) == len(other.faces)
         for face, same in zip(one.faces, other.faces, strict=True):
             # OpenCV cuts at a thirty-second of a pixel, so that the last digit of a box may change what is seen.
@@ -120,8 +120,8 @@ def test_the_service_answers_by_onnx_without_torch(bundle: Path, tmp_path: Path)
 
 def test_both_runtimes_answer_the_same_for_the_same_crops(bundle: Path) -> None:
     one, other = (Predictor.load(bundle, runtime=runtime, device="cpu") for runtime in ("torch", "onnx"))
-    found = one.find([portrait.pixels for portrait in portraits()[:7]], wanted="main")
-    for photograph, same in zip(one.answer(found), other.answer(found), strict=True):
+    found = one.detect([portrait.pixels for portrait in portraits()[:7]], faces="main")
+    for photograph, same in zip(one.predict(found), other.predict(found), strict=True):
         for face, twin in zip(photograph.faces, same.faces, strict=True):
             assert face.class_number == twin.class_number
             assert face.class_probabilities == pytest.approx(twin.class_probabilities, abs=2e-4)
@@ -131,14 +131,14 @@ def test_both_runtimes_answer_the_same_for_the_same_crops(bundle: Path) -> None:
 def test_an_export_that_differs_from_pytorch_is_refused(bundle: Path, crops: list[np.ndarray]) -> None:
     content = (bundle / "gender/0/fold0.onnx").read_bytes()
     network = random_network(GENDER.outputs, 1)
-    member = Member(Window(), SIZE, logits_of(network, "cpu"), network)
+    member = FoldNetwork(Window(), SIZE, logits_of(network, "cpu"), network)
     with pytest.raises(UserError, match="ONNX differs from PyTorch by"):
-        check_member(content, member, crops, "gender")
+        check_network(content, member, crops, "gender")
 
 
 def test_an_onnx_file_carries_its_passport(bundle: Path) -> None:
     session = open_session((bundle / "mask/0/fold0.onnx").read_bytes(), "mask")
-    metadata = metadata_of(session, "mask")
+    metadata = onnx_metadata(session, "mask")
     assert (metadata.specialist, metadata.backbone, metadata.size) == ("mask", BACKBONE, SIZE)
     assert metadata.recipe == RECIPE.id
 

@@ -24,7 +24,7 @@ PLACE = "--data data --crops crops"
 SMALL = "--epochs 1 --size 32 --no-pretrained"
 EXAMPLES = [
     "combine.py --data data --out scored.csv --truth data/eval_solution.csv --figures outputs/figures",
-    "examples/answer_photographs.py --model outputs --photographs unlabelled/0.jpg unlabelled/1.jpg",
+    "examples/predict_photographs.py --model outputs --photographs unlabelled/0.jpg unlabelled/1.jpg",
     "examples/errors_by_group.py --outputs outputs --csv errors.csv",
     "examples/reliability.py --run outputs/age --out reliability.png",
     f"examples/other_backbone.py {PLACE} {SMALL} --backbones test_efficientnet test_resnet",

@@ -17,7 +17,7 @@ from tiny_model import write_model
 
 from shared.commands import parse
 from shared.messages import UserError
-from shared.predict import Options, drawn_names, find_photographs, main
+from shared.predict import Options, drawn_files, find_photographs, main
 from shared.predictor import Predictor
 from shared.predictor.results import as_csv, as_json, as_table
 
@@ -78,7 +78,7 @@ def test_intervals_that_nobody_checked_are_told_of(
     ages = pd.read_csv(unchecked / "age/oof.csv", dtype=str).drop(columns=["true_age", "top_coded"])
     ages.to_csv(unchecked / "age/oof.csv", index=False)
     main(answered(unchecked, str(blank)))
-    assert "tells no ages" in capsys.readouterr().err
+    assert "has no ages" in capsys.readouterr().err
 
 
 def test_programs_get_json(model: Path, album: Path, tmp_path: Path) -> None:
@@ -149,12 +149,12 @@ def test_annotated_copies_show_boxes_in_the_colour_of_the_mask_state(
 
 def test_files_are_answered_once_and_folders_in_the_order_of_names(album: Path) -> None:
     pair = str(album / "a pair.png")
-    found = list(find_photographs([pair, str(album), pair]))
+    found = find_photographs([pair, str(album), pair])
     assert found == [pair, str(album / "deep/one.JPG"), str(album / "nobody.jpg")]
 
 
 def test_copies_of_files_with_the_same_name_do_not_overwrite_each_other() -> None:
-    names = drawn_names(["x/a.jpg", "y/a.png", "-"], Path("out"))
+    names = drawn_files(["x/a.jpg", "y/a.png", "-"], Path("out"))
     assert list(names.values()) == [Path("out/a.jpg"), Path("out/a-2.jpg"), Path("out/stdin.jpg")]
 
 
@@ -176,4 +176,4 @@ def test_what_cannot_be_done_is_said(model: Path, words: list[str], reason: str)
 
 def test_a_folder_without_photographs_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="holds no photograph"):
-        list(find_photographs([str(tmp_path)]))
+        find_photographs([str(tmp_path)])

@@ -53,8 +53,8 @@ class Analysis:
 def analyze(predictor: Predictor, content: bytes) -> Analysis:
     """Predict every face in an image file; raises `UnusableImageError` with the reason."""
     shown = decode(content, SHOWN_SIDE)
-    found = predictor.find([content])
-    (photograph,) = predictor.answer(found)
+    found = predictor.detect([content])
+    (photograph,) = predictor.predict(found)
     if photograph.problem:
         raise UnusableImageError(photograph.problem)
     order = reading_order([face.box for face in photograph.faces])
@@ -98,20 +98,20 @@ def heat_maps(predictor: Predictor, crop: Pixels) -> dict[str, Pixels]:
 
     Specialists without a PyTorch network or without convolutional maps are left out.
     """
-    images = {name: _heat_map(trained.members, crop) for name, trained in predictor.specialists.items()}
+    images = {name: _heat_map(trained.networks, crop) for name, trained in predictor.specialists.items()}
     return {name: image for name, image in images.items() if image is not None}
 
 
-def _heat_map(members: Sequence[Any], crop: Pixels) -> Pixels | None:
-    if any(member.network is None for member in members):
+def _heat_map(networks: Sequence[Any], crop: Pixels) -> Pixels | None:
+    if any(network.module is None for network in networks):
         return None
-    heats = [network_heat(member.network, member.look([crop])) for member in members]
+    heats = [network_heat(network.module, network.inputs([crop])) for network in networks]
     known = [heat[0] for heat in heats if heat is not None]
     if not known:
         return None
     # The folds of one run have the same size; runs of another size are left out of the mean.
     alike = [heat for heat in known if heat.shape == known[0].shape]
-    return overlay_heat(members[0].look([crop])[0], np.mean(alike, axis=0).astype(np.float32))
+    return overlay_heat(networks[0].inputs([crop])[0], np.mean(alike, axis=0).astype(np.float32))
 
 
 def network_heat(network: Any, images: Pixels) -> NDArray[np.float32] | None:

@@ -5,7 +5,7 @@ regression (Romano, Patterson and Candes, NeurIPS 2019), each end by itself. Per
 images of a person weigh as much as one. A top-coded label ("60 or older") is taken at its word: its age lies in
 every interval that reaches the code, for nothing more is known of it.
 
-What the specialists say of faces, decided as `combine.py` decides.
+From the probabilities of the specialists to predictions, decided as `combine.py` decides.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,13 +16,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from shared.fusion.calibration import temper
-from shared.fusion.decision import DecisionRule, FittedRule, bands_of, parts, probabilities
-from shared.fusion.fusion import SPECIALISTS, joint_probabilities, median_age, quantiles, year_columns
+from shared.fusion.decision import DecisionRule, FittedRule, parts, probabilities
+from shared.fusion.fusion import joint_probabilities, median_age, quantiles, year_columns
 from shared.fusion.intervals import person_codes
 from shared.fusion.metrics import Floats
 from shared.fusion.predictions import HeldOut
 from shared.labels import BANDS, GENDERS, MASKS, age_band, decode_class
-from shared.predictor.detect import FoundFace
+from shared.predictor.detect import AlignedFace
 from shared.predictor.results import Age, Choice, Face
 
 TAILS = (0.1, 0.9)
@@ -133,48 +133,45 @@ def _measure(held_out: HeldOut, persons: NDArray[np.int64]) -> Coverage | None:
 
 @dataclass(frozen=True)
 class Decisions:
-    """What was learnt on held-out persons."""
+    """What was fitted on held-out persons to turn probabilities into predictions."""
 
     fitted_rule: FittedRule
     intervals: AgeIntervals
-    years: bool = True
-    """Whether age was decided from its distribution over years; from bands where not."""
 
-    def answer(self, faces: Sequence[FoundFace], said: Mapping[str, Floats]) -> list[Face]:
-        """Answers for N faces, of each specialist's distribution over its outputs (N, K)."""
-        years = said["age"] / said["age"].sum(axis=1, keepdims=True)
-        given = {**said, "age": years if self.years else bands_of(years)}
-        given = {task: given[task] for task in SPECIALISTS}
-        numbers, tempered = self.fitted_rule.decide(given), self.fitted_rule.tempered(given)
+    def decide(self, faces: Sequence[AlignedFace], probabilities: Mapping[str, Floats]) -> list[Face]:
+        """Return a prediction for each of N faces from the probabilities (N, K) of each specialist's outputs."""
+        years = probabilities["age"] / probabilities["age"].sum(axis=1, keepdims=True)
+        given = {**probabilities, "age": years}
+        classes, tempered = self.fitted_rule.decide(given), self.fitted_rule.tempered(given)
         joint = joint_probabilities(*tempered.values())
-        ages = self._ages(years)
+        medians = median_age(years)
+        # The interval holds the median also where temperature or shift would move an end past it.
+        low, high = self.intervals.ends(temper(years, self.fitted_rule.temperatures["age"]))
+        low, high = np.minimum(low, medians), np.maximum(high, medians)
         return [
-            _face(face, int(numbers[at]), {task: table[at] for task, table in tempered.items()}, joint[at], ages[at])
+            _face(
+                face,
+                int(classes[at]),
+                {task: table[at] for task, table in tempered.items()},
+                joint[at],
+                Age(float(medians[at]), float(low[at]), float(high[at]), self.intervals.top_code),
+            )
             for at, face in enumerate(faces)
         ]
 
-    def _ages(self, years: Floats) -> list[Age]:
-        """The median as in the prediction files; the interval of the tempered distribution."""
-        middles = median_age(years)
-        low, high = self.intervals.ends(temper(years, self.fitted_rule.temperatures["age"]) if self.years else years)
-        ends = zip(middles, np.minimum(low, middles), np.maximum(high, middles), strict=True)
-        top_code = self.intervals.top_code
-        return [Age(float(middle), float(start), float(end), top_code) for middle, start, end in ends]
 
-
-def _face(found: FoundFace, number: int, said: Mapping[str, Floats], joint: Floats, age: Age) -> Face:
-    mask, gender, band = decode_class(number)
-    eyes_nose_mouth = [(float(x), float(y)) for x, y in found.landmarks]
-    x0, y0, x1, y1 = map(float, found.box)
+def _face(face: AlignedFace, class_number: int, probabilities: Mapping[str, Floats], joint: Floats, age: Age) -> Face:
+    mask, gender, band = decode_class(class_number)
+    x0, y0, x1, y1 = map(float, face.box)
     return Face(
         box=(x0, y0, x1, y1),
-        probability=found.probability,
-        landmarks=(*eyes_nose_mouth,),  # type: ignore[arg-type] # five of them
-        mask=_choice(MASKS, mask, said["mask"]),
-        gender=_choice(GENDERS, gender, said["gender"]),
+        probability=face.probability,
+        landmarks=(*((float(x), float(y)) for x, y in face.landmarks),),  # type: ignore[arg-type] # five of them
+        mask=_choice(MASKS, mask, probabilities["mask"]),
+        gender=_choice(GENDERS, gender, probabilities["gender"]),
         age=age,
-        band=_choice(BANDS, band, said["age"]),
-        class_number=number,
+        band=_choice(BANDS, band, probabilities["age"]),
+        class_number=class_number,
         class_probabilities=tuple(joint.tolist()),
     )
 

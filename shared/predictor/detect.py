@@ -1,8 +1,8 @@
-"""Every face in a photograph, cut out and aligned.
+"""Find every face in a photograph, and cut it out aligned by the eyes.
 
-The main face is found and cut as the crop stage does it, to the last pixel, so that a portrait gets the answers that
-`pipelines.*.predict` and `combine.py` give. Others are then looked for in a larger copy of the photograph: the crop
-stage looks for one large face in a copy of 256 pixels, in which the faces of a group are too small to be seen.
+The main face is found and cut exactly as the crop stage does it, so that a portrait gets the predictions of
+`pipelines.*.predict` and `combine.py`. The other faces are looked for in a larger copy of the photograph: the crop
+stage looks for one large face in a copy of 256 pixels, in which the faces of a group are too small.
 """
 
 from collections.abc import Sequence
@@ -20,84 +20,84 @@ from shared.faces.mtcnn import Detector, Search, detect
 
 Pixels = NDArray[np.uint8]
 ImageSource = str | Path | bytes | Pixels
-"""A file's path, a file's bytes, or upright pixels: RGB (height, width, 3)."""
+"""Path of a file, content of a file, or upright pixels: RGB (height, width, 3)."""
 
-Wanted = Literal["all", "main"]
-"""Every face, or the one that a portrait is of."""
+FaceSelection = Literal["all", "main"]
+"""All faces, or only the main one of a portrait, which takes less time."""
 
-ENOUGH_FOR_GROUPS = 1600
-"""Pixels: as `ENOUGH_SIDE`, where small faces are looked for."""
+GROUP_SIDE = 1600
+"""Pixels: longer side of the copy in which the faces of a group are looked for."""
 
-SMALLEST = 24
-"""Pixels of the copy that is searched: smaller faces are not looked for, and could not be told apart either."""
+SMALLEST_FACE = 24
+"""Pixels of that copy. Smaller faces are not looked for: they show too little to predict from."""
 
-PER_LEVEL = 100
-MOST_FACES = 200
+PROPOSALS_PER_SCALE = 100
+MAX_FACES = 200
+
 SURE = 0.9
-"""Probability from which a face besides the main one is believed: a mask's pattern looks like a face now and then."""
+"""Probability from which a face besides the main one is accepted; patterns of masks sometimes look like faces."""
 
-LIKELY, ALIKE = 0.7, 0.6
-"""Also believed, from this probability on, is one that has at least this share of the main face's width: who stands
-beside others is about as large as they. `benchmarks/group_faces.py` counts what both rules find."""
+LIKELY, SIMILAR_WIDTH = 0.7, 0.6
+"""From this probability a face is accepted if it has at least this share of the main face's width: people side by side
+have faces of similar size. `benchmarks/group_faces.py` counts what both rules find."""
 
-SAME = 0.3
-"""Boxes that share so much of the smaller one are of one face, where one of them is the main face."""
+SAME_FACE = 0.3
+"""Overlap, as a share of the smaller box, from which a box shows the main face again."""
 
 
 @dataclass(frozen=True)
-class FoundFace:
-    """A face, not yet answered for; lengths in pixels of the upright full-size photograph."""
+class AlignedFace:
+    """A detected face and its aligned crop; lengths in pixels of the upright full-size photograph."""
 
     box: NDArray[np.float64]
     """x0, y0, x1, y1."""
     probability: float
     landmarks: NDArray[np.float64]
-    """(5, 2): eyes, nose, corners of the mouth; of each pair the left one first, as seen."""
+    """(5, 2): eyes, nose, corners of the mouth; of each pair the one on the left of the image first."""
     crop: Pixels
-    """Aligned by the eyes, RGB (256, 256, 3): what the specialists look at."""
+    """Aligned by the eyes, RGB (256, 256, 3): the input of the specialists."""
 
 
 @dataclass(frozen=True)
-class FoundPhotograph:
-    """The faces of a photograph; the main one first, then from left to right."""
+class DetectedPhotograph:
+    """The faces of a photograph: the main one first, then the others from left to right."""
 
     source: str
     width: int
     height: int
-    faces: tuple[FoundFace, ...]
+    faces: tuple[AlignedFace, ...]
     problem: str | None = None
-    """Why it could not be read, in a few words; None where it could."""
+    """Why it could not be read, in a few words."""
 
 
-def find(
-    sources: Sequence[ImageSource], detector: Detector | None = None, wanted: Wanted = "all"
-) -> list[FoundPhotograph]:
-    """The faces of each source. What cannot be read is told in its `problem`, and keeps no other from being read."""
+def detect_faces(
+    sources: Sequence[ImageSource], detector: Detector | None = None, faces: FaceSelection = "all"
+) -> list[DetectedPhotograph]:
+    """Find the faces of each source. A source that cannot be read gets a `problem` and does not stop the others."""
     read = [_read(source) for source in sources]
-    decoded_images = [decoded for decoded in read if isinstance(decoded, DecodedImage)]
-    mains = iter(find_faces(decoded_images, detector))
-    found = []
+    mains = iter(find_faces([decoded for decoded in read if isinstance(decoded, DecodedImage)], detector))
+    detected = []
     for source, decoded in zip(sources, read, strict=True):
         if not isinstance(decoded, DecodedImage):
-            found.append(FoundPhotograph(source_of(source), 0, 0, (), decoded))
+            detected.append(DetectedPhotograph(name_of(source), 0, 0, (), decoded))
             continue
         main = next(mains)
-        faces = [] if main is None else [_cut(decoded, main.box, main.probability, main.landmarks)]
-        if wanted == "all":
-            faces += _others(_enlarged(source, decoded), faces, detector)
-        found.append(FoundPhotograph(source_of(source), decoded.width, decoded.height, tuple(faces)))
-    return found
+        found = [] if main is None else [_align(decoded, main.box, main.probability, main.landmarks)]
+        if faces == "all":
+            found += _other_faces(_enlarged(source, decoded), found, detector)
+        detected.append(DetectedPhotograph(name_of(source), decoded.width, decoded.height, tuple(found)))
+    return detected
 
 
-def source_of(source: ImageSource) -> str:
-    """What a photograph is called in messages."""
+def name_of(source: ImageSource) -> str:
+    """Return the path of a source; "bytes" or "pixels" if it has none."""
     if isinstance(source, str | Path):
         return str(source)
     return "bytes" if isinstance(source, bytes) else "pixels"
 
 
 def _read(source: ImageSource, enough: int = ENOUGH_SIDE) -> DecodedImage | str:
-    """The decoded, or why there is none."""
+    """Decode a source, or return why that is impossible."""
     try:
         if isinstance(source, np.ndarray):
             return from_pixels(_checked(source), enough)
@@ -115,27 +115,27 @@ def _checked(pixels: Pixels) -> Pixels:
 
 
 def _enlarged(source: ImageSource, decoded: DecodedImage) -> DecodedImage:
-    """The same decoded with the resolution that small faces need, where it has any."""
+    """Decode a large photograph again at the resolution that small faces need."""
     if max(decoded.width, decoded.height) <= max(decoded.pixels.shape[:2]):
         return decoded
-    larger = _read(source, ENOUGH_FOR_GROUPS)
+    larger = _read(source, GROUP_SIDE)
     return larger if isinstance(larger, DecodedImage) else decoded
 
 
-def _others(decoded: DecodedImage, main: Sequence[FoundFace], detector: Detector | None) -> list[FoundFace]:
-    """The faces besides the main one, from left to right."""
-    side = min(max(decoded.pixels.shape[:2]), ENOUGH_FOR_GROUPS)
-    search = Search(max(side, 256), SMALLEST, 0.6, 0.7, LIKELY, 2 * MOST_FACES, MOST_FACES)
-    faces = detect([decoded.pixels], search, detector, PER_LEVEL)[0]
+def _other_faces(decoded: DecodedImage, main: Sequence[AlignedFace], detector: Detector | None) -> list[AlignedFace]:
+    """Find the faces besides the main one, from left to right."""
+    side = min(max(decoded.pixels.shape[:2]), GROUP_SIDE)
+    search = Search(max(side, 256), SMALLEST_FACE, 0.6, 0.7, LIKELY, 2 * MAX_FACES, MAX_FACES)
+    faces = detect([decoded.pixels], search, detector, PROPOSALS_PER_SCALE)[0]
     others = []
-    for place in np.argsort(faces.boxes[:, 0]):
-        box, landmarks = (full_size(places[place], decoded.scale) for places in (faces.boxes, faces.landmarks))
-        width, probability = box[2] - box[0], float(faces.probabilities[place])
-        known = any(_overlap(box, face.box) > SAME for face in main)
-        alike = any(width >= ALIKE * (face.box[2] - face.box[0]) for face in main)
-        apart = np.hypot(*(landmarks[1] - landmarks[0])) >= MIN_EYE_DISTANCE * width
-        if apart and not known and (alike or probability >= SURE):
-            others.append(_cut(decoded, box, probability, landmarks))
+    for at in np.argsort(faces.boxes[:, 0]):
+        box, landmarks = (full_size(places[at], decoded.scale) for places in (faces.boxes, faces.landmarks))
+        width, probability = box[2] - box[0], float(faces.probabilities[at])
+        known = any(_overlap(box, face.box) > SAME_FACE for face in main)
+        similar = any(width >= SIMILAR_WIDTH * (face.box[2] - face.box[0]) for face in main)
+        has_two_eyes = np.hypot(*(landmarks[1] - landmarks[0])) >= MIN_EYE_DISTANCE * width
+        if has_two_eyes and not known and (similar or probability >= SURE):
+            others.append(_align(decoded, box, probability, landmarks))
     return others
 
 
@@ -146,9 +146,9 @@ def _overlap(one: NDArray[np.floating], other: NDArray[np.floating]) -> float:
     return float(np.prod(sides.clip(min=0)) / max(min(areas), 1e-9))
 
 
-def _cut(
+def _align(
     decoded: DecodedImage, box: NDArray[np.floating], probability: float, landmarks: NDArray[np.floating]
-) -> FoundFace:
-    # Rounded and stored as the crop stage does it.
+) -> AlignedFace:
+    """Cut a face out, with places rounded and pixels compressed as the crop stage stores them."""
     places = landmarks.astype(np.float64).round(2)
-    return FoundFace(box.astype(np.float64).round(2), probability, places, as_stored(crop(decoded, places[:2])))
+    return AlignedFace(box.astype(np.float64).round(2), probability, places, as_stored(crop(decoded, places[:2])))

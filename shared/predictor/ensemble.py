@@ -1,139 +1,212 @@
-"""From crops to what the three specialists say of them: the mean over test-time augmentation, folds and runs.
+"""From crops to the probabilities of the three specialists: the mean over views, folds and runs.
 
-Networks that onnxruntime runs: torch is not imported, which takes seconds and hundreds of megabytes.
+A network runs by PyTorch or by onnxruntime; with the latter, torch is never imported, which saves seconds and hundreds
+of megabytes.
 """
 
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from shared.crops import Window
+from shared.faces.alignment import RECIPE
 from shared.faces.mtcnn import Detector, Net
+from shared.fusion.fusion import SPECIALISTS
 from shared.fusion.metrics import Floats
 from shared.messages import UserError
+from shared.predictor.bundle_file import DETECTOR_FILES, MAX_WEIGHTS, BundleSource, RunFiles, onnx_name
 from shared.training.options import TtaName
-from shared.training.run_folder import HEADER, CheckpointMetadata, read_metadata
+from shared.training.run_folder import HEADER, CheckpointMetadata, metadata_of, read_metadata
 from shared.training.tta import TTA_VIEWS
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 Pixels = NDArray[np.uint8]
+Runtime = Literal["torch", "onnx"]
+Logits = Callable[[Pixels], NDArray[np.float32]]
+"""Images, uint8 (B, size, size, 3), to logits (B, K)."""
+
+AGE_YEARS = range(61, 201)
+"""Outputs that an age network may have: one for each year, beyond the last band's edge."""
+INPUT_SIDES = range(16, 1025)
+"""Pixels a side that a network's input may have."""
+
+DETECTOR_BATCH = 64
+"""Pieces of an image that go through a net of the detector together."""
 
 
 @dataclass(frozen=True)
-class Member:
-    """One trained network: that of a fold."""
+class FoldNetwork:
+    """The trained network of one fold."""
 
     window: Window
-    """What it sees of a crop."""
+    """Part of the crop that it sees."""
     size: int
-    """Pixels a side of what it sees."""
-    logits: Callable[[Pixels], NDArray[np.float32]]
-    """Images (B, size, size, 3) to logits (B, K)."""
-    network: Any = None
-    """`shared.training.model.Network` where torch runs it, else None."""
+    """Pixels a side of its input."""
+    logits: Logits
+    module: Any = None
+    """Its `shared.training.model.Network` if PyTorch runs it, else None."""
 
-    def look(self, crops: Sequence[Pixels]) -> Pixels:
-        """What the network sees of crops (256, 256, 3): (B, size, size, 3)."""
+    def inputs(self, crops: Sequence[Pixels]) -> Pixels:
+        """Cut what the network sees, (B, size, size, 3), out of crops (256, 256, 3)."""
         return np.stack([self.window.cut(crop, self.size) for crop in crops])
 
 
 @dataclass(frozen=True)
 class FoldEnsemble:
-    """The folds of a training, which answer together."""
+    """The networks of a run; its prediction is their mean."""
 
-    members: tuple[Member, ...]
+    networks: tuple[FoldNetwork, ...]
     tta: TtaName
 
-    def distribution(self, crops: Sequence[Pixels]) -> Floats:
-        """Probabilities of the outputs (B, K)."""
-        return np.mean([self._said_by(member, crops) for member in self.members], axis=0)
+    def probabilities(self, crops: Sequence[Pixels]) -> Floats:
+        """Return probabilities of the outputs (B, K)."""
+        return np.mean([self._with_tta(network, crops) for network in self.networks], axis=0)
 
-    def _said_by(self, member: Member, crops: Sequence[Pixels]) -> Floats:
-        images = member.look(crops)
-        seen = [softmax(member.logits(np.ascontiguousarray(view.of(images)))) for view in TTA_VIEWS[self.tta]]
-        return np.mean(seen, axis=0)
+    def _with_tta(self, network: FoldNetwork, crops: Sequence[Pixels]) -> Floats:
+        images = network.inputs(crops)
+        views = [np.ascontiguousarray(view.of(images)) for view in TTA_VIEWS[self.tta]]
+        return np.mean([softmax(network.logits(view)) for view in views], axis=0)
 
 
 @dataclass(frozen=True)
 class SpecialistEnsemble:
-    """A specialist as it answers: one run, or several of which the mean counts."""
+    """The runs of a specialist; its prediction is their mean."""
 
     name: str
     runs: tuple[FoldEnsemble, ...]
 
     @property
-    def members(self) -> tuple[Member, ...]:
+    def networks(self) -> tuple[FoldNetwork, ...]:
         """The networks of all runs."""
-        return tuple(member for run in self.runs for member in run.members)
+        return tuple(network for run in self.runs for network in run.networks)
 
-    def distribution(self, crops: Sequence[Pixels], batch_size: int) -> Floats:
-        """Probabilities of the outputs (N, K) for N crops; at least one."""
-        batches = [crops[at : at + batch_size] for at in range(0, len(crops), batch_size)]
-        return np.concatenate([np.mean([run.distribution(batch) for run in self.runs], axis=0) for batch in batches])
+    def probabilities(self, crops: Sequence[Pixels], batch_size: int) -> Floats:
+        """Return probabilities of the outputs (N, K) for N crops, at least one."""
+        batches = [crops[start : start + batch_size] for start in range(0, len(crops), batch_size)]
+        return np.concatenate([np.mean([run.probabilities(batch) for run in self.runs], axis=0) for batch in batches])
 
 
 def softmax(logits: NDArray[np.float32]) -> Floats:
-    """Logits (B, K) to probabilities (B, K)."""
+    """Return probabilities (B, K) of logits (B, K)."""
     powers: Floats = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
     return powers / powers.sum(axis=1, keepdims=True)
 
 
-PIECES = 64
-"""Pieces that go through a net of the detector together."""
+def load_ensemble(
+    task: str, runs: Sequence[RunFiles], source: BundleSource, runtime: Runtime, device: str
+) -> SpecialistEnsemble:
+    """Load the networks of a specialist; raises `UserError` if one is missing, broken, or of another specialist."""
+    load = _load_onnx if runtime == "onnx" else _load_torch
+    ensembles = [FoldEnsemble(tuple(load(task, source, name, device) for name in run.weights), run.tta) for run in runs]
+    return SpecialistEnsemble(task, tuple(ensembles))
 
 
-def open_session(content: bytes, name: str) -> "InferenceSession":
-    """Raises `UserError` where onnxruntime is not installed, or the content is no graph that it can run."""
+def check_metadata(metadata: CheckpointMetadata, task: str, label: str) -> Window:
+    """Return the window of a network's input.
+
+    Raises `UserError` unless the network belongs to the specialist `task`, is one that face18 may have trained, and
+    was trained on crops of today's recipe. `label` names the file.
+    """
+    outputs = metadata.outputs
+    sound = (
+        metadata.specialist == task
+        and metadata.classes == list(SPECIALISTS[task])
+        and isinstance(outputs, int)
+        and (outputs in AGE_YEARS if task == "age" else outputs == len(SPECIALISTS[task]))
+        and isinstance(metadata.size, int)
+        and metadata.size in INPUT_SIDES
+        and isinstance(metadata.backbone, str)
+        and metadata.distribution == "softmax"
+    )
+    if not sound:
+        raise UserError(f"{label} is not the network of a {task} specialist that this version of face18 can use")
+    if metadata.recipe != RECIPE.id:
+        raise UserError(
+            f"{label} was trained on crops of recipe {metadata.recipe}, this version of face18 makes {RECIPE.id}: "
+            "use the version that trained it, or train again"
+        )
+    try:
+        return Window(**metadata.window)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{label} has no usable window of the crop ({error})") from error
+
+
+def _load_torch(task: str, source: BundleSource, name: str, device: str) -> FoldNetwork:
+    from shared.predictor.torch_networks import logits_of, open_network
+
+    label = f"{source.path}: {name}"
+    content = source.read(name, MAX_WEIGHTS)
+    metadata = metadata_of(content, label)
+    window = check_metadata(metadata, task, label)
+    network = open_network(content, metadata, label, device)
+    return FoldNetwork(window, metadata.size, logits_of(network, device), network)
+
+
+def _load_onnx(task: str, source: BundleSource, name: str, device: str) -> FoldNetwork:  # noqa: ARG001 - as _load_torch
+    session, label = _open_file(source, onnx_name(name))
+    metadata = onnx_metadata(session, label)
+    (run,) = (_function(session),)
+    return FoldNetwork(check_metadata(metadata, task, label), metadata.size, lambda images: run(images)[0])
+
+
+def load_detector_sessions(source: BundleSource) -> Detector:
+    """Load the nets of the detector for onnxruntime; raises `UserError` if the bundle was made without --onnx."""
+    return Detector(*(_in_batches(_function(_open_file(source, name)[0])) for name in DETECTOR_FILES))
+
+
+def _open_file(source: BundleSource, name: str) -> "tuple[InferenceSession, str]":
+    if not source.holds(name):
+        raise UserError(
+            f"--runtime onnx: {source.path} holds no {name}. Make a bundle with python -m shared.bundle --onnx, "
+            "or leave --runtime at torch"
+        )
+    label = f"{source.path}: {name}"
+    return open_session(source.read(name, MAX_WEIGHTS), label), label
+
+
+def open_session(content: bytes, label: str) -> "InferenceSession":
+    """Open the content of an ONNX file.
+
+    Raises `UserError` if onnxruntime is not installed, or cannot run the graph.
+    """
     try:
         import onnxruntime
     except ModuleNotFoundError:
         raise UserError("--runtime onnx needs onnxruntime: pip install 'face18[onnx]'") from None
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
-    # Threads that spin while they wait take the core from whoever else has work.
+    # Waiting threads that spin would take the cores from other work.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime has an exception of its own for every kind of fault.
-        raise UserError(f"{name} is no ONNX file that can be run ({str(error)[:200]}): get it again") from error
+        raise UserError(f"{label} is no ONNX file that can be run ({str(error)[:200]}): get it again") from error
 
 
-def metadata_of(session: "InferenceSession", name: str) -> CheckpointMetadata:
-    """From the metadata of an ONNX file; raises `UserError` without one."""
+def onnx_metadata(session: "InferenceSession", label: str) -> CheckpointMetadata:
+    """Return the metadata of an ONNX file; raises `UserError` if it has none."""
     try:
         return read_metadata(session.get_modelmeta().custom_metadata_map[HEADER])
     except (KeyError, TypeError, ValueError, json.JSONDecodeError) as error:
-        raise UserError(f"{name} is not an ONNX file of face18: get it again") from error
+        raise UserError(f"{label} is not an ONNX file of face18: get it again") from error
 
 
-def logits_of(session: "InferenceSession") -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
-    """Images (B, size, size, 3) to logits (B, K)."""
+def _function(session: "InferenceSession") -> Net:
+    """Return the graph as a function from an array to its outputs."""
     name = session.get_inputs()[0].name
-
-    def logits(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        answers: NDArray[np.float32] = session.run(None, {name: images})[0]
-        return answers
-
-    return logits
+    return lambda images: tuple(session.run(None, {name: images}))
 
 
-def detector_of(pnet: "InferenceSession", rnet: "InferenceSession", onet: "InferenceSession") -> Detector:
-    """The nets that find faces."""
-    return Detector(_net(pnet), _net(rnet), _net(onet))
-
-
-def _net(session: "InferenceSession") -> Net:
-    name = session.get_inputs()[0].name
-
-    def run(pieces: NDArray[np.uint8]) -> tuple[NDArray[np.floating], ...]:
-        batches = [pieces[at : at + PIECES] for at in range(0, len(pieces), PIECES)]
-        parts = [session.run(None, {name: batch}) for batch in batches]
-        return tuple(np.concatenate(outs) for outs in zip(*parts, strict=True))
+def _in_batches(net: Net) -> Net:
+    def run(pieces: Pixels) -> tuple[NDArray[np.floating], ...]:
+        starts = range(0, len(pieces), DETECTOR_BATCH)
+        parts = [net(pieces[start : start + DETECTOR_BATCH]) for start in starts]
+        return tuple(np.concatenate(outputs) for outputs in zip(*parts, strict=True))
 
     return run

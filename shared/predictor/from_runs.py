@@ -1,21 +1,19 @@
-"""What a bundle would hold, gathered from the folders of trained runs; decisions are learnt on their oof.csv files."""
+"""Read trained runs as the contents of a bundle: their weights, and decisions fitted on their oof.csv files."""
 
-import json
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from shared.fusion.decision import Decide, FittedDecision, FittedRule, ThresholdChoice, fit_decision
 from shared.fusion.fusion import SPECIALISTS, year_columns
-from shared.fusion.predictions import OOF, RUN, HeldOut, join_held_out
+from shared.fusion.predictions import OOF, HeldOut, join_held_out
 from shared.fusion.thresholds import FIXED
 from shared.messages import UserError
-from shared.predictor.bundle_file import BundleContents, Files, RunFiles
+from shared.predictor.bundle_file import BundleContents, Folder, RunFiles
 from shared.predictor.decide import AgeIntervals, Decisions, learn_intervals
-from shared.training.run_folder import WEIGHTS, finished_folds, tta_of
+from shared.training.run_folder import WEIGHTS, finished_folds, read_run, tta_of
 
 Runs = Mapping[str, Sequence[Path]]
 """The run folders of each specialist."""
@@ -23,20 +21,22 @@ Runs = Mapping[str, Sequence[Path]]
 
 @dataclass(frozen=True)
 class TrainedRuns:
-    """Trained runs as a bundle would have them."""
+    """Trained runs of the three specialists."""
 
-    source: Files
+    source: Folder
     contents: BundleContents
     held_out: HeldOut | None
-    """None where an oof.csv is missing: then nothing is learnt, and 30/60 and the most probable class decide."""
-    settled: FittedDecision | None
-    runs: Runs
-    described: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
-    """run.json of each run, by specialist; empty where it cannot be read."""
+    """None if an oof.csv is missing: nothing is fitted, and 30/60 and the most probable class decide."""
+    decision: FittedDecision | None
+    run_files: Mapping[str, Sequence[Mapping[str, Any]]]
+    """Content of run.json of each run, by specialist; empty if it cannot be read."""
 
 
 def runs_below(outputs: Path, elsewhere: Runs = MappingProxyType({})) -> dict[str, tuple[Path, ...]]:
-    """The run folders of the specialists in a folder; raises `UserError` where one is missing and not `elsewhere`."""
+    """Return the run folders mask/, gender/ and age/ of a folder.
+
+    Raises `UserError` if one of them holds no trained fold and `elsewhere` names no run of that specialist.
+    """
     missing = [task for task in SPECIALISTS if not elsewhere.get(task) and not finished_folds(outputs / task)]
     if missing:
         raise UserError(
@@ -54,23 +54,30 @@ def read_trained_runs(
     thresholds: ThresholdChoice = "auto",
     calibrate: bool = True,
 ) -> TrainedRuns:
-    """Read the runs and learn how to decide, as `combine.py` does for images of persons that are seen once.
+    """Read runs and fit the decisions as `combine.py` does for images of persons that are seen once.
 
-    Raises `UserError` where a run holds no trained fold, or the runs disagree about who was held out.
+    `path` names them in messages. Raises `UserError` if a run holds no trained fold, or the runs disagree about who was
+    held out.
     """
     files: dict[str, Path] = {}
-    listed, described = {}, {}
-    for task in SPECIALISTS:
-        described[task] = [_read_run(run) for run in runs[task]]
-        listed[task] = tuple(_list(task, number, run, files) for number, run in enumerate(runs[task]))
-    held_out = _held_out(runs)
-    settled = fit_decision(held_out, held_out.predictions, decide, thresholds, calibrate) if held_out else None
-    contents = BundleContents(listed, _decisions(held_out, settled))
-    return TrainedRuns(Files(path, files), contents, held_out, settled, runs, described)
+    listed = {
+        task: tuple(_run_files(task, number, run, files) for number, run in enumerate(runs[task]))
+        for task in SPECIALISTS
+    }
+    held_out = _read_held_out(runs)
+    decision = fit_decision(held_out, held_out.predictions, decide, thresholds, calibrate) if held_out else None
+    if held_out and decision:
+        intervals = learn_intervals(held_out, decision.fitted_rule.temperatures["age"])
+        decisions = Decisions(decision.fitted_rule, intervals)
+    else:
+        decisions = Decisions(FittedRule(dict.fromkeys(SPECIALISTS, 1.0), FIXED, None), AgeIntervals())
+    contents = BundleContents(listed, decisions)
+    described = {task: [read_run(run) for run in runs[task]] for task in SPECIALISTS}
+    return TrainedRuns(Folder(path, files), contents, held_out, decision, described)
 
 
-def _list(task: str, number: int, run: Path, files: dict[str, Path]) -> RunFiles:
-    """Names for the weights of a run's folds, which are added to `files`."""
+def _run_files(task: str, number: int, run: Path, files: dict[str, Path]) -> RunFiles:
+    """Name the weights of a run's folds as in a bundle, and add them to `files`."""
     folds = finished_folds(run)
     if not folds:
         raise UserError(f"{run} holds no trained fold; python -m pipelines.{task}.train makes them")
@@ -79,21 +86,11 @@ def _list(task: str, number: int, run: Path, files: dict[str, Path]) -> RunFiles
     return RunFiles(tta_of(run), tuple(named))
 
 
-def _read_run(run: Path) -> dict[str, Any]:
-    with suppress(OSError, ValueError, TypeError):
-        return dict(json.loads((run / RUN).read_text(encoding="utf-8")))
-    return {}
-
-
-def _held_out(runs: Runs) -> HeldOut | None:
+def _read_held_out(runs: Runs) -> HeldOut | None:
     files = {task: [run / OOF for run in runs[task]] for task in SPECIALISTS}
     if not all(file.is_file() for several in files.values() for file in several):
         return None
-    return join_held_out(files)
-
-
-def _decisions(held_out: HeldOut | None, settled: FittedDecision | None) -> Decisions:
-    if held_out is None or settled is None:
-        return Decisions(FittedRule(dict.fromkeys(SPECIALISTS, 1.0), FIXED, None), AgeIntervals())
-    years = bool(year_columns(held_out.predictions["age"]))
-    return Decisions(settled.fitted_rule, learn_intervals(held_out, settled.fitted_rule.temperatures["age"]), years)
+    held_out = join_held_out(files)
+    if not year_columns(held_out.predictions["age"]):
+        raise UserError(f"{files['age'][0]} has no columns year_0, year_1, ...: train the age specialist again")
+    return held_out

@@ -1,10 +1,10 @@
-"""Networks written as ONNX, each checked against PyTorch before anybody gets it."""
+"""Export networks to ONNX, and check each against PyTorch."""
 
 import io
 import json
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from shared.faces.mtcnn import build_pyramid
 from shared.faces.mtcnn_nets import load_nets, normalise
 from shared.messages import UserError
-from shared.predictor.ensemble import Member, open_session
+from shared.predictor.ensemble import FoldNetwork, open_session
 from shared.training.run_folder import HEADER, CheckpointMetadata
 
 if TYPE_CHECKING:
@@ -26,19 +26,23 @@ if TYPE_CHECKING:
 Pixels = NDArray[np.uint8]
 
 OPSET = 18
-"""Of ONNX: read by every onnxruntime since 1.14."""
+"""ONNX operator set: every onnxruntime since 1.14 has it."""
 
 TOLERANCE = 1e-4
-"""How far an output may be from PyTorch's: logits, probabilities, and shares of a box's side."""
+"""Largest allowed difference from PyTorch in logits, probabilities, and shares of a box's side."""
 
 BATCHES = (1, 3)
-"""Each network is checked with so many images at a time, and with all of them."""
+"""Batch sizes that each network is checked with, besides all images at once."""
 
 DETECTOR = ("pnet", "rnet", "onet")
+INPUT_SIDES = (61, 24, 48)
+"""Pixels of the example that each net of the detector is traced with."""
+CHECKED_SIZES = (((96, 96), (64, 48), (31, 77)), ((24, 24),), ((48, 48),))
+"""Heights and widths that each net of the detector is checked with: P-Net takes any."""
 
 
-class _FromPieces(nn.Module):
-    """A net of the detector from bytes on, as `shared.faces.mtcnn.Net` has it."""
+class _FromBytes(nn.Module):
+    """A net of the detector that takes uint8 pixels, as `shared.faces.mtcnn.Net` does."""
 
     def __init__(self, net: nn.Module):
         super().__init__()
@@ -48,41 +52,38 @@ class _FromPieces(nn.Module):
         return tuple(self.net(normalise(pieces)))
 
 
-def export_member(member: Member, metadata: CheckpointMetadata) -> bytes:
-    """The ONNX file of a specialist's network: images uint8 (batch, size, size, 3) to logits (batch, outputs)."""
-    example = torch.zeros(2, member.size, member.size, 3, dtype=torch.uint8)
-    return _export(member.network, example, ("batch",), {HEADER: json.dumps(asdict(metadata))})
+def export_network(network: FoldNetwork, metadata: CheckpointMetadata) -> bytes:
+    """Return the ONNX file of a specialist's network: images uint8 (batch, size, size, 3) to logits (batch, K)."""
+    example = torch.zeros(2, network.size, network.size, 3, dtype=torch.uint8)
+    return _export(network.module, example, 1, {HEADER: json.dumps(asdict(metadata))})
 
 
 def export_detector() -> dict[str, bytes]:
-    """The ONNX files of the three nets that find faces, by the names in `DETECTOR`."""
-    nets = load_nets("cpu")._asdict()
+    """Return the ONNX files of the nets that find faces, by the names in `DETECTOR`."""
+    # P-Net slides over images of any height and width; the others judge pieces of one size.
     return {
-        name: _export(
-            _FromPieces(nets[name]).eval(),
-            torch.zeros(2, side, side, 3, dtype=torch.uint8),
-            ("count", "height", "width") if name == "pnet" else ("count",),
-            {},
-        )
-        for name, side in zip(DETECTOR, (61, 24, 48), strict=True)
+        name: _export(net, torch.zeros(2, side, side, 3, dtype=torch.uint8), 3 if name == "pnet" else 1, {})
+        for (name, net), side in zip(_detector_nets().items(), INPUT_SIDES, strict=True)
     }
 
 
-def check_member(content: bytes, member: Member, crops: list[Pixels], name: str) -> float:
-    """The largest difference from PyTorch in any logit of any crop; raises `UserError` beyond `TOLERANCE`."""
-    return _check(open_session(content, name), member.network, [member.look(crops)], name)
+def check_network(content: bytes, network: FoldNetwork, crops: Sequence[Pixels], name: str) -> float:
+    """Return the largest difference from PyTorch in any logit of any crop; raises `UserError` beyond `TOLERANCE`."""
+    return _largest_difference(open_session(content, name), network.module, [network.inputs(crops)], name)
 
 
-def check_detector(contents: Mapping[str, bytes], crops: list[Pixels]) -> dict[str, float]:
-    """The same for each net of the detector, on crops at the sizes that it looks at."""
-    nets = load_nets("cpu")._asdict()
-    sizes = {"pnet": ((96, 96), (64, 48), (31, 77)), "rnet": ((24, 24),), "onet": ((48, 48),)}
+def check_detector(contents: Mapping[str, bytes], crops: Sequence[Pixels]) -> dict[str, float]:
+    """Return the same for each net of the detector, on crops in `CHECKED_SIZES`."""
     differences = {}
-    for name in DETECTOR:
-        pieces = [np.stack([_resized(crop, *size) for crop in crops]) for size in sizes[name]]
-        session = open_session(contents[name], name)
-        differences[name] = _check(session, _FromPieces(nets[name]).eval(), pieces, name)
+    for (name, net), sizes in zip(_detector_nets().items(), CHECKED_SIZES, strict=True):
+        pieces = [np.stack([_resized(crop, *size) for crop in crops]) for size in sizes]
+        differences[name] = _largest_difference(open_session(contents[name], name), net, pieces, name)
     return differences
+
+
+def _detector_nets() -> dict[str, nn.Module]:
+    nets = load_nets("cpu")._asdict()
+    return {name: _FromBytes(nets[name]).eval() for name in DETECTOR}
 
 
 def _resized(crop: Pixels, height: int, width: int) -> Pixels:
@@ -91,18 +92,17 @@ def _resized(crop: Pixels, height: int, width: int) -> Pixels:
 
 
 @torch.inference_mode()
-def _check(session: "InferenceSession", network: nn.Module, inputs: list[Pixels], name: str) -> float:
+def _largest_difference(session: "InferenceSession", network: nn.Module, inputs: Sequence[Pixels], name: str) -> float:
     largest = 0.0
     for images in inputs:
         for count in (*BATCHES, len(images)):
-            some = images[:count]
-            expected = network(torch.from_numpy(some))
-            outputs = session.run(None, {session.get_inputs()[0].name: some})
+            expected = network(torch.from_numpy(images[:count]))
+            outputs = session.run(None, {session.get_inputs()[0].name: images[:count]})
             for one, other in zip(outputs, [expected] if isinstance(expected, Tensor) else expected, strict=True):
                 if one.shape != tuple(other.shape):
-                    raise UserError(f"{name}: ONNX answers in shape {one.shape}, PyTorch in {tuple(other.shape)}")
+                    raise UserError(f"{name}: ONNX output has shape {one.shape}, PyTorch {tuple(other.shape)}")
                 largest = max(largest, float(np.abs(one - other.numpy()).max()))
-    if not largest <= TOLERANCE:
+    if not largest <= TOLERANCE:  # Also if it is NaN.
         raise UserError(
             f"{name}: ONNX differs from PyTorch by {largest:.1e}, more than {TOLERANCE:.0e}; nothing was written. "
             "Bundle without --onnx, or train another --backbone"
@@ -110,25 +110,24 @@ def _check(session: "InferenceSession", network: nn.Module, inputs: list[Pixels]
     return largest
 
 
-def _export(network: nn.Module, example: Tensor, dynamic: tuple[str, ...], metadata: dict[str, str]) -> bytes:
-    """The graph as the bytes of an ONNX file; the first axes are dynamic."""
+def _export(network: nn.Module, example: Tensor, dynamic_axes: int, metadata: Mapping[str, str]) -> bytes:
+    """Return the graph as the content of an ONNX file; its first `dynamic_axes` axes take any size."""
     try:
         import onnx
-        import onnxscript  # noqa: F401 - what torch exports with; its absence is told before hours of work
+        import onnxscript  # noqa: F401 - torch exports with it
     except ModuleNotFoundError as error:
         raise UserError(f"--onnx needs {error.name}: pip install 'face18[onnx]'") from None
-    axes = dict.fromkeys(range(len(dynamic)), torch.export.Dim.DYNAMIC)
-    with _quietly():
+    with _quiet_exporter():
         program = torch.onnx.export(
             network.to(memory_format=torch.contiguous_format),
             (example,),
             dynamo=True,
             opset_version=OPSET,
             input_names=["images"],
-            dynamic_shapes=(axes,),
+            dynamic_shapes=(dict.fromkeys(range(dynamic_axes), torch.export.Dim.DYNAMIC),),
             verbose=False,
         )
-    assert program is not None, "without a file name the program is given back"
+    assert program is not None, "without a file name, torch returns the program"
     model = program.model_proto
     for key, value in metadata.items():
         model.metadata_props.add(key=key, value=value)
@@ -138,8 +137,8 @@ def _export(network: nn.Module, example: Tensor, dynamic: tuple[str, ...], metad
 
 
 @contextmanager
-def _quietly() -> Iterator[None]:
-    """The exporter warns of its own future and logs every step."""
+def _quiet_exporter() -> Iterator[None]:
+    """Silence torch's exporter, which warns of its own changes and logs every step."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)

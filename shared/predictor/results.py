@@ -1,9 +1,4 @@
-"""What is said of a photograph, and of each face in it.
-
-Answers as text: a table for people, JSON and CSV for programs. All of them one photograph after another.
-
-Photographs with their faces boxed and answered for.
-"""
+"""Predictions for a photograph and its faces, and the same as a table, JSON or CSV."""
 
 import csv
 import io
@@ -12,128 +7,122 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
-import numpy as np
-from numpy.typing import NDArray
-
 from shared.labels import BANDS, CLASS_COUNT, GENDERS, MASKS, class_name
 from shared.messages import counted
 
 DIGITS = 4
-"""Decimals of probabilities in JSON; lengths in pixels and ages have one."""
+"""Decimals of probabilities in JSON and CSV; pixels and years have one."""
 
 Point = tuple[float, float]
-"""x and y in pixels of the upright full-size photograph; (0, 0) is the centre of its first pixel."""
-
-
-def tenths(value: float) -> float:
-    """Rounded; never -0.0, which a box that begins a hair beyond the edge would show."""
-    return round(value, 1) + 0.0
+"""x and y in pixels of the upright full-size photograph; (0, 0) is the centre of the first pixel."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """One of some classes, and the probability of each."""
+    """The predicted one of several classes."""
 
     name: str
+    """The predicted class."""
     probabilities: Mapping[str, float]
-    """Of all classes, calibrated; they sum to one."""
+    """Calibrated probability of each class; they sum to one."""
 
     @property
     def probability(self) -> float:
-        """Of the class that is answered."""
+        """Probability of the predicted class."""
         return self.probabilities[self.name]
 
     def to_dict(self) -> dict[str, Any]:
-        probabilities = {name: round(value, DIGITS) for name, value in self.probabilities.items()}
-        return {"name": self.name, "probabilities": probabilities}
+        """Return plain values for JSON."""
+        return {"name": self.name, "probabilities": {name: _share(value) for name, value in self.probabilities.items()}}
 
 
 @dataclass(frozen=True)
 class Age:
-    """In years."""
+    """A predicted age in years, with an 80 % interval."""
 
     years: float
-    """The median of the distribution over years."""
+    """Median of the predicted distribution over years."""
     low: float
-    """The 80 % interval begins here."""
+    """Lower end of the interval."""
     high: float
-    """And ends here."""
+    """Upper end of the interval."""
     top_code: int | None = None
-    """Labels of this age stood for "this or older": what is said of years beyond it was never learnt."""
+    """Age that stood for "this or older" in the training labels; None if all labels were exact."""
 
     @property
     def open_above(self) -> bool:
-        """Whether the interval reaches ages that training did not tell apart."""
+        """Whether the interval reaches the top code, above which training knew no ages."""
         return self.top_code is not None and self.high >= self.top_code
 
     def __str__(self) -> str:
         return f"{self.years:.0f} ({self.low:.0f}-{f'{self.top_code}+' if self.open_above else f'{self.high:.0f}'})"
 
     def to_dict(self) -> dict[str, Any]:
-        years = {"years": tenths(self.years), "low": tenths(self.low), "high": tenths(self.high)}
+        """Return plain values for JSON."""
+        years = {"years": _tenths(self.years), "low": _tenths(self.low), "high": _tenths(self.high)}
         return {**years, "open_above": self.open_above}
 
 
 @dataclass(frozen=True)
 class Face:
-    """One face. `mask`, `gender` and `band` are what `class_number` stands for.
+    """One face with its predictions; `mask`, `gender` and `band` are the parts of `class_number`.
 
-    Where a bundle decides for macro F1, that need not be the most probable of each: see docs/decisions.md.
+    A decision that was tuned for macro F1 need not choose the most probable class: see docs/decisions.md.
     """
 
     box: tuple[float, float, float, float]
     """x0, y0, x1, y1 in pixels of the upright full-size photograph; may reach beyond its edge."""
     probability: float
-    """That this is a face, as the detector says."""
+    """Probability of being a face, from the detector."""
     landmarks: tuple[Point, Point, Point, Point, Point]
-    """Eyes, nose, corners of the mouth; of each pair the left one first, as seen."""
+    """Eyes, nose, corners of the mouth; of each pair the one on the left of the image first."""
     mask: Choice
     gender: Choice
     age: Age
     band: Choice
+    """Age band."""
     class_number: int
-    """0-17, 6 * mask + 3 * gender + band."""
+    """0-17: 6 * mask + 3 * gender + band."""
     class_probabilities: tuple[float, ...]
-    """Of the 18 classes, by number."""
+    """Probability of each of the 18 classes, by number."""
 
     @property
     def class_name(self) -> str:
-        """For people: "worn, male, <30"."""
+        """The class in words, such as "worn, male, <30"."""
         return class_name(self.class_number)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, as JSON knows them."""
+        """Return plain values for JSON."""
         return {
-            "box": [*map(tenths, self.box)],
-            "probability": round(self.probability, DIGITS),
-            "landmarks": [[*map(tenths, point)] for point in self.landmarks],
+            "box": [*map(_tenths, self.box)],
+            "probability": _share(self.probability),
+            "landmarks": [[*map(_tenths, point)] for point in self.landmarks],
             "mask": self.mask.to_dict(),
             "gender": self.gender.to_dict(),
             "age": self.age.to_dict(),
             "band": self.band.to_dict(),
             "class": self.class_number,
             "class_name": self.class_name,
-            "class_probabilities": [round(value, DIGITS) for value in self.class_probabilities],
+            "class_probabilities": [*map(_share, self.class_probabilities)],
         }
 
 
 @dataclass(frozen=True)
 class Photograph:
-    """What is said of one photograph."""
+    """One photograph with its faces."""
 
     source: str
-    """The path as it was given; "bytes" or "pixels" for what came without a name."""
+    """Its path as given; "bytes" or "pixels" for an image without a name."""
     width: int
-    """Of the upright photograph, in pixels; 0 where it could not be read."""
+    """Pixels of the upright photograph; 0 if it could not be read."""
     height: int
     faces: tuple[Face, ...]
-    """The main one first, as the crop stage would choose it, then from left to right."""
+    """The main face first, then the others from left to right."""
     problem: str | None = None
-    """Why it could not be read, in a few words; None where it could."""
+    """Why it could not be read, in a few words."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, as JSON knows them."""
+        """Return plain values for JSON."""
         return {
             "source": self.source,
             "width": self.width,
@@ -143,22 +132,20 @@ class Photograph:
         }
 
 
-COLUMNS = (
-    *("photograph", "face", "x0", "y0", "x1", "y1", "face_probability"),
-    *("mask", *(f"mask_{name}" for name in MASKS)),
-    *("gender", *(f"gender_{name}" for name in GENDERS)),
-    *("age", "age_low", "age_high", "age_open_above"),
-    *("band", *(f"band_{name}" for name in BANDS)),
-    *("class", *(f"class_{number}" for number in range(CLASS_COUNT)), "problem"),
-)
-"""Of the CSV: a row for each face; one with nothing but `photograph` and `problem` where there is none."""
+def _tenths(value: float) -> float:
+    return round(value, 1) + 0.0  # Adding zero turns -0.0 into 0.0.
+
+
+def _share(value: float) -> float:
+    return round(value, DIGITS)
+
 
 _HEAD = ("face", "box x0 y0 x1 y1", "mask", "gender", "age (80 %)", "band", "class")
 _WIDTHS = (4, 23, 16, 13, 16, 13, 26)
 
 
 def as_table(photographs: Iterable[Photograph]) -> Iterator[str]:
-    """Lines for a terminal: the photograph, then a line for each face."""
+    """Yield lines for a terminal: one for each photograph, followed by one for each of its faces."""
     for photograph in photographs:
         if photograph.problem:
             yield f"{photograph.source}: {photograph.problem}"
@@ -167,28 +154,21 @@ def as_table(photographs: Iterable[Photograph]) -> Iterator[str]:
         found = counted(count, "face") if count else "no face found"
         yield f"{photograph.source}: {photograph.width} x {photograph.height}, {found}"
         if count:
-            yield _line(_HEAD)
+            yield _aligned(_HEAD)
         for number, face in enumerate(photograph.faces, 1):
-            yield _line(_cells(number, face))
+            box = " ".join(str(round(value)) for value in face.box)
+            mask, gender, band = (f"{part.name} {part.probability:.2f}" for part in (face.mask, face.gender, face.band))
+            name = f"{face.class_number} ({face.class_name})"
+            yield _aligned((str(number), box, mask, gender, str(face.age), band, name))
 
 
-def _cells(number: int, face: Face) -> Sequence[str]:
-    box = " ".join(str(round(value)) for value in face.box)
-    choices = [_chosen(choice) for choice in (face.mask, face.gender)]
-    return (str(number), box, *choices, str(face.age), _chosen(face.band), f"{face.class_number} ({face.class_name})")
-
-
-def _chosen(choice: Choice) -> str:
-    return f"{choice.name} {choice.probability:.2f}"
-
-
-def _line(cells: Sequence[str]) -> str:
+def _aligned(cells: Sequence[str]) -> str:
     padded = (f"{cell:<{width}}" for cell, width in zip(cells, _WIDTHS, strict=True))
     return "  " + "  ".join(padded).rstrip()
 
 
 def as_json(photographs: Iterable[Photograph]) -> Iterator[str]:
-    """Lines of one JSON array, an object for each photograph (`Photograph.to_dict`) on a line of its own."""
+    """Yield lines of one JSON array, with the `Photograph.to_dict` of each photograph on its own line."""
     before = "["
     for photograph in photographs:
         yield before + json.dumps(photograph.to_dict(), ensure_ascii=False)
@@ -196,80 +176,40 @@ def as_json(photographs: Iterable[Photograph]) -> Iterator[str]:
     yield "]" if before == "," else "[]"
 
 
+COLUMNS = (
+    *("source", "face", "x0", "y0", "x1", "y1", "face_probability"),
+    *("mask", *(f"mask_{name}" for name in MASKS)),
+    *("gender", *(f"gender_{name}" for name in GENDERS)),
+    *("age", "age_low", "age_high", "age_open_above"),
+    *("band", *(f"band_{name}" for name in BANDS)),
+    *("class", *(f"class_{number}" for number in range(CLASS_COUNT)), "problem"),
+)
+"""Columns of the CSV: one row for each face; a photograph without faces has one row with its `problem`."""
+
+
 def as_csv(photographs: Iterable[Photograph]) -> Iterator[str]:
-    """Lines of CSV with the columns `COLUMNS`."""
-    yield _joined(COLUMNS)
+    """Yield lines of CSV with the columns `COLUMNS`."""
+    yield _csv_line(COLUMNS)
     for photograph in photographs:
         for number, face in enumerate(photograph.faces, 1):
-            yield _joined([photograph.source, number, *_numbers(face), ""])
+            yield _csv_line([photograph.source, number, *_cells(face.to_dict()), ""])
         if not photograph.faces:
             problem = photograph.problem or "no face found"
-            yield _joined([photograph.source, *[""] * (len(COLUMNS) - 2), problem])
+            yield _csv_line([photograph.source, *[""] * (len(COLUMNS) - 2), problem])
 
 
-def _numbers(face: Face) -> Iterator[object]:
-    yield from map(tenths, face.box)
-    yield round(face.probability, DIGITS)
-    yield from _choice(face.mask)
-    yield from _choice(face.gender)
-    yield from face.age.to_dict().values()
-    yield from _choice(face.band)
-    yield face.class_number
-    yield from (round(value, DIGITS) for value in face.class_probabilities)
+def _cells(face: Mapping[str, Any]) -> Iterator[object]:
+    """The values of `Face.to_dict` in the order of `COLUMNS`."""
+    yield from (*face["box"], face["probability"])
+    yield from (face["mask"]["name"], *face["mask"]["probabilities"].values())
+    yield from (face["gender"]["name"], *face["gender"]["probabilities"].values())
+    yield from face["age"].values()
+    yield from (face["band"]["name"], *face["band"]["probabilities"].values())
+    yield from (face["class"], *face["class_probabilities"])
 
 
-def _choice(choice: Choice) -> Iterator[object]:
-    yield choice.name
-    yield from (round(value, DIGITS) for value in choice.probabilities.values())
-
-
-def _joined(cells: Iterable[object]) -> str:
+def _csv_line(cells: Iterable[object]) -> str:
+    # The writer quotes only the characters of its line terminator: this one has both that may break a line.
     line = io.StringIO()
-    csv.writer(line, lineterminator="").writerow(cells)
-    return line.getvalue()
-
-
-Pixels = NDArray[np.uint8]
-
-COLOURS = {"worn": (34, 139, 34), "incorrect": (230, 130, 0), "none": (200, 30, 30)}
-"""RGB of the box by mask state."""
-
-INK = (255, 255, 255)
-FONT = cv2.FONT_HERSHEY_SIMPLEX
-
-
-def draw(pixels: Pixels, photograph: Photograph) -> Pixels:
-    """A copy of the photograph, uint8 RGB at any size, with a box and a caption for each face."""
-    drawn = np.ascontiguousarray(pixels).copy()
-    share = max(drawn.shape[:2]) / max(photograph.width, photograph.height)
-    for number, face in enumerate(photograph.faces, 1):
-        _draw_face(drawn, face, number, share)
-    return drawn
-
-
-def caption(face: Face, number: int) -> tuple[str, ...]:
-    """The lines below a face."""
-    return (
-        f"{number}: mask {face.mask.name}",
-        f"{face.gender.name}, {face.band.name}",
-        f"age {face.age}",
-    )
-
-
-def _draw_face(pixels: Pixels, face: Face, number: int, share: float) -> None:
-    x0, y0, x1, y1 = (round((value + 0.5) * share - 0.5) for value in face.box)
-    colour = COLOURS[face.mask.name]
-    thick = max(1, round(max(pixels.shape[:2]) / 500))
-    cv2.rectangle(pixels, (x0, y0), (x1, y1), colour, thick)
-    lines = caption(face, number)
-    # As wide as the face, but readable and no larger than a headline.
-    scale = float(np.clip((x1 - x0) / 190, 0.3, 1.2))
-    sizes = [cv2.getTextSize(line, FONT, scale, 1) for line in lines]
-    height = max(size[1] + base for size, base in sizes) + 2
-    width = max(size[0] for size, _ in sizes) + 4
-    # Below the box, or inside it where the photograph ends.
-    top = min(y1, pixels.shape[0] - height * len(lines))
-    left = int(np.clip(x0, 0, max(0, pixels.shape[1] - width)))
-    cv2.rectangle(pixels, (left, top), (left + width, top + height * len(lines)), colour, cv2.FILLED)
-    for row, line in enumerate(lines, 1):
-        cv2.putText(pixels, line, (left + 2, top + row * height - height // 4), FONT, scale, INK, 1, cv2.LINE_AA)
+    csv.writer(line, lineterminator="\r\n").writerow(cells)
+    return line.getvalue().removesuffix("\r\n")

@@ -81,11 +81,17 @@ def extra_seconds(run: Path) -> float:
     return float(read_history(folder, "extra_epochs")["seconds"].sum()) if (folder / HISTORY).exists() else 0.0
 
 
+def read_run(run: Path) -> dict[str, Any]:
+    """Return the content of a run's run.json; empty if it is missing or broken."""
+    with suppress(OSError, ValueError, TypeError):
+        return dict(json.loads((run / RUN).read_text(encoding="utf-8")))
+    return {}
+
+
 def trained_option(run: Path, option: str) -> Any:
-    """What a run's run.json says of an option of its training; None where it says nothing."""
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        return json.loads((run / RUN).read_text(encoding="utf-8"))["options"][option]
-    return None
+    """Return an option that a run was trained with; None if its run.json does not say."""
+    options = read_run(run).get("options")
+    return options.get(option) if isinstance(options, dict) else None
 
 
 def tta_of(run: Path) -> TtaName:

@@ -1,8 +1,8 @@
-"""Answers for photographs in three lines of Python, group images too.
+"""Predict mask, gender and age for photographs in three lines of Python, also for groups.
 
-    python examples/answer_photographs.py --model outputs/demo --photographs group.jpg portrait.png
+    python examples/predict_photographs.py --model outputs/demo --photographs group.jpg portrait.png
 
-`--model` is a bundle (python -m shared.bundle) or a folder that holds trained runs as mask/, gender/ and age/.
+`--model` is a bundle (python -m shared.bundle) or a folder with trained runs as mask/, gender/ and age/.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from shared.predictor import Predictor
 
 @dataclass(frozen=True)
 class Options:
-    """Say who is seen in photographs."""
+    """Predict for the faces in photographs."""
 
     photographs: tuple[Path, ...]
     """Files of photographs."""
