@@ -107,7 +107,7 @@ def find_suspects(held_out: HeldOut, labels: pd.DataFrame) -> pd.DataFrame:
         *_suspect_persons(held_out, labels, "age"),
         *_suspect_images(held_out, labels),
     ]
-    table = pd.DataFrame(rows, columns=list(COLUMNS)).fillna(dict.fromkeys(("image", "other", "other_value"), ""))
+    table = pd.DataFrame([dict.fromkeys(COLUMNS, "") | row for row in rows], columns=list(COLUMNS))
     return table.sort_values(["right", "wrong"], ascending=[True, False], kind="stable", ignore_index=True)
 
 
