@@ -40,7 +40,7 @@ from shared import labels
 from shared.commands import run
 from shared.messages import UserError
 from shared.portraits import Portrait, draw_person
-from shared.portraits.person import CELLS, cast
+from shared.portraits.person import CELLS, sample_ages
 from shared.portraits.rendering import Pixels
 
 TRAIN, EVAL = 0, 1
@@ -128,7 +128,7 @@ def main(options: Options) -> None:
 def plan_training(options: Options) -> list[Sitting]:
     """The persons of the train folder, in the order of train.csv."""
     sittings = []
-    for index, (female, age) in enumerate(cast(np.random.default_rng((options.seed, TRAIN)), options.people)):
+    for index, (female, age) in enumerate(sample_ages(np.random.default_rng((options.seed, TRAIN)), options.people)):
         person = f"{index + 1:06d}"
         written = min(age, TOP_CODE) if options.top_coded else age
         folder = options.out / "train" / "images" / f"{person}_{labels.GENDERS[female]}_{RACE}_{written}"
@@ -140,7 +140,7 @@ def plan_training(options: Options) -> list[Sitting]:
 def plan_evaluation(options: Options) -> list[Sitting]:
     """The persons of the eval folder; their images' names say nothing."""
     sittings = []
-    for index, (female, age) in enumerate(cast(np.random.default_rng((options.seed, EVAL)), options.eval_people)):
+    for index, (female, age) in enumerate(sample_ages(np.random.default_rng((options.seed, EVAL)), options.eval_people)):
         person = f"{options.people + index + 1:06d}"
         folder = options.out / "eval" / "images"
         files = {kind: folder / f"{_opaque(options.seed, person, kind)}.jpg" for kind in labels.IMAGE_KINDS}

@@ -1,4 +1,4 @@
-"""Portraits drawn by numbers: the sample data's persons. Public domain by construction."""
+"""Procedurally drawn portraits: the persons of the sample data. No photograph is used."""
 
 from shared.portraits.portrait import Portrait, draw_person
 

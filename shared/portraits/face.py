@@ -1,11 +1,4 @@
-"""The lines that the years draw: each deepens from an onset of its own, so that a face tells its age by degrees.
-
-The colours of skin: blood, mottling, freckles, moles and age spots.
-
-What a mask hides: lips, nostrils and beard.
-
-The bare head: face, ears and neck.
-"""
+"""Face, ears and neck: skin, lines of age, lips, nostrils and beard."""
 
 from typing import NamedTuple
 
@@ -14,16 +7,19 @@ import numpy as np
 from shared.portraits.head import Head, neck_width
 from shared.portraits.person import Person
 from shared.portraits.rendering import (
-    HEIGHT,
-    WIDTH,
+    SIDES,
     Colour,
     Layer,
     Plane,
     X,
     Y,
+    blank,
     blob,
     blur,
+    both_sides,
+    bump,
     curve,
+    hills,
     inside,
     jitter,
     mix,
@@ -34,9 +30,32 @@ from shared.portraits.rendering import (
     stroke,
 )
 
+BLOOD: Colour = (0.78, 0.36, 0.32)
+SPOT: Colour = (0.52, 0.36, 0.25)
+TIRED: Colour = (0.55, 0.38, 0.36)
+"""Age spots and shadows under the eyes of fair skin; darker skin darkens them."""
 
-class Line(NamedTuple):
-    """A line that a face may get."""
+
+def face_layer(rng: np.random.Generator, person: Person, head: Head) -> Layer:
+    """Draw the face without eyes, brows and hair."""
+    grooves, folds = _draw_lines(rng, person, head)
+    height = head.height - 0.022 * grooves + 0.016 * folds
+    # Ambient occlusion: hollows are darker than their surroundings.
+    hollow = np.clip(1 + 2.2 * (height - blur(height, 0.13)), 0.62, 1.06)
+    # Grooves are darker, and redder because light diffuses in the skin.
+    creased = 1.0 - rgb((0.28, 0.33, 0.34)) * np.clip(grooves, 0, 1.2)
+    colour = _complexion(rng, person, head) * (hollow * creased)
+    _draw_lips(rng, person, head, colour)
+    _draw_nostrils(head, colour)
+    if not person.female:
+        _draw_beard(rng, person, head, colour)
+    shine = 0.21 + 0.10 * blob(0, -0.6, 0.4, 0.2) + 0.18 * blob(0, head.measures.nose_y - 0.1, 0.1, 0.2)
+    depth = blur(head.height, 0.08)
+    return Layer.of(inside(head.edge, 1.4), colour, height, depth=depth, gloss=shine, flesh=1.0)
+
+
+class _Line(NamedTuple):
+    """A line of age. Each has its own onset, so a face shows its age gradually."""
 
     path: Plane
     """(n, 2), units."""
@@ -47,10 +66,13 @@ class Line(NamedTuple):
     """Depth at full wear; 1 is the deepest."""
 
 
-def draw_lines(rng: np.random.Generator, person: Person, head: Head) -> tuple[Plane, Plane]:
-    """Depth of the grooves, and height of the soft folds below them; both about 0-1."""
-    grooves, folds = np.zeros_like(head.rho), np.zeros_like(head.rho)
-    for path, width, onset, strength in _lines(rng, head):
+def _draw_lines(rng: np.random.Generator, person: Person, head: Head) -> tuple[Plane, Plane]:
+    """Return the depth of the grooves and the height of the soft folds below them, both about 0-1."""
+    grooves, folds = blank(), blank()
+    lines = _central_lines(rng, head)
+    for side in SIDES:
+        lines += [line._replace(path=line.path * (side, 1.0)) for line in _side_lines(rng, head)]
+    for path, width, onset, strength in lines:
         depth = ramp(person.wear, onset, 1.0) ** 0.8 * strength * jitter(rng, 1.0, 0.10)
         if depth > 0.02:
             stroke(grooves, path, width, depth, 0.45 * width)
@@ -58,140 +80,99 @@ def draw_lines(rng: np.random.Generator, person: Person, head: Head) -> tuple[Pl
     return grooves, folds
 
 
-def creased(grooves: Plane) -> Plane:
-    """Grooves are darker, and redder for the light that seeps in: a factor on the colour, (3, H, W)."""
-    return 1.0 - rgb((0.28, 0.33, 0.34)) * np.clip(grooves, 0, 1.2)
-
-
-def _lines(rng: np.random.Generator, head: Head) -> list[Line]:
-    lines = _forehead(rng)
-    below_lip = head.measures.mouth_y + 0.24
-    lines.append(Line(curve((-0.2, below_lip), (0, below_lip - 0.05), (0.2, below_lip)), 0.030, 0.30, 0.50))
-    for side in (-1.0, 1.0):
-        around = (*_around_eye(rng, head), *_around_mouth(head))
-        lines += [line._replace(path=line.path * (side, 1.0)) for line in around]
-    return lines
-
-
-def _forehead(rng: np.random.Generator) -> list[Line]:
-    """Four wavy lines across, the lowest first, and one over the root of the nose."""
-    lines = [Line(curve((-0.10, -0.10), (0.0, -0.08), (0.10, -0.10)), 0.022, 0.45, 0.60)]
+def _central_lines(rng: np.random.Generator, head: Head) -> list[_Line]:
+    """Lines over the root of the nose, across the forehead (the lowest first) and below the lip."""
+    lines = [_Line(curve((-0.10, -0.10), (0.0, -0.08), (0.10, -0.10)), 0.022, 0.45, 0.60)]
     for row, y in enumerate((-0.51, -0.61, -0.71, -0.81)):
         left, right, dip = jitter(rng, 0.46, 0.08), jitter(rng, 0.46, 0.08), jitter(rng, 0.04, 0.02)
-        path = curve(
-            (-left, y + 0.03), (-0.25, y - 3 * dip), (0.0, y + 4 * dip), (0.25, y - 3 * dip), (right, y + 0.03)
-        )
-        lines.append(Line(path, 0.030, 0.08 + 0.07 * row, 0.85))
-    return lines
+        low, high, end = y + 4 * dip, y - 3 * dip, y + 0.03
+        path = curve((-left, end), (-0.25, high), (0.0, low), (0.25, high), (right, end))
+        lines.append(_Line(path, 0.030, 0.08 + 0.07 * row, 0.85))
+    y = head.measures.mouth_y + 0.24
+    return [*lines, _Line(curve((-0.2, y), (0, y - 0.05), (0.2, y)), 0.030, 0.30, 0.50)]
 
 
-def _around_eye(rng: np.random.Generator, head: Head) -> list[Line]:
-    """Bags, the frown, the sagging lid and crow's feet of one side, x positive."""
-    corner = head.measures.eye_x + head.measures.eye_width
-    lines = [
-        Line(curve((0.22, 0.11), (0.42, 0.21), (0.62, 0.12)), 0.030, 0.10, 0.75),
-        Line(curve((0.20, 0.16), (0.42, 0.33), (0.68, 0.20)), 0.034, 0.35, 0.75),
-        Line(curve((0.07, -0.36), (0.085, -0.26), (0.06, -0.14)), 0.026, 0.25, 0.80),
-        Line(curve((0.30, -0.155), (0.50, -0.17), (corner + 0.05, -0.03)), 0.034, 0.30, 0.70),
-    ]
+def _side_lines(rng: np.random.Generator, head: Head) -> list[_Line]:
+    """Lines of one half of the face, with positive x."""
+    m = head.measures
+    corner, x, y = m.eye_x + m.eye_width, m.mouth_width, m.mouth_y
+    crows_feet = []
     for spoke, fall in enumerate((-0.11, -0.035, 0.045, 0.12)):
         end = corner + 0.025 + jitter(rng, 0.17, 0.02)
         path = curve((corner + 0.025, 0.3 * fall), (corner + 0.1, 0.7 * fall), (end, 1.2 * fall))
-        lines.append(Line(path, 0.024, 0.08 + 0.06 * spoke, 1.0))
-    return lines
+        crows_feet.append(_Line(path, 0.024, 0.08 + 0.06 * spoke, 1.0))
+    return [
+        # Two bags under the eye, the frown and the sagging lid.
+        _Line(curve((0.22, 0.11), (0.42, 0.21), (0.62, 0.12)), 0.030, 0.10, 0.75),
+        _Line(curve((0.20, 0.16), (0.42, 0.33), (0.68, 0.20)), 0.034, 0.35, 0.75),
+        _Line(curve((0.07, -0.36), (0.085, -0.26), (0.06, -0.14)), 0.026, 0.25, 0.80),
+        _Line(curve((0.30, -0.155), (0.50, -0.17), (corner + 0.05, -0.03)), 0.034, 0.30, 0.70),
+        *crows_feet,
+        # Nasolabial fold, marionette line and hollow cheek.
+        _Line(curve((m.wing + 0.04, m.nose_y - 0.06), (x, m.nose_y + 0.10), (x + 0.08, y + 0.04)), 0.042, 0.02, 0.85),
+        _Line(curve((x + 0.02, y + 0.03), (x + 0.07, y + 0.15), (x + 0.02, y + 0.30)), 0.034, 0.35, 0.75),
+        _Line(curve((0.70, 0.45), (0.66, 0.70), (0.58, 0.85)), 0.034, 0.55, 0.50),
+    ]
 
 
-def _around_mouth(head: Head) -> list[Line]:
-    """The fold from nose to mouth, the one below the corner of the mouth, and the hollow cheek of one side."""
-    m = head.measures
-    x, y = m.mouth_width, m.mouth_y
-    nasolabial = curve((m.wing + 0.04, m.nose_y - 0.06), (x, m.nose_y + 0.10), (x + 0.08, y + 0.04))
-    marionette = curve((x + 0.02, y + 0.03), (x + 0.07, y + 0.15), (x + 0.02, y + 0.30))
-    cheek = curve((0.70, 0.45), (0.66, 0.70), (0.58, 0.85))
-    return [Line(nasolabial, 0.042, 0.02, 0.85), Line(marionette, 0.034, 0.35, 0.75), Line(cheek, 0.034, 0.55, 0.50)]
-
-
-BLOOD: Colour = (0.78, 0.36, 0.32)
-SPOT: Colour = (0.52, 0.36, 0.25)
-TIRED: Colour = (0.55, 0.38, 0.36)
-"""The last two are those of a fair skin; a darker one darkens them."""
-
-
-def complexion(rng: np.random.Generator, person: Person, head: Head) -> Plane:
+def _complexion(rng: np.random.Generator, person: Person, head: Head) -> Plane:
     """Albedo of the skin, (3, H, W): young skin is even and rosy, old skin mottled, spotted and sallow."""
-    wear = person.wear
+    m, wear = head.measures, person.wear
     sallow = rgb((1.0 - 0.04 * wear, 1.0 - 0.06 * wear, 1.0 - 0.08 * wear))
-    colour = rgb(person.skin) * sallow + np.zeros_like(head.rho)
-    mix(colour, _flush(rng, person, head), BLOOD)
+    colour = rgb(person.skin) * sallow + blank()
+    # Blood shows at nose, chin and cheeks, and in blotches.
+    cheeks = (0.20 if person.female else 0.14) - 0.10 * wear
+    nose_and_chin = (0.10, 0.0, m.nose_y - 0.05, 0.16, 0.13), (0.06, 0.0, m.chin - 0.15, 0.2, 0.12)
+    flush = hills(*nose_and_chin, *both_sides((cheeks, 0.58, 0.42, 0.20, 0.16)))
+    mix(colour, flush + (0.02 + 0.04 * wear) * np.clip(noise(rng, 0.16), -1, 2), BLOOD)
     colour *= 1.0 + (0.006 + 0.040 * wear) * noise(rng, 0.05) + 0.008 * noise(rng, 0.0125)
     fair = person.skin[0] / 0.9
     mix(colour, _spots(rng, person), rgb(SPOT) * fair)
-    mix(colour, _under_eyes(person, head), rgb(TIRED) * fair)
+    under_eye = (0.06 + 0.26 * wear, m.eye_x * 0.97, 0.13, 0.17, 0.055)
+    inner_corner = (0.12, m.eye_x - 0.25, 0.0, 0.06, 0.08)
+    mix(colour, hills(*both_sides(under_eye, inner_corner)), rgb(TIRED) * fair)
     return colour
 
 
-def _flush(rng: np.random.Generator, person: Person, head: Head) -> Plane:
-    """Where the blood shows: nose, chin, cheeks, and in blotches."""
-    m = head.measures
-    cheeks = (0.20 if person.female else 0.14) - 0.10 * person.wear
-    flush = 0.10 * blob(0.0, m.nose_y - 0.05, 0.16, 0.13) + 0.06 * blob(0.0, m.chin - 0.15, 0.2, 0.12)
-    for side in (-1.0, 1.0):
-        flush += cheeks * blob(side * 0.58, 0.42, 0.20, 0.16)
-    return flush + (0.02 + 0.04 * person.wear) * np.clip(noise(rng, 0.16), -1, 2)
-
-
 def _spots(rng: np.random.Generator, person: Person) -> Plane:
-    """Freckles on some of the fair, a mole or two on anyone, age spots past forty-five."""
-    paint = np.zeros((HEIGHT, WIDTH), np.float32)
+    """Coverage of freckles (on some fair skins), moles, and age spots past 45 years."""
+    paint = blank()
+
+    def dot(x: float, y: float, size: float, strength: float) -> None:
+        half = jitter(rng, 0.6, 0.25) * size
+        stroke(paint, np.array([[x - half, y], [x, y + 0.2 * half], [x + half, y]]), 2 * size, strength, 0.4 * size)
+
     if person.people == "northern" and rng.random() < 0.35:
         for _ in range(int(rng.integers(30, 60))):
-            _dot(rng, paint, jitter(rng, 0.0, 0.38), jitter(rng, 0.28, 0.14), 0.011, 0.35)
+            dot(jitter(rng, 0.0, 0.38), jitter(rng, 0.28, 0.14), 0.011, 0.35)
     for _ in range(int(rng.integers(0, 3))):
-        _dot(rng, paint, *_anywhere(rng), 0.014, 0.8)
+        dot(jitter(rng, 0.0, 0.52), jitter(rng, -0.05, 0.55), 0.014, 0.8)
     for _ in range(int(36 * ramp(person.looks, 45.0, 74.0))):
-        _dot(rng, paint, *_anywhere(rng), jitter(rng, 0.035, 0.010), 0.5)
+        dot(jitter(rng, 0.0, 0.52), jitter(rng, -0.05, 0.55), jitter(rng, 0.035, 0.010), 0.5)
     return np.clip(paint, 0, 0.8)
 
 
-def _anywhere(rng: np.random.Generator) -> tuple[float, float]:
-    return jitter(rng, 0.0, 0.52), jitter(rng, -0.05, 0.55)
-
-
-def _dot(rng: np.random.Generator, paint: Plane, x: float, y: float, size: float, strength: float) -> None:
-    half = jitter(rng, 0.6, 0.25) * size
-    stroke(paint, np.array([[x - half, y], [x, y + 0.2 * half], [x + half, y]]), 2 * size, strength, 0.4 * size)
-
-
-def _under_eyes(person: Person, head: Head) -> Plane:
-    """Darker below the eyes, more so with age, and at their inner corners."""
-    x = head.measures.eye_x
-    shadow = np.zeros_like(head.rho)
-    for side in (-1.0, 1.0):
-        shadow += (0.06 + 0.26 * person.wear) * blob(side * x * 0.97, 0.13, 0.17, 0.055)
-        shadow += 0.12 * blob(side * (x - 0.25), 0.0, 0.06, 0.08)
-    return shadow
-
-
-def draw_lips(rng: np.random.Generator, person: Person, head: Head, colour: Plane) -> None:
-    """Two lips about a line that lifts at the corners."""
+def _draw_lips(rng: np.random.Generator, person: Person, head: Head, colour: Plane) -> None:
+    """Draw two lips along a line that rises to the corners of the mouth."""
     m = head.measures
     t = np.clip(np.abs(X) / m.mouth_width, 0, 1)
-    line = m.mouth_y + 0.014 * np.exp(-0.5 * (t / 0.20) ** 2) - m.smile * t**2
-    bow = 1.0 - 0.26 * np.exp(-0.5 * (t / 0.10) ** 2) + 0.10 * np.exp(-0.5 * ((t - 0.30) / 0.14) ** 2)
+    line = m.mouth_y + 0.014 * bump(t, 0.20) - m.smile * t**2
+    bow = 1.0 - 0.26 * bump(t, 0.10) + 0.10 * bump(t - 0.30, 0.14)
     top = line - m.upper_lip * bow * (1 - t**2.2) ** 0.9
     bottom = line + m.lower_lip * (1 - t**2.4) ** 0.8
     width = 0.85 * step(1 - t, 0.0, 0.10)
     red, green, blue = _lip_colour(rng, person)
     mix(colour, width * inside(np.minimum(Y - top, line - Y), 2.5), (0.84 * red, 0.84 * green, 0.84 * blue))
     mix(colour, width * inside(np.minimum(Y - line, bottom - Y), 2.5), (red, green, blue))
-    seam = np.exp(-0.5 * ((Y - line) / 0.013) ** 2) * step(1.02 - np.abs(X) / m.mouth_width, 0.0, 0.12)
+    # Shadows between and below the lips and at the corners.
+    seam = bump(Y - line, 0.013) * step(1.02 - np.abs(X) / m.mouth_width, 0.0, 0.12)
     colour *= (1.0 - 0.62 * seam) * (1.0 - 0.20 * blob(0.0, m.mouth_y + m.lower_lip + 0.045, 0.16, 0.03))
-    for side in (-1.0, 1.0):
+    for side in SIDES:
         colour *= 1.0 - 0.30 * blob(side * m.mouth_width, m.mouth_y - m.smile - 0.006, 0.022, 0.018)
 
 
 def _lip_colour(rng: np.random.Generator, person: Person) -> Colour:
-    """A redder skin; on women, more or less of a lipstick over it."""
+    """Return a redder skin colour; on women with lipstick."""
     red, green, blue = person.skin
     if not person.female:
         return 0.90 * red, 0.67 * green, 0.67 * blue
@@ -202,12 +183,12 @@ def _lip_colour(rng: np.random.Generator, person: Person) -> Colour:
     return mixed[0], mixed[1], mixed[2]
 
 
-def draw_nostrils(head: Head, colour: Plane) -> None:
-    """Nostrils, the underside of the nose between them, the grooves of the wings and the shadow on the lip."""
+def _draw_nostrils(head: Head, colour: Plane) -> None:
+    """Draw nostrils, the underside of the nose, the grooves of its wings, and its shadow on the lip."""
     m = head.measures
     below = m.nose_y + 0.045
-    shadow = 0.24 * blob(0.0, m.nose_y + 0.055, m.wing * 0.75, 0.030) + 0.12 * blob(0.0, m.nose_y + 0.12, 0.16, 0.05)
-    for side in (-1.0, 1.0):
+    shadow = hills((0.24, 0.0, m.nose_y + 0.055, m.wing * 0.75, 0.030), (0.12, 0.0, m.nose_y + 0.12, 0.16, 0.05))
+    for side in SIDES:
         x, wing = side * m.wing * 0.50, side * m.wing
         nostril = curve((x - side * 0.045, below), (x, m.nose_y + 0.012), (x + side * 0.055, below))
         stroke(shadow, nostril, 0.040, 0.66, 0.011)
@@ -216,8 +197,8 @@ def draw_nostrils(head: Head, colour: Plane) -> None:
     colour *= 1.0 - np.clip(shadow, 0, 0.85)
 
 
-def draw_beard(rng: np.random.Generator, person: Person, head: Head, colour: Plane) -> None:
-    """The shadow of a shave, or on one man in five a beard."""
+def _draw_beard(rng: np.random.Generator, person: Person, head: Head, colour: Plane) -> None:
+    """Draw the shadow of a shaved beard, or a beard on about one man in five."""
     m = head.measures
     jaw = step(head.rho, 0.62, 0.80) * step(Y, 0.55, 0.95) + blob(0.0, m.mouth_y + 0.36, 0.24, 0.14)
     moustache = blob(0.0, m.mouth_y - 0.14, 0.26, 0.05) * step(np.abs(X), 0.0, 0.06)
@@ -227,46 +208,27 @@ def draw_beard(rng: np.random.Generator, person: Person, head: Head, colour: Pla
     mix(colour, cover, person.greyed(0.9 * person.grey))
 
 
-def face_layer(rng: np.random.Generator, person: Person, head: Head) -> Layer:
-    """The face without eyes, brows and hair."""
-    grooves, folds = draw_lines(rng, person, head)
-    height = head.height - 0.022 * grooves + 0.016 * folds
-    hollow = np.clip(1 + 2.2 * (height - blur(height, 0.13)), 0.62, 1.06)
-    colour = complexion(rng, person, head) * (hollow * creased(grooves))
-    draw_lips(rng, person, head, colour)
-    draw_nostrils(head, colour)
-    if not person.female:
-        draw_beard(rng, person, head, colour)
-    shine = 0.21 + 0.10 * blob(0, -0.6, 0.4, 0.2) + 0.18 * blob(0, head.measures.nose_y - 0.1, 0.1, 0.2)
-    depth = blur(head.height, 0.08)
-    return Layer.of(inside(head.edge, 1.4), colour, height, depth=depth, gloss=shine, flesh=1.0)
-
-
 def ears_layer(person: Person, head: Head) -> Layer:
-    """Both ears, at the sides of the outline."""
-    alpha, shade = np.zeros_like(head.rho), np.ones_like(head.rho)
-    for side in (-1.0, 1.0):
-        _ear(side, side * (head.width_at(0.12) + 0.035), alpha, shade)
+    """Draw both ears at the sides of the outline: tilted ellipses with a dark rim and a hollow."""
+    alpha, shade = blank(), np.ones_like(head.rho)
+    for side in SIDES:
+        x = side * (head.width_at(0.12) + 0.035)
+        leaning = (X - x) + side * 0.10 * (Y - 0.12)
+        reach = np.sqrt((leaning / 0.115) ** 2 + ((Y - 0.12) / 0.30) ** 2)
+        np.maximum(alpha, inside((1 - reach) * 0.115), out=alpha)
+        rim = curve((x + side * 0.05, -0.08), (x + side * 0.10, 0.12), (x + side * 0.01, 0.30))
+        stroke(shade, rim, 0.05, -0.35, 0.012)
+        shade -= 0.4 * blob(x - side * 0.02, 0.12, 0.025, 0.08)
     red, green, blue = person.skin
     colour = rgb((0.98 * red, 0.90 * green, 0.88 * blue)) * shade
     return Layer.of(alpha, colour, 0.10 * blur(alpha, 0.04), depth=0.0, gloss=0.2, flesh=1.0)
 
 
-def _ear(side: float, x: float, alpha: Plane, shade: Plane) -> None:
-    """An ellipse that leans outwards, with a dark rim and hollow."""
-    leaning = (X - x) + side * 0.10 * (Y - 0.12)
-    reach = np.sqrt((leaning / 0.115) ** 2 + ((Y - 0.12) / 0.30) ** 2)
-    np.maximum(alpha, inside((1 - reach) * 0.115), out=alpha)
-    rim = curve((x + side * 0.05, -0.08), (x + side * 0.10, 0.12), (x + side * 0.01, 0.30))
-    stroke(shade, rim, 0.05, -0.35, 0.012)
-    shade -= 0.4 * blob(x - side * 0.02, 0.12, 0.025, 0.08)
-
-
 def neck_layer(rng: np.random.Generator, person: Person, head: Head) -> Layer:
-    """A cylinder that widens into the shoulders, in the shadow of the chin."""
+    """Draw the neck: a cylinder that widens into the shoulders, in the shadow of the chin."""
     m = head.measures
     width = neck_width(m)
-    rings = np.zeros_like(head.rho)
+    rings = blank()
     for y in (m.chin + 0.16, m.chin + 0.30):
         path = curve((-m.neck * 0.8, y - 0.05), (0.0, jitter(rng, y + 0.07, 0.02)), (m.neck * 0.8, y - 0.05))
         stroke(rings, path, 0.03, person.wear, 0.012)

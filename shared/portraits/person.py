@@ -1,9 +1,7 @@
-"""Who is drawn: gender, age, and the colours that follow from them.
-
-Who sits for a sample: genders and ages in the competition's shares, but no class too rare to learn or to score.
-"""
+"""Persons to draw: gender, age, and the colours that depend on them."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,15 +16,15 @@ GREY = 0.74
 
 @dataclass(frozen=True)
 class Person:
-    """What every part of a portrait needs to know of its person."""
+    """The properties of a person that the parts of a portrait depend on."""
 
     female: bool
     age: int
     """Years."""
     looks: float
-    """The age in years that the face shows: the true one, give or take one or two."""
+    """Apparent age in years: the true one with a small error."""
     people: str
-    """A key of `PEOPLES`: which skin tones and hair colours occur together."""
+    """A key of `PEOPLES`: the skin tones and hair colours that occur together."""
     skin: Colour
     hair: Colour
     """Before greying."""
@@ -36,17 +34,16 @@ class Person:
 
     @property
     def wear(self) -> float:
-        """0 at 20 years and before, 1 at 74: how far the marks of age have come."""
+        """Strength of the marks of age: 0 up to 20 years, 1 from 74 years."""
         return ramp(self.looks, 20.0, 74.0)
 
     def greyed(self, share: float) -> Colour:
-        """The colour of hair of which a share is grey."""
+        """Return the hair colour with this share of grey."""
         red, green, blue = (tone + share * (GREY - tone) for tone in self.hair)
         return red, green, blue
 
 
-@dataclass(frozen=True)
-class _People:
+class _People(NamedTuple):
     share: float
     skins: tuple[Colour, ...]
     hairs: tuple[Colour, ...]
@@ -85,26 +82,20 @@ PEOPLES = {
     ),
 }
 
-DYED = 0.20
-"""Share of women who colour their grey."""
-
 
 def sample_person(rng: np.random.Generator, female: bool, age: int) -> Person:
-    """A person of this gender and age; all else is drawn by lot."""
+    """Draw the other properties of a person of this gender and age."""
     names = list(PEOPLES)
     name = names[rng.choice(len(names), p=[PEOPLES[key].share for key in names])]
     people = PEOPLES[name]
     looks = jitter(rng, float(age), 1.2)
-    return Person(
-        female=female,
-        age=age,
-        looks=looks,
-        people=name,
-        skin=_varied(rng, people.skins, 0.015),
-        hair=_varied(rng, people.hairs, 0.012),
-        grey=_grey(rng, female, looks),
-        iris=_varied(rng, people.irises, 0.02),
-    )
+    skin, hair = _varied(rng, people.skins, 0.015), _varied(rng, people.hairs, 0.012)
+    onset = jitter(rng, 33.0 if female else 30.0, 1.5)
+    grey = ramp(looks, onset, onset + 40.0)
+    # One woman in five colours her grey hair.
+    if rng.random() < 0.20 and female:
+        grey *= 0.5
+    return Person(female, age, looks, name, skin, hair, grey, iris=_varied(rng, people.irises, 0.02))
 
 
 def _varied(rng: np.random.Generator, colours: tuple[Colour, ...], sigma: float) -> Colour:
@@ -113,43 +104,36 @@ def _varied(rng: np.random.Generator, colours: tuple[Colour, ...], sigma: float)
     return red + lighter, green + lighter, blue + jitter(rng, lighter, sigma / 2)
 
 
-def _grey(rng: np.random.Generator, female: bool, looks: float) -> float:
-    onset = jitter(rng, 33.0 if female else 30.0, 1.5)
-    grey = ramp(looks, onset, onset + 40.0)
-    dyed = rng.random() < DYED and female
-    return grey * 0.5 if dyed else grey
-
-
 BAND_SHARES = (0.47, 0.43, 0.10)
-"""Of the competition's persons, by age band."""
+"""Shares of the age bands among the competition's persons."""
 FEMALE_SHARE = 0.61
 CELLS = [(female, band) for female in (False, True) for band in range(len(labels.BANDS))]
-"""Gender and age band."""
+"""Every pair of gender and age band."""
 FOLDS = 5
-"""So many persons a cell hold it present in every one of the usual five folds."""
+"""A cell with this many persons is present in every one of the usual five folds."""
 
 
-def cast(rng: np.random.Generator, count: int) -> list[tuple[bool, int]]:
-    """Whether female, and years, of `count` persons, shuffled: no cell empty from six persons on, ages well spread."""
+def sample_ages(rng: np.random.Generator, count: int) -> list[tuple[bool, int]]:
+    """Draw (female, age in years) of `count` persons, shuffled.
+
+    Shares are the competition's, but no cell is too rare to learn or to score: from six persons on, none is empty.
+    """
     edges = (YOUNGEST, *labels.BAND_EDGES, OLDEST + 1)
     persons = []
     for (female, band), size in zip(CELLS, _cell_sizes(count), strict=True):
         first, end = edges[band : band + 2]
+        # Stratified: one age in each of `size` equal parts of the band.
         places = (np.arange(size) + rng.random(size)) / max(size, 1)
         persons += [(female, int(first + place * (end - first))) for place in places]
     return [persons[index] for index in rng.permutation(len(persons))]
 
 
 def _cell_sizes(count: int) -> list[int]:
-    """Persons in each of `CELLS`: the fewest, and the rest to whichever is furthest below its share."""
+    """Persons in each of `CELLS`: one in eight persons, but no more than `FOLDS`; the rest by the shares."""
     shares = [BAND_SHARES[band] * (FEMALE_SHARE if female else 1 - FEMALE_SHARE) for female, band in CELLS]
-    sizes = [_fewest(count)] * len(CELLS)
+    sizes = [max(min(count // 8, FOLDS), int(count >= len(CELLS)))] * len(CELLS)
     for _ in range(count - sum(sizes)):
+        # Each further person goes to the cell that is furthest below its share.
         lacking = [share * count - size for share, size in zip(shares, sizes, strict=True)]
         sizes[lacking.index(max(lacking))] += 1
     return sizes
-
-
-def _fewest(count: int) -> int:
-    """The least that a cell gets: one in eight persons up to `FOLDS`, and one wherever there are enough for all."""
-    return max(min(count // 8, FOLDS), int(count >= len(CELLS)))

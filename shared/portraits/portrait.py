@@ -1,4 +1,4 @@
-"""A person's seven images."""
+"""The seven images of a drawn person."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from shared import labels
-from shared.portraits.clothing import MAKES, clothes_layer, incorrect_fit, wear_mask, worn_fit
+from shared.portraits.clothing import MASK_COLOURS, clothes_layer, incorrect_fit, wear_mask, worn_fit
 from shared.portraits.eyes import draw_brows, draw_catch_lights, draw_eyes, glasses_layer
 from shared.portraits.face import ears_layer, face_layer, neck_layer
 from shared.portraits.hair import Hair, build_hair, sample_style
@@ -30,30 +30,30 @@ from shared.portraits.rendering import (
     sample_pose,
 )
 
-STEP_ASIDE = 32
-"""By how many pixels the wall may move between a person's images."""
+WALL_MARGIN = 32
+"""Pixels by which the wall may move between the images of a person."""
 
 
 @dataclass(frozen=True)
 class Portrait:
-    """One image and what is known of it."""
+    """One image and its landmarks."""
 
     kind: str
     """One of `labels.IMAGE_KINDS`."""
     pixels: Pixels
-    """uint8 (512, 384, 3), RGB."""
+    """uint8 RGB (512, 384, 3)."""
     landmarks: Plane
-    """Where these really are, also under a mask: left and right eye (as the viewer sees them), tip of the nose, left
-    and right corner of the mouth; float32 (5, 2), x and y in pixels. The order is MTCNN's."""
+    """True positions, also under a mask: left and right eye (as the viewer sees them), tip of the nose, left and right
+    corner of the mouth; float32 (5, 2), x and y in pixels. The order is MTCNN's."""
 
 
 @dataclass(frozen=True)
 class _Sitter:
-    """Everything that a person's seven images share."""
+    """Everything that the seven images of a person share."""
 
     head: Head
     bare: Relief
-    """Without mask, glasses and the hair before the face."""
+    """Without mask, glasses and the hair in front of the face."""
     hair: Hair
     glasses: Layer | None
     wall: Plane
@@ -62,20 +62,21 @@ class _Sitter:
 def draw_person(
     age: int, female: bool, seed: np.random.SeedSequence, glasses: bool | None = None
 ) -> Iterator[Portrait]:
-    """The seven images of a person drawn by lot from the seed, in the order of `labels.IMAGE_KINDS`.
+    """Yield the seven images of a person in the order of `labels.IMAGE_KINDS`.
 
-    `age` in years, 18-75; `glasses` are by lot too where None. The same arguments draw the same pixels on one machine.
+    `age` is in years, 18-75; `glasses=None` leaves glasses to the seed. The same arguments give the same pixels on one
+    machine.
     """
     person_seed, *image_seeds = seed.spawn(1 + len(labels.IMAGE_KINDS))
     rng = np.random.default_rng(person_seed)
-    sitter = _sit(rng, sample_person(rng, female, age), glasses)
-    makes = rng.permutation(list(MAKES))
+    sitter = _draw_sitter(rng, sample_person(rng, female, age), glasses)
+    masks = rng.permutation(list(MASK_COLOURS))
     for index, (kind, image_seed) in enumerate(zip(labels.IMAGE_KINDS, image_seeds, strict=True)):
-        yield _portrait(np.random.default_rng(image_seed), sitter, kind, str(makes[index % len(makes)]))
+        yield _draw_portrait(np.random.default_rng(image_seed), sitter, kind, str(masks[index % len(masks)]))
 
 
-def _sit(rng: np.random.Generator, person: Person, glasses: bool | None) -> _Sitter:
-    """Draw all that stays, from the back to the front."""
+def _draw_sitter(rng: np.random.Generator, person: Person, glasses: bool | None) -> _Sitter:
+    """Draw from the back to the front what all images of the person share."""
     head = build_head(sample_measures(rng, person))
     style = sample_style(rng, person)
     hair = build_hair(rng, person, head, style)
@@ -89,29 +90,26 @@ def _sit(rng: np.random.Generator, person: Person, glasses: bool | None) -> _Sit
     bare.lay(face_layer(rng, person, head))
     draw_eyes(rng, person, head, bare)
     draw_brows(rng, person, head, bare)
-    wall = build_wall(rng, IMAGE_HEIGHT + STEP_ASIDE, IMAGE_WIDTH + STEP_ASIDE)
+    wall = build_wall(rng, IMAGE_HEIGHT + WALL_MARGIN, IMAGE_WIDTH + WALL_MARGIN)
     return _Sitter(head, bare, hair, glasses_layer(rng, person, head, glasses), wall)
 
 
-def _portrait(rng: np.random.Generator, sitter: _Sitter, kind: str, make: str) -> Portrait:
+def _draw_portrait(rng: np.random.Generator, sitter: _Sitter, kind: str, mask: str) -> Portrait:
+    """Draw one image, in its own light and pose."""
     relief, head = sitter.bare.copy(), sitter.head
     light, pose = sample_light(rng), sample_pose(rng)
     draw_catch_lights(head, relief, light.towards)
     if kind != labels.NORMAL:
         fit = incorrect_fit(rng, head) if kind == labels.INCORRECT else worn_fit(rng, head)
-        wear_mask(rng, head, fit, make, relief)
+        wear_mask(rng, head, fit, mask, relief)
     if sitter.glasses:
         relief.lay(sitter.glasses)
     relief.lay(sitter.hair.front)
-    x, y = (int(pixels) for pixels in rng.integers(0, STEP_ASIDE, 2))
+    x, y = (int(pixels) for pixels in rng.integers(0, WALL_MARGIN, 2))
     wall = sitter.wall[y : y + IMAGE_HEIGHT, x : x + IMAGE_WIDTH]
-    return Portrait(kind, photograph(rng, relief, wall, light, pose), project(pose, _landmarks(sitter)))
-
-
-def _landmarks(sitter: _Sitter) -> Plane:
-    """(5, 3): places on the bare face, and their depth, units."""
-    m = sitter.head.measures
+    # Landmarks (5, 3) on the bare face, with their depth, in units.
+    m, depth = head.measures, sitter.bare.planes[DEPTH]
     mouth = m.mouth_y - m.smile
     places = [(-m.eye_x, 0.0), (m.eye_x, 0.0), (0.0, m.nose_y - 0.05), (-m.mouth_width, mouth), (m.mouth_width, mouth)]
-    depth = sitter.bare.planes[DEPTH]
-    return np.array([(x, y, depth[int((y - TOP) * SCALE), int((x - LEFT) * SCALE)]) for x, y in places], np.float32)
+    points = [(x, y, depth[int((y - TOP) * SCALE), int((x - LEFT) * SCALE)]) for x, y in places]
+    return Portrait(kind, photograph(rng, relief, wall, light, pose), project(pose, np.array(points, np.float32)))

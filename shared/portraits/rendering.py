@@ -1,12 +1,11 @@
-"""The drawing board: face units, brushes, noise, and the relief that the light will fall on.
+"""Canvas, relief and camera of the drawn portraits.
 
-Unit of length: half the width of a face; origin between the eyes; y points down. Planes are float32 of shape
-(HEIGHT, WIDTH), colours are RGB in 0-1. Parameters are Python floats throughout: a numpy float64 scalar would promote
-whole planes.
+Unit of length: half the width of a face. The origin is between the eyes; y points down. Planes are float32 arrays of
+shape (HEIGHT, WIDTH); colours are RGB in 0-1. Parameters are Python floats: a numpy float64 scalar would promote whole
+planes to float64.
 
-The wall behind, out of focus.
-
-Light, pose and sensor: from a relief to a photograph.
+A person is drawn as a `Relief`, one layer after the other from the back to the front. `photograph` lights the relief,
+turns it, puts a wall behind it and adds blur and sensor noise.
 """
 
 from dataclasses import dataclass
@@ -17,9 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 Plane = npt.NDArray[Any]
-"""float32 throughout; numpy's stubs lose that at every turn."""
+"""float32; numpy's type stubs lose the dtype in most operations."""
+Pixels = npt.NDArray[np.uint8]
 Colour = tuple[float, float, float]
 Box = tuple[slice, slice]
+"""Rows and columns of the canvas."""
 
 SCALE = 80.0
 """Canvas pixels per unit."""
@@ -28,37 +29,56 @@ WIDTH, HEIGHT = 384, 432
 
 X: Plane = ((np.arange(WIDTH, dtype=np.float32) + 0.5) / np.float32(SCALE) + np.float32(LEFT))[None, :]
 Y: Plane = ((np.arange(HEIGHT, dtype=np.float32) + 0.5) / np.float32(SCALE) + np.float32(TOP))[:, None]
+SIDES = (-1.0, 1.0)
+"""Left and right half of the face: the sign of x."""
 
 
 def jitter(rng: np.random.Generator, mean: float, sigma: float) -> float:
-    """A normal draw, clipped at two sigma so that no face leaves the plausible."""
+    """Return a normal draw, clipped at two sigma to keep every face plausible."""
     return mean + sigma * min(max(rng.standard_normal(), -2.0), 2.0)
 
 
 def ramp(value: float, start: float, end: float) -> float:
-    """0 before `start`, 1 after `end`, linear between."""
+    """Return 0 before `start`, 1 after `end`, and linear values between them."""
     return min(max((value - start) / (end - start), 0.0), 1.0)
 
 
 def step(values: Plane, start: float, end: float) -> Plane:
-    """Smoothstep: 0 before `start`, 1 after `end` (which may be the smaller one)."""
+    """Smoothstep from 0 at `start` to 1 at `end`; `end` may be the smaller one."""
     t = np.clip((values - start) * (1.0 / (end - start)), 0.0, 1.0)
     return t * t * (3.0 - 2.0 * t)
 
 
 def inside(distance: Plane, softness: float = 1.0) -> Plane:
-    """Coverage of a shape from the distance to its edge (units, positive inside); `softness` in pixels."""
+    """Coverage (0-1) of a shape, from the distance to its edge in units, positive inside; `softness` in pixels."""
     return np.clip(distance * (SCALE / softness) + 0.5, 0.0, 1.0)
 
 
+def bump(values: Plane, sigma: float) -> Plane:
+    """Gaussian of height 1 around zero."""
+    return np.exp(-0.5 * (values / sigma) ** 2)
+
+
 def blob(x: float, y: float, sigma_x: float, sigma_y: float) -> Plane:
-    """A Gaussian hill of height 1."""
-    across = np.exp(-0.5 * ((X - x) / sigma_x) ** 2)
-    return across * np.exp(-0.5 * ((Y - y) / sigma_y) ** 2)
+    """Two-dimensional Gaussian of height 1 around (x, y)."""
+    return bump(X - x, sigma_x) * bump(Y - y, sigma_y)
+
+
+def hills(*terms: tuple[float, float, float, float, float]) -> Plane:
+    """Sum of blobs (height, x, y, sigma_x, sigma_y)."""
+    plane = blank()
+    for height, x, y, sigma_x, sigma_y in terms:
+        plane += height * blob(x, y, sigma_x, sigma_y)
+    return plane
+
+
+def both_sides(*terms: tuple[float, float, float, float, float]) -> list[tuple[float, float, float, float, float]]:
+    """Return the terms of `hills` at -x, followed by those at x."""
+    return [(height, side * x, *rest) for side in SIDES for height, x, *rest in terms]  # type: ignore[misc]
 
 
 def blur(plane: Plane, sigma: float) -> Plane:
-    """Gaussian blur; `sigma` in units. Wide blurs are done at a quarter of the size."""
+    """Gaussian blur; `sigma` in units. Wide blurs run at a quarter of the resolution."""
     pixels = sigma * SCALE
     if pixels < 6:
         return cv2.GaussianBlur(plane, (0, 0), pixels, borderType=cv2.BORDER_REPLICATE)
@@ -68,21 +88,20 @@ def blur(plane: Plane, sigma: float) -> Plane:
 
 
 def noise(rng: np.random.Generator, cell_x: float, cell_y: float | None = None) -> Plane:
-    """Smooth noise of about unit variance; one random value a cell, sizes in units."""
+    """Smooth noise of about unit variance: one random value per cell, interpolated; cell sizes in units."""
     cell_y = cell_x if cell_y is None else cell_y
     rows, columns = int(HEIGHT / SCALE / cell_y) + 3, int(WIDTH / SCALE / cell_x) + 3
     values = rng.standard_normal((rows, columns), dtype=np.float32)
     return cv2.resize(values, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
 
 
-def grain(rng: np.random.Generator, height: int, width: int) -> Plane:
-    """White noise of unit variance, cheaply: uniform bytes, scaled."""
-    values = rng.integers(0, 256, (height, width), dtype=np.uint8)
-    return (values.astype(np.float32) - 127.5) * (1 / 73.9)
+def blank() -> Plane:
+    """Return a plane of zeros."""
+    return np.zeros((HEIGHT, WIDTH), np.float32)
 
 
 def curve(*points: tuple[float, float], samples: int = 17) -> Plane:
-    """A Bezier curve over the control points, shape (samples, 2)."""
+    """Bezier curve with these control points, by de Casteljau's algorithm; shape (samples, 2)."""
     level = np.array(points, np.float32)[:, None, :]
     t = np.linspace(0, 1, samples, dtype=np.float32)[:, None]
     while len(level) > 1:
@@ -91,7 +110,7 @@ def curve(*points: tuple[float, float], samples: int = 17) -> Plane:
 
 
 def box_around(points: Plane, margin: float) -> Box:
-    """The part of the canvas within `margin` of the points."""
+    """Part of the canvas within `margin` units of the points (n, 2)."""
     low = (points.min(axis=0) - margin - (LEFT, TOP)) * SCALE
     high = (points.max(axis=0) + margin - (LEFT, TOP)) * SCALE
     x0, x1 = np.clip((int(low[0]), int(high[0]) + 1), 0, WIDTH)
@@ -100,56 +119,49 @@ def box_around(points: Plane, margin: float) -> Box:
 
 
 def stroke(plane: Plane, points: Plane, width: float | Plane, amount: float = 1.0, softness: float = 0.0) -> None:
-    """Add a tapered stroke to the plane.
+    """Add a stroke along the points (n, 2) to the plane.
 
-    `points` (n, 2); `width` at its fullest, or one width a point; `softness` is the sigma of its blur in units.
+    `width` is the largest width of a tapered stroke, or one width per point. `softness` is the sigma of its blur. All
+    lengths are in units.
     """
     path = np.asarray(points, np.float32)
     widths = np.asarray(width)
     if not widths.ndim:
         widths = width * np.sin(np.linspace(0.12, np.pi - 0.12, len(path))) ** 0.6
+    # The outline runs half the width beside the path, along its normals, and back on the other side.
     along = np.gradient(path, axis=0)
     along /= np.linalg.norm(along, axis=1, keepdims=True) + 1e-6
     offset = along[:, ::-1] * (-0.5, 0.5) * widths[:, None]
-    box = box_around(path, float(widths.max()) + 3 * softness + 2 / SCALE)
-    paint = polygon(np.concatenate([path + offset, (path - offset)[::-1]]), box)
+    rows, columns = box = box_around(path, float(widths.max()) + 3 * softness + 2 / SCALE)
+    corners = (np.concatenate([path + offset, (path - offset)[::-1]]) - (LEFT, TOP)) * SCALE
+    pixels = corners - 0.5 - (columns.start, rows.start)
+    mask = np.zeros((rows.stop - rows.start, columns.stop - columns.start), np.uint8)
+    cv2.fillPoly(mask, [np.round(pixels * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
+    paint = mask.astype(np.float32) * (1 / 255)
     if softness:
         paint = cv2.GaussianBlur(paint, (0, 0), softness * SCALE)
     plane[box] += amount * paint
 
 
-def polygon(corners: Plane, box: Box = (slice(0, HEIGHT), slice(0, WIDTH))) -> Plane:
-    """Antialiased coverage of a polygon with corners (n, 2), within the box."""
-    rows, columns = box
-    paint = np.zeros((rows.stop - rows.start, columns.stop - columns.start), np.uint8)
-    pixels = (corners - (LEFT, TOP)) * SCALE - 0.5 - (columns.start, rows.start)
-    cv2.fillPoly(paint, [np.round(pixels * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
-    return paint.astype(np.float32) * (1 / 255)
-
-
 def rgb(colour: Colour) -> Plane:
-    """One colour as planes of one pixel, (3, 1, 1), to multiply and mix with planes."""
+    """Return one colour with shape (3, 1, 1), to be broadcast over planes."""
     return np.array(colour, np.float32)[:, None, None]
 
 
 def mix(colour: Plane, share: Plane, target: Plane | Colour) -> None:
-    """Let a share of the colour (3, h, w) give way to the target, in place."""
+    """Replace a share of the colour planes (3, h, w) by the target, in place."""
     colour += share * ((rgb(target) if isinstance(target, tuple) else target) - colour)
-
-
-def slopes(height: Plane) -> tuple[Plane, Plane]:
-    """The derivatives of a height field in x and in y."""
-    unit = SCALE / 8
-    return tuple(cv2.Sobel(height, cv2.CV_32F, dx, 1 - dx, ksize=3, scale=unit) for dx in (1, 0))  # type: ignore[return-value]
 
 
 RGB, SLOPE_X, SLOPE_Y, GLOSS, FLESH, DEPTH, COVER = slice(0, 3), 3, 4, 5, 6, 7, 8
 PLANES = 9
+"""Planes of a relief: albedo, derivatives of the height, gloss, flesh (0-1: how far light diffuses under the surface),
+depth (moves with the turn of the head), and whether anything is there (0-1)."""
 
 
 @dataclass(frozen=True)
 class Layer:
-    """Something to lay on a relief: its coverage (h, w) and its planes (PLANES, h, w) within a box of the canvas."""
+    """A part of a person: coverage (h, w) and planes (PLANES, h, w) within a box of the canvas."""
 
     box: Box
     alpha: Plane
@@ -166,28 +178,22 @@ class Layer:
         gloss: Plane | float = 0.0,
         flesh: float = 0.0,
     ) -> Self:
-        """`colour` (3, H, W) or one RGB; `height` gives the slopes, `depth` moves with the turn of the head (units)."""
-        box = _extent(alpha)
-        rows, columns = box
-        planes = np.empty((PLANES, rows.stop - rows.start, columns.stop - columns.start), np.float32)
-        planes[RGB] = rgb(colour) if isinstance(colour, tuple) else colour[:, rows, columns]
-        planes[SLOPE_X], planes[SLOPE_Y] = (slope[box] for slope in slopes(height))
+        """Build a layer from planes of the whole canvas or constants; `height` and `depth` in units."""
+        rows, columns = (np.flatnonzero(alpha.max(axis=axis) > 0.004) for axis in (1, 0))
+        box = tuple(slice(int(at[0]), int(at[-1]) + 1) if len(at) else slice(0, 1) for at in (rows, columns))
+        planes = np.empty((PLANES, *alpha[box].shape), np.float32)
+        planes[RGB] = rgb(colour) if isinstance(colour, tuple) else colour[:, *box]
+        for plane, dx in ((SLOPE_X, 1), (SLOPE_Y, 0)):
+            planes[plane] = cv2.Sobel(height, cv2.CV_32F, dx, 1 - dx, ksize=3, scale=SCALE / 8)[box]
         planes[GLOSS] = gloss[box] if isinstance(gloss, np.ndarray) else gloss
         planes[FLESH] = flesh
         planes[DEPTH] = depth[box] if isinstance(depth, np.ndarray) else depth
         planes[COVER] = 1.0
-        return cls(box, alpha[box], planes)
-
-
-def _extent(alpha: Plane) -> Box:
-    rows, columns = np.flatnonzero(alpha.max(axis=1) > 0.004), np.flatnonzero(alpha.max(axis=0) > 0.004)
-    if not len(rows):
-        return slice(0, 1), slice(0, 1)
-    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+        return cls(box, alpha[box], planes)  # type: ignore[arg-type]
 
 
 class Relief:
-    """All that the camera sees of a person: RGB albedo, slopes, gloss, flesh (how far light seeps), depth and cover."""
+    """Everything that the camera sees of a person: planes (PLANES, HEIGHT, WIDTH)."""
 
     def __init__(self, planes: Plane | None = None) -> None:
         self.planes = np.zeros((PLANES, HEIGHT, WIDTH), np.float32) if planes is None else planes
@@ -201,7 +207,7 @@ class Relief:
         region += layer.alpha * (layer.planes - region)
 
     def tint(self, alpha: Plane, colour: Plane | Colour, box: Box = (slice(None), slice(None))) -> None:
-        """Colour what is there without changing its shape."""
+        """Change the colour within the box, but not the shape."""
         mix(self.planes[RGB, *box], alpha, colour)
 
     def darken(self, shadow: Plane) -> None:
@@ -216,11 +222,16 @@ WALLS: tuple[Colour, ...] = (
 
 
 def build_wall(rng: np.random.Generator, height: int, width: int) -> Plane:
-    """One tone, unevenly lit, and a few blurred oblongs: (height, width, 3), RGB in 0-1; made at quarter size."""
+    """Draw a wall out of focus, (height, width, 3), RGB in 0-1: one tone, unevenly lit, with a few rectangles."""
+    # A blurred wall needs a quarter of the resolution only.
     wall: Plane = np.empty((height // 4, width // 4, 3), np.float32)
     wall[:] = WALLS[rng.integers(len(WALLS))]
     for _ in range(int(rng.integers(0, 5))):
-        _oblong(rng, wall)
+        x, y = int(rng.integers(wall.shape[1])), int(rng.integers(wall.shape[0]))
+        wide, tall = (int(size) for size in rng.integers(8, 50, 2))
+        change = rng.normal(0, 0.12) + rng.normal(0, 0.04, 3)
+        tone = [float(value) for value in np.clip(wall[0, 0] + change, 0.15, 0.95)]
+        cv2.rectangle(wall, (x, y), (x + wide, y + tall), tone, -1)
     wall = cv2.GaussianBlur(wall, (0, 0), float(rng.uniform(1.0, 4.0)))
     uneven = cv2.resize(rng.standard_normal((6, 5), dtype=np.float32), wall.shape[1::-1], interpolation=cv2.INTER_CUBIC)
     from_above = np.linspace(1.04, 0.92, len(wall), dtype=np.float32)[:, None]
@@ -228,27 +239,15 @@ def build_wall(rng: np.random.Generator, height: int, width: int) -> Plane:
     return cv2.resize(wall, (width, height), interpolation=cv2.INTER_CUBIC)
 
 
-def _oblong(rng: np.random.Generator, wall: Plane) -> None:
-    """An image, a door, a shelf: what one cannot make out behind a person."""
-    x, y = int(rng.integers(wall.shape[1])), int(rng.integers(wall.shape[0]))
-    wide, tall = (int(size) for size in rng.integers(8, 50, 2))
-    change = rng.normal(0, 0.12) + rng.normal(0, 0.04, 3)
-    tone = [float(value) for value in np.clip(wall[0, 0] + change, 0.15, 0.95)]
-    cv2.rectangle(wall, (x, y), (x + wide, y + tall), tone, -1)
-
-
-Pixels = npt.NDArray[np.uint8]
 IMAGE_WIDTH, IMAGE_HEIGHT = 384, 512
-PIXELS_PER_UNIT = 100.0
-HIGHLIGHTS, SHOULDER = 195.0, 60.0
-"""Grey levels above `HIGHLIGHTS` are bent so that 2 * `SHOULDER` more than that are white."""
 
 
 @dataclass(frozen=True)
 class Light:
-    """A key light in direction (x, y, z) towards it, and light from everywhere."""
+    """A key light and ambient light."""
 
     towards: tuple[float, float, float]
+    """Unit vector (x, y, z) from the face to the key light."""
     key: float
     ambient: float
     warmth: float
@@ -256,7 +255,7 @@ class Light:
 
 
 def sample_light(rng: np.random.Generator) -> Light:
-    """From one side or the other, from above; never too dark."""
+    """Draw a light from above, more or less from one side, never too dark."""
     azimuth, height = jitter(rng, 0.0, 0.42), jitter(rng, 0.50, 0.14)
     towards = (np.cos(height) * np.sin(azimuth), -np.sin(height), np.cos(height) * np.cos(azimuth))
     key = float(rng.uniform(0.56, 0.80))
@@ -265,21 +264,25 @@ def sample_light(rng: np.random.Generator) -> Light:
 
 
 def shade(relief: Relief, light: Light) -> Plane:
-    """Lit colours, (3, H, W), black where nothing is: wrapped Lambert, deeper for red in flesh, and two highlights."""
+    """Return the lit colours, (3, HEIGHT, WIDTH), black where nothing is."""
     planes = relief.planes
     slope_x, slope_y = planes[SLOPE_X], planes[SLOPE_Y]
+    # The surface normal is (-slope_x, -slope_y, 1) * facing.
     facing = 1 / np.sqrt(1 + slope_x * slope_x + slope_y * slope_y)
     x, y, z = light.towards
     lambert = (z - x * slope_x - y * slope_y) * facing
+    # Blinn-Phong: the half vector between light and camera.
     half = np.array([x, y, z + 1]) / np.linalg.norm([x, y, z + 1])
     mirror = np.clip((float(half[2]) - float(half[0]) * slope_x - float(half[1]) * slope_y) * facing, 0, 1)
     sky = light.ambient * (0.94 + 0.10 * slope_y * facing) * (0.86 + 0.14 * facing)
     flesh, cover = planes[FLESH], planes[COVER]
     lit = np.empty_like(planes[RGB])
+    # Wrapped Lambert stands in for subsurface scattering: red light travels furthest in flesh.
     for channel, (seep, warm) in enumerate(zip((0.30, 0.18, 0.12), (1, 0.1, -1), strict=True)):
         wrap = 0.10 + (seep - 0.10) * flesh
         direct = np.clip((lambert + wrap) / (1 + wrap), 0, None)
         lit[channel] = planes[channel] * ((sky + light.key * direct) * (1 + light.warmth * warm))
+    # Powers 8 and 40 by multiplication: a broad and a narrow highlight.
     for _ in range(3):
         mirror = mirror * mirror
     fortieth = mirror * mirror * mirror * mirror * mirror
@@ -289,7 +292,7 @@ def shade(relief: Relief, light: Light) -> Plane:
 
 @dataclass(frozen=True)
 class Pose:
-    """Turn of the head (radians), and how the face lies in the image (pixels)."""
+    """Rotation of the head (radians) and position of the face in the image (pixels)."""
 
     yaw: float
     pitch: float
@@ -301,19 +304,19 @@ class Pose:
 
 
 def sample_pose(rng: np.random.Generator) -> Pose:
-    """Mostly frontal, the face a little above the middle."""
+    """Draw a nearly frontal pose, the face a little above the middle of the image."""
     return Pose(
         yaw=jitter(rng, 0.0, 0.13),
         pitch=jitter(rng, 0.0, 0.07),
         roll=jitter(rng, 0.0, 0.045),
-        scale=PIXELS_PER_UNIT * float(rng.uniform(0.86, 1.06)),
+        scale=100.0 * float(rng.uniform(0.86, 1.06)),
         x=IMAGE_WIDTH * jitter(rng, 0.5, 0.018),
         y=IMAGE_HEIGHT * jitter(rng, 0.43, 0.02),
     )
 
 
 def project(pose: Pose, points: Plane) -> Plane:
-    """Points (n, 3) in units, with depth, to pixels (n, 2) of the image."""
+    """Map points (n, 3) in units (x, y, depth) to image pixels (n, 2)."""
     x, y, depth = points.T
     turned_x = x * np.cos(pose.yaw) + depth * np.sin(pose.yaw)
     turned_y = y * np.cos(pose.pitch) + depth * np.sin(pose.pitch)
@@ -323,43 +326,43 @@ def project(pose: Pose, points: Plane) -> Plane:
 
 
 def photograph(rng: np.random.Generator, relief: Relief, wall: Plane, light: Light, pose: Pose) -> Pixels:
-    """The image, uint8 (IMAGE_HEIGHT, IMAGE_WIDTH, 3), RGB."""
-    lit = shade(relief, light)
-    map_x, map_y = _unproject(relief, pose)
-    lit, cover = _seen(cv2.merge(list(lit)), map_x, map_y), _seen(relief.planes[COVER], map_x, map_y)
-    behind = cv2.multiply(wall, cv2.merge([1 - cover] * 3))
-    return _develop(rng, cv2.add(lit, behind))
-
-
-def _seen(plane: Plane, map_x: Plane, map_y: Plane) -> Plane:
-    return cv2.remap(plane, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    """Return the image, uint8 RGB (IMAGE_HEIGHT, IMAGE_WIDTH, 3)."""
+    maps = _unproject(relief, pose)
+    lit, cover = _remap(cv2.merge(list(shade(relief, light))), maps), _remap(relief.planes[COVER], maps)
+    image = cv2.add(lit, cv2.multiply(wall, cv2.merge([1 - cover] * 3)))
+    # Exposure, then a shoulder that bends grey levels above 195 so that white is reached at 315. In place: the arrays
+    # are large.
+    image *= 255 * jitter(rng, 1.0, 0.05)
+    image -= np.clip(image - 195.0, 0, 120.0) ** 2 * (0.25 / 60.0)
+    cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.35, 0.75)), dst=image)
+    # Sensor noise: uniform bytes scaled to unit variance are cheaper than normal draws.
+    strength = float(rng.uniform(0.8, 2.5))
+    grain = (rng.integers(0, 256, image.shape[:2], dtype=np.uint8).astype(np.float32) - 127.5) * (1 / 73.9)
+    image += strength * grain[:, :, None]
+    return np.clip(image + 0.5, 0, 255, out=image).astype(np.uint8)
 
 
 def _unproject(relief: Relief, pose: Pose) -> tuple[Plane, Plane]:
-    """For each pixel the place on the canvas that it sees (canvas pixels), by fixed-point iteration over the depth."""
+    """Return the canvas position (x and y in canvas pixels) that each image pixel sees."""
     px = np.arange(IMAGE_WIDTH, dtype=np.float32)[None, :] - np.float32(pose.x)
     py = np.arange(IMAGE_HEIGHT, dtype=np.float32)[:, None] - np.float32(pose.y)
     cos, sin = float(np.cos(pose.roll)) / pose.scale, float(np.sin(pose.roll)) / pose.scale
     x, y = px * cos + py * sin, py * cos - px * sin
     depth_plane = blur(relief.planes[DEPTH], 0.06)
-    yaw = float(np.sin(pose.yaw)), float(1 / np.cos(pose.yaw))
-    pitch = float(np.sin(pose.pitch)), float(1 / np.cos(pose.pitch))
-    map_x, map_y = _canvas(x, LEFT), _canvas(y, TOP)
+    maps = _canvas_pixels(x, LEFT), _canvas_pixels(y, TOP)
+    # The position depends on the depth there: a fixed-point iteration finds both.
     for _ in range(3):
-        depth = _seen(depth_plane, map_x, map_y)
-        map_x = _canvas((x - depth * yaw[0]) * yaw[1], LEFT)
-        map_y = _canvas((y - depth * pitch[0]) * pitch[1], TOP)
-    return map_x, map_y
+        depth = _remap(depth_plane, maps)
+        maps = (
+            _canvas_pixels((x - depth * float(np.sin(pose.yaw))) * float(1 / np.cos(pose.yaw)), LEFT),
+            _canvas_pixels((y - depth * float(np.sin(pose.pitch))) * float(1 / np.cos(pose.pitch)), TOP),
+        )
+    return maps
 
 
-def _canvas(units: Plane, start: float) -> Plane:
+def _canvas_pixels(units: Plane, start: float) -> Plane:
     return (units - start) * SCALE - 0.5
 
 
-def _develop(rng: np.random.Generator, image: Plane) -> Pixels:
-    """Exposure, a shoulder for highlights, a slight blur, sensor noise; works in place, for large arrays are dear."""
-    image *= 255 * jitter(rng, 1.0, 0.05)
-    image -= np.clip(image - HIGHLIGHTS, 0, 2 * SHOULDER) ** 2 * (0.25 / SHOULDER)
-    cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.35, 0.75)), dst=image)
-    image += float(rng.uniform(0.8, 2.5)) * grain(rng, IMAGE_HEIGHT, IMAGE_WIDTH)[:, :, None]
-    return np.clip(image + 0.5, 0, 255, out=image).astype(np.uint8)
+def _remap(plane: Plane, maps: tuple[Plane, Plane]) -> Plane:
+    return cv2.remap(plane, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
