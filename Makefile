@@ -28,7 +28,7 @@ DEMO := outputs/demo
 DEMO_RUN := --data data/sample --crops $(DEMO)/crops --only-fold 0 --epochs 4 --size 96 --batch-size 16 --overwrite
 
 demo: $(INSTALLED)  ## draw sample portraits, crop, train three specialists, fuse, score: about five minutes
-	$(BIN)/python shared/sample_data.py --people 100 --eval-people 30 --out data/sample --seed 0 --renew
+	$(BIN)/python shared/sample_data.py --people 100 --eval-people 30 --out data/sample --seed 0
 	$(BIN)/python shared/crop_faces.py --data data/sample --out $(DEMO)/crops --sheet $(DEMO)/crops.jpg
 	$(BIN)/python -m pipelines.mask.train $(DEMO_RUN) --outputs $(DEMO)/mask
 	$(BIN)/python -m pipelines.gender.train $(DEMO_RUN) --outputs $(DEMO)/gender

@@ -1,4 +1,4 @@
-"""Sample data that any machine has: drawn portraits in the competition's layout, with the truth beside them.
+"""Draw sample data: portraits in the competition's layout, with their true labels.
 
     python shared/sample_data.py --people 60 --eval-people 20 --out data/sample --seed 0
 
@@ -7,13 +7,13 @@
     <out>/eval/info.csv            ImageID, ans (all 0)
     <out>/eval/images/             images of other persons under opaque names
     <out>/eval_solution.csv        ImageID, ans, person, mask, gender, age
-    <out>/sample.json              the options it was drawn with
+    <out>/sample.json              the options of the sample
 
-With --glasses 0.5 half of the persons wear glasses, whatever their age, and train.csv and eval_solution.csv say who in
-a column `glasses`: a label of one's own, to try a further specialist on (docs/fourth_specialist.md).
+`--glasses 0.5` gives glasses to half of the persons and adds a column `glasses` to train.csv and eval_solution.csv: a
+label of your own for a further specialist.
 
-The same options draw the same images on one machine, whatever the number of workers; a killed run is completed by the
-same command. The tables come last: where they are, the sample is whole.
+The same options draw the same images on one machine, with any number of workers. The same command completes an
+interrupted sample; its tables are written last, so a sample with tables is complete.
 """
 
 if __name__ == "__main__":
@@ -22,9 +22,7 @@ if __name__ == "__main__":
     end_at_once_while_loading()
 
 import hashlib
-import itertools
 import json
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -35,24 +33,22 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from shared import files as atomic
-from shared import labels
+from shared import files, labels
 from shared.commands import run
 from shared.messages import UserError
-from shared.portraits import Portrait, draw_person
+from shared.portraits import draw_person
 from shared.portraits.person import CELLS, sample_ages
 from shared.portraits.rendering import Pixels
 
 TRAIN, EVAL = 0, 1
-"""As numbers, for seeds."""
+"""Part of the random seeds."""
 GLASSES = 2**31
-"""For a seed that no person has."""
-YES_NO = ("no", "yes")
+"""Part of a random seed that no person has."""
 TOP_CODE = 60
 RACE = "Drawn"
 JPEG_QUALITY = 88
 DRAWING = 2
-"""Raised whenever the same options draw other images than before."""
+"""Version of the drawing code: raised when the same options draw other images than before."""
 
 
 @dataclass(frozen=True)
@@ -60,21 +56,19 @@ class Options:
     """Draw sample portraits in the competition's layout."""
 
     people: int = 60
-    "Persons to train on, seven images each."
+    "Training persons, seven images each."
     eval_people: int = 20
     "Other persons, for the eval folder; 0 for none."
     out: Path = Path("data/sample")
-    "The folder to make."
+    "The folder to create."
     seed: int = 0
     "The same seed draws the same images."
     top_coded: bool = False
-    "Write ages above 60 as 60 in train.csv, as the competition does; eval_solution.csv keeps the drawn age."
+    "Write ages above 60 as 60 in train.csv, as in the competition; eval_solution.csv keeps the drawn age."
     glasses: float | None = None
-    "Share of persons with glasses, told in a column; when left out some wear them, and no table says who."
-    renew: bool = False
-    "Where other options or another version drew the folder: keep that beside it under another name, and draw anew."
+    "Share of persons with glasses, labelled in a column; if omitted, glasses are random and not labelled."
     workers: int = 0
-    "Processes that draw; 0: one a core."
+    "Drawing processes; 0: one per core."
 
     def __post_init__(self) -> None:
         for flag, count in (("--people", self.people), ("--eval-people", self.eval_people or len(CELLS))):
@@ -85,12 +79,12 @@ class Options:
         if self.glasses is not None and not 0 <= self.glasses <= 1:
             raise UserError(f"--glasses {self.glasses}: must be a share, from 0 to 1")
         if self.workers < 0:
-            raise UserError(f"--workers {self.workers}: must be 0 (one a core) or more")
+            raise UserError(f"--workers {self.workers}: must be 0 (one per core) or more")
 
 
 @dataclass(frozen=True)
 class Sitting:
-    """One person to draw, and where each of the images goes."""
+    """One person to draw, with the file of each image."""
 
     person: str
     female: bool
@@ -100,56 +94,70 @@ class Sitting:
     files: dict[str, Path]
     """By image kind."""
     glasses: bool | None = None
-    """By lot where None."""
+    """None leaves them to the seed."""
 
     @property
     def gender(self) -> str:
         return labels.GENDERS[self.female]
 
+    @property
+    def glasses_column(self) -> dict[str, str]:
+        """The labelled glasses as a column of the tables; empty if they are not labelled."""
+        return {} if self.glasses is None else {"glasses": "yes" if self.glasses else "no"}
+
     def done(self) -> bool:
+        """Whether all images are there."""
         return all(file.exists() for file in self.files.values())
 
 
 def main(options: Options) -> None:
-    """Draw what is missing of the sample; raises `UserError` where the folder holds something else."""
+    """Draw what is missing of the sample; raise `UserError` if the folder holds something else."""
     _claim(options)
     training, evaluation = plan_training(options), plan_evaluation(options)
     missing = [sitting for sitting in (*training, *evaluation) if not sitting.done()]
-    tables = _tables(options, training, evaluation)
+    tables = {options.out / "train" / "train.csv": _train_table(training)}
+    if evaluation:
+        solution = _solution(evaluation)
+        tables[options.out / "eval" / "info.csv"] = solution[["ImageID"]].assign(ans=0)
+        tables[options.out / "eval_solution.csv"] = solution
     if not missing and all(path.exists() for path in tables):
         print(f"{options.out} is already there: {_summary(options)}")
         return
     _draw_all(missing, options.workers or joblib.cpu_count())
     for path, table in tables.items():
-        atomic.write_text(path, table.to_csv(index=False))
+        files.write_text(path, table.to_csv(index=False))
     print(f"{options.out}: {_summary(options)}")
 
 
 def plan_training(options: Options) -> list[Sitting]:
-    """The persons of the train folder, in the order of train.csv."""
+    """Return the persons of the train folder, in the order of train.csv."""
     sittings = []
     for index, (female, age) in enumerate(sample_ages(np.random.default_rng((options.seed, TRAIN)), options.people)):
         person = f"{index + 1:06d}"
         written = min(age, TOP_CODE) if options.top_coded else age
         folder = options.out / "train" / "images" / f"{person}_{labels.GENDERS[female]}_{RACE}_{written}"
-        files = {kind: folder / f"{kind}.jpg" for kind in labels.IMAGE_KINDS}
-        sittings.append(Sitting(person, female, age, (options.seed, TRAIN, index), files))
+        paths = {kind: folder / f"{kind}.jpg" for kind in labels.IMAGE_KINDS}
+        sittings.append(Sitting(person, female, age, (options.seed, TRAIN, index), paths))
     return _with_glasses(options, TRAIN, sittings)
 
 
 def plan_evaluation(options: Options) -> list[Sitting]:
-    """The persons of the eval folder; their images' names say nothing."""
-    sittings = []
-    for index, (female, age) in enumerate(sample_ages(np.random.default_rng((options.seed, EVAL)), options.eval_people)):
+    """Return the persons of the eval folder; the names of their images reveal nothing."""
+    folder, sittings = options.out / "eval" / "images", []
+    for index, (female, age) in enumerate(
+        sample_ages(np.random.default_rng((options.seed, EVAL)), options.eval_people)
+    ):
         person = f"{options.people + index + 1:06d}"
-        folder = options.out / "eval" / "images"
-        files = {kind: folder / f"{_opaque(options.seed, person, kind)}.jpg" for kind in labels.IMAGE_KINDS}
-        sittings.append(Sitting(person, female, age, (options.seed, EVAL, index), files))
+        paths = {}
+        for kind in labels.IMAGE_KINDS:
+            name = hashlib.sha256(f"{options.seed}/{person}/{kind}".encode()).hexdigest()[:40]
+            paths[kind] = folder / f"{name}.jpg"
+        sittings.append(Sitting(person, female, age, (options.seed, EVAL, index), paths))
     return _with_glasses(options, EVAL, sittings)
 
 
 def _with_glasses(options: Options, split: int, sittings: list[Sitting]) -> list[Sitting]:
-    """Hand glasses to the asked share of the persons, whoever they are."""
+    """Give glasses to the requested share of the persons, independent of their labels."""
     if options.glasses is None:
         return sittings
     wearers = np.arange(len(sittings)) < round(options.glasses * len(sittings))
@@ -157,51 +165,28 @@ def _with_glasses(options: Options, split: int, sittings: list[Sitting]) -> list
     return [replace(sitting, glasses=bool(worn)) for sitting, worn in zip(sittings, dealt, strict=True)]
 
 
-def _opaque(*parts: object) -> str:
-    """Forty hexadecimal digits."""
-    return hashlib.sha256("/".join(map(str, parts)).encode()).hexdigest()[:40]
-
-
 def _claim(options: Options) -> None:
-    """Mark the folder as a sample of these options; refuse one that is something else."""
+    """Mark the folder as a sample of these options; refuse a folder that is something else."""
     stamp = options.out / "sample.json"
     wanted = {"drawing": DRAWING, **asdict(options)}
-    for without_effect in ("out", "renew", "workers"):
+    for without_effect in ("out", "workers"):
         del wanted[without_effect]
     if stamp.exists():
-        found = _read_stamp(stamp)
-        if found == wanted:
-            return
-        if not options.renew:
+        try:
+            found = json.loads(stamp.read_text())
+        except (OSError, ValueError) as error:
             raise UserError(
-                f"{options.out} was drawn with other options, or by another version ({stamp.name}: "
-                f"{json.dumps(found)}): --renew keeps it under another name and draws anew, --out draws elsewhere"
+                f"{stamp} cannot be read ({error}): delete {options.out} or name another folder with --out"
+            ) from None
+        if found != wanted:
+            raise UserError(
+                f"{options.out} was drawn with other options or by another version ({stamp.name}: "
+                f"{json.dumps(found)}): delete it or name another folder with --out"
             )
-        _put_aside(options.out)
-    if options.out.is_file() or (options.out.is_dir() and any(options.out.iterdir())):
-        raise UserError(f"{options.out} is there and is no sample of this command: name another folder with --out")
-    atomic.write_text(stamp, json.dumps(wanted, indent=2) + "\n")
-
-
-def _read_stamp(stamp: Path) -> dict[str, Any]:
-    """The options that a sample was drawn with."""
-    try:
-        # Samples drawn before there was a choice of glasses say nothing of them.
-        return {"glasses": None, **json.loads(stamp.read_text())}
-    except (OSError, ValueError, TypeError) as error:
-        raise UserError(f"{stamp} cannot be read ({error}): delete {stamp.parent} or name another with --out") from None
-
-
-def _put_aside(folder: Path) -> None:
-    """Rename a sample; nothing is deleted, for people keep notes and labels of their own beside the images."""
-    folder = folder.resolve()
-    taken = {path.name for path in folder.parent.iterdir()}
-    aside = next(name for number in itertools.count(1) if (name := f"{folder.name}.old{number}") not in taken)
-    try:
-        folder.rename(folder.parent / aside)
-    except OSError as error:
-        raise UserError(f"{folder} cannot be renamed to {aside} ({error.strerror}): move it away yourself") from error
-    print(f"{folder} was drawn by another version or with other options: it is now {folder.parent / aside}")
+    elif options.out.is_file() or (options.out.is_dir() and any(options.out.iterdir())):
+        raise UserError(f"{options.out} exists and is no sample of this command: name another folder with --out")
+    else:
+        files.write_text(stamp, json.dumps(wanted, indent=2) + "\n")
 
 
 def _draw_all(sittings: list[Sitting], workers: int) -> None:
@@ -213,69 +198,47 @@ def _draw_all(sittings: list[Sitting], workers: int) -> None:
 
 
 def _draw(sitting: Sitting) -> int:
-    """Draw and write one person's images; returns how many."""
-    cv2.setNumThreads(1)  # One process a core already.
-    portraits = draw_person(sitting.age, sitting.female, np.random.SeedSequence(sitting.seed), sitting.glasses)
-    return sum(_write(sitting.files[portrait.kind], portrait) for portrait in portraits)
-
-
-def _write(path: Path, portrait: Portrait) -> int:
-    with atomic.replacing(path) as temporary:
-        temporary.write_bytes(encode(portrait.pixels))
-    return 1
+    """Draw and write the images of one person; return how many."""
+    cv2.setNumThreads(1)  # There is one process per core already.
+    for portrait in draw_person(sitting.age, sitting.female, np.random.SeedSequence(sitting.seed), sitting.glasses):
+        with files.replacing(sitting.files[portrait.kind]) as temporary:
+            temporary.write_bytes(encode(portrait.pixels))
+    return len(sitting.files)
 
 
 def encode(pixels: Pixels) -> bytes:
-    """A JPEG file of an RGB image."""
+    """Return the JPEG file of an RGB image, uint8 (height, width, 3)."""
     _, encoded = cv2.imencode(".jpg", pixels[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     return encoded.tobytes()
 
 
-def _tables(options: Options, training: list[Sitting], evaluation: list[Sitting]) -> dict[Path, pd.DataFrame]:
-    """The csv files by path, in the order in which they are written."""
-    tables = {options.out / "train" / "train.csv": _train_table(training)}
-    if evaluation:
-        solution = _solution(evaluation)
-        tables[options.out / "eval" / "info.csv"] = solution[["ImageID"]].assign(ans=0)
-        tables[options.out / "eval_solution.csv"] = solution
-    return tables
-
-
-def _train_table(sittings: Iterable[Sitting]) -> pd.DataFrame:
-    rows = []
+def _train_table(sittings: list[Sitting]) -> pd.DataFrame:
+    rows: list[dict[str, Any]] = []
     for sitting in sittings:
         path = sitting.files[labels.NORMAL].parent.name
-        rows.append((sitting.person, sitting.gender, RACE, path.rpartition("_")[2], path, *_glasses(sitting)))
-    return _table(rows, ["id", "gender", "race", "age", "path"])
+        row = {"id": sitting.person, "gender": sitting.gender, "race": RACE, "age": path.rpartition("_")[2]}
+        rows.append({**row, "path": path, **sitting.glasses_column})
+    return pd.DataFrame(rows)
 
 
-def _glasses(sitting: Sitting) -> tuple[str, ...]:
-    """A last value of the sitter's rows, where there is anything to say."""
-    return () if sitting.glasses is None else (YES_NO[sitting.glasses],)
-
-
-def _table(rows: list[tuple[Any, ...]], columns: list[str]) -> pd.DataFrame:
-    return pd.DataFrame(rows, columns=[*columns, "glasses"][: len(rows[0])])
-
-
-def _solution(sittings: Iterable[Sitting]) -> pd.DataFrame:
-    """Sorted by the opaque names, and so shuffled."""
-    rows = []
+def _solution(sittings: list[Sitting]) -> pd.DataFrame:
+    """Return the true labels, sorted by the opaque names and so shuffled."""
+    rows: list[dict[str, Any]] = []
     for sitting in sittings:
         for kind, file in sitting.files.items():
             mask = labels.mask_of(kind)
-            answer = labels.encode_class(mask, int(sitting.female), labels.age_band(sitting.age))
-            rows.append((file.name, answer, sitting.person, mask, sitting.gender, sitting.age, *_glasses(sitting)))
-    table = _table(rows, ["ImageID", "ans", "person", "mask", "gender", "age"])
-    return table.sort_values("ImageID", ignore_index=True)
+            true_class = labels.encode_class(mask, int(sitting.female), labels.age_band(sitting.age))
+            row = {"ImageID": file.name, "ans": true_class, "person": sitting.person, "mask": mask}
+            rows.append({**row, "gender": sitting.gender, "age": sitting.age, **sitting.glasses_column})
+    return pd.DataFrame(rows).sort_values("ImageID", ignore_index=True)
 
 
 def _summary(options: Options) -> str:
     each = len(labels.IMAGE_KINDS)
-    text = f"{options.people} persons to train on ({options.people * each} images)"
+    text = f"{options.people} training persons ({options.people * each} images)"
     if options.eval_people:
         truth = options.out / "eval_solution.csv"
-        text += f", {options.eval_people} others to predict ({options.eval_people * each}; the truth is in {truth})"
+        text += f", {options.eval_people} eval persons ({options.eval_people * each} images; true labels in {truth})"
     return text
 
 

@@ -54,7 +54,7 @@ def inside(distance: Plane, softness: float = 1.0) -> Plane:
     return np.clip(distance * (SCALE / softness) + 0.5, 0.0, 1.0)
 
 
-def bump(values: Plane, sigma: float) -> Plane:
+def bump(values: Plane, sigma: Plane | float) -> Plane:
     """Gaussian of height 1 around zero."""
     return np.exp(-0.5 * (values / sigma) ** 2)
 
@@ -137,7 +137,7 @@ def stroke(plane: Plane, points: Plane, width: float | Plane, amount: float = 1.
     pixels = corners - 0.5 - (columns.start, rows.start)
     mask = np.zeros((rows.stop - rows.start, columns.stop - columns.start), np.uint8)
     cv2.fillPoly(mask, [np.round(pixels * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
-    paint = mask.astype(np.float32) * (1 / 255)
+    paint: Plane = mask.astype(np.float32) * (1 / 255)
     if softness:
         paint = cv2.GaussianBlur(paint, (0, 0), softness * SCALE)
     plane[box] += amount * paint
@@ -329,7 +329,7 @@ def photograph(rng: np.random.Generator, relief: Relief, wall: Plane, light: Lig
     """Return the image, uint8 RGB (IMAGE_HEIGHT, IMAGE_WIDTH, 3)."""
     maps = _unproject(relief, pose)
     lit, cover = _remap(cv2.merge(list(shade(relief, light))), maps), _remap(relief.planes[COVER], maps)
-    image = cv2.add(lit, cv2.multiply(wall, cv2.merge([1 - cover] * 3)))
+    image: Plane = cv2.add(lit, cv2.multiply(wall, cv2.merge([1 - cover] * 3)))
     # Exposure, then a shoulder that bends grey levels above 195 so that white is reached at 315. In place: the arrays
     # are large.
     image *= 255 * jitter(rng, 1.0, 0.05)
