@@ -46,8 +46,7 @@ from shared.experiments.measure import ask_once
 from shared.experiments.variants import plain_crops
 from shared.files import write_text
 from shared.fusion.decision import averaged, fit_decision
-from shared.fusion.fusion import SPECIALISTS, average_runs, fuse, most_probable
-from shared.fusion.intervals import average_persons
+from shared.fusion.fusion import SPECIALISTS, average_persons, average_runs, fuse, most_probable
 from shared.fusion.predictions import EVAL, OOF, RUN, join_held_out, read_held_out, read_predictions
 from shared.manifest import load_images, load_training, split_folder, split_folders
 from shared.messages import UserError

@@ -15,13 +15,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from shared.commands import run
-from shared.fusion.calibration import temper
-from shared.fusion.fusion import year_columns
-from shared.fusion.intervals import format_interval, mean_interval
+from shared.fusion.age_intervals import AgeIntervals
+from shared.fusion.ages import year_columns
+from shared.fusion.metrics import format_interval, mean_interval
 from shared.fusion.predictions import read_predictions
+from shared.fusion.rules import temper
 from shared.labels import BANDS, age_band
 from shared.messages import UserError
-from shared.predictor.decide import AgeIntervals
 from shared.predictor.from_runs import read_trained_runs, runs_below
 from shared.tracking import Record, origin, record
 

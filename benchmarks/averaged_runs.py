@@ -17,9 +17,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from shared.commands import run
-from shared.fusion.fusion import average_runs, year_columns
-from shared.fusion.intervals import Interval, format_interval, mean_interval, person_codes
-from shared.fusion.metrics import macro_f1
+from shared.fusion.ages import year_columns
+from shared.fusion.fusion import average_runs
+from shared.fusion.metrics import Interval, format_interval, macro_f1, mean_interval, person_codes
 from shared.fusion.predictions import EVAL, OOF, read_held_out_runs, read_predictions
 from shared.label_fixes import read_solution
 from shared.labels import BANDS

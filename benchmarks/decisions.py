@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from shared.commands import run
-from shared.fusion.decision import PLAIN, averaged, candidate_rules, choose_rule, cross_fit, fit_rules, probabilities
+from shared.fusion.ages import FIXED, band_masses
+from shared.fusion.decision import averaged, candidate_rules, choose_rule, cross_fit
 from shared.fusion.fusion import true_classes
-from shared.fusion.intervals import person_codes
-from shared.fusion.metrics import macro_f1
+from shared.fusion.metrics import macro_f1, person_codes
 from shared.fusion.predictions import OOF, HeldOut, join_held_out
-from shared.fusion.thresholds import FIXED, band_masses, fit_thresholds
+from shared.fusion.rules import PLAIN, fit_rules, fit_thresholds, probabilities
 from shared.labels import BANDS, CLASS_COUNT
 from shared.messages import UserError
 

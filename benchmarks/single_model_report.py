@@ -8,8 +8,15 @@ import numpy as np
 import pandas as pd
 
 from shared.fusion.fusion import SPECIALISTS
-from shared.fusion.intervals import bootstrap_gain, bootstrap_score, format_interval, person_codes
-from shared.fusion.metrics import Ints, accuracy, macro_f1
+from shared.fusion.metrics import (
+    Ints,
+    accuracy,
+    bootstrap_gain,
+    bootstrap_score,
+    format_interval,
+    macro_f1,
+    person_codes,
+)
 from shared.label_fixes import read_solution
 from shared.labels import CLASS_COUNT, MASKS, decode_class
 from shared.messages import UserError, markdown_table

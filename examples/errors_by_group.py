@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from shared.commands import run
 from shared.fusion.fusion import SPECIALISTS
-from shared.fusion.intervals import share_interval
+from shared.fusion.metrics import share_interval
 from shared.fusion.predictions import read_held_out
 from shared.messages import UserError
 

@@ -5,7 +5,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from shared.folds import assign_folds
-from shared.fusion.fusion import SPECIALISTS, median_age
+from shared.fusion.ages import median_age
+from shared.fusion.fusion import SPECIALISTS
 from shared.fusion.predictions import HeldOut
 from shared.labels import IMAGE_KINDS, age_band, mask_of
 

@@ -25,7 +25,7 @@ from shared.experiments.ablation import Line, ablate, draw
 from shared.experiments.measure import Laboratory
 from shared.experiments.options import AblateOptions, screening
 from shared.experiments.variants import Change, baseline, plain_crops, varied
-from shared.fusion.intervals import Interval
+from shared.fusion.metrics import Interval
 from shared.messages import UserError
 from shared.runs import read_runs
 from shared.training.options import TrainOptions

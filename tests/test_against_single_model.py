@@ -16,7 +16,7 @@ from torch.nn.functional import cross_entropy
 
 from pipelines.age.years import age_loss
 from shared.experiments import measure as asking
-from shared.fusion.fusion import median_age, year_columns
+from shared.fusion.ages import median_age, year_columns
 from shared.fusion.metrics import macro_f1
 from shared.labels import decode_class
 from shared.messages import UserError

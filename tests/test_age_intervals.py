@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 from synthetic_predictions import held_out_predictions
 
-from shared.fusion.fusion import quantiles
+from shared.fusion.age_intervals import TAILS, AgeIntervals, learn_intervals
+from shared.fusion.ages import quantiles
 from shared.fusion.predictions import HeldOut
-from shared.predictor.decide import TAILS, AgeIntervals, learn_intervals
 
 YEARS = np.arange(101)
 

@@ -82,7 +82,7 @@ def test_what_is_learnt_on_held_out_persons_helps_others(biased: Options, capsys
     told = capsys.readouterr().out
     main(replace(biased, persons="ignore", decide="argmax", thresholds="fixed", calibrate=False))
     assert tuned > right_share(biased)
-    assert "tuned thresholds (the simplest way, or one that is clearly better), learnt on 120 held-out persons" in told
+    assert "tuned thresholds (the simplest rule, or one that is clearly better), fitted on 120 held-out persons" in told
     assert "(not done: --persons ignore)" in told
 
 
@@ -122,7 +122,7 @@ def test_what_is_learnt_on_held_out_persons_cannot_be_had_without_them(
     unsure: Options, flag: str, change: dict[str, str]
 ) -> None:
     (unsure.age[0] / "oof.csv").unlink()
-    with pytest.raises(UserError, match=f"{flag} is learnt on held-out persons, and .*age/oof.csv is missing"):
+    with pytest.raises(UserError, match=f"{flag} is learned on held-out persons, and .*age/oof.csv is missing"):
         main(replace(unsure, **change))  # type: ignore[arg-type]
     assert not unsure.out.exists()
     main(unsure)
@@ -162,7 +162,7 @@ def test_runs_count_as_held_out_persons_ask_for(
     assert weights is not None, told
     assert float(weights[1]) < 0.25
     assert float(weights[1]) + float(weights[2]) == pytest.approx(1)
-    assert re.search(r"Weighted so, not averaged, .*by argmax: \+0\.\d+ \[\+0", told)
+    assert re.search(r"Gain of these weights .*by argmax: \+0\.\d+ \[\+0", told)
     assert right_share(both) > averaged
 
 

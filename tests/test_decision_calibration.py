@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import log_loss
 
-from shared.fusion.calibration import calibration_error, fit_temperature, negative_log_likelihood, temper
+from shared.fusion.rules import calibration_error, fit_temperature, negative_log_likelihood, temper
 
 
 def drawn(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.fusion.metrics import macro_f1
-from shared.fusion.thresholds import expected_macro_f1, fit_class_rule
+from shared.fusion.rules import expected_macro_f1, fit_class_rule
 
 MANY = 10**9
 """Persons enough for the rule to be used as it is."""

@@ -5,14 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import f1_score
 
-from shared.fusion.intervals import (
-    average_persons,
-    bootstrap_gain,
-    count_by_person,
-    draw_persons,
-    person_codes,
-    weighted_macro_f1,
-)
+from shared.fusion.fusion import average_persons
+from shared.fusion.metrics import bootstrap_gain, count_by_person, draw_persons, person_codes, weighted_macro_f1
 
 IMAGES = st.lists(
     st.tuples(st.integers(0, 4), st.integers(0, 3), st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=40

@@ -6,22 +6,12 @@ import pytest
 from synthetic_predictions import held_out_predictions
 
 from shared.fusion import decision as measuring
-from shared.fusion.decision import (
-    PLAIN,
-    DecisionRule,
-    averaged,
-    candidate_rules,
-    choose_rule,
-    cross_fit,
-    fit_decision,
-    fit_rules,
-    gain_of_averaging,
-    probabilities,
-)
+from shared.fusion.decision import averaged, candidate_rules, choose_rule, cross_fit, fit_decision, gain_by_argmax
 from shared.fusion.fusion import fuse, most_probable, true_classes
 from shared.fusion.metrics import macro_f1
 from shared.fusion.predictions import PARTS, HeldOut
 from shared.fusion.report import describe
+from shared.fusion.rules import PLAIN, DecisionRule, fit_rules, probabilities
 from shared.labels import CLASS_COUNT, encode_class
 from shared.messages import UserError
 
@@ -128,7 +118,7 @@ def test_one_person_alone_teaches_nothing_and_breaks_nothing(biased: HeldOut) ->
     alone = part_of(biased, (biased.persons == biased.persons.iloc[0]).to_numpy())
     settled = fit_decision(alone, alone.predictions, "auto", "auto", True)
     assert settled.rule == DecisionRule(calibrated=True)
-    assert "learnt on 1 held-out person" in describe(settled)
+    assert "fitted on 1 held-out person" in describe(settled)
 
 
 def test_two_persons_are_enough_to_be_measured_on_each_other(biased: HeldOut) -> None:
@@ -172,7 +162,7 @@ def test_averaging_over_persons_is_told_as_the_gain_it_is(biased: HeldOut) -> No
     before, after = (
         macro_f1(right, most_probable(fuse(h.predictions)), CLASS_COUNT) for h in (biased, averaged(biased))
     )
-    gain = gain_of_averaging(biased)
+    gain = gain_by_argmax(biased, averaged(biased))
     assert gain.value == pytest.approx(after - before)
     assert gain.value > 0
     assert gain.low < gain.value < gain.high
@@ -181,7 +171,7 @@ def test_averaging_over_persons_is_told_as_the_gain_it_is(biased: HeldOut) -> No
 def test_the_report_names_what_was_taken_and_what_it_gains(biased: HeldOut) -> None:
     settled = fit_decision(biased, biased.predictions, "argmax", "tuned", True)
     told = describe(settled)
-    assert told.startswith("Decided by argmax, tuned thresholds (as told), learnt on 120 held-out persons.")
+    assert told.startswith("Decided by argmax, tuned thresholds (by the options), fitted on 120 held-out persons.")
     taken = next(line for line in told.splitlines() if line.endswith("<- taken"))
     assert f"{macro_f1(true_classes(biased.truth), settled.predicted, CLASS_COUNT):.3f}  +" in taken
     assert "Temperatures (calibration error before -> after): mask " in told

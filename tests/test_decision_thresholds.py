@@ -4,11 +4,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from synthetic_predictions import held_out_predictions
 
-from shared.fusion.decision import probabilities
-from shared.fusion.intervals import person_codes
-from shared.fusion.metrics import macro_f1
+from shared.fusion.ages import FIXED, Thresholds, band_masses
+from shared.fusion.metrics import macro_f1, person_codes
 from shared.fusion.predictions import HeldOut
-from shared.fusion.thresholds import FIXED, GRID, Thresholds, band_masses, fit_thresholds, threshold_intervals
+from shared.fusion.rules import GRID, fit_thresholds, probabilities, threshold_intervals
 from shared.labels import BANDS
 
 

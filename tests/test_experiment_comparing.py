@@ -8,7 +8,7 @@ from sklearn.metrics import f1_score, mean_absolute_error
 from pipelines.age.specialist import AGE
 from pipelines.age.years import YEARS
 from shared.experiments.measure import Answered, compared, scores_of
-from shared.fusion.intervals import draw_persons
+from shared.fusion.metrics import draw_persons
 from shared.labels import age_band
 from shared.messages import UserError
 

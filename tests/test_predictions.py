@@ -121,7 +121,7 @@ def test_whatever_happens_to_a_file_it_gives_probabilities_or_a_user_error(
 @pytest.mark.parametrize(
     ("column", "value", "told"),
     [
-        ("truth", 2, "1 of 6 images have a truth that is none of 0-1: p0/normal.jpg"),
+        ("truth", 2, "1 of 6 images have a truth that is not one of 0-1: p0/normal.jpg"),
         ("truth", 0.5, "have a truth"),
         ("truth", "male", "have a truth"),
         ("fold", -1, "have no fold"),

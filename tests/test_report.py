@@ -11,7 +11,7 @@ from finished_runs import drawn, write_finished
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import f1_score, precision_recall_fscore_support
 
-from shared.fusion.intervals import bootstrap_score
+from shared.fusion.metrics import bootstrap_score
 from shared.fusion.predictions import join_held_out
 from shared.html_pages import render
 from shared.messages import UserError

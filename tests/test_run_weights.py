@@ -8,7 +8,7 @@ import pytest
 from scipy.optimize import minimize
 from synthetic_predictions import held_out_predictions
 
-from shared.fusion.fusion import _CAUTION, SPECIALISTS, average_runs, learn_weights
+from shared.fusion.fusion import PRIOR_PERSONS, SPECIALISTS, average_runs, learn_weights
 from shared.fusion.predictions import HeldOut, HeldOutRuns
 
 
@@ -20,7 +20,7 @@ def test_weights_are_those_that_a_general_optimiser_finds(runs: int) -> None:
 
     def loss(logits: np.ndarray) -> float:
         weights = np.exp(logits) / np.exp(logits).sum()
-        return -persons * np.log(chances @ weights).mean() - _CAUTION * np.log(weights).sum()
+        return -persons * np.log(chances @ weights).mean() - PRIOR_PERSONS * np.log(weights).sum()
 
     found = minimize(loss, np.zeros(runs)).x
     expected = np.exp(found) / np.exp(found).sum()

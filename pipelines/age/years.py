@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pipelines.age.options import TopCode
-from shared.fusion.fusion import age_error, median_age
+from shared.fusion.ages import age_error, median_age
 from shared.labels import BAND_EDGES
 
 YEARS = 101

@@ -18,7 +18,7 @@ from shared.experiments.measure import Answered, Difference, Laboratory, Special
 from shared.experiments.options import AblateOptions
 from shared.experiments.variants import Change, Variant, baseline, varied
 from shared.files import replacing
-from shared.fusion.intervals import Interval
+from shared.fusion.metrics import Interval
 from shared.messages import UserError, markdown_table
 from shared.tracking import table_of
 from shared.training.options import TrainOptions

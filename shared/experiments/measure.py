@@ -20,8 +20,7 @@ import pandas as pd
 from shared.crops import CropSet, open_crops
 from shared.experiments.variants import Cut, Variant, crops_of, folds_of, plain_crops
 from shared.files import write_text
-from shared.fusion.intervals import DRAWS, Interval, bootstrap_gain, draw_persons, person_codes
-from shared.fusion.metrics import accuracy, macro_f1
+from shared.fusion.metrics import DRAWS, Interval, accuracy, bootstrap_gain, draw_persons, macro_f1, person_codes
 from shared.fusion.predictions import OOF, read_held_out, read_predictions, write_predictions
 from shared.label_fixes import read_solution
 from shared.labels import decode_class

@@ -1,225 +1,120 @@
-"""From what three specialists say to one class: temperatures, thresholds and class weights, learnt and applied.
-
-Ways to decide, scored on held-out persons that they were not learnt on; and the one that is taken.
-
-How to decide, settled by what held-out persons show.
-"""
+"""Choose how to decide: cross-fit the candidate rules on held-out persons, take the best, fit it on all of them."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
-import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from tqdm import tqdm
 
-from shared.fusion.calibration import calibration_error, fit_temperature, temper
-from shared.fusion.fusion import (
-    SPECIALISTS,
-    Predictions,
-    fuse,
-    joint_probabilities,
-    most_probable,
-    true_classes,
-    year_columns,
+from shared.fusion.ages import year_columns
+from shared.fusion.fusion import SPECIALISTS, Predictions, average_persons, fuse, most_probable, true_classes
+from shared.fusion.metrics import Floats, Interval, Ints, bootstrap_gain, person_codes
+from shared.fusion.predictions import EvalSet, HeldOut, Persons, persons_of
+from shared.fusion.rules import (
+    PLAIN,
+    DecisionRule,
+    FittedRule,
+    Probabilities,
+    calibration_error,
+    fit_rules,
+    probabilities,
+    without_years,
 )
-from shared.fusion.intervals import Interval, average_persons, bootstrap_gain, person_codes
-from shared.fusion.metrics import Floats, Ints
-from shared.fusion.predictions import TOLERANCE, HeldOut
-from shared.fusion.thresholds import FIXED, ClassRule, Thresholds, band_masses, fit_class_rule, fit_thresholds
 from shared.labels import BANDS, CLASS_COUNT
-from shared.messages import UserError, first_of
-
-Probabilities = Mapping[str, Floats]
-"""What is tempered, (N, C) for each specialist: of the classes of mask and gender, of years or bands of age."""
-
-
-class DecisionRule(NamedTuple):
-    """What of a decision is learnt. All False: 30 and 60, and the most probable class."""
-
-    calibrated: bool = False
-    thresholds: bool = False
-    f1: bool = False
-
-    def __str__(self) -> str:
-        return f"{'f1' if self.f1 else 'argmax'}, {'tuned thresholds' if self.thresholds else '30/60'}"
-
-
-@dataclass(frozen=True)
-class FittedRule:
-    """What was learnt on held-out persons; it knows no image and no person."""
-
-    temperatures: Mapping[str, float]
-    thresholds: Thresholds
-    class_rule: ClassRule | None
-    """None for the most probable class."""
-
-    def decide(self, given: Probabilities) -> Ints:
-        """The classes (N,) to answer."""
-        joint = joint_probabilities(*self.tempered(given).values())
-        return self.class_rule.predict(joint) if self.class_rule else most_probable(joint)
-
-    def tempered(self, given: Probabilities) -> dict[str, Floats]:
-        """Probabilities of the classes of each specialist (N, C), tempered and, for age, cut into bands."""
-        tempered = {task: temper(given[task], self.temperatures[task]) for task in SPECIALISTS}
-        return {**tempered, "age": bands_of(tempered["age"], self.thresholds)}
-
-
-PLAIN = DecisionRule()
-
-
-def probabilities(answers: Predictions) -> dict[str, Floats]:
-    """What is tempered: years of age where these are known, else bands.
-
-    Raises `UserError` where the distribution over years is not the one that the bands are the sums of.
-    """
-    given = {task: answers[task][list(classes)].to_numpy(np.float64) for task, classes in SPECIALISTS.items()}
-    names = year_columns(answers["age"])
-    if not names:
-        return given
-    years = answers["age"][names].to_numpy(np.float64)
-    close = np.abs(band_masses(years, FIXED) - given["age"]).max(axis=1) <= TOLERANCE
-    wrong = ~close | (years < 0).any(axis=1)
-    if wrong.any():
-        raise UserError(
-            f"{names[0]} to {names[-1]} of {wrong.sum():,} images do not sum to the bands of age: "
-            f"{first_of(answers['age'].index[wrong])}. Make the age run's oof.csv and eval.csv again"
-        )
-    return {**given, "age": years / years.sum(axis=1, keepdims=True)}
-
-
-def without_years(answers: Predictions) -> dict[str, pd.DataFrame]:
-    """The same, with nothing but bands known of age."""
-    return {**answers, "age": answers["age"].drop(columns=year_columns(answers["age"]))}
-
-
-def bands_of(age: Floats, thresholds: Thresholds = FIXED) -> Floats:
-    """Probabilities of the three bands (N, 3), from those of years or, as they are, of bands."""
-    return age if age.shape[1] == len(SPECIALISTS["age"]) else band_masses(age, thresholds)
-
-
-def _same(probabilities: Floats) -> Floats:
-    return probabilities
-
-
-def fit_rules(
-    ways: Sequence[DecisionRule], given: Probabilities, truth: Mapping[str, Ints], persons: ArrayLike
-) -> dict[DecisionRule, FittedRule]:
-    """What each way decides by, learnt on probabilities, right classes (N,) and persons (N,) of held-out images."""
-    numbers = person_codes(persons)
-    people = int(numbers.max()) + 1
-
-    @cache
-    def temperatures(calibrated: bool) -> dict[str, float]:
-        if not calibrated:
-            return dict.fromkeys(SPECIALISTS, 1.0)
-        tasks = ((task, bands_of if task == "age" else _same) for task in SPECIALISTS)
-        return {task: fit_temperature(given[task], truth[task], people, classes) for task, classes in tasks}
-
-    @cache
-    def thresholds(calibrated: bool, tuned: bool) -> Thresholds:
-        if not tuned:
-            return FIXED
-        return fit_thresholds(temper(given["age"], temperatures(calibrated)["age"]), truth["age"], numbers)
-
-    def decider(way: DecisionRule) -> FittedRule:
-        cut = FittedRule(temperatures(way.calibrated), thresholds(way.calibrated, way.thresholds), None)
-        if not way.f1:
-            return cut
-        return replace(cut, class_rule=fit_class_rule(joint_probabilities(*cut.tempered(given).values()), people))
-
-    return {way: decider(way) for way in ways}
-
+from shared.messages import UserError
 
 Decide = Literal["auto", "argmax", "f1"]
 ThresholdChoice = Literal["auto", "tuned", "fixed"]
 
 PLAIN_RULES = (PLAIN, DecisionRule(calibrated=True))
-"""What all others are measured against: probabilities as the files have them, and tempered."""
+"""The rules that all others are compared with: probabilities as in the files, and calibrated."""
 
 FEW = 100
-"""Persons below which a gain is clear only when its 95 % interval lies above nothing; from there on, when it is more
-than one standard error above, as in the rule of CART (Breiman et al. 1984). Of three ways that do nothing the best of
-a dozen persons is one error above in every other draw."""
+"""Below this many persons a gain is clear only if its 95 % interval lies above zero; from there on, if it is more than
+one standard error, as in CART (Breiman et al. 1984). Among three rules that gain nothing, the best on a dozen persons
+is one error above zero in every other sample."""
 
 
 @dataclass(frozen=True)
 class CrossFitted:
-    """Ways to decide, each with the answers it gives to N held-out images without having learnt on their persons."""
+    """Rules with their predictions for N held-out images, each rule fitted without the person of the image."""
 
     held_out: HeldOut
     predicted: Mapping[DecisionRule, Ints]
     """The class, 0-17, of each image (N,)."""
     tempered: Mapping[str, Floats]
-    """For each specialist its probabilities (N, C) under temperatures that were learnt on other persons."""
+    """For each specialist its calibrated class probabilities (N, C)."""
 
-    def gain(self, way: DecisionRule, before: DecisionRule = PLAIN) -> Interval:
-        """Macro F1 of the 18 classes above that of another way."""
+    def gain(self, rule: DecisionRule, before: DecisionRule = PLAIN) -> Interval:
+        """Return macro F1 of the 18 classes minus that of another rule."""
         persons = person_codes(self.held_out.persons)
-        right = true_classes(self.held_out.truth)
-        return bootstrap_gain(right, self.predicted[before], self.predicted[way], persons, CLASS_COUNT)
+        truth = true_classes(self.held_out.truth)
+        return bootstrap_gain(truth, self.predicted[before], self.predicted[rule], persons, CLASS_COUNT)
 
-    def gain_of_bands(self, way: DecisionRule, before: DecisionRule) -> Interval:
-        """Macro F1 of the age bands above that of another way; both must answer the most probable class."""
+    def gain_of_bands(self, rule: DecisionRule, before: DecisionRule) -> Interval:
+        """Return macro F1 of the age bands minus that of another rule; both must take the most probable class."""
         persons, count = person_codes(self.held_out.persons), len(BANDS)
-        return bootstrap_gain(
-            self.held_out.truth["age"], self.predicted[before] % count, self.predicted[way] % count, persons, count
-        )
+        first, second = (self.predicted[each] % count for each in (before, rule))
+        return bootstrap_gain(self.held_out.truth["age"], first, second, persons, count)
 
     def calibration_errors(self, task: str) -> tuple[float, float]:
-        """Of a specialist, before and after its temperature."""
+        """Return the calibration error of a specialist before and after its temperature."""
         given = self.held_out.predictions[task][list(SPECIALISTS[task])].to_numpy()
         truth = self.held_out.truth[task]
         return calibration_error(given, truth), calibration_error(self.tempered[task], truth)
 
 
-def cross_fit(held_out: HeldOut, ways: Sequence[DecisionRule]) -> CrossFitted:
-    """Answer for every person with what was learnt on the persons of other parts alone; the plain ways always too.
+def cross_fit(held_out: HeldOut, rules: Sequence[DecisionRule]) -> CrossFitted:
+    """Predict each part of the held-out images by rules that were fitted on the other parts; always the plain ones too.
 
-    Where there is but one person nothing is learnt, and all ways answer as the plain one.
+    With a single person nothing is learned, and all rules predict as the plain one.
     """
-    every = list(dict.fromkeys([*PLAIN_RULES, *ways]))
+    every = list(dict.fromkeys([*PLAIN_RULES, *rules]))
     given = probabilities(held_out.predictions)
     plain = fit_rules([PLAIN], given, held_out.truth, held_out.persons)[PLAIN]
-    answers = {way: plain.decide(given) for way in every}
+    predicted = {rule: plain.decide(given) for rule in every}
     tempered = plain.tempered(given)
-    for inside, asked, deciders in parts(held_out, given, every):
-        for way, decider in deciders.items():
-            answers[way][inside] = decider.decide(asked)
-        for task, table in deciders[PLAIN_RULES[1]].tempered(asked).items():
+    for inside, here, fitted_rules in parts(held_out, given, every):
+        for rule, fitted in fitted_rules.items():
+            predicted[rule][inside] = fitted.decide(here)
+        for task, table in fitted_rules[PLAIN_RULES[1]].tempered(here).items():
             tempered[task][inside] = table
-    return CrossFitted(held_out, answers, tempered)
+    return CrossFitted(held_out, predicted, tempered)
 
 
 def parts(
-    held_out: HeldOut, given: Probabilities, ways: Sequence[DecisionRule]
+    held_out: HeldOut, given: Probabilities, rules: Sequence[DecisionRule]
 ) -> Iterator[tuple[NDArray[np.bool_], Probabilities, dict[DecisionRule, FittedRule]]]:
-    """Part by part: which images are in it (N,), what is said of them, and what was learnt on all others."""
+    """Yield for each part which images are in it (N,), their probabilities, and the rules fitted on all other parts."""
     numbers = held_out.parts()
     persons = held_out.persons.to_numpy()
     names = np.unique(numbers)
-    # On a terminal only, and gone afterwards: seconds for 4,000 images, a quarter of a minute for 20,000.
+    # Seconds for 4,000 images, a quarter of a minute for 20,000: shown on a terminal only, and removed afterwards.
     for number in tqdm(names if len(names) > 1 else (), "decisions", leave=False, unit="part", disable=None):
         inside = numbers == number
         others = {task: table[~inside] for task, table in given.items()}
         truth = {task: classes[~inside] for task, classes in held_out.truth.items()}
-        asked = {task: table[inside] for task, table in given.items()}
-        yield inside, asked, fit_rules(ways, others, truth, persons[~inside])
+        here = {task: table[inside] for task, table in given.items()}
+        yield inside, here, fit_rules(rules, others, truth, persons[~inside])
 
 
-def choose_rule(measured: CrossFitted, ways: Sequence[DecisionRule]) -> DecisionRule:
-    """The best of some ways, the simplest first; one that is more than the first must be clearly better than it."""
-    simplest, *others = ways
-    gains = {way: measured.gain(way, simplest) for way in others}
-    few = measured.held_out.persons.nunique() < FEW
-    clear = [way for way, gain in gains.items() if (gain.low > 0 if few else gain.value > gain.error)]
-    return max(clear, key=lambda way: gains[way].value, default=simplest)
+def choose_rule(cross_fitted: CrossFitted, candidates: Sequence[DecisionRule]) -> DecisionRule:
+    """Return the first candidate, which is the simplest, or the best of those that are clearly better."""
+    simplest, *others = candidates
+    gains = {rule: cross_fitted.gain(rule, simplest) for rule in others}
+    few = cross_fitted.held_out.persons.nunique() < FEW
+    clear = [rule for rule, gain in gains.items() if (gain.low > 0 if few else gain.value > gain.error)]
+    return max(clear, key=lambda rule: gains[rule].value, default=simplest)
 
 
 def candidate_rules(decide: Decide, thresholds: ThresholdChoice, calibrate: bool, years: bool) -> list[DecisionRule]:
-    """The ways that options leave open, the simplest first; thresholds need the distribution over `years`."""
+    """Return the rules that the options allow, the simplest first; tuned thresholds need the distribution over `years`.
+
+    >>> [str(rule) for rule in candidate_rules("auto", "fixed", calibrate=True, years=True)]
+    ['argmax, 30/60', 'f1, 30/60']
+    """
     rules = {"auto": (False, True), "argmax": (False,), "f1": (True,)}[decide]
     cuts = {"auto": (False, True) if years else (False,), "tuned": (True,), "fixed": (False,)}[thresholds]
     return [DecisionRule(calibrate, cut, rule) for rule in rules for cut in cuts]
@@ -227,59 +122,90 @@ def candidate_rules(decide: Decide, thresholds: ThresholdChoice, calibrate: bool
 
 @dataclass(frozen=True)
 class FittedDecision:
-    """A decision, learnt on all held-out persons, and what such decisions did on persons they were not learnt on."""
+    """A rule fitted on all held-out persons, and what cross-fitting showed of it and of its alternatives."""
 
     fitted_rule: FittedRule
     rule: DecisionRule
     candidates: list[DecisionRule]
-    """The ways it was chosen from, the simplest first."""
+    """The rules it was chosen from, the simplest first."""
     cross_fitted: CrossFitted
     years: bool
-    """Whether age is decided from its distribution over years; from the bands of the files where not."""
+    """Whether age is decided from its distribution over years; otherwise from the bands in the files."""
 
-    def decide(self, answers: Predictions) -> Ints:
-        """The classes (N,) to answer, for a table of N images from each specialist."""
-        return self.fitted_rule.decide(probabilities(answers if self.years else without_years(answers)))
+    def decide(self, predictions: Predictions) -> Ints:
+        """Return the classes, 0-17, (N,) of N images."""
+        return self.fitted_rule.decide(probabilities(predictions if self.years else without_years(predictions)))
 
     @property
     def predicted(self) -> Ints:
-        """The classes (N,) of the held-out images, each decided without having learnt on its person."""
+        """The classes (N,) of the held-out images, each predicted without having learned from its person."""
         return self.cross_fitted.predicted[self.rule]
 
 
 def fit_decision(
-    held_out: HeldOut, asked: Predictions, decide: Decide, thresholds: ThresholdChoice, calibrate: bool
+    held_out: HeldOut, predictions: Predictions, decide: Decide, thresholds: ThresholdChoice, calibrate: bool
 ) -> FittedDecision:
-    """Measure all ways, choose one of those that the options leave open, and learn it on all held-out persons.
+    """Cross-fit all rules, choose one of those that the options allow, and fit it on all held-out persons.
 
-    Of what is asked only the columns are looked at. Raises `UserError` where thresholds are to be tuned though the
-    distributions over years are not known on both sides, or are not those that the bands are the sums of.
+    Of `predictions`, which are to be decided later, only the columns matter. Raises `UserError` if thresholds are to be
+    tuned but a side has no distribution over years.
     """
-    years = bool(year_columns(asked["age"])) and year_columns(asked["age"]) == year_columns(held_out.predictions["age"])
+    names = year_columns(predictions["age"])
+    years = bool(names) and names == year_columns(held_out.predictions["age"])
     if thresholds == "tuned" and not years:
         raise UserError(
             "--thresholds tuned needs year_0, year_1, ... in every oof.csv and eval.csv of the age runs: "
             "take runs of one version, or --thresholds fixed"
         )
     known = held_out if years else replace(held_out, predictions=without_years(held_out.predictions))
-    left_open = candidate_rules(decide, thresholds, calibrate, years)
-    measured = cross_fit(known, candidate_rules("auto", "auto", calibrate, years))
-    way = choose_rule(measured, left_open)
-    decider = fit_rules([way], probabilities(known.predictions), known.truth, known.persons)[way]
-    return FittedDecision(decider, way, left_open, measured, years)
+    candidates = candidate_rules(decide, thresholds, calibrate, years)
+    cross_fitted = cross_fit(known, candidate_rules("auto", "auto", calibrate, years))
+    rule = choose_rule(cross_fitted, candidates)
+    fitted_rule = fit_rules([rule], probabilities(known.predictions), known.truth, known.persons)[rule]
+    return FittedDecision(fitted_rule, rule, candidates, cross_fitted, years)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The predicted classes of N images, and what they rest on."""
+
+    predictions: Predictions
+    """Those of each specialist, averaged over persons if these are known."""
+    predicted: Ints
+    """The class, 0-17, of each image (N,)."""
+    fitted: FittedDecision | None
+    """None if there are no held-out images: the most probable class of the probabilities as they are."""
+    averaged: bool
+    """Whether gender and age were averaged over persons."""
+
+
+def decide_classes(
+    eval_set: EvalSet,
+    held_out: HeldOut | None,
+    decide: Decide = "auto",
+    thresholds: ThresholdChoice = "auto",
+    calibrate: bool = True,
+    persons: Persons = "average",
+) -> Decision:
+    """Predict the classes of an eval set, by a rule fitted on held-out persons if there are any.
+
+    Raises `UserError` as `persons_of` and `fit_decision` do.
+    """
+    seen = persons_of(eval_set, persons)
+    predictions = eval_set.predictions if seen is None else average_persons(eval_set.predictions, seen)
+    if held_out is None:
+        return Decision(predictions, most_probable(fuse(predictions)), None, seen is not None)
+    learned_on = held_out if seen is None else averaged(held_out)
+    fitted = fit_decision(learned_on, predictions, decide, thresholds, calibrate)
+    return Decision(predictions, fitted.decide(predictions), fitted, seen is not None)
 
 
 def averaged(held_out: HeldOut) -> HeldOut:
-    """Held-out answers as `average_persons` makes them."""
+    """Return held-out predictions of which gender and age are averaged over persons."""
     return replace(held_out, predictions=average_persons(held_out.predictions, held_out.persons))
 
 
-def gain_of_averaging(held_out: HeldOut) -> Interval:
-    """What averaging over persons adds to macro F1 of the 18 classes, with the most probable class as the answer."""
-    return gain_by_argmax(held_out, averaged(held_out))
-
-
 def gain_by_argmax(before: HeldOut, after: HeldOut) -> Interval:
-    """What other answers for the same held-out images add to macro F1 of the 18 classes, the most probable taken."""
-    first, then = (most_probable(fuse(each.predictions)) for each in (before, after))
-    return bootstrap_gain(true_classes(before.truth), first, then, person_codes(before.persons), CLASS_COUNT)
+    """Return macro F1 of other predictions for the same held-out images minus that of `before`, both by argmax."""
+    first, second = (most_probable(fuse(each.predictions)) for each in (before, after))
+    return bootstrap_gain(true_classes(before.truth), first, second, person_codes(before.persons), CLASS_COUNT)

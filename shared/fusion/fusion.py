@@ -1,151 +1,147 @@
-"""Age read off a distribution over years: the columns that hold one, its quantiles, and the age that is answered.
+"""From the probabilities of three specialists to those of the 18 classes.
 
-How much each run of a specialist counts where several answer together: learnt on held-out persons.
-
-The runs' probabilities are mixed, p = sum of w_r p_r, with the weights under which the right classes were most likely:
-a linear opinion pool (Stone, "The Opinion Pool", 1961), stacked as Yao et al., "Using Stacking to Average Bayesian
-Predictive Distributions", 2018, have it. Equal weights are what few persons leave.
-
-From the probabilities of three specialists to the 18 classes.
-
-The specialists are taken to be independent given the image, so the probability of a class is the product of its
-three. What is decided from these probabilities is another matter: `most_probable` is the plain way.
+The specialists are taken as independent given the image, so the probability of a class is the product of three.
+Several runs of a specialist are averaged first. Their weights are equal, or learned on held-out persons: the weights
+under which the true classes were most likely, a linear opinion pool (Stone, "The Opinion Pool", 1961), stacked as in
+Yao et al., "Using Stacking to Average Bayesian Predictive Distributions", 2018.
 """
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
+from shared.fusion.ages import with_median_age
 from shared.fusion.metrics import Floats, Ints
-from shared.labels import BAND_EDGES, BANDS, GENDERS, MASKS
-
-
-def year_columns(table: pd.DataFrame) -> list[str]:
-    """The columns of the distribution over years, year_0 to the last, or none."""
-    names: list[str] = []
-    while f"year_{len(names)}" in table:
-        names.append(f"year_{len(names)}")
-    return names if len(names) > BAND_EDGES[-1] else []
-
-
-def quantiles(years: Floats, shares: Sequence[float]) -> Floats:
-    """Ages (len(shares), N) that the `shares` of distributions (N, Y) lie below.
-
-    The probability of a year is spread evenly over half a year before and after it.
-    """
-    below = np.pad(years.cumsum(axis=1), ((0, 0), (1, 0)))
-    edges = np.arange(below.shape[1]) - 0.5
-    return np.array([np.interp(shares, row / row[-1], edges) for row in below]).reshape(-1, len(shares)).T
-
-
-def median_age(years: Floats) -> Floats:
-    """The median (N,) of distributions (N, Y): no other number is expected to be fewer years off.
-
-    (The mean is expected to be off by the smallest square, and so leans towards what is far away but unlikely.)
-    """
-    return quantiles(years, (0.5,))[0]
-
-
-def with_median_age(answers: pd.DataFrame) -> pd.DataFrame:
-    """The table with the age of its own distribution over years, where it has both."""
-    years = year_columns(answers)
-    if years and "age" in answers:
-        return answers.assign(age=median_age(answers[years].to_numpy()))
-    return answers
-
-
-def age_error(answered: Floats, ages: Floats, top_coded: pd.Series | None = None) -> Floats:
-    """Answered less true age (N,), in years.
-
-    Where a label stands for "this or older" (`top_coded`, 1 or 0), whatever is above it counts as right.
-    """
-    error = np.asarray(answered, np.float64) - np.asarray(ages, np.float64)
-    return error if top_coded is None else np.where(np.asarray(top_coded) > 0.5, np.minimum(error, 0), error)
-
-
-_CAUTION = 10.0
-"""Every run counts as if so many persons more had been answered best by it."""
-
-_LEAST = 1e-7
-"""Files hold seven digits; a probability of 0 there is one below that."""
-
-_ROUNDS, _CLOSE = 1000, 1e-6
-
-
-def equal_weights(runs: int) -> Floats:
-    """For the mean of so many runs, (R,)."""
-    return np.full(runs, 1 / runs)
-
-
-def learn_weights(chances: Floats, persons: int) -> Floats:
-    """Weights (R,), none below 0 and one in sum, from the probability that each run gave to each right class (N, R).
-
-    `persons` are seen in the N images. Expectation maximisation, which climbs to the one maximum there is: of what a
-    mixture says of an image, each run is due its share, and the shares are the next weights.
-    """
-    chances = np.maximum(chances, _LEAST)
-    weights = equal_weights(chances.shape[1])
-    for _ in range(_ROUNDS):
-        shares = chances * weights
-        due = (shares / shares.sum(axis=1, keepdims=True)).mean(axis=0) * persons + _CAUTION
-        before, weights = weights, due / due.sum()
-        if np.abs(weights - before).max() < _CLOSE:
-            break
-    return weights
-
+from shared.labels import BANDS, GENDERS, MASKS
 
 SPECIALISTS = {"mask": MASKS, "gender": GENDERS, "age": BANDS}
-"""The classes of each, in the order in which they make up one of the 18."""
+"""The classes of each specialist; `labels.encode_class` takes their indices in this order."""
 
 Predictions = Mapping[str, pd.DataFrame]
-"""A table of the same N images for each specialist: class probabilities and details."""
+"""A table of the same N images for each specialist: class probabilities and further columns."""
+
+CONSTANT = ("gender", "age")
+"""The specialists for attributes that do not change between two images of a person; how the mask is worn does."""
+
+SMALLEST = 1e-7
+"""Prediction files hold seven digits, so a probability of 0 stands for anything below that."""
+
+
+def softmax(logits: NDArray[np.floating]) -> Floats:
+    """Return the probabilities (N, C) of logits (N, C), as float64.
+
+    >>> softmax(np.log([[1.0, 3.0]])).tolist()
+    [[0.25, 0.75]]
+    """
+    powers: Floats = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+def joint_probabilities(mask: Floats, gender: Floats, band: Floats) -> Floats:
+    """Return the probabilities of the 18 classes (N, 18) from (N, 3), (N, 2) and (N, 3).
+
+    The columns are numbered as in `labels.encode_class`.
+
+    >>> joint = joint_probabilities(np.array([[0.5, 0.3, 0.2]]), np.array([[0.4, 0.6]]), np.array([[0.1, 0.2, 0.7]]))
+    >>> round(float(joint[0, 6 * 1 + 3 * 1 + 2]), 3)  # 0.3 * 0.6 * 0.7
+    0.126
+    """
+    return np.einsum("nm,ng,nb->nmgb", mask, gender, band).reshape(len(mask), -1)
+
+
+def fuse(predictions: Predictions) -> Floats:
+    """Return the probabilities of the 18 classes (N, 18)."""
+    return joint_probabilities(*(predictions[task][list(classes)].to_numpy() for task, classes in SPECIALISTS.items()))
+
+
+def most_probable(joint: Floats) -> Ints:
+    """Return the most probable class (N,) of probabilities (N, C), the first one of equals."""
+    return joint.argmax(axis=1)
+
+
+def true_classes(truth: Mapping[str, Ints]) -> Ints:
+    """Return the true class, 0-17, of each image (N,) from the true classes of each specialist.
+
+    >>> true_classes({"mask": np.array([2]), "gender": np.array([1]), "age": np.array([0])}).tolist()
+    [15]
+    """
+    classes: Ints = 6 * truth["mask"] + 3 * truth["gender"] + truth["age"]
+    return classes
 
 
 def average_runs(runs: Sequence[pd.DataFrame], weights: Floats | None = None) -> pd.DataFrame:
-    """The mean of what several runs of a specialist say, over the images that all of them speak of.
+    """Return the mean of the predictions of several runs of a specialist.
 
-    Takes tables indexed by image, as `predictions.read_predictions` gives them, and returns one with the columns of
-    numbers that all of them have; an age is that of the averaged distribution over years. Order of images and columns
-    is that of the first. `weights` (R,) sum to one; all runs count alike without.
+    Takes tables indexed by image and returns one, with the images and the numeric columns that all of them have, in the
+    order of the first. `weights` (R,) sum to one; by default all runs count the same. If there is a distribution over
+    years, `age` is the median of the mean distribution.
+
+    >>> runs = [pd.DataFrame({"male": [p], "female": [1 - p]}, index=["a.jpg"]) for p in (0.5, 1.0)]
+    >>> average_runs(runs).to_dict("records")
+    [{'male': 0.75, 'female': 0.25}]
     """
     images = common_index([run.index for run in runs])
     columns = common_index([run.select_dtypes("number").columns for run in runs])
     tables = [run.loc[images, columns].to_numpy(np.float64) for run in runs]
-    if weights is None:
-        mean = sum(tables) / len(runs)
-    else:
-        mean = sum(weight * table for weight, table in zip(weights, tables, strict=True))
+    mean = weighted_mean(tables, equal_weights(len(runs)) if weights is None else weights)
     return with_median_age(pd.DataFrame(mean, index=images, columns=columns))
 
 
+def weighted_mean(arrays: Sequence[Floats], weights: Floats) -> Floats:
+    """Return the sum of arrays of one shape, each times its weight; `weights` (R,) sum to one."""
+    mean: Floats = np.tensordot(weights, np.stack(arrays), axes=1)
+    return mean
+
+
+def average_persons(predictions: Predictions, persons: pd.Series) -> dict[str, pd.DataFrame]:
+    """Return predictions in which the numbers of gender and age are means over all images of a person.
+
+    `persons` (N,) names the person of each image, in the order of the tables.
+    """
+
+    def averaged(table: pd.DataFrame) -> pd.DataFrame:
+        mean = table.select_dtypes("number").groupby(persons.to_numpy()).transform("mean")
+        return with_median_age(mean)
+
+    return {task: averaged(table) if task in CONSTANT else table for task, table in predictions.items()}
+
+
 def common_index(indices: Sequence[pd.Index]) -> pd.Index:
-    """What all of them hold, in the order of the first."""
+    """Return the entries that all indices have, in the order of the first."""
     shared = indices[0]
     for index in indices[1:]:
         shared = shared[shared.isin(index)]
     return shared
 
 
-def fuse(answers: Predictions) -> Floats:
-    """Probabilities of the 18 classes (N, 18) from a table of the same N images for each of `SPECIALISTS`."""
-    return joint_probabilities(*(answers[task][list(classes)].to_numpy() for task, classes in SPECIALISTS.items()))
+def equal_weights(runs: int) -> Floats:
+    """Return weights (R,) for a plain mean."""
+    return np.full(runs, 1 / runs)
 
 
-def joint_probabilities(mask: Floats, gender: Floats, band: Floats) -> Floats:
-    """Probabilities of the 18 classes (N, 18), columns as in `labels.encode_class`, from (N, 3), (N, 2) and (N, 3).
+PRIOR_PERSONS = 10.0
+"""Each run counts as if this many further persons had been predicted best by it: few persons leave equal weights."""
 
-    Rows sum to one where those of the three do.
+_ITERATIONS, _CONVERGED = 1000, 1e-6
+
+
+def learn_weights(likelihoods: Floats, persons: int) -> Floats:
+    """Return the weights (R,) of runs, from the probability that each run gave to each true class (N, R).
+
+    The N images show `persons` persons. Expectation maximisation: each run's share in the mixture of an image is its
+    responsibility, and the mean responsibilities are the next weights. The likelihood has a single maximum.
+
+    >>> learn_weights(np.array([[0.9, 0.3]] * 700), persons=100).round(2).tolist()
+    [0.88, 0.12]
     """
-    return np.einsum("nm,ng,nb->nmgb", mask, gender, band).reshape(len(mask), -1)
-
-
-def true_classes(truth: Mapping[str, Ints]) -> Ints:
-    """The right one of the 18 classes (N,), of the right ones of each specialist."""
-    classes: Ints = 6 * truth["mask"] + 3 * truth["gender"] + truth["age"]
-    return classes
-
-
-def most_probable(joint: Floats) -> Ints:
-    """The most probable class (N,) of probabilities (N, C); the first of equals."""
-    return joint.argmax(axis=1)
+    likelihoods = np.maximum(likelihoods, SMALLEST)
+    weights = equal_weights(likelihoods.shape[1])
+    for _ in range(_ITERATIONS):
+        shares = likelihoods * weights
+        responsibilities = (shares / shares.sum(axis=1, keepdims=True)).mean(axis=0) * persons + PRIOR_PERSONS
+        before, weights = weights, responsibilities / responsibilities.sum()
+        if np.abs(weights - before).max() < _CONVERGED:
+            break
+    return weights

@@ -1,16 +1,12 @@
-"""Names of the files of a run folder that others read: what was run, held-out answers, answers for eval images.
+"""Prediction files, which pass from a specialist to `combine.py`, and the sets of predictions read from them.
 
-The file that passes from a specialist to `combine.py`: one row per image, a column of probability per class.
+One row per image, one column of probability per class, then further columns of a specialist (age: `age`, the median in
+years, and the distribution over years).
 
-    eval.csv   image, <classes>, [details]
-    oof.csv    image, person, fold, truth, <classes>, [details]
+    eval.csv   image, <classes>, [further]                         the eval images
+    oof.csv    image, person, fold, truth, <classes>, [further]    held-out images, by the fold that had not seen them
 
-`oof` holds the answers of the fold that had not seen the person; truth is the index of the right class. Details are
-further numbers of a specialist (age: `age`, the median in years, and the distribution over years).
-
-What the specialists say of the images that are to be answered.
-
-What the specialists say of persons they had not seen, put side by side: the ground for scores and decisions.
+`EvalSet` joins the eval.csv of all runs of all specialists, `HeldOut` their oof.csv.
 """
 
 import warnings
@@ -32,30 +28,29 @@ from shared.manifest import list_images, split_folder
 from shared.messages import UserError, counted, first_of
 
 RUN, OOF, EVAL = "run.json", "oof.csv", "eval.csv"
-
+"""The files of a run folder that others read."""
 
 HELD_OUT = ("person", "fold", "truth")
-"""What a file of held-out predictions has besides."""
+"""The columns that oof.csv has besides; `truth` is the index of the true class."""
 
 TOLERANCE = 1e-3
 """How far probabilities may be from summing to one: rounding and half precision pass, a wrong column does not."""
 
 
 def write_predictions(path: Path, table: pd.DataFrame) -> None:
-    """Write one row per image, numbers with seven digits; the image is a column, or the index of that name.
+    """Write one row per image, numbers with seven digits; the image is a column or the index, named `image`.
 
-    Raises `UserError` where the disk refuses; the file is then what it was before.
+    Raises `UserError` if the disk refuses; the file is then unchanged.
     """
     with replacing(path) as temporary:
-        named = table.index.name == "image"
-        table.to_csv(temporary, index=named, float_format="%.7g", lineterminator="\n")
+        table.to_csv(temporary, index=table.index.name == "image", float_format="%.7g", lineterminator="\n")
 
 
 def read_predictions(path: Path, classes: Sequence[str]) -> pd.DataFrame:
-    """The predictions of a file, indexed by image; the columns `classes` are float64 and sum to one, others follow.
+    """Return the predictions of a file, indexed by image; the columns `classes` are float64 and sum to one.
 
-    Raises `UserError` naming the file, how many images are wrong and the first of them: where a column is missing,
-    an image is there twice, a probability is no number of 0-1, or those of an image are not one in sum.
+    Raises `UserError` naming the file, the number of bad images and the first of them, if a column is missing, an
+    image appears twice, or the probabilities of an image are not numbers of 0-1 that sum to one.
     """
     table = _read(path)
     _require_columns(path, table, classes)
@@ -70,18 +65,18 @@ def read_predictions(path: Path, classes: Sequence[str]) -> pd.DataFrame:
 
 
 def read_held_out(path: Path, classes: Sequence[str]) -> pd.DataFrame:
-    """As `read_predictions`, with the columns `HELD_OUT` checked too; fold and truth are int64.
+    """Return held-out predictions, read as in `read_predictions`; fold and truth are int64.
 
-    Raises `UserError` also where there is no person, fold or class of that sort, or a person is in two folds.
+    Raises `UserError` also if a person, fold or truth is missing or impossible, or a person is in two folds.
     """
     table = read_predictions(path, classes)
     _require_columns(path, table, HELD_OUT)
     numbers = _numbers(table, ("fold", "truth"))
     whole = numbers.ge(0) & (numbers % 1 == 0)
-    wrong = ~whole["truth"] | (numbers["truth"] >= len(classes))
     _refuse(path, table, table["person"] == "", "have no person")
     _refuse(path, table, ~whole["fold"], "have no fold")
-    _refuse(path, table, wrong, f"have a truth that is none of 0-{len(classes) - 1}")
+    out_of_range = ~whole["truth"] | (numbers["truth"] >= len(classes))
+    _refuse(path, table, out_of_range, f"have a truth that is not one of 0-{len(classes) - 1}")
     table[["fold", "truth"]] = numbers.astype(np.int64)
     try:
         check_folds(table["person"], table["fold"])
@@ -91,12 +86,12 @@ def read_held_out(path: Path, classes: Sequence[str]) -> pd.DataFrame:
 
 
 def _read(path: Path) -> pd.DataFrame:
-    """Text stays text: a person `000020` keeps its zeros and an image called `NA` its name."""
+    """Text stays text: person `000020` keeps its zeros and an image called `NA` its name."""
     if not path.is_file():
         raise UserError(f"{path} is missing: training and predicting write such files")
     try:
         with warnings.catch_warnings():
-            # Rows longer than the header: pandas would drop what is too much.
+            # Rows longer than the header: pandas would drop the surplus.
             warnings.simplefilter("error", pd.errors.ParserWarning)
             table = pd.read_csv(
                 path,
@@ -123,7 +118,7 @@ def _require_columns(path: Path, table: pd.DataFrame, columns: Sequence[str]) ->
 
 
 def _numbers(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
-    """The columns as float64, NaN where there is no number."""
+    """Return columns as float64, NaN for what is not a number."""
     return table[list(columns)].apply(pd.to_numeric, errors="coerce").astype(np.float64)
 
 
@@ -134,74 +129,53 @@ def _refuse(path: Path, table: pd.DataFrame, wrong: ArrayLike, what: str) -> Non
 
 
 Persons = Literal["average", "folder", "ignore"]
-"""Who is seen: as info.csv says, as the folders of the images say, or not to be asked."""
+"""What names the person of an eval image: info.csv, the folder of the image, or nothing."""
 
 
 @dataclass(frozen=True)
 class EvalSet:
-    """N images that info.csv names and all runs answer, in the order of info.csv."""
+    """The N images that info.csv names and all runs predicted, in the order of info.csv."""
 
     predictions: dict[str, pd.DataFrame]
-    """For each specialist a table of N rows, indexed by image: its class probabilities and details."""
+    """For each specialist the mean of its runs: a table of N rows, indexed by image."""
 
     persons: pd.Series | None
-    """Who is seen, (N,) text indexed by image; None where info.csv does not say."""
+    """The person of each image, (N,) text indexed by image; None if info.csv has no such column."""
 
     runs: Mapping[str, Sequence[pd.DataFrame]]
-    """For each specialist the tables of its runs, which may hold further images; `predictions` are their means."""
+    """For each specialist the tables of its runs, which may have more images."""
 
     @property
     def images(self) -> pd.Index:
         return self.predictions["mask"].index
 
     def weighted(self, weights: Mapping[str, Floats]) -> "EvalSet":
-        """Answered by means in which each run of a specialist counts as `weights` (R,) say."""
-        answers = {task: average_runs(runs, weights[task]).loc[self.images] for task, runs in self.runs.items()}
-        return replace(self, predictions=answers)
+        """Return the same images with runs weighted, (R,) for each specialist."""
+        means = {task: average_runs(runs, weights[task]).loc[self.images] for task, runs in self.runs.items()}
+        return replace(self, predictions=means)
 
 
 def read_eval_set(data: Path, runs: Mapping[str, Sequence[Path]], skip_bad: bool, rejected: Path) -> EvalSet:
-    """Read eval.csv of the run folders of each specialist; several are averaged.
+    """Read and average eval.csv of the run folders of each specialist.
 
-    Raises `UserError` where a run is missing or unusable, or does not speak of just the images that info.csv names;
-    with `skip_bad` only the images that all of them answer are kept.
+    Raises `UserError` if a run is missing or unusable, or does not predict exactly the images that info.csv names;
+    with `skip_bad` only the images that all runs predicted are kept.
     """
     split = split_folder(data, "eval")
     info = list_images(split, skip_bad, rejected).set_index("image")
-    answers, said = {}, {}
+    tables: dict[str, list[pd.DataFrame]] = {}
     for task in SPECIALISTS:
-        tables = {folder: _read_run(task, folder) for folder in runs[task]}
-        for folder, table in tables.items():
+        tables[task] = [_read_run(task, folder) for folder in runs[task]]
+        for folder, table in zip(runs[task], tables[task], strict=True):
             check_images(folder / EVAL, table.index, split / "info.csv", info.index, skip_bad)
-        said[task] = [*tables.values()]
-        answers[task] = average_runs(said[task])
-    answered = common_index([info.index, *(table.index for table in answers.values())])
-    if answered.empty:
+    means = {task: average_runs(several) for task, several in tables.items()}
+    images = common_index([info.index, *(table.index for table in means.values())])
+    if images.empty:
         raise UserError(
-            f"no image of {split}/info.csv is answered by all runs: predict with the --data that is given here"
+            f"no image of {split}/info.csv was predicted by all runs: predict with the --data that is given here"
         )
-    persons = info.loc[answered, "person"] if "person" in info else None
-    return EvalSet({task: table.loc[answered] for task, table in answers.items()}, persons, said)
-
-
-def persons_of(asked: EvalSet, choice: Persons) -> pd.Series | None:
-    """Who is seen (N,), or None where that is not told or not to be asked, or nobody is seen twice.
-
-    Raises `UserError` where folders are to tell and an image lies in none.
-    """
-    persons = {"average": asked.persons, "ignore": None}[choice] if choice != "folder" else _folders(asked.images)
-    return None if persons is None or persons.is_unique else persons
-
-
-def _folders(images: pd.Index) -> pd.Series:
-    folders = [str(PurePosixPath(image).parent) for image in images]
-    bare = images[[folder == "." for folder in folders]]
-    if len(bare):
-        raise UserError(
-            f"--persons folder: {counted(len(bare), 'image')} in no folder of a person: {first_of(bare)}. "
-            "--persons average goes by a column `person` of info.csv, --persons ignore by each image alone"
-        )
-    return pd.Series(folders, images)
+    persons = info.loc[images, "person"] if "person" in info else None
+    return EvalSet({task: table.loc[images] for task, table in means.items()}, persons, tables)
 
 
 def _read_run(task: str, folder: Path) -> pd.DataFrame:
@@ -213,9 +187,9 @@ def _read_run(task: str, folder: Path) -> pd.DataFrame:
     return read_predictions(folder / EVAL, SPECIALISTS[task])
 
 
-def check_images(file: Path, images: pd.Index, other: Path, asked: pd.Index, skip_bad: bool) -> None:
-    """Raises `UserError` where `file` has images that `other` has not, or, unless `skip_bad`, lacks some of it."""
-    surplus, lacking = images.difference(asked, sort=False), asked.difference(images, sort=False)
+def check_images(file: Path, images: pd.Index, other: Path, expected: pd.Index, skip_bad: bool) -> None:
+    """Raise `UserError` if `file` has images that `other` has not, or, unless `skip_bad`, lacks some of them."""
+    surplus, lacking = images.difference(expected, sort=False), expected.difference(images, sort=False)
     if len(surplus):
         raise UserError(
             f"{file} has {counted(len(surplus), 'image')} that {other} has not: {first_of(surplus)}. "
@@ -228,8 +202,30 @@ def check_images(file: Path, images: pd.Index, other: Path, asked: pd.Index, ski
         )
 
 
+def persons_of(eval_set: EvalSet, choice: Persons) -> pd.Series | None:
+    """Return the person of each image (N,), or None if that is unknown or no person has two images.
+
+    Raises `UserError` for "folder" if an image is in no folder.
+    """
+    persons = {"average": eval_set.persons, "ignore": None, "folder": None}[choice]
+    if choice == "folder":
+        persons = _folders(eval_set.images)
+    return None if persons is None or persons.is_unique else persons
+
+
+def _folders(images: pd.Index) -> pd.Series:
+    folders = [str(PurePosixPath(image).parent) for image in images]
+    bare = images[[folder == "." for folder in folders]]
+    if len(bare):
+        raise UserError(
+            f"--persons folder: {counted(len(bare), 'image')} in no folder of a person: {first_of(bare)}. "
+            "--persons average uses a column `person` of info.csv, --persons ignore takes each image alone"
+        )
+    return pd.Series(folders, images)
+
+
 PARTS = 5
-"""Persons are split into so many parts where the specialists' own folds do not do it."""
+"""Parts that persons are split into if the specialists trained a single fold."""
 
 
 @dataclass(frozen=True)
@@ -237,19 +233,19 @@ class HeldOut:
     """N images that all runs of all specialists hold out."""
 
     predictions: dict[str, pd.DataFrame]
-    """For each specialist a table of N rows, indexed by image: its class probabilities and details."""
+    """For each specialist the mean of its runs: a table of N rows, indexed by image."""
 
     truth: dict[str, Ints]
-    """For each specialist the right classes, (N,)."""
+    """For each specialist the true classes, (N,)."""
 
     persons: pd.Series
-    """Who is seen, (N,) text."""
+    """The person of each image, (N,) text."""
 
     folds: pd.Series
-    """The fold that held the image out, (N,) int64; the same for all specialists."""
+    """The fold that held the image out, (N,) int64, the same for all specialists."""
 
     def parts(self) -> Ints:
-        """The fold of each image (N,) or, where only one was trained, a part that its person is dealt to."""
+        """Return the parts for cross-fitting, (N,): the folds or, if there is but one, a split of its persons."""
         persons = self.persons.nunique()
         if len(self.folds.unique()) > 1 or persons == 1:
             return self.folds.to_numpy(np.int64)
@@ -260,51 +256,50 @@ class HeldOut:
 
 @dataclass(frozen=True)
 class HeldOutRuns:
-    """What each run of each specialist says of N images that all of them hold out."""
+    """The single runs behind held-out predictions."""
 
     tables: Mapping[str, Sequence[pd.DataFrame]]
     """For each specialist a table of N rows for each of its runs, indexed by image, in one order."""
     averaged: HeldOut
-    """Answered by their means."""
+    """Their means."""
 
     def weighted(self) -> tuple[HeldOut, dict[str, Floats]]:
-        """Answered by runs weighted as those of other folds ask for; and for each specialist the weights (R,) that
-        all images ask for."""
+        """Return predictions with runs weighted as learned on the other parts, and the weights (R,) learned on all."""
         parts = self.averaged.parts()
-        answers, weights = {}, {}
+        means, weights = {}, {}
         for task, tables in self.tables.items():
-            chances = self._chances(task)
-            weights[task] = self._learnt(chances, np.ones(len(parts), np.bool_))
+            likelihoods = self._likelihoods(task)
+            weights[task] = self._learn(likelihoods, np.ones(len(parts), np.bool_))
             pieces = [
-                average_runs([table[parts == part] for table in tables], self._learnt(chances, parts != part))
+                average_runs([table[parts == part] for table in tables], self._learn(likelihoods, parts != part))
                 for part in np.unique(parts)
             ]
-            answers[task] = pd.concat(pieces).loc[self.averaged.persons.index]
-        return replace(self.averaged, predictions=answers), weights
+            means[task] = pd.concat(pieces).loc[self.averaged.persons.index]
+        return replace(self.averaged, predictions=means), weights
 
-    def _chances(self, task: str) -> Floats:
-        """The probability that each run gave to the right class, (N, R)."""
+    def _likelihoods(self, task: str) -> Floats:
+        """Return the probability that each run gave to the true class, (N, R)."""
         truth, rows = self.averaged.truth[task], np.arange(len(self.averaged.persons))
         classes = list(SPECIALISTS[task])
         return np.stack([table[classes].to_numpy()[rows, truth] for table in self.tables[task]], axis=1)
 
-    def _learnt(self, chances: Floats, of: NDArray[np.bool_]) -> Floats:
-        """Weights (R,) by the images `of` (N,); equal ones where there are none."""
-        if not of.any() or chances.shape[1] == 1:
-            return equal_weights(chances.shape[1])
-        return learn_weights(chances[of], self.averaged.persons[of].nunique())
+    def _learn(self, likelihoods: Floats, inside: NDArray[np.bool_]) -> Floats:
+        """Return weights (R,) learned on the images `inside` (N,); equal ones if there are none."""
+        if not inside.any() or likelihoods.shape[1] == 1:
+            return equal_weights(likelihoods.shape[1])
+        return learn_weights(likelihoods[inside], self.averaged.persons[inside].nunique())
 
 
 def join_held_out(files: Mapping[str, Sequence[Path]]) -> HeldOut:
-    """As `read_held_out_runs`; those of several runs are averaged."""
+    """Read, join and average the oof.csv files of each specialist; see `read_held_out_runs`."""
     return read_held_out_runs(files).averaged
 
 
 def read_held_out_runs(files: Mapping[str, Sequence[Path]]) -> HeldOutRuns:
     """Read and join the oof.csv files of each specialist.
 
-    Raises `UserError` where a file is unusable, where two of them disagree about the person, the fold or the truth of
-    an image, or where no image is in all of them.
+    Raises `UserError` if a file is unusable, if two of them disagree about the person, the fold or the truth of an
+    image, or if no image is in all of them.
     """
     tables = {task: [read_held_out(file, SPECIALISTS[task]) for file in runs] for task, runs in files.items()}
     named = [(file, table) for task, runs in files.items() for file, table in zip(runs, tables[task], strict=True)]
@@ -320,16 +315,16 @@ def read_held_out_runs(files: Mapping[str, Sequence[Path]]) -> HeldOutRuns:
             "train the same folds of every specialist (--only-fold), or all of them"
         )
     known = named[0][1].loc[images]
-    said = {
+    common = {
         task: [table.drop(columns=["fold", "truth"]).loc[images] for table in runs] for task, runs in tables.items()
     }
     averaged = HeldOut(
-        predictions={task: average_runs(runs) for task, runs in said.items()},
+        predictions={task: average_runs(runs) for task, runs in common.items()},
         truth={task: runs[0].loc[images, "truth"].to_numpy() for task, runs in tables.items()},
         persons=known["person"],
         folds=known["fold"],
     )
-    return HeldOutRuns(said, averaged)
+    return HeldOutRuns(common, averaged)
 
 
 def _check_agreement(

@@ -1,11 +1,4 @@
-"""Scores of the three specialists and of the 18 classes, as tables for a terminal.
-
-Confusion matrices as images. matplotlib is imported only to draw: it is slow to load, and an extra.
-
-What was settled and why, in the few lines that combine.py prints.
-
-From what is asked and what was held out to answers, and a word on how they came about.
-"""
+"""Reports for people: tables of scores, confusion matrices, and how was decided."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,25 +9,11 @@ import numpy as np
 import pandas as pd
 
 from shared.files import replacing
-from shared.fusion.calibration import temper
-from shared.fusion.decision import (
-    PLAIN,
-    CrossFitted,
-    Decide,
-    DecisionRule,
-    FittedDecision,
-    ThresholdChoice,
-    averaged,
-    fit_decision,
-    fit_rules,
-    gain_of_averaging,
-    probabilities,
-)
-from shared.fusion.fusion import SPECIALISTS, Predictions, fuse, most_probable, true_classes
-from shared.fusion.intervals import average_persons, person_codes
-from shared.fusion.metrics import Ints, accuracy, class_scores, confusion_matrix, macro_f1
-from shared.fusion.predictions import EvalSet, HeldOut, Persons, persons_of
-from shared.fusion.thresholds import threshold_intervals
+from shared.fusion.decision import CrossFitted, Decision, FittedDecision, averaged, gain_by_argmax
+from shared.fusion.fusion import SPECIALISTS, true_classes
+from shared.fusion.metrics import Ints, accuracy, class_scores, confusion_matrix, macro_f1, person_codes
+from shared.fusion.predictions import HeldOut, Persons
+from shared.fusion.rules import PLAIN, DecisionRule, fit_rules, probabilities, temper, threshold_intervals
 from shared.labels import CLASS_COUNT, class_name
 from shared.messages import UserError, counted, text_table
 
@@ -46,7 +25,7 @@ HOW = "(a specialist alone: its most probable class; together: as was decided)"
 
 @dataclass(frozen=True)
 class ScoredPredictions:
-    """Answers beside the truth, of one specialist or of the 18 classes."""
+    """Predictions and truth of one specialist, or of the 18 classes."""
 
     name: str
     classes: Sequence[str]
@@ -71,13 +50,13 @@ class ScoredPredictions:
 
 @dataclass(frozen=True)
 class Report:
-    """How good answers are, on one set of images."""
+    """Scores on one set of images."""
 
     title: str
     name: str
-    """Short, for the names of files."""
+    """A short name, for files."""
     scores: Sequence[ScoredPredictions]
-    """The last is told class by class."""
+    """The last one is shown class by class."""
     notes: Sequence[str] = ()
 
     def __str__(self) -> str:
@@ -86,14 +65,11 @@ class Report:
 
 
 def score_predictions(
-    answers: Mapping[str, pd.DataFrame], truth: Mapping[str, Ints], decided: Ints
+    predictions: Mapping[str, pd.DataFrame], truth: Mapping[str, Ints], decided: Ints
 ) -> list[ScoredPredictions]:
-    """The most probable class of each specialist, and the `decided` ones (N,) of the 18, beside the truth.
-
-    `answers` has a table of N rows for each of `fusion.SPECIALISTS`, `truth` the right classes (N,) of each.
-    """
+    """Return the scores of each specialist alone, by its most probable class, then of the decided classes (N,)."""
     single = [
-        ScoredPredictions(task, classes, truth[task], answers[task][list(classes)].to_numpy().argmax(axis=1))
+        ScoredPredictions(task, classes, truth[task], predictions[task][list(classes)].to_numpy().argmax(axis=1))
         for task, classes in SPECIALISTS.items()
     ]
     names = [class_name(number) for number in range(CLASS_COUNT)]
@@ -101,7 +77,7 @@ def score_predictions(
 
 
 def score_table(scores: Sequence[ScoredPredictions]) -> str:
-    """A line for each: number of classes, macro F1, accuracy, number of images."""
+    """Return a line for each: number of classes, macro F1, accuracy, number of images."""
     rows = [
         (each.name, len(each.classes), f"{each.macro_f1:.3f}", f"{each.accuracy:.3f}", f"{len(each.truth):,}")
         for each in scores
@@ -110,7 +86,7 @@ def score_table(scores: Sequence[ScoredPredictions]) -> str:
 
 
 def class_table(scored: ScoredPredictions) -> str:
-    """A line for each class: precision, recall, F1, and how many images are of it in truth."""
+    """Return a line for each class: precision, recall, F1, number of images of the class in truth."""
     scores = zip(scored.classes, *class_scores(scored.confusion), strict=True)
     rows = [
         (number, name, f"{precision:.3f}", f"{recall:.3f}", f"{f1:.3f}", f"{support:,}")
@@ -124,102 +100,39 @@ INCHES_PER_CLASS = 0.55
 
 
 def draw_confusion(path: Path, title: str, scored: ScoredPredictions) -> None:
-    """A PNG of the confusion matrix: counts written in, coloured by their share of the row, which is the true class.
+    """Write a PNG of the confusion matrix: counts, coloured by their share of the row, which is the true class.
 
-    Raises `UserError` where matplotlib is not installed or the file cannot be written.
+    Raises `UserError` if matplotlib is not installed or the file cannot be written.
     """
     try:
         from matplotlib.figure import Figure
     except ModuleNotFoundError:
         raise UserError("--figures needs matplotlib: pip install 'face18[figures]'") from None
-    count = len(scored.classes)
-    side = 3 + INCHES_PER_CLASS * count
-    # Without pyplot: no window system is asked for, and nothing lives on after the call.
+    side = 3 + INCHES_PER_CLASS * len(scored.classes)
+    # Without pyplot: no window system is needed, and no figure stays open.
     figure = Figure(figsize=(side, side), dpi=DPI, layout="constrained")
-    score = macro_f1(scored.truth, scored.predicted, count)
     axes = figure.add_subplot()
-    axes.set_title(f"{title}\nmacro F1 {score:.3f}, {len(scored.truth):,} images", fontsize=11)
+    axes.set_title(f"{title}\nmacro F1 {scored.macro_f1:.3f}, {len(scored.truth):,} images", fontsize=11)
     plot_confusion(axes, scored)
     with replacing(path) as temporary:
         figure.savefig(temporary, bbox_inches="tight")
 
 
 def plot_confusion(axes: "Axes", scored: ScoredPredictions) -> None:
-    """The matrix on a pair of axes: a row for each true class, a column for each predicted one."""
-    count = len(scored.classes)
+    """Draw the confusion matrix: a row for each true class, a column for each predicted one."""
+    count, confusion = len(scored.classes), scored.confusion
     axes.set(xlabel="predicted", ylabel="true")
     axes.set_xticks(range(count), scored.classes, rotation=90 if count > 3 else 0)
     axes.set_yticks(range(count), scored.classes)
-    _fill(axes, scored.confusion)
-
-
-def _fill(axes: "Axes", confusion: Ints) -> None:
     shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for true, predicted in np.argwhere(confusion):
         colour = "white" if shares[true, predicted] > 0.5 else "black"
-        axes.text(
-            predicted, true, f"{confusion[true, predicted]:,}", ha="center", va="center", color=colour, fontsize=9
-        )
-    for edge in np.arange(0.5, len(confusion) - 1):
+        text = f"{confusion[true, predicted]:,}"
+        axes.text(predicted, true, text, ha="center", va="center", color=colour, fontsize=9)
+    for edge in np.arange(0.5, count - 1):
         axes.axhline(edge, color="lightgrey", linewidth=0.5)
         axes.axvline(edge, color="lightgrey", linewidth=0.5)
-
-
-def describe(settled: FittedDecision) -> str:
-    """What was chosen, what each way gains, and what was learnt."""
-    measured = settled.cross_fitted
-    people = measured.held_out.persons.nunique()
-    why = "as told" if len(settled.candidates) == 1 else "the simplest way, or one that is clearly better"
-    lines = [
-        f"Decided by {settled.rule} ({why}), learnt on {counted(people, 'held-out person')}.",
-        "Macro F1 of the 18 classes on persons not learnt on; difference with a 95 % interval over persons:",
-        *_ways(measured, settled.rule),
-        *_temperatures(settled),
-    ]
-    if DecisionRule(settled.rule.calibrated, thresholds=True) in measured.predicted:
-        lines.append(_thresholds(settled))
-    return "\n".join(lines)
-
-
-def _ways(measured: CrossFitted, taken: DecisionRule) -> list[str]:
-    right = true_classes(measured.held_out.truth)
-    width = max(len(_named(way)) for way in measured.predicted)
-    return [
-        f"  {_named(way):<{width}}  {macro_f1(right, answers, CLASS_COUNT):.3f}"
-        + (f"  {measured.gain(way)}" if way != PLAIN else "")
-        + ("  <- taken" if way == taken else "")
-        for way, answers in measured.predicted.items()
-    ]
-
-
-def _named(way: DecisionRule) -> str:
-    return f"{way}{', calibrated' if way.calibrated else ''}"
-
-
-def _temperatures(settled: FittedDecision) -> list[str]:
-    if not settled.rule.calibrated:
-        return []
-    parts = []
-    for task in SPECIALISTS:
-        before, after = settled.cross_fitted.calibration_errors(task)
-        parts.append(f"{task} {settled.fitted_rule.temperatures[task]:.2f} ({before:.3f} -> {after:.3f})")
-    return [f"Temperatures (calibration error before -> after): {', '.join(parts)}"]
-
-
-def _thresholds(settled: FittedDecision) -> str:
-    """The thresholds for all persons, taken or not; what they do to the bands is measured on persons not learnt on."""
-    measured, held_out = settled.cross_fitted, settled.cross_fitted.held_out
-    plain, tuned = DecisionRule(settled.rule.calibrated), DecisionRule(settled.rule.calibrated, thresholds=True)
-    given = probabilities(held_out.predictions)
-    learnt = fit_rules([tuned], given, held_out.truth, held_out.persons)[tuned]
-    years = temper(given["age"], learnt.temperatures["age"])
-    ends = threshold_intervals(years, held_out.truth["age"], person_codes(held_out.persons))
-    found = " and ".join(
-        f"{best:.1f} [{low:.1f}, {high:.1f}]" for best, low, high in zip(learnt.thresholds, *ends, strict=True)
-    )
-    gain = measured.gain_of_bands(tuned, plain)
-    return f"Age thresholds in years: {found}; macro F1 of the bands alone {gain}"
 
 
 NOT_AVERAGED = {
@@ -230,37 +143,61 @@ NOT_AVERAGED = {
 """Why gender and age were not averaged over persons."""
 
 
-@dataclass(frozen=True)
-class Decision:
-    """Answers to N images, and where they come from."""
-
-    predictions: Predictions
-    """What each specialist says of them, averaged over persons where these are told."""
-    decided: Ints
-    """The class, 0-17, of each image (N,)."""
-    fitted: FittedDecision | None
-    """How was decided; None for the most probable class of probabilities as they are."""
-    remark: str
-    """For people; empty where there is nothing to tell."""
+def describe_decision(decision: Decision, held_out: HeldOut | None, persons: Persons) -> str:
+    """Return how was decided, and what averaging over persons gains; empty if there were no held-out images."""
+    if decision.fitted is None or held_out is None:
+        return ""
+    used = "done" if decision.averaged else f"not done: {NOT_AVERAGED[persons]}"
+    gain = gain_by_argmax(held_out, averaged(held_out))
+    return f"{describe(decision.fitted)}\nGender and age averaged over a person's images, by argmax: {gain} ({used})"
 
 
-def decide_classes(
-    asked: EvalSet,
-    held_out: HeldOut | None,
-    decide: Decide = "auto",
-    thresholds: ThresholdChoice = "auto",
-    calibrate: bool = True,
-    persons: Persons = "average",
-) -> Decision:
-    """Answer what is asked as held-out persons show, or, where there are none, with the most probable class.
+def describe(fitted: FittedDecision) -> str:
+    """Return which rule was chosen, what each candidate gains, and the numbers that were learned."""
+    cross_fitted = fitted.cross_fitted
+    persons = cross_fitted.held_out.persons.nunique()
+    why = "by the options" if len(fitted.candidates) == 1 else "the simplest rule, or one that is clearly better"
+    lines = [
+        f"Decided by {fitted.rule} ({why}), fitted on {counted(persons, 'held-out person')}.",
+        "Macro F1 of the 18 classes on persons not fitted on; difference with a 95 % interval over persons:",
+        *_rules(cross_fitted, fitted.rule),
+    ]
+    if fitted.rule.calibrated:
+        lines.append(_temperatures(fitted))
+    if DecisionRule(fitted.rule.calibrated, thresholds=True) in cross_fitted.predicted:
+        lines.append(_thresholds(fitted))
+    return "\n".join(lines)
 
-    Raises `UserError` as `asked.persons_of` and `fit_decision` do.
-    """
-    seen = persons_of(asked, persons)
-    answers = asked.predictions if seen is None else average_persons(asked.predictions, seen)
-    if held_out is None:
-        return Decision(answers, most_probable(fuse(answers)), None, "")
-    settled = fit_decision(held_out if seen is None else averaged(held_out), answers, decide, thresholds, calibrate)
-    used = "done" if seen is not None else f"not done: {NOT_AVERAGED[persons]}"
-    gain = f"Gender and age averaged over a person's images, by argmax: {gain_of_averaging(held_out)} ({used})"
-    return Decision(answers, settled.decide(answers), settled, f"{describe(settled)}\n{gain}")
+
+def _rules(cross_fitted: CrossFitted, taken: DecisionRule) -> list[str]:
+    truth = true_classes(cross_fitted.held_out.truth)
+    names = {rule: f"{rule}{', calibrated' if rule.calibrated else ''}" for rule in cross_fitted.predicted}
+    width = max(map(len, names.values()))
+    return [
+        f"  {names[rule]:<{width}}  {macro_f1(truth, predicted, CLASS_COUNT):.3f}"
+        + (f"  {cross_fitted.gain(rule)}" if rule != PLAIN else "")
+        + ("  <- taken" if rule == taken else "")
+        for rule, predicted in cross_fitted.predicted.items()
+    ]
+
+
+def _temperatures(fitted: FittedDecision) -> str:
+    parts = []
+    for task, temperature in fitted.fitted_rule.temperatures.items():
+        before, after = fitted.cross_fitted.calibration_errors(task)
+        parts.append(f"{task} {temperature:.2f} ({before:.3f} -> {after:.3f})")
+    return f"Temperatures (calibration error before -> after): {', '.join(parts)}"
+
+
+def _thresholds(fitted: FittedDecision) -> str:
+    """Return the thresholds fitted on all persons, used or not, and their gain on persons not fitted on."""
+    cross_fitted, held_out = fitted.cross_fitted, fitted.cross_fitted.held_out
+    fixed, tuned = DecisionRule(fitted.rule.calibrated), DecisionRule(fitted.rule.calibrated, thresholds=True)
+    given = probabilities(held_out.predictions)
+    learned = fit_rules([tuned], given, held_out.truth, held_out.persons)[tuned]
+    years = temper(given["age"], learned.temperatures["age"])
+    ends = threshold_intervals(years, held_out.truth["age"], person_codes(held_out.persons))
+    found = " and ".join(
+        f"{best:.1f} [{low:.1f}, {high:.1f}]" for best, low, high in zip(learned.thresholds, *ends, strict=True)
+    )
+    return f"Age thresholds in years: {found}; macro F1 of the bands alone {cross_fitted.gain_of_bands(tuned, fixed)}"

@@ -23,12 +23,13 @@ import numpy as np
 
 from shared.faces.alignment import RECIPE
 from shared.files import replacing
-from shared.fusion.decision import FittedRule
+from shared.fusion.age_intervals import AgeIntervals, Coverage
+from shared.fusion.ages import Thresholds
 from shared.fusion.fusion import SPECIALISTS
-from shared.fusion.thresholds import ClassRule, Thresholds
+from shared.fusion.rules import ClassRule, FittedRule
 from shared.labels import CLASS_COUNT
 from shared.messages import UserError
-from shared.predictor.decide import AgeIntervals, Coverage, Decisions
+from shared.predictor.decide import Decisions
 from shared.training.options import TtaName
 
 FORMAT = 1

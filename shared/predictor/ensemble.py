@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from shared.crops import Window
 from shared.faces.alignment import RECIPE
 from shared.faces.mtcnn import Detector, Net
-from shared.fusion.fusion import SPECIALISTS
+from shared.fusion.fusion import SPECIALISTS, softmax
 from shared.fusion.metrics import Floats
 from shared.messages import UserError
 from shared.predictor.bundle_file import DETECTOR_FILES, MAX_WEIGHTS, BundleSource, RunFiles, onnx_name
@@ -90,12 +90,6 @@ class SpecialistEnsemble:
         """Return probabilities of the outputs (N, K) for N crops, at least one."""
         batches = [crops[start : start + batch_size] for start in range(0, len(crops), batch_size)]
         return np.concatenate([np.mean([run.probabilities(batch) for run in self.runs], axis=0) for batch in batches])
-
-
-def softmax(logits: NDArray[np.float32]) -> Floats:
-    """Return probabilities (B, K) of logits (B, K)."""
-    powers: Floats = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
 
 
 def load_ensemble(

@@ -6,13 +6,15 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from shared.fusion.decision import Decide, FittedDecision, FittedRule, ThresholdChoice, fit_decision
-from shared.fusion.fusion import SPECIALISTS, year_columns
+from shared.fusion.age_intervals import AgeIntervals, learn_intervals
+from shared.fusion.ages import FIXED, year_columns
+from shared.fusion.decision import Decide, FittedDecision, ThresholdChoice, fit_decision
+from shared.fusion.fusion import SPECIALISTS
 from shared.fusion.predictions import OOF, HeldOut, join_held_out
-from shared.fusion.thresholds import FIXED
+from shared.fusion.rules import FittedRule
 from shared.messages import UserError
 from shared.predictor.bundle_file import BundleContents, Folder, RunFiles
-from shared.predictor.decide import AgeIntervals, Decisions, learn_intervals
+from shared.predictor.decide import Decisions
 from shared.training.run_folder import WEIGHTS, finished_folds, read_run, tta_of
 
 Runs = Mapping[str, Sequence[Path]]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from shared.faces.alignment import RECIPE
 from shared.fusion.decision import FittedDecision
 from shared.fusion.fusion import SPECIALISTS, true_classes
-from shared.fusion.intervals import bootstrap_score, format_interval, person_codes, share_interval
+from shared.fusion.metrics import bootstrap_score, format_interval, person_codes, share_interval
 from shared.fusion.predictions import HeldOut
 from shared.labels import BANDS, CLASS_COUNT, GENDERS, MASKS
 from shared.messages import markdown_table

@@ -5,19 +5,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from shared.fusion.calibration import temper
-from shared.fusion.decision import DecisionRule, fit_rules, probabilities
-from shared.fusion.fusion import year_columns
-from shared.fusion.intervals import (
-    count_by_person,
-    draw_persons,
+from shared.fusion.ages import FIXED, Thresholds, band_masses, year_columns
+from shared.fusion.metrics import (
+    Floats,
+    bootstrap_scores,
     format_interval,
     mean_interval,
     person_codes,
-    weighted_macro_f1,
 )
-from shared.fusion.metrics import Floats
-from shared.fusion.thresholds import FIXED, Thresholds, band_masses, threshold_intervals
+from shared.fusion.rules import DecisionRule, fit_rules, probabilities, temper, threshold_intervals
 from shared.html_pages import SOFT, plot
 from shared.labels import BAND_EDGES, BANDS, MASKS
 from shared.reports.evaluation import Evaluation
@@ -135,10 +131,8 @@ def _curve(
     grid = np.arange(BAND_EDGES[edge] - REACH, BAND_EDGES[edge] + REACH + 0.5, 1.0)
     pairs = [FIXED._replace(**{FIXED._fields[edge]: value}) for value in grid]
     predicted = np.stack([band_masses(years, pair).argmax(axis=1) for pair in pairs])
-    counts = count_by_person(truth, predicted, persons, len(BANDS))
-    people = len(counts.support)
-    value = weighted_macro_f1(np.ones((1, people)), counts)[0]
-    low, high = np.quantile(weighted_macro_f1(draw_persons(people), counts), [0.025, 0.975], axis=0)
+    value, drawn = bootstrap_scores(truth, predicted, persons, len(BANDS))
+    low, high = np.quantile(drawn, [0.025, 0.975], axis=0)
 
     def draw(axes: "Axes") -> None:
         axes.axvspan(ends[0][edge], ends[1][edge], color="C1", alpha=0.13, linewidth=0)

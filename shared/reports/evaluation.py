@@ -6,12 +6,11 @@ from functools import cached_property
 
 import numpy as np
 
-from shared.fusion.decision import FittedDecision, fit_decision
-from shared.fusion.fusion import age_error
-from shared.fusion.intervals import person_codes
-from shared.fusion.metrics import Floats, Ints
+from shared.fusion.ages import age_error
+from shared.fusion.decision import FittedDecision, decide_classes, fit_decision
+from shared.fusion.metrics import Floats, Ints, person_codes
 from shared.fusion.predictions import EVAL, EvalSet, HeldOut, Persons, read_eval_set
-from shared.fusion.report import ScoredPredictions, decide_classes, describe, score_predictions
+from shared.fusion.report import ScoredPredictions, describe, describe_decision, score_predictions
 from shared.messages import UserError
 from shared.reports.finished_runs import FinishedRuns
 from shared.tables import REJECTED
@@ -70,7 +69,7 @@ def evaluate(runs: FinishedRuns, persons: Persons) -> Evaluation:
     decision = decide_classes(eval_set, runs.held_out, persons=persons)
     if decision.fitted is None:
         raise AssertionError("with held-out predictions a decision is fitted")
-    return Evaluation(runs, decision.fitted, decision.remark)
+    return Evaluation(runs, decision.fitted, describe_decision(decision, runs.held_out, persons))
 
 
 def _read_eval_set(runs: FinishedRuns) -> EvalSet | None:

@@ -5,11 +5,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from shared.fusion.calibration import calibration_error
 from shared.fusion.fusion import SPECIALISTS
-from shared.fusion.intervals import bootstrap_score, format_interval, mean_interval, person_codes, share_interval
-from shared.fusion.metrics import Floats, Ints, class_scores
+from shared.fusion.metrics import (
+    Floats,
+    Ints,
+    bootstrap_score,
+    class_scores,
+    format_interval,
+    mean_interval,
+    person_codes,
+    share_interval,
+)
 from shared.fusion.report import ScoredPredictions, plot_confusion
+from shared.fusion.rules import calibration_error
 from shared.html_pages import SOFT, Tile, chart, face
 from shared.labels import MASKS
 from shared.reports.evaluation import Evaluation

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.fusion.fusion import average_runs, median_age, quantiles
+from shared.fusion.ages import median_age, quantiles
+from shared.fusion.fusion import average_runs
 
 YEARS = np.arange(101)
 
