@@ -145,8 +145,8 @@ def _load_torch(task: str, source: BundleSource, name: str, device: str) -> Fold
 def _load_onnx(task: str, source: BundleSource, name: str, device: str) -> FoldNetwork:  # noqa: ARG001 - as _load_torch
     session, label = _open_file(source, onnx_name(name))
     metadata = onnx_metadata(session, label)
-    (run,) = (_function(session),)
-    return FoldNetwork(check_metadata(metadata, task, label), metadata.size, lambda images: run(images)[0])
+    window, run = check_metadata(metadata, task, label), _function(session)
+    return FoldNetwork(window, metadata.size, lambda images: run(images)[0])
 
 
 def load_detector_sessions(source: BundleSource) -> Detector:

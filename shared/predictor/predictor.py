@@ -23,14 +23,16 @@ PHOTOGRAPHS_IN_MEMORY = 16
 
 @dataclass(frozen=True)
 class Predictor:
-    """Predict mask, gender and age of every face in photographs.
+    """Predict mask, gender and age of every face in photographs. May be called from several threads.
 
-    May be called from several threads.
-
-    >>> predictor = Predictor.load(model)
-    >>> for photograph in predictor([portrait]):
-    ...     for face in photograph.faces:
-    ...         print(face.mask.name, face.gender.name, face.age, face.class_number)
+    >>> predictor = Predictor.load(model)  # A bundle, or a folder with trained runs.
+    >>> for photograph in predictor([portrait, "gone.jpg"]):
+    ...     print(photograph.width, photograph.height, len(photograph.faces), photograph.problem)
+    384 512 1 None
+    0 0 0 no such file or directory
+    >>> face = predictor(portrait)[0].faces[0]
+    >>> face.mask.name in ("worn", "incorrect", "none"), face.age.low <= face.age.years <= face.age.high
+    (True, True)
     """
 
     specialists: Mapping[str, SpecialistEnsemble]
@@ -57,6 +59,9 @@ class Predictor:
         Nothing is unpickled or written. Runs take seconds longer than a bundle: the decisions are fitted on their
         oof.csv first. Raises `UserError` if the path holds neither, a file is broken or needs crops of another recipe,
         or the device or the runtime is not available.
+
+        >>> Predictor.load(model, device="cpu").device
+        'cpu'
         """
         source, contents = open_model(Path(path))
         device = choose_device(device) if runtime == "torch" else "cpu"
@@ -73,7 +78,12 @@ class Predictor:
         return list(self.stream(images, faces))
 
     def stream(self, images: ImageSource | Iterable[ImageSource], faces: FaceSelection = "all") -> Iterator[Photograph]:
-        """Yield the same predictions one by one, with few photographs in memory."""
+        """Yield the same predictions one by one, with few photographs in memory.
+
+        >>> photographs = Predictor.load(model).stream([portrait] * 3, faces="main")
+        >>> [face.box[0] > 0 for photograph in photographs for face in photograph.faces]
+        [True, True, True]
+        """
         one = isinstance(images, str | Path | bytes | np.ndarray)
         several: Iterator[ImageSource] = iter([images] if one else images)  # type: ignore[arg-type, list-item]
         while chunk := list(islice(several, PHOTOGRAPHS_IN_MEMORY)):
@@ -83,11 +93,19 @@ class Predictor:
         """Find the faces of photographs and cut them out aligned, without predictions.
 
         `faces="main"` finds only the face that a portrait shows, in less time.
+
+        >>> Predictor.load(model).detect([portrait])[0].faces[0].crop.shape
+        (256, 256, 3)
         """
         return detect_faces(images, self.detector, faces)
 
     def predict(self, detected: Sequence[DetectedPhotograph]) -> list[Photograph]:
-        """Predict for faces that `detect` found; those of all photographs go through the networks together."""
+        """Predict for faces that `detect` found; those of all photographs go through the networks together.
+
+        >>> predictor = Predictor.load(model)
+        >>> [len(photograph.faces) for photograph in predictor.predict(predictor.detect([portrait, portrait]))]
+        [1, 1]
+        """
         faces = [face for photograph in detected for face in photograph.faces]
         predicted: Iterator[Face] = iter(())
         if faces:
@@ -108,6 +126,10 @@ class Predictor:
         """Return each specialist's probabilities of its outputs (N, K) for crops, uint8 RGB (256, 256, 3).
 
         They are averaged over views, folds and runs, but not calibrated; the outputs of age are years.
+
+        >>> crop = np.zeros((256, 256, 3), np.uint8)
+        >>> {task: table.shape for task, table in Predictor.load(model).probabilities([crop]).items()}
+        {'mask': (1, 3), 'gender': (1, 2), 'age': (1, 101)}
         """
         return {task: ensemble.probabilities(crops, self.batch_size) for task, ensemble in self.specialists.items()}
 

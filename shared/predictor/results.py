@@ -19,7 +19,12 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True)
 class Choice:
-    """The predicted one of several classes."""
+    """The predicted one of several classes.
+
+    >>> mask = Choice("worn", {"worn": 0.9, "incorrect": 0.06, "none": 0.04})
+    >>> mask.name, mask.probability
+    ('worn', 0.9)
+    """
 
     name: str
     """The predicted class."""
@@ -38,7 +43,11 @@ class Choice:
 
 @dataclass(frozen=True)
 class Age:
-    """A predicted age in years, with an 80 % interval."""
+    """A predicted age in years, with an 80 % interval.
+
+    >>> print(Age(34.2, low=27.9, high=41.0), "or", Age(58.4, low=49.0, high=66.0, top_code=60))
+    34 (28-41) or 58 (49-60+)
+    """
 
     years: float
     """Median of the predicted distribution over years."""
