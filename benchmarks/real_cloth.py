@@ -1,7 +1,6 @@
-"""Masks cut out of photographs where they are worn right, laid on bare faces: right, nose out, under the chin.
+"""Cut masks out of photographs where they are worn right, and lay them on bare faces: right, nose out, under the chin.
 
-Photographs of masks really worn wrongly are rare; real cloth that is laid as it would be worn wrongly comes nearer to
-them than cloth that a program draws.
+Photographs of masks worn wrongly are rare. Real cloth laid as if worn wrongly is closer to them than drawn cloth.
 """
 
 import itertools
@@ -25,32 +24,29 @@ WAYS = {
     "nose out": MASKS.index("incorrect"),
     "under the chin": MASKS.index("incorrect"),
 }
-"""How masks are laid, and the mask state that this is."""
+"""Ways to lay a mask, and the mask state of each."""
 
 _FILL = 128
-"""Grey of a crop beyond the edge of its photograph."""
+"""Grey of a crop beyond the edge of its image."""
 
 
 @dataclass(frozen=True)
 class Mask:
-    """A mask in the crop that it was cut from."""
+    """A mask and the crop that it was cut from."""
 
     crop: Pixels
     """RGB, (256, 256, 3)."""
     cover: Pixels
     """1 on the mask, (256, 256)."""
     top: int
-    """Its upper edge in the middle of the face, in pixels from the top."""
+    """Row of its upper edge in the middle of the face; the others are those of its bounding box."""
     bottom: int
     left: int
     right: int
 
 
 def cut_masks(crops: CropSet) -> dict[str, Mask]:
-    """The masks of faces seen from the front that could be cut out whole, by image.
-
-    Raises `UserError` where there are none.
-    """
+    """Return the masks of frontal faces that could be cut out whole, by image; raise `UserError` if there are none."""
     masks = {image: cut_mask(crops.read(image), face) for image, face in _faces(crops, 0.4).items()}
     whole = {image: mask for image, mask in masks.items() if mask is not None}
     if not whole:
@@ -58,15 +54,15 @@ def cut_masks(crops: CropSet) -> dict[str, Mask]:
     return whole
 
 
-def _faces(crops: CropSet, most: float) -> dict[str, FaceGeometry]:
-    """The heads that were found and are turned by less than that, in radians."""
+def _faces(crops: CropSet, max_yaw: float) -> dict[str, FaceGeometry]:
+    """Return the detected faces turned by less than `max_yaw` radians, by image."""
     found = crops.index[crops.index["found"] == DETECTED]
     faces = dict(zip(map(str, found.index), map(face_of, places_in_crops(found)), strict=True))
-    return {image: face for image, face in faces.items() if abs(face.yaw) < most}
+    return {image: face for image, face in faces.items() if abs(face.yaw) < max_yaw}
 
 
 def cut_mask(crop: Pixels, face: FaceGeometry) -> Mask | None:
-    """The mask that a face wears; None where what GrabCut finds is not shaped like one."""
+    """Return the mask that a face wears, or None if the segment found by GrabCut is not shaped like one."""
     cover = _grab(crop, face)
     contours, _ = cv2.findContours(cover, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     middle = round(face.middle_at(face.nose[1]))
@@ -77,6 +73,7 @@ def cut_mask(crop: Pixels, face: FaceGeometry) -> Mask | None:
     left, right = int(columns[0]), int(columns[-1])
     mirror = np.array([[-1.0, 0, left + right], [0, 1, 0]])
     on, mirrored = cover > 0, cv2.warpAffine(cover, mirror, (CROP_SIZE, CROP_SIZE)) > 0
+    # Convex, symmetric, as wide as a face, above the neck, and not cut off by the edge of the image.
     like_a_mask = (
         cv2.contourArea(contours[0]) > 0.93 * cv2.contourArea(cv2.convexHull(contours[0]))
         and (on & mirrored).sum() > 0.85 * (on | mirrored).sum()
@@ -88,7 +85,7 @@ def cut_mask(crop: Pixels, face: FaceGeometry) -> Mask | None:
 
 
 def _grab(crop: Pixels, face: FaceGeometry) -> Pixels:
-    """What looks like the cloth before the mouth: GrabCut (Rother et al. 2004), the largest piece, without holes."""
+    """Segment the cloth in front of the mouth (GrabCut, Rother et al. 2004): the largest piece, without holes."""
     high, low = face.nose[1] + 2, face.chin - 6
     wide = face.half_width
     around, before = face.middle_at(face.mouth[1]), (high + low) / 2
@@ -113,9 +110,9 @@ def _grab(crop: Pixels, face: FaceGeometry) -> Pixels:
 
 
 def lay_masks(masks: dict[str, Mask], bare: CropSet, seed: int = 0) -> Iterator[tuple[str, Pixels]]:
-    """Every mask laid in every way of `WAYS`, each time on another bare face seen from the front: the way, the crop.
+    """Lay every mask in every way of `WAYS`, each time on another frontal bare face; yield the way and the crop.
 
-    Raises `UserError` where no bare face is seen from the front.
+    Raises `UserError` if no bare face is frontal.
     """
     rng = np.random.default_rng(seed)
     faces = _faces(bare, 0.3)
@@ -128,7 +125,7 @@ def lay_masks(masks: dict[str, Mask], bare: CropSet, seed: int = 0) -> Iterator[
 
 
 def lay_mask(mask: Mask, crop: Pixels, face: FaceGeometry, way: str, rng: np.random.Generator) -> Pixels:
-    """The crop of a bare face with that mask on it, stretched to where one ends that is worn in this way."""
+    """Return the crop of a bare face with the mask on it, stretched to the edges of a mask worn in this way."""
     top, bottom, bend = _edges(face, way, rng)
     across = 2 * face.half_width * rng.uniform(0.92, 1.04) / (mask.right - mask.left + 1)
     down = (bottom - top) / (mask.bottom - mask.top)
@@ -141,7 +138,7 @@ def lay_mask(mask: Mask, crop: Pixels, face: FaceGeometry, way: str, rng: np.ran
         flat = cv2.warpAffine(image.astype(np.float32), moved, (CROP_SIZE, CROP_SIZE))
         return cv2.remap(flat, x, y, cv2.INTER_LINEAR).astype(np.float64)
 
-    # Bright as the new face is.
+    # Scale the brightness of the cloth to the new face.
     light = np.clip(_forehead(crop) / max(_forehead(mask.crop), 1.0), 0.6, 1.5)
     core = np.asarray(cv2.erode(mask.cover, np.ones((5, 5), np.uint8)))
     cover = np.asarray(cv2.GaussianBlur(placed(core), (0, 0), 1.1), np.float64)
@@ -153,7 +150,7 @@ def lay_mask(mask: Mask, crop: Pixels, face: FaceGeometry, way: str, rng: np.ran
 
 
 def _edges(face: FaceGeometry, way: str, rng: np.random.Generator) -> tuple[float, float, float]:
-    """Upper and lower edge in the middle of the face, and how much higher the mask is at the sides; pixels."""
+    """Draw the upper and lower edge in the middle of the face and the rise towards the sides, in pixels."""
     nose, mouth, chin = face.nose[1], face.mouth[1], face.chin
     if way == "worn right":
         return EYE_LINE + (nose - EYE_LINE) * rng.uniform(0.25, 0.65), chin + rng.uniform(2, 10), 0.0
@@ -167,7 +164,7 @@ def _forehead(crop: Pixels) -> float:
 
 
 def _with_straps(crop: Pixels, cover: Floats, face: FaceGeometry, rng: np.random.Generator) -> Pixels:
-    """Straps from the sides of the mask to the ears; on half of the faces none, as under hair."""
+    """Return a copy with straps from the mask to the ears; on half of the faces none, as under hair."""
     columns = np.flatnonzero((cover > 0.5).any(0))
     if rng.random() < 0.5 or not len(columns):
         return crop

@@ -1,11 +1,11 @@
-"""Do drawn masks teach real ones? The mask specialist, trained on bare faces alone, before photographs of real masks.
+"""Do drawn masks generalise to real ones? Train the mask specialist on bare faces only and test it on real masks.
 
-    python benchmarks/real_masks.py --other ../shared/data/faces
+    python benchmarks/real_masks.py --bare EXTRA --worn REAL_WORN --other FOLDER
 
-Some of the bare faces are trained on, with masks drawn on them; the others must be answered `none`, the photographs of
-masks worn right `worn`, and images whose masks another program drew (`--other`, with eval_solution.csv) as it says.
-With `--other` the real masks are also cut out and laid on its bare faces, right and wrongly (`real_cloth.py`).
-Stages already done are not run again; `--run FOLDER` asks a specialist that was trained otherwise.
+The network trains on some of the bare faces with masks drawn on them. It is tested on the other bare faces, on
+photographs of real masks worn right, and with `--other` on images whose masks another program drew (their
+eval_solution.csv has the truth). With `--other` the real masks are also cut out and laid on its bare faces, right and
+wrongly (`real_cloth.py`). Finished stages are kept; `--run FOLDER` tests a specialist that is trained already.
 """
 
 import time
@@ -31,24 +31,23 @@ WORN, NONE = MASKS.index("worn"), MASKS.index("none")
 
 @dataclass(frozen=True)
 class Options:
-    """Train the mask specialist on bare faces with drawn masks, and ask it about real ones."""
+    """Train the mask specialist on bare faces with drawn masks and test it on real masks."""
 
-    bare: Path = Path("../shared/data/extra")
+    bare: Path = Path("data/extra")
     """Labelled bare faces: train.csv and images/."""
-    worn: Path = Path("../shared/data/real_worn")
-    """Photographs of masks that are all worn right: info.csv and images/."""
+    worn: Path = Path("data/real_worn")
+    """Photographs of real masks, all worn right: info.csv and images/."""
     other: Path | None = None
-    """A data set whose eval images are known (eval_solution.csv), with masks that another program drew."""
+    """A data set with eval_solution.csv and masks that another program drew."""
     run: Path | None = None
-    """A mask specialist that is trained already, perhaps on some of --bare, or all of them."""
+    """A trained mask specialist to test instead; it may have been trained on --bare."""
     out: Path = Path("outputs/real_masks")
-    """Where lists, crops, run and answers go."""
+    """Folder of lists, crops, run and predictions."""
     persons: int = 1500
-    """How many of the bare faces to train on."""
+    """Bare faces to train on."""
     epochs: int = 3
-    """Passes over them."""
     size: int = 96
-    """Pixels a side of what the network sees."""
+    """Input size of the network, pixels."""
 
 
 def main(options: Options) -> None:
@@ -60,20 +59,20 @@ def main(options: Options) -> None:
         effort = ("--folds", 10, "--only-fold", 0, "--epochs", options.epochs, "--size", options.size)
         run_stage("-m", "pipelines.mask.train", *where, *effort)
     started = time.perf_counter()
-    asked = {
-        "real, worn right": (_ask(options, model, "worn", options.worn), WORN),
-        "bare" if options.run else "bare, not seen": (_ask(options, model, "unseen", options.out / "unseen"), NONE),
+    tested = {
+        "real, worn right": (_predict(options, model, "worn", options.worn), WORN),
+        "bare" if options.run else "bare, not seen": (_predict(options, model, "unseen", options.out / "unseen"), NONE),
     }
-    lines = [_line(title, *each) for title, each in asked.items()]
-    scores = {f"right: {title}": _right(*each) for title, each in asked.items()}
+    lines = [_line(title, *each) for title, each in tested.items()]
+    scores = {f"right: {title}": _right(*each) for title, each in tested.items()}
     if options.other is not None:
-        answers = _ask(options, model, "other", options.other)
-        truth = read_solution(options.other / "eval_solution.csv")["truth"].loc[answers.index].to_numpy() // 6
-        lines += [_line(f"--other, {name}", answers[truth == state], state) for state, name in enumerate(MASKS)]
-        score = macro_f1(truth, answers.to_numpy().argmax(1), len(MASKS))
+        predictions = _predict(options, model, "other", options.other)
+        truth = read_solution(options.other / "eval_solution.csv")["truth"].loc[predictions.index].to_numpy() // 6
+        lines += [_line(f"--other, {name}", predictions[truth == state], state) for state, name in enumerate(MASKS)]
+        score = macro_f1(truth, predictions.to_numpy().argmax(1), len(MASKS))
         lines.append(f"{'--other, macro F1':<28}{score:>31.3f}")
         scores["macro_f1"] = score
-        cloth = _ask_real_cloth(options, model, answers.index[truth == NONE])
+        cloth = _predict_real_cloth(options, model, predictions.index[truth == NONE])
         lines += [_line(f"real cloth, {way}", of_way, WAYS[way]) for way, of_way in cloth.items()]
         scores |= {f"right: real cloth, {way}": _right(of_way, WAYS[way]) for way, of_way in cloth.items()}
     print(f"\n{'':<28}{'images':>9}{'right':>8}" + "".join(f"{name:>11}" for name in MASKS))
@@ -83,7 +82,7 @@ def main(options: Options) -> None:
 
 
 def _split(options: Options) -> Path:
-    """Write train.csv of the first persons in a random order, and info.csv of the others; gives the former's folder."""
+    """Write train.csv of random persons and info.csv of the others; return the folder of train.csv."""
     table = pd.read_csv(options.bare / "train.csv", dtype=str)
     table = table.sample(frac=1, random_state=1)
     trained, unseen = options.out / "bare", options.out / "unseen"
@@ -97,8 +96,8 @@ def _split(options: Options) -> Path:
     return trained
 
 
-def _ask(options: Options, model: Path, name: str, data: Path) -> pd.DataFrame:
-    """The specialist's probabilities for the eval images of a folder; says how their faces were found."""
+def _predict(options: Options, model: Path, name: str, data: Path) -> pd.DataFrame:
+    """Return the probabilities of the mask states for the eval images of a folder; print how faces were found."""
     out = options.out / f"{name}.csv"
     where = ("--data", data, "--crops", options.out / "crops" / name, "--outputs", model, "--out", out)
     run_stage("-m", "pipelines.mask.predict", *where)
@@ -111,8 +110,8 @@ def _crops(options: Options, name: str) -> CropSet:
     return open_crops(folder if (folder / "index.csv").exists() else folder / "eval")
 
 
-def _ask_real_cloth(options: Options, model: Path, bare: pd.Index) -> dict[str, pd.DataFrame]:
-    """The answers to masks of `--worn` laid on these faces of `--other`, for each way."""
+def _predict_real_cloth(options: Options, model: Path, bare: pd.Index) -> dict[str, pd.DataFrame]:
+    """Return the predictions for masks of `--worn` laid on these faces of `--other`, by way."""
     folder = options.out / "cloth"
     (folder / "images").mkdir(parents=True, exist_ok=True)
     masks = cut_masks(_crops(options, "worn"))
@@ -123,18 +122,18 @@ def _ask_real_cloth(options: Options, model: Path, bare: pd.Index) -> dict[str, 
         cv2.imwrite(str(folder / "images" / image), cv2.cvtColor(crop, cv2.COLOR_RGB2BGR))
         ways[image] = way
     pd.DataFrame({"ImageID": list(ways), "ans": 0}).to_csv(folder / "info.csv", index=False)
-    answers = _ask(options, model, "cloth", folder)
-    return {way: answers[answers.index.map(ways) == way] for way in WAYS}
+    predictions = _predict(options, model, "cloth", folder)
+    return {way: predictions[predictions.index.map(ways) == way] for way in WAYS}
 
 
-def _line(title: str, answers: pd.DataFrame, state: int) -> str:
-    given = np.bincount(answers.to_numpy().argmax(1), minlength=len(MASKS))
-    return f"{title:<28}{given.sum():>9}{_right(answers, state):>8.3f}" + "".join(f"{count:>11}" for count in given)
+def _line(title: str, predictions: pd.DataFrame, state: int) -> str:
+    given = np.bincount(predictions.to_numpy().argmax(1), minlength=len(MASKS))
+    return f"{title:<28}{given.sum():>9}{_right(predictions, state):>8.3f}" + "".join(f"{count:>11}" for count in given)
 
 
-def _right(answers: pd.DataFrame, state: int) -> float:
-    """The share of images for which the state is the most probable."""
-    return float((answers.to_numpy().argmax(1) == state).mean())
+def _right(predictions: pd.DataFrame, state: int) -> float:
+    """Return the share of images for which the state is the most probable."""
+    return float((predictions.to_numpy().argmax(1) == state).mean())
 
 
 if __name__ == "__main__":

@@ -1,9 +1,8 @@
-"""How often facenet-pytorch's MTCNN finds the drawn faces, how near it puts their eyes, and what an image costs.
+"""Measure how often facenet-pytorch's MTCNN finds the drawn faces, the error of its eyes, and the drawing time.
 
     python benchmarks/sample_detection.py --people 100
 
-Thresholds are MTCNN's defaults. Milliseconds are CPU time of one core, JPEG included, so that a busy machine does not
-matter much.
+Thresholds are MTCNN's defaults. Milliseconds are CPU time of one core, including the JPEG.
 """
 
 import time
@@ -35,9 +34,9 @@ class Options:
     people: int = 100
     "Persons, seven images each."
     seed: int = 0
-    "Of the sample; its training persons are drawn."
+    "Seed of the sample; its training persons are drawn."
     min_face_size: int = 20
-    "MTCNN's, in pixels: 20 is its default, 60 is enough for portraits and quicker."
+    "Smallest face in pixels: 20 is MTCNN's default, 60 is enough for portraits and faster."
 
 
 def main(options: Options) -> None:
@@ -59,7 +58,7 @@ def main(options: Options) -> None:
 
 
 def detections(detector: MTCNN, portraits: list[Portrait]) -> Iterator[dict[str, object]]:
-    """One row an image: mask state, whether a face was found, how many, and how far off the eyes of the surest are."""
+    """Yield one row per image: mask state, number of faces, probability and eye error of the most probable one."""
     images = [Image.fromarray(portrait.pixels) for portrait in portraits]
     found = detector.detect(images, landmarks=True)
     for portrait, boxes, probabilities, points in zip(portraits, *found, strict=True):
@@ -67,21 +66,21 @@ def detections(detector: MTCNN, portraits: list[Portrait]) -> Iterator[dict[str,
         if boxes is not None:
             eyes, truth = points[int(np.argmax(probabilities))][:2].astype(float), portrait.landmarks[:2]
             row["faces"], row["probability"] = len(boxes), float(np.max(probabilities))
-            row["eyes_off"] = np.linalg.norm(eyes - truth, axis=1).mean() / np.linalg.norm(truth[1] - truth[0])
+            row["eye_error"] = np.linalg.norm(eyes - truth, axis=1).mean() / np.linalg.norm(truth[1] - truth[0])
         yield row
 
 
 def report(table: pd.DataFrame, milliseconds: np.ndarray, options: Options) -> None:
-    """Print one line a mask state, the time, the machine and the versions."""
+    """Print one line per mask state, the time, the machine and the versions."""
     print(f"\n{options.people} persons, seed {options.seed}, min_face_size {options.min_face_size}")
-    print("mask        images   found   share   more than one face   probability   eyes off / eye distance")
+    print("mask        images   found   share   more than one face   probability   eye error / eye distance")
     for name, group in table.groupby("mask", sort=False):
         several, seen = (group.faces > 1).sum(), group.found.sum()
         print(
             f"{name!s:10} {len(group):9} {seen:7} {group.found.mean():7.1%} {several:20} "
-            f"{group.probability.mean():13.3f} {group.eyes_off.mean():25.3f}"
+            f"{group.probability.mean():13.3f} {group.eye_error.mean():25.3f}"
         )
-    print(f"{milliseconds.mean():.0f} ms of one core an image (slowest person {milliseconds.max():.0f})")
+    print(f"{milliseconds.mean():.0f} ms of one core per image (slowest person {milliseconds.max():.0f})")
     about = provenance()
     print(f"{about['machine']}, {joblib.cpu_count()} cores, Python {about['python']}, ", end="")
     print(
