@@ -23,7 +23,6 @@ With --recipes that is all of pipelines/TASK/with_extra.toml, and the command li
 --age-runs 3 the age specialist is trained three times, each time with another seed, and the three are averaged.
 """
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,12 +46,12 @@ from shared.experiments.variants import plain_crops
 from shared.files import write_text
 from shared.fusion.decision import averaged, fit_decision
 from shared.fusion.fusion import SPECIALISTS, average_persons, average_runs, fuse, most_probable
-from shared.fusion.predictions import EVAL, OOF, RUN, join_held_out, read_held_out, read_predictions
+from shared.fusion.predictions import EVAL, OOF, join_held_out, read_held_out, read_predictions
 from shared.manifest import load_images, load_training, split_folder, split_folders
 from shared.messages import UserError
 from shared.near_duplicates import eval_faces, find_near_duplicates
 from shared.specialist import Specialist
-from shared.tracking import Record, is_recorded, origin, record
+from shared.tracking import Record, is_recorded, origin, read_run_json, record
 from shared.training.options import TrainOptions
 from shared.training.run import PARTS, train
 from shared.training.run_folder import WEIGHTS, crop_folder, finished_folds
@@ -255,7 +254,7 @@ def _run(task: str, number: int, options: Options) -> dict[str, float]:
     chosen = chosen.with_values(seed=options.train.optimisation.seed + number)
     specialist = model.specialist(chosen)
     train(specialist, chosen)
-    known = json.loads((folder / RUN).read_text(encoding="utf-8"))
+    known = read_run_json(folder)
     folds = finished_folds(folder)
     further = sum(part["images"] for part in known.get("extra", ()))
     shown = chosen.optimisation.epochs * (

@@ -30,9 +30,10 @@ from pipelines.gender.specialist import GENDER
 from pipelines.mask.specialist import MASK
 from shared.commands import run
 from shared.faces.alignment import RECIPE
-from shared.fusion.predictions import OOF, RUN
+from shared.fusion.predictions import OOF
 from shared.messages import UserError, counted
 from shared.specialist import Specialist
+from shared.tracking import RUN
 from shared.training.model import DEFAULT_BACKBONE, CheckpointMetadata, Network, save_weights
 from shared.training.options import TtaName
 from shared.training.run_folder import WEIGHTS, fold_folder

@@ -7,12 +7,12 @@ Any timm model will do. Pretrained weights of others than the default are fetche
 take --no-pretrained. Each backbone gets a folder of its own below --outputs, so a stopped comparison goes on.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.mask.specialist import MASK
 from shared.commands import run
+from shared.tracking import read_run_json
 from shared.training.options import DEFAULT_BACKBONE, TrainOptions
 from shared.training.run import train
 
@@ -51,7 +51,7 @@ def main(options: Options) -> None:
     for backbone in options.backbones:
         folder = options.outputs / backbone
         train(MASK, common.with_values(backbone=backbone, outputs=folder))
-        scores[backbone] = json.loads((folder / "run.json").read_text(encoding="utf-8"))["scores"]["fold0"]["macro_f1"]
+        scores[backbone] = read_run_json(folder)["scores"]["fold0"]["macro_f1"]
     for backbone, score in sorted(scores.items(), key=lambda item: -item[1]):
         print(f"{backbone:30} macro F1 {score:.3f}")
 

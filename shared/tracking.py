@@ -38,8 +38,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from shared.fusion.predictions import RUN
 from shared.messages import UserError
+
+RUN = "run.json"
+"""File of a run folder: options, data, code version, scores and seconds of the training."""
 
 MIB = 2**20
 
@@ -285,15 +287,21 @@ def table_of(run: Path) -> Path:
     return run.absolute().parent / TABLE
 
 
+def read_run_json(run: Path) -> dict[str, Any]:
+    """Return the content of a run folder's run.json.
+
+    Empty if the file is missing or broken: predictions may come from elsewhere, without it.
+    """
+    with suppress(OSError, ValueError, TypeError):
+        return dict(json.loads((run / RUN).read_text(encoding="utf-8")))
+    return {}
+
+
 def origin(runs: Iterable[Path]) -> tuple[str, str]:
     """Data fingerprint and crop recipe of run folders, as run.json has them; all of them where they differ."""
-    told = []
-    for run in runs:
-        # Predictions may come from elsewhere, without a run.json that could be read.
-        with suppress(OSError, ValueError, KeyError, TypeError):
-            content = json.loads((run / RUN).read_text(encoding="utf-8"))
-            told.append((str(content["data"]), str(content["recipe"])))
-    return " ".join(dict.fromkeys(data for data, _ in told)), " ".join(dict.fromkeys(recipe for _, recipe in told))
+    contents = [read_run_json(run) for run in runs]
+    found = [dict.fromkeys(str(content[key]) for content in contents if key in content) for key in ("data", "recipe")]
+    return " ".join(found[0]), " ".join(found[1])
 
 
 def record(entry: Record, table: Path | None = None, tracker: Tracker = "none") -> None:

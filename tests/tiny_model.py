@@ -14,7 +14,8 @@ from pipelines.gender.specialist import GENDER
 from pipelines.mask.specialist import MASK
 from shared.faces.alignment import RECIPE
 from shared.files import write_text
-from shared.fusion.predictions import OOF, RUN, write_predictions
+from shared.fusion.predictions import OOF, write_predictions
+from shared.tracking import RUN
 from shared.training.model import Network, save_weights
 from shared.training.run_folder import WEIGHTS, CheckpointMetadata, fold_folder
 

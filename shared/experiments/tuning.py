@@ -27,9 +27,8 @@ from shared.commands import as_toml
 from shared.experiments.measure import SpecialistOf
 from shared.experiments.options import TuneOptions, labels_of
 from shared.files import write_text
-from shared.fusion.predictions import RUN
 from shared.messages import UserError, counted, markdown_table
-from shared.tracking import Record, is_recorded, origin, record, table_of
+from shared.tracking import Record, is_recorded, origin, read_run_json, record, table_of
 from shared.training.fit import Epoch
 from shared.training.options import TrainOptions
 from shared.training.run import RunContext, resolved_options, train
@@ -370,8 +369,7 @@ def _code(options: TrainOptions) -> str:
 
 
 def _score(options: TrainOptions) -> float:
-    report = json.loads(((options.run.outputs or Path()) / RUN).read_text(encoding="utf-8"))
-    return float(report["scores"]["held out"]["macro_f1"])
+    return float(read_run_json(options.run.outputs or Path())["scores"]["held out"]["macro_f1"])
 
 
 def _state(name: str) -> Any:

@@ -27,7 +27,7 @@ from shared.labels import BAND_EDGES
 from shared.manifest import list_images, split_folder
 from shared.messages import UserError, counted, first_of
 
-RUN, OOF, EVAL = "run.json", "oof.csv", "eval.csv"
+OOF, EVAL = "oof.csv", "eval.csv"
 """The files of a run folder that others read."""
 
 HELD_OUT = ("person", "fold", "truth")

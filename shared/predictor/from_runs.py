@@ -15,7 +15,8 @@ from shared.fusion.rules import FittedRule
 from shared.messages import UserError
 from shared.predictor.bundle_file import BundleContents, Folder, RunFiles
 from shared.predictor.decide import Decisions
-from shared.training.run_folder import WEIGHTS, finished_folds, read_run, tta_of
+from shared.tracking import read_run_json
+from shared.training.run_folder import WEIGHTS, finished_folds, tta_of
 
 Runs = Mapping[str, Sequence[Path]]
 """The run folders of each specialist."""
@@ -74,7 +75,7 @@ def read_trained_runs(
     else:
         decisions = Decisions(FittedRule(dict.fromkeys(SPECIALISTS, 1.0), FIXED, None), AgeIntervals())
     contents = BundleContents(listed, decisions)
-    described = {task: [read_run(run) for run in runs[task]] for task in SPECIALISTS}
+    described = {task: [read_run_json(run) for run in runs[task]] for task in SPECIALISTS}
     return TrainedRuns(Folder(path, files), contents, held_out, decision, described)
 
 

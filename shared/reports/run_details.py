@@ -3,17 +3,16 @@
 import json
 import shlex
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from shared.fusion.fusion import SPECIALISTS
-from shared.fusion.predictions import RUN
 from shared.html_pages import chart
 from shared.reports.finished_runs import FinishedRuns
 from shared.reports.scores import TITLES
+from shared.tracking import read_run_json
 from shared.training.run_folder import HISTORY
 
 if TYPE_CHECKING:
@@ -50,12 +49,8 @@ def contents(runs: FinishedRuns) -> dict[str, Any]:
 
 def _run_files(runs: FinishedRuns) -> dict[Path, Mapping[str, Any]]:
     """Return the content of run.json of each run folder that has a readable one."""
-    found = {}
-    for run in (run for task in SPECIALISTS for run in runs.folders[task]):
-        # Predictions may come from elsewhere, without run.json.
-        with suppress(OSError, ValueError):
-            found[run] = json.loads((run / RUN).read_text(encoding="utf-8"))
-    return found
+    found = {run: read_run_json(run) for task in SPECIALISTS for run in runs.folders[task]}
+    return {run: content for run, content in found.items() if content}
 
 
 def read_histories(runs: FinishedRuns, task: str) -> dict[str, pd.DataFrame]:

@@ -42,7 +42,6 @@ from shared.training.model import CheckpointMetadata, Network, load_weights, sav
 from shared.training.options import SchedulerName, TrainOptions
 from shared.training.run_folder import CHECKPOINT, WEIGHTS
 from shared.training.sampling import NONE, MaskStateSampler, TrainingSampler, by_state
-from shared.training.tta import PLAIN
 
 
 class Schedule:
@@ -367,7 +366,7 @@ class FoldTraining:
     def _score(self) -> float:
         """Macro F1 over the specialist's own classes on every held-out image."""
         distribution = predict_distribution(
-            self._specialist, self._scored, self._held_out_loader, PLAIN, self._accelerator
+            self._specialist, self._scored, self._held_out_loader, "none", self._accelerator
         )
         answers = self._specialist.class_probabilities(distribution).argmax(1)
         return macro_f1(self._truth, answers, len(self._specialist.classes))

@@ -6,7 +6,7 @@ The folds of a run answer together: where `python -m pipelines.TASK.predict` lea
 """
 
 import gc
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +29,7 @@ from shared.training.data import Batch, CropDataset, SequentialSampler, batches
 from shared.training.model import fuse_batch_norms, load_weights, read_weights_metadata
 from shared.training.options import DeviceName, Precision, PredictOptions, TtaName
 from shared.training.run_folder import WEIGHTS, crop_folder, finished_folds, run_folder, tta_of
-from shared.training.tta import TTA_VIEWS, View
+from shared.training.tta import ensemble_probabilities
 
 
 def accelerator_for(device: DeviceName, mixed_precision: Precision = "no") -> Accelerator:
@@ -56,7 +56,7 @@ def predict_distribution(
     specialist: Specialist,
     network: nn.Module,
     loader: DataLoader[Batch],
-    tta: Iterable[View],
+    tta: TtaName,
     accelerator: Accelerator,
     progress: str | None = None,
 ) -> NDArray[np.float64]:
@@ -65,14 +65,18 @@ def predict_distribution(
     The mean over `views`. With several processes every one of them gets all rows. `progress` names a progress bar.
     """
     network.eval()
-    tta = tuple(tta)
+
+    def probabilities(images: torch.Tensor) -> torch.Tensor:
+        with accelerator.autocast():
+            logits = network(images)
+        return specialist.distribution(logits.float()).cpu()
+
     rows = []
     hidden = progress is None or not accelerator.is_main_process
     for images, _ in tqdm(loader, desc=progress, unit="batch", disable=hidden, leave=False):
-        with accelerator.autocast():
-            seen = [specialist.distribution(network(view.of(images)).float()) for view in tta]
-        rows.append(accelerator.gather_for_metrics(torch.stack(seen).mean(0)).cpu())
-    return torch.cat(rows).double().numpy()
+        batch = torch.from_numpy(ensemble_probabilities([(probabilities, images)], tta))
+        rows.append(accelerator.gather_for_metrics(batch.to(accelerator.device)).cpu())
+    return torch.cat(rows).numpy()
 
 
 def predict(specialist: Specialist, options: PredictOptions) -> None:
@@ -126,7 +130,7 @@ def predict_crops(
         network = load_weights(path).to(accelerator.device)
         fuse_batch_norms(network, metadata.size)
         label = f"{specialist.name} {path.parent.name}"
-        parts.append(predict_distribution(specialist, network, loader, TTA_VIEWS[tta], accelerator, label))
+        parts.append(predict_distribution(specialist, network, loader, tta, accelerator, label))
         del loader
         free_workers(accelerator)
     return pd.concat([pd.Series(images, name="image"), specialist.columns(np.mean(parts, axis=0))], axis="columns")

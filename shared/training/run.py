@@ -29,12 +29,12 @@ from shared.crops import UNREADABLE, CropSet, open_crops
 from shared.files import replacing, write_text
 from shared.folds import assign_folds
 from shared.fusion.metrics import accuracy, macro_f1
-from shared.fusion.predictions import EVAL, OOF, RUN, read_held_out, write_predictions
+from shared.fusion.predictions import EVAL, OOF, read_held_out, write_predictions
 from shared.label_fixes import read_pairs
 from shared.manifest import load_evaluation, load_training, split_folder, split_folders
 from shared.messages import UserError
 from shared.specialist import Specialist, softmax
-from shared.tracking import Record, forget_peak, is_recorded, provenance, record
+from shared.tracking import RUN, Record, forget_peak, is_recorded, provenance, read_run_json, record
 from shared.training.extra_data import summary, with_extra
 from shared.training.fit import AfterEpoch, Epoch, FoldTraining, ignore_epoch, smoothed
 from shared.training.inference import accelerator_for, free_workers, predict_crops
@@ -81,7 +81,10 @@ def fingerprint(specialist: Specialist, table: pd.DataFrame, crops: CropSet) -> 
 
 def claim(run: Path, identity: dict[str, Any], overwrite: bool) -> None:
     """Make the folder this run's own; raises `UserError` where it holds another run that may not be overwritten."""
-    changes = _changes(read_run(run), identity) if (run / RUN).exists() else []
+    known = read_run_json(run)
+    if not known and (run / RUN).exists():
+        raise UserError(f"{run / RUN} cannot be read; move {run} away to train anew")
+    changes = _changes(known, identity) if known else []
     if changes and not overwrite:
         raise UserError(
             f"{run} holds a run of another kind ({'; '.join(changes)}). "
@@ -91,13 +94,6 @@ def claim(run: Path, identity: dict[str, Any], overwrite: bool) -> None:
         _discard(run)
     if not (run / RUN).exists():
         write_run(run, {**identity, "provenance": provenance()})
-
-
-def read_run(run: Path) -> dict[str, Any]:
-    try:
-        return dict(json.loads((run / RUN).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise UserError(f"{run / RUN} cannot be read ({error}); move {run} away to train anew") from error
 
 
 def _changes(found: dict[str, Any], identity: dict[str, Any]) -> list[str]:
@@ -211,7 +207,7 @@ def collect(specialist: Specialist, run: Path, table: pd.DataFrame) -> None:
     seconds = {f"fold{fold}": _seconds(folder) for fold, folder in folds.items()}
     if extra := extra_seconds(run):
         seconds["extra"] = extra
-    known = read_run(run)
+    known = read_run_json(run)
     write_run(run, {**known, "scores": scores, "seconds": seconds})
     print(pd.DataFrame(scores).T.to_string(float_format="{:.3f}".format))
     print(f"{specialist.name}: {len(folds)} of {known['options']['folds']} folds trained, results in {run}")

@@ -11,16 +11,16 @@ What travels in the header of trained weights. Imports neither torch nor anythin
 
 import io
 import json
-from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import pandas as pd
 
-from shared.fusion.predictions import OOF, RUN
+from shared.fusion.predictions import OOF
 from shared.manifest import split_folder
 from shared.messages import UserError
+from shared.tracking import read_run_json
 from shared.training.options import TtaName
 
 if TYPE_CHECKING:
@@ -81,16 +81,9 @@ def extra_seconds(run: Path) -> float:
     return float(read_history(folder, "extra_epochs")["seconds"].sum()) if (folder / HISTORY).exists() else 0.0
 
 
-def read_run(run: Path) -> dict[str, Any]:
-    """Return the content of a run's run.json; empty if it is missing or broken."""
-    with suppress(OSError, ValueError, TypeError):
-        return dict(json.loads((run / RUN).read_text(encoding="utf-8")))
-    return {}
-
-
 def trained_option(run: Path, option: str) -> Any:
     """Return an option that a run was trained with; None if its run.json does not say."""
-    options = read_run(run).get("options")
+    options = read_run_json(run).get("options")
     return options.get(option) if isinstance(options, dict) else None
 
 
