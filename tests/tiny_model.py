@@ -1,4 +1,4 @@
-"""Trained runs without training: networks with random weights, and held-out answers as good specialists would give."""
+"""Trained runs without training: networks with random weights, and held-out predictions of good specialists."""
 
 import zipfile
 from functools import cache
@@ -24,19 +24,19 @@ BACKBONE, SIZE = "test_efficientnet", 32
 
 
 def write_model(outputs: Path, folds: int = 1, persons: int = 30) -> Path:
-    """Run folders of the three specialists; gives back `outputs`."""
+    """Write run folders of the three specialists; return `outputs`."""
     held_out = held_out_predictions(persons, doubt=0.5, sharpness=2)
     for specialist in SPECIALISTS:
         run = outputs / specialist.name
-        answers = held_out.predictions[specialist.name]
+        table = held_out.predictions[specialist.name]
         if specialist is AGE:
-            # Some years beside what is answered; of the oldest it is only known that they are 60 or more.
-            noise = np.random.default_rng(1).normal(0, 3, len(answers))
-            ages = (answers["age"] + noise).round().clip(18, 60)
-            answers = answers.assign(true_age=ages, top_coded=(ages >= 60).astype(float))
-        known = pd.DataFrame({"person": held_out.persons, "fold": held_out.folds}, index=answers.index)
+            # True ages some years off the predictions, top-coded at 60.
+            noise = np.random.default_rng(1).normal(0, 3, len(table))
+            ages = (table["age"] + noise).round().clip(18, 60)
+            table = table.assign(true_age=ages, top_coded=(ages >= 60).astype(float))
+        known = pd.DataFrame({"person": held_out.persons, "fold": held_out.folds}, index=table.index)
         truth = held_out.truth[specialist.name]
-        write_predictions(run / OOF, pd.concat([known.assign(truth=truth), answers], axis="columns"))
+        write_predictions(run / OOF, pd.concat([known.assign(truth=truth), table], axis="columns"))
         write_text(run / RUN, '{"options": {"tta": "flip", "backbone": "test_efficientnet", "size": 32}}')
         for fold in range(folds):
             write_fold(fold_folder(run, fold), specialist.name, fold)
@@ -44,7 +44,7 @@ def write_model(outputs: Path, folds: int = 1, persons: int = 30) -> Path:
 
 
 def write_fold(folder: Path, task: str, fold: int) -> None:
-    """The weights of a fold that counts as trained."""
+    """Write the weights of a fold that counts as trained."""
     specialist = next(specialist for specialist in SPECIALISTS if specialist.name == task)
     metadata = CheckpointMetadata.of(specialist, BACKBONE, SIZE, RECIPE.id)
     save_weights(folder / WEIGHTS, random_network(specialist.outputs, fold).state_dict(), metadata)
@@ -53,11 +53,11 @@ def write_fold(folder: Path, task: str, fold: int) -> None:
 
 @cache
 def random_network(outputs: int, seed: int) -> Network:
-    """A network that answers differently for different faces."""
+    """A network with different predictions for different faces."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         network = Network(BACKBONE, outputs, 0.0, pretrained=False)
-        # Statistics of images, or else all that varies is drowned by the first layers.
+        # Batch norms need statistics of images; otherwise the first layers drown all differences.
         network.train()(torch.randint(0, 255, (32, SIZE, SIZE, 3), dtype=torch.uint8))
         with torch.no_grad():
             network.backbone.get_classifier().weight.mul_(20)  # type: ignore[operator]
@@ -65,6 +65,6 @@ def random_network(outputs: int, seed: int) -> Network:
 
 
 def entries(bundle: Path) -> dict[str, bytes]:
-    """The files of a bundle, by name."""
+    """Return the files of a bundle, by name."""
     with zipfile.ZipFile(bundle) as archive:
         return {name: archive.read(name) for name in archive.namelist()}
