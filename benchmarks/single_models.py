@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from pipelines.age.years import YEARS, age_loss, band_probabilities, censored_targets, mean_absolute_error, year_columns
+from pipelines.age.years import YEARS, age_loss, censored_targets, mean_absolute_error, year_columns
+from shared.fusion.ages import band_masses
 from shared.fusion.fusion import joint_probabilities, true_classes
 from shared.labels import CLASS_COUNT, GENDERS, MASKS, age_band, class_name
 from shared.specialist import Specialist, Window
@@ -87,7 +88,7 @@ def heads_distribution(logits: Tensor) -> Tensor:
 def heads_classes(distribution: NDArray[np.float64]) -> NDArray[np.float64]:
     """Their product over the 18 classes, (N, 18)."""
     mask, gender, years = np.split(distribution, _HEADS, axis=1)
-    return joint_probabilities(mask, gender, band_probabilities(years))
+    return joint_probabilities(mask, gender, band_masses(years))
 
 
 def heads_age(distribution: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:

@@ -7,8 +7,7 @@ import pandas as pd
 import pytest
 from synthetic_predictions import held_out_predictions
 
-from shared.fusion.age_intervals import TAILS, AgeIntervals, learn_intervals
-from shared.fusion.ages import quantiles
+from shared.fusion.age_intervals import AgeIntervals, learn_intervals
 from shared.fusion.predictions import HeldOut
 
 YEARS = np.arange(101)
@@ -34,23 +33,6 @@ def true_ages(held_out: HeldOut, off: float = 0.0, noise: float = 6.0, seed: int
 
 def held_out(persons: int = 300, sharpness: float = 1.0) -> HeldOut:
     return held_out_predictions(persons, doubt=0.2, sharpness=sharpness)
-
-
-def test_quantiles_of_a_year_that_is_sure_lie_within_half_a_year_of_it() -> None:
-    low, high = quantiles(np.eye(101)[[30]], TAILS)
-    assert (low[0], high[0]) == (pytest.approx(29.6), pytest.approx(30.4))
-
-
-def test_quantiles_of_ten_equally_likely_years() -> None:
-    # 20 to 29: a tenth each, so that the first year ends at the one and the last begins at the other.
-    years = np.where((YEARS >= 20) & (YEARS < 30), 0.1, 0.0)[None]
-    low, high = quantiles(years, TAILS)
-    assert (low[0], high[0]) == (pytest.approx(20.5), pytest.approx(28.5))
-
-
-def test_the_ends_move_outwards_and_stay_among_the_years() -> None:
-    low, high = AgeIntervals(below=5, above=80).ends(np.eye(101)[[30]])
-    assert (low[0], high[0]) == (pytest.approx(24.6), 100)
 
 
 @pytest.mark.parametrize(("off", "sharpness"), [(0.0, 1.0), (0.0, 6.0), (7.0, 1.0), (-7.0, 0.3)])

@@ -1,49 +1,49 @@
+"""Quantiles, medians and bands of distributions over years."""
+
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.fusion.ages import median_age, quantiles
-from shared.fusion.fusion import average_runs
+from shared.fusion.ages import Thresholds, age_error, band_masses, median_age, quantiles
 
 YEARS = np.arange(101)
 
 
 def distribution(**shares: float) -> np.ndarray:
-    """Of one image, (1, 101): `y20=0.5` puts a half on 20 years."""
+    """A distribution of one image, (1, 101): `y20=0.5` puts a half on 20 years."""
     years = np.zeros((1, 101))
     for name, share in shares.items():
         years[0, int(name.removeprefix("y"))] = share
     return years
 
 
-def test_a_year_that_is_certain_is_the_age() -> None:
-    assert median_age(distribution(y34=1.0)).tolist() == [34]
-
-
-def test_what_is_far_away_and_unlikely_does_not_move_the_age() -> None:
+def test_what_is_far_away_and_improbable_does_not_move_the_age() -> None:
     near, far = distribution(y30=0.6, y40=0.4), distribution(y30=0.6, y90=0.4)
     assert median_age(near) == pytest.approx(median_age(far))
 
 
-def test_quantiles_lie_within_the_year_by_how_much_of_it_they_need() -> None:
-    # All within 19.5 to 20.5: a tenth of it below 19.6.
+def test_quantiles_lie_within_the_year_by_the_share_of_it_that_they_need() -> None:
     assert quantiles(distribution(y20=1.0), (0.1, 0.5, 0.9))[:, 0] == pytest.approx([19.6, 20.0, 20.4])
+    # 20 to 29, a tenth each: the first year ends at the one and the last begins at the other.
+    tens = np.where((YEARS >= 20) & (YEARS < 30), 0.1, 0.0)[None]
+    assert quantiles(tens, (0.1, 0.9))[:, 0] == pytest.approx([20.5, 28.5])
 
 
 @given(st.lists(st.floats(0.001, 1), min_size=101, max_size=101))
-def test_no_whole_year_is_expected_to_be_fewer_years_off(weights: list[float]) -> None:
+def test_no_whole_year_has_a_smaller_expected_error_than_the_median(weights: list[float]) -> None:
     years = np.array([weights]) / np.sum(weights)
     expected = [(years[0] * np.abs(YEARS - year)).sum() for year in YEARS]
     assert (years[0] * np.abs(YEARS - round(median_age(years)[0]))).sum() <= min(expected) + 1e-9
 
 
-def test_the_age_of_averaged_runs_is_that_of_their_averaged_distribution() -> None:
-    columns = [f"year_{year}" for year in YEARS]
-    runs = [
-        pd.DataFrame(years, columns=columns, index=["a.jpg"]).assign(age=median_age(years))
-        for years in (distribution(y20=0.8, y50=0.2), distribution(y20=0.3, y30=0.5, y50=0.2))
-    ]
-    # 20 years has .55 together, of which the first .50 are below the age; the mean of the two medians would be 25.
-    assert average_runs(runs)["age"].item() == pytest.approx(19.5 + 0.5 / 0.55)
+@given(st.integers(0, 1000), st.integers(1, 49), st.integers(51, 100))
+def test_whole_years_cut_a_distribution_as_a_sum_does(seed: int, low: int, high: int) -> None:
+    years = np.random.default_rng(seed).dirichlet(np.ones(101), 4)
+    expected = np.stack([part.sum(axis=1) for part in np.split(years, (low, high), axis=1)], axis=1)
+    np.testing.assert_allclose(band_masses(years, Thresholds(low, high)), expected, atol=1e-12)
+
+
+def test_above_a_top_coded_label_there_is_no_error() -> None:
+    assert age_error([72.0, 55.0, 72.0], [60, 60, 60], [1, 1, 0]).tolist() == [0, -5, 12]
+    assert age_error([72.0, 55.0], [60, 60]).tolist() == [12, -5]

@@ -1,12 +1,12 @@
-"""What an age specialist may learn instead of the distribution of `years.py`: a number, three bands, years in order.
+"""What an age specialist can learn, by the option --loss.
 
-years   the distribution over years: one output for each, labels spread, the mean pulled to the label (the default)
-l1      one output, the age itself, and its distance from the label; a distribution of no width
-bands   three outputs, one for each band, by cross-entropy; says nothing of years
-corn    an output for each year but the first: older than the year before, given as old as that (Shi et al., "Deep
-        Neural Networks for Rank-Consistent Ordinal Regression Based On Conditional Probabilities", 2021)
+years   a distribution over years (see `years.py`), the default
+l1      one output, the age itself, by its distance from the label; a distribution of no width
+bands   three outputs, the bands, by cross-entropy; it predicts no years
+corn    one output for each year but the first: the probability of being older, given at least that age (Shi et al.,
+        "Deep Neural Networks for Rank-Consistent Ordinal Regression Based On Conditional Probabilities", 2021)
 
-Targets are those of `years.censored_targets`, (B, 2): the age, and 1 where it stands for "this or older".
+Targets (B, 2) are those of `years.censored_targets`: the age, and 1 if it means "this or older".
 """
 
 from dataclasses import replace
@@ -25,18 +25,18 @@ from shared.specialist import Specialist, no_details, no_scores, same
 from shared.training.run_folder import run_folder, trained_option
 
 _MIDDLE, _SCALE = 40.0, 20.0
-"""Years: an output of 0 is the middle of the ages, one of 1 so much older."""
+"""Years: the output of --loss l1 is the age minus 40, divided by 20."""
 
 
 def l1_loss(logits: Tensor, targets: Tensor) -> Tensor:
-    """Logits (B, 1) to the mean distance in years; of a censored label only what is missing to it counts."""
+    """Return the mean distance in years / 20 of logits (B, 1); above a censored label the distance is 0."""
     gap = _age(logits) - targets[:, 0]
     distance = torch.where(targets[:, 1].bool(), (-gap).clamp(min=0), gap.abs())
     return distance.mean() / _SCALE
 
 
 def l1_distribution(logits: Tensor) -> Tensor:
-    """Logits (B, 1) to (B, YEARS): all on the two whole years around the age, so that it is their mean."""
+    """Return a distribution (B, YEARS) on the two whole years around the age, which is its mean."""
     age = _age(logits).clamp(0, YEARS - 1)
     below = age.floor().long().clamp(max=YEARS - 2)
     share = (age - below)[:, None]
@@ -48,26 +48,26 @@ def _age(logits: Tensor) -> Tensor:
 
 
 def bands_loss(logits: Tensor, targets: Tensor) -> Tensor:
-    """Logits (B, 3) to the cross-entropy of the band; censoring changes none of them."""
+    """Return the cross-entropy of the band for logits (B, 3); a censored label is in the last band anyway."""
     edges = torch.tensor(BAND_EDGES, device=targets.device, dtype=targets.dtype)
     return cross_entropy(logits, (targets[:, :1] >= edges).sum(1))
 
 
 def corn_loss(logits: Tensor, targets: Tensor) -> Tensor:
-    """Logits (B, YEARS - 1) to a scalar, as `coral_pytorch.losses.corn_loss` has it where no label is censored.
+    """Return the loss of logits (B, YEARS - 1), equal to `coral_pytorch.losses.corn_loss` if no label is censored.
 
-    Output k asks "older than k?" of those who are k or older. Of a censored label no more is known than that.
+    Output k learns "older than k?" from those of age k or older. For a censored label that is unknown from its age on.
     """
     age = targets[:, :1].round()
     years = torch.arange(YEARS - 1, device=logits.device)
-    asked = torch.where(targets[:, 1:].bool(), years < age, years <= age)
+    known = torch.where(targets[:, 1:].bool(), years < age, years <= age)
     older = (age > years).to(logits.dtype)
     losses = torch.nn.functional.binary_cross_entropy_with_logits(logits, older, reduction="none")
-    return (losses * asked).sum() / asked.sum()
+    return (losses * known).sum() / known.sum()
 
 
 def corn_distribution(logits: Tensor) -> Tensor:
-    """Logits (B, YEARS - 1) to probabilities of the years (B, YEARS): each survives those before it."""
+    """Return the probabilities of the years (B, YEARS) from conditional logits (B, YEARS - 1)."""
     survived = torch.nn.functional.pad(logits.sigmoid().cumprod(1), (1, 1))
     survived[:, 0] = 1
     return survived[:, :-1] - survived[:, 1:]
@@ -86,17 +86,16 @@ HEADS: dict[AgeLoss, Specialist] = {
     ),
     "corn": replace(AGE, outputs=YEARS - 1, loss=corn_loss, distribution=corn_distribution),
 }
-"""By the name of the loss."""
 
 
 def specialist(options: AgeOptions) -> Specialist:
-    """The age specialist with the head and the top code that the options name."""
+    """Return the age specialist with the head and the top code of the options."""
     top_code = options.top_code
     targets, labels = partial(censored_targets, top_code=top_code), partial(known_ages, top_code=top_code)
     return replace(HEADS[options.loss], targets=targets, labels=labels)
 
 
 def head_of(outputs: Path | None) -> Specialist:
-    """With the head that a run was trained with; runs of older versions have but one."""
+    """Return the age specialist with the head that a run was trained with, the default one if that is unknown."""
     loss = trained_option(run_folder(outputs, AGE.name), "loss")
     return HEADS.get(loss, AGE)

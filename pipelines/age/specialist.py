@@ -1,16 +1,16 @@
-"""How old? Regression in years; the bands are read off the distribution at 30 and 60."""
+"""How old? A distribution over years; its bands are cut at 30 and 60."""
 
 from functools import partial
 
 from pipelines.age.years import (
     YEARS,
     age_loss,
-    band_probabilities,
     censored_targets,
     known_ages,
     mean_absolute_error,
     year_columns,
 )
+from shared.fusion.ages import band_masses
 from shared.labels import BANDS, age_band
 from shared.specialist import Specialist, Window
 from shared.training.data import augmentation
@@ -26,7 +26,7 @@ AGE = Specialist(
     truth=lambda table: table["age"].map(age_band).to_numpy("int64"),
     targets=censored_targets,
     loss=age_loss,
-    class_probabilities=band_probabilities,
+    class_probabilities=band_masses,
     details=year_columns,
     labels=known_ages,
     further_scores=mean_absolute_error,

@@ -1,3 +1,5 @@
+"""Candidate rules: cross-fitted, chosen and fitted on persons."""
+
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +14,7 @@ from shared.fusion.metrics import macro_f1
 from shared.fusion.predictions import PARTS, HeldOut
 from shared.fusion.report import describe
 from shared.fusion.rules import PLAIN, DecisionRule, fit_rules, probabilities
-from shared.labels import CLASS_COUNT, encode_class
+from shared.labels import CLASS_COUNT
 from shared.messages import UserError
 
 ALL_WAYS = candidate_rules("auto", "auto", True, True)
@@ -31,12 +33,6 @@ def part_of(held_out: HeldOut, inside: np.ndarray) -> HeldOut:
         held_out.persons[inside],
         held_out.folds[inside],
     )
-
-
-def test_right_classes_are_encoded_as_labels_are() -> None:
-    mask, gender, age = (np.array(column) for column in ((0, 1, 2), (1, 0, 1), (2, 1, 0)))
-    expected = [encode_class(*three) for three in zip(mask, gender, age, strict=True)]
-    assert true_classes({"mask": mask, "gender": gender, "age": age}).tolist() == expected
 
 
 def test_the_plain_way_answers_the_most_probable_class_as_the_files_have_it(biased: HeldOut) -> None:
@@ -119,12 +115,6 @@ def test_one_person_alone_teaches_nothing_and_breaks_nothing(biased: HeldOut) ->
     settled = fit_decision(alone, alone.predictions, "auto", "auto", True)
     assert settled.rule == DecisionRule(calibrated=True)
     assert "fitted on 1 held-out person" in describe(settled)
-
-
-def test_two_persons_are_enough_to_be_measured_on_each_other(biased: HeldOut) -> None:
-    first_two = biased.persons.unique()[:2]
-    both = part_of(biased, biased.persons.isin(first_two).to_numpy())
-    fit_decision(replace(both, folds=both.folds * 0), both.predictions, "auto", "auto", True)
 
 
 @pytest.mark.parametrize(
