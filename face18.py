@@ -1,99 +1,99 @@
-"""Everything that face18 does, behind one command.
+"""All commands of face18 behind one name.
 
     face18 crop --data data
     face18 train age --epochs 8
     face18 predict group.jpg
 
-Each subcommand is one of the modules that can be started by themselves (`python -m shared.predict`), with the same
-options. Only the one that is asked for is loaded, so that `face18 --help` comes at once.
+Each subcommand starts one module, which can also be started by itself (`python -m shared.predict`) with the same
+options. Only that module is loaded, so that `face18 --help` is quick.
 """
 
 import difflib
 import importlib.util
 import runpy
 import sys
+from pathlib import Path
 from typing import NamedTuple
-
-from shared.interrupts import end_at_once_while_loading
 
 
 class Command(NamedTuple):
-    """A subcommand, and the module that it starts."""
+    """A subcommand."""
 
     words: str
     module: str
-    does: str
-    """For people; one line."""
+    summary: str
+    """One line for --help."""
 
 
 TASKS = ("mask", "gender", "age")
 
 COMMANDS = (
     Command("sample", "shared.sample_data", "draw sample portraits in the competition's layout"),
-    Command("check", "shared.check", "check a competition folder, and show what is in it"),
+    Command("check", "shared.check", "check a competition folder and print what is in it"),
     Command("crop", "shared.crop_faces", "find the face in every portrait and cut it out, aligned"),
     *(Command(f"train {task}", f"pipelines.{task}.train", f"train the {task} specialist") for task in TASKS),
     *(
-        Command(
-            f"answer {task}", f"pipelines.{task}.predict", f"the {task} specialist's answers for a competition folder"
-        )
+        Command(f"predict-eval {task}", f"pipelines.{task}.predict", f"predict {task} for the eval images")
         for task in TASKS
     ),
-    *(
-        Command(f"tune {task}", f"pipelines.{task}.tune", f"look for better options of the {task} specialist")
-        for task in TASKS
-    ),
-    *(
-        Command(f"ablate {task}", f"pipelines.{task}.ablate", f"what each part of the {task} specialist is worth")
-        for task in TASKS
-    ),
-    Command("combine", "combine", "fuse the three specialists' answers into a submission"),
-    Command("predict", "shared.predict", "every face in any photograph: mask, gender, age, class"),
-    Command("bundle", "shared.bundle", "pack trained specialists into one file, with a model card"),
-    Command("page", "shared.page", "try it in the browser"),
-    Command("serve", "shared.serve", "answer over HTTP"),
-    Command("runs", "shared.runs", "what was run, and how well it did"),
-    Command("report", "shared.report", "a report of trained runs"),
-    Command("eda", "shared.eda", "look at the data before training"),
+    *(Command(f"tune {task}", f"pipelines.{task}.tune", f"search better options for {task}") for task in TASKS),
+    *(Command(f"ablate {task}", f"pipelines.{task}.ablate", f"measure single options of {task}") for task in TASKS),
+    Command("combine", "combine", "fuse the three specialists' predictions into a submission"),
+    Command("predict", "shared.predict", "predict mask, gender, age and class of every face in photographs"),
+    Command("bundle", "shared.bundle", "pack trained specialists into one file with a model card"),
+    Command("page", "shared.page", "open a page in the browser to try the model"),
+    Command("serve", "shared.serve", "serve predictions over HTTP"),
+    Command("runs", "shared.runs", "list what was run and how it scored"),
+    Command("report", "shared.report", "write a report on trained runs"),
+    Command("eda", "shared.eda", "write a report on the data before training"),
     Command("label-audit", "shared.label_audit", "find labels that are likely wrong"),
 )
-"""In the order of --help. A command whose module is not there is left out."""
+"""In the order of --help. A command without its module is left out."""
 
 EXIT_USAGE = 2
 
 
 def main() -> None:
-    """Start the subcommand that the command line names, or tell which there are."""
+    """Start the subcommand that the command line names, or print help."""
+    _leave_out_current_folder()
+    from shared.interrupts import end_at_once_while_loading
+
     words = sys.argv[1:]
     if not words or words[0] in ("-h", "--help", "help"):
         print(usage())
+        return
+    if words[0] in ("-V", "--version"):
+        from importlib.metadata import version
+
+        print(f"face18 {version('face18')}")
         return
     command = find(words)
     if command is None:
         print(f"error: {refusal(words)}", file=sys.stderr)
         sys.exit(EXIT_USAGE)
     count = len(command.words.split())
-    # As the module itself would see it; its own --help then names this command.
+    # As the module would see it alone, but its --help names this command.
     sys.argv = [f"face18 {command.words}", *words[count:]]
     end_at_once_while_loading()
     runpy.run_module(command.module, run_name="__main__")
 
 
 def usage() -> str:
-    """What --help prints."""
+    """Text of --help."""
     known = available()
     width = max(len(command.words) for command in known)
-    lines = [f"  {command.words:<{width}}  {command.does}" for command in known]
-    return "\n".join(["usage: face18 COMMAND [OPTIONS]", "", *lines, "", "face18 COMMAND --help lists its options."])
+    lines = [f"  {command.words:<{width}}  {command.summary}" for command in known]
+    head = "usage: face18 COMMAND [OPTIONS]\n\nMask, gender and age band of faces."
+    return "\n".join([head, "", *lines, "", "face18 COMMAND --help lists its options; face18 --version its version."])
 
 
 def available() -> list[Command]:
-    """The commands whose modules are there."""
-    return [command for command in COMMANDS if _is_there(command.module)]
+    """The commands with an installed module."""
+    return [command for command in COMMANDS if _exists(command.module)]
 
 
 def find(words: list[str]) -> Command | None:
-    """The command that a command line begins with, if there is one."""
+    """The command that a command line begins with, or None."""
     for command in available():
         parts = command.words.split()
         if words[: len(parts)] == parts:
@@ -102,23 +102,30 @@ def find(words: list[str]) -> Command | None:
 
 
 def refusal(words: list[str]) -> str:
-    """Why a command line names no command, and which it may have meant."""
+    """Error message for a command line without a known command, with similar ones."""
     names = [command.words for command in available()]
     within = [name for name in names if name.split()[0] == words[0]]
     if within:
         return f"face18 {words[0]} needs one of: {', '.join(name.split()[1] for name in within)}"
-    asked = " ".join(words[:2]) if words[1:] and not words[1].startswith("-") else words[0]
     firsts = list(dict.fromkeys(name.split()[0] for name in names))
-    near = difflib.get_close_matches(asked, names, n=3, cutoff=0.5) or difflib.get_close_matches(words[0], firsts, n=3)
-    hint = f"; did you mean {' or '.join(near)}?" if near else ""
-    return f"face18 knows no command {words[0]!r}{hint} face18 --help lists all"
+    similar = difflib.get_close_matches(words[0], firsts, n=2)
+    near = [name if (name := " ".join([first, *words[1:2]])) in names else first for first in similar]
+    hint = f"; did you mean {' or '.join(near)}?" if near else "."
+    return f"face18 has no command {words[0]!r}{hint} face18 --help lists all"
 
 
-def _is_there(module: str) -> bool:
+def _exists(module: str) -> bool:
     try:
         return importlib.util.find_spec(module) is not None
     except ModuleNotFoundError:
         return False
+
+
+def _leave_out_current_folder() -> None:
+    """Import nothing from the current folder, where a user may have a folder `shared` of his own."""
+    current, here = Path.cwd(), Path(__file__).resolve().parent
+    if current != here:
+        sys.path[:] = [place for place in sys.path if Path(place).resolve() != current]
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ from pipelines.gender.specialist import GENDER
 from pipelines.mask import options as mask_options
 from pipelines.mask.specialist import MASK
 from shared import crop_faces
-from shared.commands import flags_of, parse, run
+from shared.commands import config_flags, parse, run
 from shared.crops import open_crops
 from shared.experiments.measure import ask_once
 from shared.experiments.variants import plain_crops
@@ -250,7 +250,7 @@ def _run(task: str, number: int, options: Options) -> dict[str, float]:
         none = {name: TrainOptions().values()[name] for name in EXTRA_OPTIONS}
         chosen = chosen.with_values(**none, epochs=options.base_epochs or chosen.optimisation.epochs)
     if options.recipes and task in SPECIALISTS:
-        chosen = parse(chosen, flags_of(ROOT / "pipelines" / task / "with_extra.toml", chosen))
+        chosen = parse(chosen, config_flags(ROOT / "pipelines" / task / "with_extra.toml", chosen))
     chosen = chosen.with_values(seed=options.train.optimisation.seed + number)
     specialist = model.specialist(chosen)
     train(specialist, chosen)

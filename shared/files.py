@@ -1,56 +1,92 @@
-"""Files that are there whole or not at all: written under a temporary name beside their place, then renamed."""
+"""Write files whole or not at all, CSV text that every reader understands, locks, and checks before writing.
 
+A file is written under a temporary name in its folder and then renamed, so a kill or a full disk never leaves half of
+it. What killed processes left is removed by the next process that writes into the folder.
+"""
+
+import csv
+import io
 import os
 import platform
 import re
+import stat
+import tempfile
 import threading
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from shared.messages import UserError
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 STALE = 3600
-"""Seconds after which a temporary file of another machine is taken for that of a killed process."""
+"""Seconds after which a temporary file of another machine counts as left by a killed process."""
+
+UNENCODABLE = "backslashreplace"
+"""Error handler for names that an encoding cannot express: they are written as escapes, such as `caf\\udce9.jpg`."""
 
 _HOST = f"{zlib.crc32(platform.node().encode()):08x}"
 _TEMPORARY = re.compile(r"\..+\.(?P<host>[0-9a-f]{8})-(?P<process>\d+)-\d+(\.[^.]*)?")
 
+_END_OF_ROW = "\r\n\0"
+"""Row end while CSV is composed: Python 3.11 quotes line breaks only if they are part of it. No value has a NUL."""
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path in the folder of `path` (made if missing), with its suffix; it becomes `path` on leaving.
+    """Yield a temporary path with the suffix of `path`; its file becomes `path` at the end of the block.
 
-    Where the body raises, `path` stays as it was and the temporary file is removed.
-    Raises `UserError` where the disk refuses (read-only, full, a folder of that name).
+    Missing folders are made. A symbolic link stays, and the file it points to is replaced. A device or a pipe, such as
+    /dev/stdout, is not replaced but written to. If the block raises, `path` stays as it was. Raises `UserError` if the
+    disk refuses (read-only, full, a folder of that name).
     """
+    try:
+        if _is_special(path):
+            with tempfile.TemporaryDirectory() as folder:
+                temporary = Path(folder) / f"file{path.suffix}"
+                yield temporary
+                with path.open("ab") as file:
+                    file.write(temporary.read_bytes())
+        else:
+            with _beside(Path(os.path.realpath(path))) as temporary:
+                yield temporary
+    except OSError as error:
+        reason = error.strerror or error
+        raise UserError(f"{path} cannot be written ({reason}); an earlier file of this name is unchanged") from error
+
+
+@contextmanager
+def _beside(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.stem}.{_HOST}-{os.getpid()}-{threading.get_ident()}{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _remove_remains(path.parent.absolute())
+        _remove_remains(path.parent)
         yield temporary
         temporary.replace(path)
-    except OSError as error:
-        reason = error.strerror or error
-        raise UserError(f"{path} cannot be written ({reason}); what was there before is untouched") from error
     finally:
-        # An unwritable folder has no temporary file either; the error that matters is on its way.
-        with suppress(OSError):
+        with suppress(OSError):  # In a folder that cannot be written, the first error is the one to report.
             temporary.unlink(missing_ok=True)
 
 
-def write_text(path: Path, content: str) -> None:
-    """Write a file in UTF-8, whole or not at all; raises `UserError` as `replacing` does."""
-    with replacing(path) as temporary:
-        temporary.write_text(content, encoding="utf-8")
+def _is_special(path: Path) -> bool:
+    """Whether the path names a device, a pipe or an open file of the process."""
+    if str(path.absolute()).startswith(("/dev/std", "/dev/fd/", "/proc/")):
+        return True
+    with suppress(OSError):
+        mode = path.stat().st_mode
+        return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+    return False
 
 
 @cache
 def _remove_remains(folder: Path) -> None:
-    """Remove the temporary files that killed processes left in a folder; looked for once in the life of a process."""
+    """Remove the temporary files that killed processes left in a folder; once in the life of this process."""
     for file in folder.iterdir():
         match = _TEMPORARY.fullmatch(file.name)
         if match and _is_abandoned(file, match["host"], int(match["process"])):
@@ -58,15 +94,91 @@ def _remove_remains(folder: Path) -> None:
 
 
 def _is_abandoned(temporary: Path, host: str, process: int) -> bool:
-    if host != _HOST:
-        # Nobody here can tell whether that process lives.
-        with suppress(FileNotFoundError):
-            return time.time() - temporary.stat().st_mtime > STALE
-        return False
+    if host == _HOST:
+        return not is_alive(process)
+    with suppress(FileNotFoundError):
+        return time.time() - temporary.stat().st_mtime > STALE
+    return False
+
+
+def is_alive(process: int) -> bool:
+    """Whether a process with this id runs on this machine; True where the system cannot tell."""
+    if os.name == "nt":
+        return True  # There, os.kill would end the process.
     try:
         os.kill(process, 0)
     except ProcessLookupError:
-        return True
+        return False
     except PermissionError:
         pass
+    return True
+
+
+def write_text(path: Path, content: str) -> None:
+    """Write a text file in UTF-8; raises `UserError` as `replacing` does."""
+    with replacing(path) as temporary:
+        temporary.write_text(content, encoding="utf-8", errors=UNENCODABLE, newline="")
+
+
+def write_csv(path: Path, rows: Iterable[Sequence[object]]) -> None:
+    """Write rows, the header first, as CSV in UTF-8; raises `UserError` as `replacing` does."""
+    write_text(path, csv_text(rows))
+
+
+def csv_text(rows: Iterable[Sequence[object]]) -> str:
+    r"""Compose CSV with lines ending in \n; values with a comma, a quote, \n or \r are quoted."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator=_END_OF_ROW).writerows(rows)
+    return text.getvalue().replace(_END_OF_ROW, "\n")
+
+
+def table_csv(table: "pd.DataFrame", **options: Any) -> str:
+    """Compose the CSV of a table, quoted as in `csv_text`; `options` are those of `DataFrame.to_csv`."""
+    return str(table.to_csv(lineterminator=_END_OF_ROW, **options)).replace(_END_OF_ROW, "\n")
+
+
+@contextmanager
+def lock(path: Path, wait: bool = False) -> Iterator[None]:
+    """Hold an exclusive lock on an existing file or folder until the end of the block or of the process.
+
+    Raises `UserError` if another process holds it and `wait` is False. Systems and disks without locks hold nothing.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows.
+        yield
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            except BlockingIOError:
+                raise UserError(
+                    f"{path} is in use by another process: wait until it ends, or name another folder"
+                ) from None
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def refuse_overwriting(outputs: Mapping[str, Path | None], inputs: Iterable[Path]) -> None:
+    """Raise `UserError` if an output, by the flag that names it, would overwrite an input.
+
+    That is: both are the same file or folder (links resolved), or the output exists and is inside an input folder.
+    """
+    sources = [Path(os.path.realpath(path)) for path in inputs]
+    for flag, output in outputs.items():
+        if output is None:
+            continue
+        target = Path(os.path.realpath(output))
+        for source in sources:
+            if target == source or _same_file(target, source) or (source in target.parents and target.exists()):
+                raise UserError(f"{flag} {output} would overwrite its input {source}: name another place")
+
+
+def _same_file(one: Path, other: Path) -> bool:
+    """Whether two paths are hard links of one file."""
+    with suppress(OSError):
+        return one.samefile(other)
     return False

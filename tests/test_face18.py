@@ -70,12 +70,12 @@ def test_a_subcommand_takes_the_options_of_its_module_and_gives_its_exit_status(
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["predcit", "a.jpg"], "did you mean predict?"),
+        (["predcit", "a.jpg"], "did you mean predict or predict-eval?"),
         (["trian", "age"], "did you mean train age"),
         (["train"], "face18 train needs one of: mask, gender, age"),
         (["train", "ages"], "face18 train needs one of: mask, gender, age"),
-        (["xyzzy"], "knows no command 'xyzzy'"),
-        (["--verbose"], "knows no command '--verbose'"),
+        (["xyzzy"], "has no command 'xyzzy'"),
+        (["--verbose"], "has no command '--verbose'"),
     ],
 )
 def test_an_unknown_command_is_refused_with_what_may_have_been_meant(
@@ -86,6 +86,20 @@ def test_an_unknown_command_is_refused_with_what_may_have_been_meant(
         face18.main()
     assert stopped.value.code == 2
     assert expected in capsys.readouterr().err
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert run("--version").stdout == f"face18 {project['project']['version']}\n"
+
+
+def test_a_folder_of_the_user_named_shared_is_not_imported(tmp_path: Path) -> None:
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared/__init__.py").write_text("raise SystemExit('the user's own folder')")
+    environment = {**os.environ, "PYTHONPATH": f"{os.pathsep}{ROOT}"}
+    command = [sys.executable, "-m", "face18", "runs"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert "outputs/runs.csv is missing" in done.stderr
 
 
 def test_processes_of_a_subcommand_find_their_way(tmp_path: Path) -> None:

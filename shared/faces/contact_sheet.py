@@ -7,7 +7,7 @@ import numpy as np
 
 from shared.crops import DETECTED, FOUND, INDEX, PRIOR, RETRIED, UNREADABLE, CropSet
 from shared.files import replacing
-from shared.messages import LINES, counted, listed
+from shared.messages import MAX_LINES, counted, listed
 
 COLUMNS, ROWS = 12, 8
 TILE, FRAME, CAPTION, HEADER = 128, 4, 14, 44
@@ -124,5 +124,5 @@ def _unreadable(crops: CropSet) -> list[str]:
     if problems.empty:
         return []
     named = [f"  {image}: {problem}" for image, problem in problems.items()]
-    more = f" (column `problem` of {crops.folder / INDEX})" if len(problems) > LINES else ""
+    more = f" (column `problem` of {crops.folder / INDEX})" if len(problems) > MAX_LINES else ""
     return [f"  warning: {counted(len(problems), 'image')} could not be read{more}:", listed(named)]
