@@ -1,7 +1,9 @@
 """Ctrl-C: one sentence and exit status 130, at any moment of a command.
 
 While a command is loaded it ends at once, as nothing needs cleaning up. While it works Ctrl-C is a
-`KeyboardInterrupt`. Afterwards the exit status is settled. This module imports only the standard library, so it can be loaded first.
+`KeyboardInterrupt`. Afterwards the exit status is settled.
+
+This module imports only the standard library, so it can be loaded first.
 """
 
 import os

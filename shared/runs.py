@@ -6,7 +6,6 @@ python -m shared.runs --show 3f2a91bc        one run: an id or the start of it, 
 python -m shared.runs --diff 3f2a 77c0       options that differ, scores side by side
 """
 
-import csv
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ import pandas as pd
 
 from shared.commands import run
 from shared.messages import UserError, counted, first_of
-from shared.tracking import COLUMNS, TABLE
+from shared.tracking import COLUMNS, TABLE, read_rows
 
 MISSING = "-"
 
@@ -68,32 +67,11 @@ def main(options: Options) -> None:
 
 
 def read_runs(path: Path) -> pd.DataFrame:
-    """The rows of a table in the order they were written, text but for `options` and `scores` (dicts) and `command`.
-
-    Lines that a killed process left unfinished are passed over. Raises `UserError` where there is no such table.
-    """
-    try:
-        # Line by line: an open quote in a line that was cut short must not swallow those below it.
-        lines = [line for text in path.read_text(encoding="utf-8").split("\n") for line in csv.reader([text])]
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing: training and combine.py begin it; --table FILE reads another") from None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path} is no table of runs: {error}") from error
-    rows = [row for line in lines if (row := _read_row(line)) is not None]
+    """The rows of a table (see `tracking.read_rows`) as a frame; raises `UserError` where there are none."""
+    rows = read_rows(path)
     if not rows:
         raise UserError(f"{path} tells of no run: training and combine.py add rows to it")
     return pd.DataFrame(rows, columns=list(COLUMNS))
-
-
-def _read_row(values: Sequence[str]) -> dict[str, Any] | None:
-    """None for the header, and for what is not a whole row."""
-    if len(values) != len(COLUMNS):
-        return None
-    row = dict(zip(COLUMNS, values, strict=True))
-    try:
-        return {**row, **{name: json.loads(row[name]) for name in ("scores", "command", "options")}}
-    except ValueError:
-        return None
 
 
 def find(table: pd.DataFrame, name: str) -> pd.Series:

@@ -1,25 +1,17 @@
-"""The most memory that this process has held; and keeping it, which is quicker than asking for it again.
+"""What was run: a table of runs, the origin of a result, and MLflow.
 
-Where a result came from: command, code, versions and machine, as plain values for a JSON file.
+`runs.csv` is beside the run folders (outputs/runs.csv for outputs/age) and has a row for each trained fold, training,
+trial and fusion. Several processes may append at once. Options and scores are JSON within their cells, so commands with
+different options and scores share a table. `python -m shared.runs` shows it.
 
-Rows of the table of runs in a local MLflow store too, for its own page: `--track mlflow`.
+`--track mlflow` also writes each row to a local MLflow store, an SQLite file beside runs.csv, and sends nothing
+elsewhere:
 
     mlflow ui --backend-store-uri sqlite:///outputs/mlflow.db
-
-The store is one SQLite file beside runs.csv. Nothing is sent anywhere: MLflow's telemetry is switched off.
-
-One plain table of everything that was run: a row for each trained fold, training, trial and fusion.
-
-It is `runs.csv` beside the run folders: outputs/runs.csv for outputs/age, and /big/runs.csv for --outputs /big/lr3.
-Several processes may append at once. Options and scores are JSON within their cell, so that commands with options and
-scores of their own share a table. `python -m shared.runs` reads it.
 """
 
-import contextlib
 import csv
-import ctypes
 import importlib.util
-import io
 import json
 import logging
 import math
@@ -30,95 +22,45 @@ import sqlite3
 import subprocess
 import sys
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Mapping
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
+from shared.files import UNENCODABLE, csv_text, lock
 from shared.messages import UserError
 
 RUN = "run.json"
-"""File of a run folder: options, data, code version, scores and seconds of the training."""
+"""File of a run folder with the options, data, crop recipe and scores of its training."""
 
-MIB = 2**20
+TABLE, STORE = "runs.csv", "mlflow.db"
 
+Tracker = Literal["none", "mlflow"]
 
-class Memory(NamedTuple):
-    """In MiB; None where it cannot be told."""
+MLFLOW_BATCH = 100
+"""Most parameters that MLflow takes in one call."""
 
-    process: int | None
-    """Of this process since `forget_peak`, or of one of its workers so far where that held more."""
-    gpu: int | None
-    """Allocated by torch on the first GPU; None where none is used."""
-
-
-def peak_memory() -> Memory:
-    """Asks torch only where it is loaded already."""
-    return Memory(_resident(), _on_gpu())
+PACKAGES = ("torch", "torchvision", "timm", "facenet-pytorch", "albumentations", "accelerate", "pandas", "numpy")
+"""Packages with versions that belong to the origin of a result."""
 
 
-def forget_peak() -> None:
-    """Count from here on, where the system can (Linux; elsewhere the peak is that of the process from its start)."""
-    with suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_initialized():
-        torch.cuda.reset_peak_memory_stats()
-
-
-def keep_memory() -> None:
-    """Have glibc keep freed memory for the next layer: handing it back costs page faults, a third of all time."""
-    if sys.platform != "linux":
-        return
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        trim_threshold, mmap_threshold = -1, -3
-        mallopt(mmap_threshold, 32 << 20)
-        mallopt(trim_threshold, 512 << 20)
-
-
-def _resident() -> int | None:
-    with suppress(ImportError):
-        import resource
-
-        own, workers = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-        # Linux counts in KiB, macOS in bytes.
-        return round(max(_since_forgotten() or own, workers) / (MIB if sys.platform == "darwin" else 1024))
-    return None
-
-
-def _since_forgotten() -> int | None:
-    """In KiB; None where the system does not tell."""
-    with suppress(OSError, ValueError):
-        for line in Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1])
-    return None
-
-
-def _on_gpu() -> int | None:
-    torch = sys.modules.get("torch")
-    if torch is None or not torch.cuda.is_initialized():
-        return None
-    return round(torch.cuda.max_memory_allocated() / MIB)
-
-
-_PACKAGES = ("torch", "torchvision", "timm", "facenet-pytorch", "albumentations", "accelerate", "pandas", "numpy")
+# The origin of a result
 
 
 def provenance() -> dict[str, Any]:
-    """Time (UTC, ISO 8601), command line, git commit and whether the tree was dirty (None outside git), versions."""
+    """Time (UTC), command line, git commit, whether the tree was dirty (None outside git), and versions, for JSON."""
+    changes = _git("status", "--porcelain")
     return {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": sys.argv,
         "commit": _git("rev-parse", "HEAD"),
-        "dirty": None if (changes := _git("status", "--porcelain")) is None else bool(changes),
+        "dirty": None if changes is None else bool(changes),
         "python": platform.python_version(),
         "machine": f"{platform.system()} {platform.machine()}",
-        "versions": {name: found for name in _PACKAGES if (found := _version(name))},
+        "versions": {name: found for name in PACKAGES if (found := _version(name))},
     }
 
 
@@ -137,102 +79,43 @@ def _version(package: str) -> str | None:
         return None
 
 
-Tracker = Literal["none", "mlflow"]
-
-STORE = "mlflow.db"
-
-_PARAMS = 100
-"""MLflow takes so many parameters at once."""
-
-
-def check(tracker: Tracker) -> None:
-    """Before hours are spent: raises `UserError` where the tracker is not installed."""
-    if tracker == "mlflow" and importlib.util.find_spec("mlflow") is None:
-        raise UserError("--track mlflow needs mlflow, which is not installed: pip install 'face18[track]'")
+def read_run_json(run: Path) -> dict[str, Any]:
+    """The content of a run folder's run.json; empty if it is missing or broken: predictions may come from elsewhere."""
+    with suppress(OSError, ValueError, TypeError):
+        return dict(json.loads((run / RUN).read_text(encoding="utf-8")))
+    return {}
 
 
-def send(row: Mapping[str, str], store: Path) -> None:
-    """A row of runs.csv as a finished run of the experiment that is called like its task.
+def origin(runs: Iterable[Path]) -> tuple[str, str]:
+    """Data fingerprint and crop recipe of run folders by their run.json; all of them if they differ."""
+    contents = [read_run_json(run) for run in runs]
+    found = [dict.fromkeys(str(content[key]) for content in contents if key in content) for key in ("data", "recipe")]
+    return " ".join(found[0]), " ".join(found[1])
 
-    Scores, seconds and memory become metrics, options parameters, all else tags.
-    Raises `UserError` where MLflow is not installed or its store refuses.
+
+def peak_memory() -> tuple[int | None, int | None]:
+    """The most memory in MiB that this process or one of its children held, and that torch held on the first GPU.
+
+    None where the system does not tell, or no GPU is used.
     """
-    check("mlflow")
-    _refuse_unusable(store)
+    torch = sys.modules.get("torch")
+    on_gpu = torch is not None and torch.cuda.is_initialized()
+    gpu = round(torch.cuda.max_memory_allocated() / 2**20) if on_gpu and torch is not None else None
     try:
-        # Whatever it warns of is for its developers, and on the first call it tells of every table it makes.
-        with warnings.catch_warnings(), _quiet():
-            warnings.simplefilter("ignore")
-            _send(row, store)
-    except Exception as error:
-        raise UserError(f"{store} refuses a run ({type(error).__name__}: {error})") from error
+        import resource
+    except ImportError:  # Windows.
+        return None, gpu
+    peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    # Linux counts in KiB, macOS in bytes.
+    return round(peak / (2**20 if sys.platform == "darwin" else 2**10)), gpu
 
 
-def _refuse_unusable(store: Path) -> None:
-    """MLflow would try for minutes to open what is no database."""
-    try:
-        store.parent.mkdir(parents=True, exist_ok=True)
-        with contextlib.closing(sqlite3.connect(store)) as database:
-            database.execute("PRAGMA schema_version").fetchone()
-    except (OSError, sqlite3.Error) as error:
-        raise UserError(f"{store} refuses a run ({error}): move it away, a new one is begun") from error
-
-
-def _send(row: Mapping[str, str], store: Path) -> None:
-    # Before the import, which reads them.
-    os.environ["MLFLOW_DISABLE_TELEMETRY"] = os.environ["DO_NOT_TRACK"] = "true"
-    from mlflow.entities import Metric, Param, RunTag
-    from mlflow.tracking import MlflowClient
-
-    client = MlflowClient(f"sqlite:///{store.absolute()}")
-    run = client.create_run(_experiment(client, row["task"], store), run_name=f"{row['id']} {Path(row['run']).name}")
-    now = run.info.start_time
-    metrics = [Metric(name, value, now, 0) for name, value in _metrics(row).items()]
-    client.log_batch(run.info.run_id, metrics=metrics)
-    params = [Param(name, _param_text(value)) for name, value in json.loads(row["options"]).items()]
-    for start in range(0, len(params), _PARAMS):
-        client.log_batch(run.info.run_id, params=params[start : start + _PARAMS])
-    tags = {name: value for name, value in row.items() if name not in ("scores", "options") and value}
-    client.log_batch(run.info.run_id, tags=[RunTag(f"face18.{name}", value) for name, value in tags.items()])
-    client.set_terminated(run.info.run_id)
-
-
-def _experiment(client: Any, name: str, store: Path) -> str:
-    found = client.get_experiment_by_name(name)
-    if found is None:
-        with contextlib.suppress(Exception):
-            # Another process may be quicker. Nothing is put there, but MLflow wants a place for files.
-            client.create_experiment(name, artifact_location=(store.parent / "mlflow-files").absolute().as_uri())
-        found = client.get_experiment_by_name(name)
-    return str(found.experiment_id)
-
-
-def _metrics(row: Mapping[str, str]) -> dict[str, float]:
-    numbers = {**json.loads(row["scores"]), **{name: row[name] for name in ("seconds", "memory_mib", "gpu_memory_mib")}}
-    metrics = {name: float(value) for name, value in numbers.items() if value not in (None, "")}
-    return {name: value for name, value in metrics.items() if math.isfinite(value)}
-
-
-def _param_text(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
-
-
-@contextlib.contextmanager
-def _quiet() -> Any:
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        yield
-    finally:
-        logging.disable(before)
-
-
-TABLE = "runs.csv"
+# The table of runs
 
 
 @dataclass(frozen=True)
 class Record:
-    """What a row tells; time, commit and the like are added when it is written."""
+    """A row, without what is added when it is written, such as time and commit."""
 
     kind: str
     """fold, training, fusion, trial or score."""
@@ -241,19 +124,19 @@ class Record:
     run: Path
     """The run folder, or the submission of a fusion."""
     seconds: float
-    """By the clock."""
+    """Wall time."""
     scores: Mapping[str, float]
-    """By name; `macro_f1` is what leaderboards sort by."""
+    """By name; leaderboards sort by `macro_f1`."""
     options: Mapping[str, Any]
-    """Resolved: those left out on the command line too."""
+    """All options, defaults included."""
     data: str = ""
     """Fingerprint of labels, images and folds."""
     recipe: str = ""
-    """Of the crops."""
+    """Id of the crop recipe."""
     fold: int | None = None
     seed: int | None = None
     late: bool = False
-    """Written in the place of a process that was killed before it could: how much memory that held nobody knows."""
+    """Whether another process did the work and was killed before it wrote the row; its memory is unknown."""
 
 
 @dataclass(frozen=True)
@@ -283,60 +166,62 @@ COLUMNS = tuple(column.name for column in fields(_Row))
 
 
 def table_of(run: Path) -> Path:
-    """The table that tells of a run folder (or file): the one beside it."""
+    """The table of a run folder or file: the one beside it."""
     return run.absolute().parent / TABLE
 
 
-def read_run_json(run: Path) -> dict[str, Any]:
-    """Return the content of a run folder's run.json.
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """Read the rows of a table in their order: text, but `options` and `scores` are dicts and `command` is a list.
 
-    Empty if the file is missing or broken: predictions may come from elsewhere, without it.
+    Lines that a killed process left unfinished are skipped. Raises `UserError` if there is no such table.
     """
-    with suppress(OSError, ValueError, TypeError):
-        return dict(json.loads((run / RUN).read_text(encoding="utf-8")))
-    return {}
-
-
-def origin(runs: Iterable[Path]) -> tuple[str, str]:
-    """Data fingerprint and crop recipe of run folders, as run.json has them; all of them where they differ."""
-    contents = [read_run_json(run) for run in runs]
-    found = [dict.fromkeys(str(content[key]) for content in contents if key in content) for key in ("data", "recipe")]
-    return " ".join(found[0]), " ".join(found[1])
+    try:
+        # Line by line: an open quote in an unfinished line must not swallow the lines below it.
+        lines = [values for line in path.read_text(encoding="utf-8").split("\n") for values in csv.reader([line])]
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing: training and combine.py begin it; --table FILE reads another") from None
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path} is no table of runs: {error}") from error
+    rows = []
+    for values in lines:
+        if len(values) == len(COLUMNS):
+            row: dict[str, Any] = dict(zip(COLUMNS, values, strict=True))
+            with suppress(ValueError):  # Of the header.
+                rows.append({**row, **{name: json.loads(row[name]) for name in ("scores", "command", "options")}})
+    return rows
 
 
 def record(entry: Record, table: Path | None = None, tracker: Tracker = "none") -> None:
-    """Append a row to `table`, or to the one beside `entry.run`; send it to the tracker, whose store lies there too.
+    """Append a row to `table`, or to the one beside `entry.run`; also send it to the tracker.
 
-    Results of hours must not be lost for want of a row: a disk that refuses is told on stderr, and that is all.
+    Results of hours must not be lost because of a row, so failures are only printed to stderr.
     """
     row, table = _row(entry), table or table_of(entry.run)
     try:
         _append(table, row)
-        if tracker != "none":
-            send(asdict(row), table.with_name(STORE))
+        if tracker == "mlflow":
+            _send_to_mlflow(asdict(row), table.with_name(STORE))
     except UserError as error:
         print(f"warning: this run is not on record: {error}", file=sys.stderr)
 
 
 def is_recorded(entry: Record, table: Path | None = None) -> bool:
-    """Whether `table`, or the one beside `entry.run`, has a row with these scores of this run folder on this data."""
+    """Whether `table`, or the one beside `entry.run`, has a row of this run folder with these scores and this data."""
     try:
-        lines = (table or table_of(entry.run)).read_text(encoding="utf-8").split("\n")
-    except (OSError, ValueError):
+        rows = read_rows(table or table_of(entry.run))
+    except UserError:
         return False
-    wanted = {name: value for name, value in _told(entry).items() if name not in ("run", "seed", "options", "recipe")}
-    # Line by line, as in `shared.runs`: a line that was cut short must not swallow those below it.
-    for line in lines:
-        for values in csv.reader([line]):
-            row = dict(zip(COLUMNS, values, strict=False))
-            # A run folder lies beside the table, whatever path a command gave it.
-            if wanted.items() <= row.items() and Path(row["run"]).name == entry.run.absolute().name:
-                return True
-    return False
+    wanted = {name: value for name, value in _cells(entry).items() if name in ("kind", "task", "fold", "data")}
+    scores = json.loads(_cells(entry)["scores"])
+    # The run folder is beside the table, whichever path a command used for it.
+    return any(
+        wanted.items() <= row.items() and row["scores"] == scores and Path(row["run"]).name == entry.run.absolute().name
+        for row in rows
+    )
 
 
 def append(table: Path, entry: Record) -> str:
-    """Append a row, and return its id. Raises `UserError` where the file cannot be written or is another table."""
+    """Append a row and return its id. Raises `UserError` if the file cannot be written or is another table."""
     row = _row(entry)
     _append(table, row)
     return row.id
@@ -345,8 +230,8 @@ def append(table: Path, entry: Record) -> str:
 def _append(table: Path, row: _Row) -> None:
     try:
         table.parent.mkdir(parents=True, exist_ok=True)
-        with table.open("a+b") as file, _locked(file.fileno()):
-            # One write to a file opened for appending: rows stay whole even where locks are not to be had.
+        with table.open("ab") as file, lock(table, wait=True):
+            # One write to a file opened for appending: rows stay whole even without locks.
             os.write(file.fileno(), _start(table) + _line(asdict(row).values()))
             os.fsync(file.fileno())
     except OSError as error:
@@ -354,7 +239,7 @@ def _append(table: Path, row: _Row) -> None:
 
 
 def _start(table: Path) -> bytes:
-    """What has to come before the next row: the header, or the end of a line that a killed process left open."""
+    """Bytes before the next row: the header, or the end of a line that a killed process left unfinished."""
     found = table.read_bytes()
     if not found:
         return _line(COLUMNS)
@@ -364,21 +249,22 @@ def _start(table: Path) -> bytes:
 
 
 def _row(entry: Record) -> _Row:
-    origin, memory = provenance(), Memory(None, None) if entry.late else peak_memory()
+    source = provenance()
+    process, gpu = (None, None) if entry.late else peak_memory()
     return _Row(
         id=secrets.token_hex(4),
-        time=origin["time"],
+        time=source["time"],
         seconds=f"{entry.seconds:.1f}",
-        memory_mib=_text(memory.process),
-        gpu_memory_mib=_text(memory.gpu),
-        commit=_text(origin["commit"]),
-        dirty=_text(origin["dirty"]),
-        command=_json(origin["command"]),
-        **_told(entry),
+        memory_mib=_text(process),
+        gpu_memory_mib=_text(gpu),
+        commit=_text(source["commit"]),
+        dirty=_text(source["dirty"]),
+        command=_json(source["command"]),
+        **_cells(entry),
     )
 
 
-def _told(entry: Record) -> dict[str, str]:
+def _cells(entry: Record) -> dict[str, str]:
     """The columns that the entry itself fills."""
     return {
         "kind": entry.kind,
@@ -386,7 +272,7 @@ def _told(entry: Record) -> dict[str, str]:
         "run": str(entry.run),
         "fold": _text(entry.fold),
         "seed": _text(entry.seed),
-        "scores": _json({name: _digits(score) for name, score in entry.scores.items()}),
+        "scores": _json({name: _six_digits(score) for name, score in entry.scores.items()}),
         "data": entry.data,
         "recipe": entry.recipe,
         "options": _json(entry.options),
@@ -397,8 +283,8 @@ def _text(value: object) -> str:
     return "" if value is None else str(value)
 
 
-def _digits(score: float) -> float | None:
-    """Six digits; None for what JSON has no number for."""
+def _six_digits(score: float) -> float | None:
+    """None for infinite numbers and NaN, which JSON does not have."""
     return float(f"{score:.6g}") if math.isfinite(score) else None
 
 
@@ -407,17 +293,64 @@ def _json(content: object) -> str:
 
 
 def _line(values: Iterable[str]) -> bytes:
-    """A record is one line: a line break within a value, as in a strange path, becomes a blank."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerow(" ".join(value.splitlines()) for value in values)
-    return text.getvalue().encode()
+    """A row is one line: a line break within a value, as in a strange path, becomes a blank."""
+    return csv_text([[" ".join(value.splitlines()) for value in values]]).encode(errors=UNENCODABLE)
 
 
-@contextmanager
-def _locked(file: int) -> Iterator[None]:
-    """Alone with an open file, where the system and its disk know of locks; they end with the file."""
-    with suppress(ImportError, OSError):
-        import fcntl
+# MLflow
 
-        fcntl.flock(file, fcntl.LOCK_EX)
-    yield
+
+def check(tracker: Tracker) -> None:
+    """Raise `UserError` if the tracker is not installed; called before hours are spent."""
+    if tracker == "mlflow" and importlib.util.find_spec("mlflow") is None:
+        raise UserError("--track mlflow needs mlflow, which is not installed: pip install 'face18[track]'")
+
+
+def _send_to_mlflow(row: Mapping[str, str], store: Path) -> None:
+    """Add a row as a finished run of the experiment with the name of its task.
+
+    Scores, seconds and memory become metrics, options parameters, all else tags. Raises `UserError` if MLflow is not
+    installed or its store cannot be used.
+    """
+    check("mlflow")
+    try:
+        # MLflow would try for minutes to open a file that is no database.
+        with closing(sqlite3.connect(store)) as database:
+            database.execute("PRAGMA schema_version").fetchone()
+    except sqlite3.Error as error:
+        raise UserError(f"{store} refuses a run ({error}): move it away, a new one is begun") from error
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)  # On first use it logs every table that it creates.
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            _add_run(row, store)
+    except Exception as error:
+        raise UserError(f"{store} refuses a run ({type(error).__name__}: {error})") from error
+    finally:
+        logging.disable(before)
+
+
+def _add_run(row: Mapping[str, str], store: Path) -> None:
+    # MLflow reads these when it is imported.
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = os.environ["DO_NOT_TRACK"] = "true"
+    from mlflow.entities import Metric, Param, RunTag
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{store.absolute()}")
+    if client.get_experiment_by_name(row["task"]) is None:
+        # Another process may be quicker. Nothing is put into the folder, but MLflow wants one.
+        with suppress(Exception):
+            client.create_experiment(row["task"], (store.parent / "mlflow-files").absolute().as_uri())
+    experiment = client.get_experiment_by_name(row["task"])
+    run = client.create_run(experiment.experiment_id, run_name=f"{row['id']} {Path(row['run']).name}")
+    id_, now = run.info.run_id, run.info.start_time
+    numbers = {**json.loads(row["scores"]), **{name: row[name] for name in ("seconds", "memory_mib", "gpu_memory_mib")}}
+    metrics = [Metric(name, float(value), now, 0) for name, value in numbers.items() if value not in (None, "")]
+    options = json.loads(row["options"]).items()
+    params = [Param(name, value if isinstance(value, str) else json.dumps(value)) for name, value in options]
+    tags = {name: value for name, value in row.items() if name not in ("scores", "options") and value}
+    client.log_batch(id_, metrics=metrics, tags=[RunTag(f"face18.{name}", value) for name, value in tags.items()])
+    for start in range(0, len(params), MLFLOW_BATCH):
+        client.log_batch(id_, params=params[start : start + MLFLOW_BATCH])
+    client.set_terminated(id_)

@@ -1,7 +1,9 @@
-"""What is sent to MLflow is what the table of runs says, read back with MLflow's own client."""
+"""The table of runs, the origin of results, and what MLflow receives, read back with MLflow's own client."""
 
 import logging
+import multiprocessing
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,9 +11,124 @@ import pytest
 from shared import tracking
 from shared.messages import UserError
 from shared.runs import read_runs
-from shared.tracking import Record, record
+from shared.tracking import Record, append, is_recorded, origin, peak_memory, record, table_of
 
 ENTRY = Record(
+    kind="fold",
+    task="age",
+    run=Path("outputs/age"),
+    seconds=12.34,
+    scores={"macro_f1": 0.712345678, "mae_years": 5.5},
+    options={"lr": 1e-3, "fixes": (Path("a, b.csv"),), "mean": None, "note": 'says "so"'},
+    data="29e9",
+    recipe="3cac",
+    fold=2,
+    seed=0,
+)
+
+
+def append_many(table: Path, count: int) -> None:
+    for number in range(count):
+        append(table, replace(ENTRY, fold=number))
+
+
+def test_what_is_written_is_read_again(tmp_path: Path) -> None:
+    name = append(tmp_path / "runs.csv", ENTRY)
+    row = read_runs(tmp_path / "runs.csv").iloc[0]
+    assert row["id"] == name
+    assert (row["kind"], row["task"], row["run"], row["fold"], row["seed"]) == ("fold", "age", "outputs/age", "2", "0")
+    assert row["scores"] == {"macro_f1": 0.712346, "mae_years": 5.5}
+    assert row["options"] == {"lr": 1e-3, "fixes": ["a, b.csv"], "mean": None, "note": 'says "so"'}
+    assert (row["data"], row["recipe"], row["seconds"]) == ("29e9", "3cac", "12.3")
+    assert int(row["memory_mib"]) > 10
+    assert row["command"]
+    assert row["time"].startswith("20")
+
+
+def test_a_score_that_is_no_number_is_kept_as_missing(tmp_path: Path) -> None:
+    append(tmp_path / "runs.csv", replace(ENTRY, scores={"macro_f1": float("nan")}))
+    assert read_runs(tmp_path / "runs.csv").iloc[0]["scores"] == {"macro_f1": None}
+
+
+def test_rows_of_several_processes_are_all_there_and_whole(tmp_path: Path) -> None:
+    table = tmp_path / "deep" / "runs.csv"
+    spawn = multiprocessing.get_context("spawn")
+    processes = [spawn.Process(target=append_many, args=(table, 8)) for _ in range(3)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0, 0, 0]
+    rows = read_runs(table)
+    assert len(rows) == rows["id"].nunique() == 24
+    assert sorted(rows["fold"]) == sorted(str(number) for number in range(8) for _ in range(3))
+    lines = table.read_text().splitlines()
+    assert len(lines) == 25
+    assert sum(line.startswith("id,time") for line in lines) == 1
+
+
+@pytest.mark.parametrize("kept", [0.1, 0.95])
+def test_a_row_cut_short_costs_no_other(tmp_path: Path, kept: float) -> None:
+    table = tmp_path / "runs.csv"
+    first = append(table, ENTRY)
+    before = table.read_bytes()
+    append(table, ENTRY)
+    row = table.read_bytes()[len(before) :]
+    table.write_bytes(before + row[: int(len(row) * kept)])
+    last = append(table, ENTRY)
+    assert read_runs(table)["id"].tolist() == [first, last]
+
+
+def test_another_table_of_that_name_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = tmp_path / "runs.csv"
+    table.write_text("a,b\n1,2\n")
+    with pytest.raises(UserError, match=r"runs.csv has other columns .* move it away"):
+        append(table, ENTRY)
+    record(ENTRY, table)
+    assert table.read_text() == "a,b\n1,2\n"
+    assert "warning: this run is not on record" in capsys.readouterr().err
+
+
+def test_a_disk_that_refuses_is_told_and_stops_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "runs.csv").mkdir()
+    record(replace(ENTRY, run=tmp_path / "age"))
+    assert f"warning: this run is not on record: {tmp_path}/runs.csv cannot be written" in capsys.readouterr().err
+
+
+def test_the_table_lies_beside_the_run_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert table_of(Path("outputs/age")) == tmp_path / "outputs/runs.csv"
+    assert table_of(Path("/big/lr3")) == Path("/big/runs.csv")
+    assert table_of(Path("here")) == tmp_path / "runs.csv"
+
+
+def test_the_origin_of_runs_is_that_of_their_run_json(tmp_path: Path) -> None:
+    for name, recipe in (("mask", "r1"), ("age", "r2")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "run.json").write_text(f'{{"data": "d", "recipe": "{recipe}"}}')
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "run.json").write_text('["no"')
+    assert origin([tmp_path / name for name in ("mask", "none", "age", "broken")]) == ("d", "r1 r2")
+
+
+def test_a_row_is_found_again_by_what_it_records(tmp_path: Path) -> None:
+    entry = replace(ENTRY, run=tmp_path / "age")
+    record(entry)
+    assert is_recorded(replace(entry, run=Path("elsewhere/age"), seed=7), tmp_path / "runs.csv")
+    assert not is_recorded(replace(entry, fold=3))
+    assert not is_recorded(replace(entry, scores={"macro_f1": 0.5}))
+
+
+def test_peak_memory_grows_with_what_is_held() -> None:
+    before, _ = peak_memory()
+    assert before is not None
+    held = bytearray(b"x") * (before * 2**20 + 2**26)
+    after, _ = peak_memory()
+    assert after is not None
+    assert after >= len(held) / 2**20
+
+
+SENT = Record(
     kind="fold",
     task="age",
     run=Path("outputs/age"),
@@ -25,8 +142,8 @@ ENTRY = Record(
 
 def test_a_run_comes_back_as_it_is_on_record(tmp_path: Path) -> None:
     table = tmp_path / "outputs" / "runs.csv"
-    record(ENTRY, table, "mlflow")
-    record(ENTRY, table, "mlflow")
+    record(SENT, table, "mlflow")
+    record(SENT, table, "mlflow")
     row = read_runs(table).iloc[0]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -60,6 +177,6 @@ def test_without_mlflow_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_a_store_that_refuses_costs_no_row(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "mlflow.db").mkdir()
-    record(ENTRY, tmp_path / "runs.csv", "mlflow")
+    record(SENT, tmp_path / "runs.csv", "mlflow")
     assert len(read_runs(tmp_path / "runs.csv")) == 1
     assert "mlflow.db refuses a run" in capsys.readouterr().err

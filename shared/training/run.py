@@ -34,7 +34,7 @@ from shared.label_fixes import read_pairs
 from shared.manifest import load_evaluation, load_training, split_folder, split_folders
 from shared.messages import UserError
 from shared.specialist import Specialist, softmax
-from shared.tracking import RUN, Record, forget_peak, is_recorded, provenance, read_run_json, record
+from shared.tracking import RUN, Record, is_recorded, provenance, read_run_json, record
 from shared.training.extra_data import summary, with_extra
 from shared.training.fit import AfterEpoch, Epoch, FoldTraining, ignore_epoch, smoothed
 from shared.training.inference import accelerator_for, free_workers, predict_crops
@@ -281,7 +281,6 @@ def train(specialist: Specialist, options: TrainOptions, purpose: RunContext = P
     Raises `UserError` where data or crops are missing, or the outputs folder holds a run with other options.
     """
     tracking.check(options.run.track)
-    forget_peak()
     specialist = with_options(specialist, options)
     run = run_folder(options.run.outputs, specialist.name)
     base, base_crops = labelled_crops(options)
