@@ -14,8 +14,7 @@ from stages import run_stage
 from shared.commands import run
 from shared.fusion.fusion import SPECIALISTS
 from shared.messages import UserError
-from shared.runs import read_runs
-from shared.tracking import TABLE
+from shared.tracking import TABLE, read_runs
 
 
 @dataclass(frozen=True)

@@ -40,3 +40,26 @@ def first_of(names: Iterable[object]) -> str:
 def markdown_table(head: Sequence[object], rows: Iterable[Sequence[object]]) -> str:
     """A Markdown table with a head and a line for each row."""
     return "\n".join(f"| {' | '.join(map(str, row))} |" for row in [head, ["---"] * len(head), *rows])
+
+
+def text_table(head: Sequence[object], rows: Iterable[Sequence[object]], left: int = 1) -> str:
+    """A table for the terminal, one line per row; columns are as wide as their longest cell.
+
+    The first `left` columns are flush left, all others flush right.
+
+    >>> print(text_table(("class", "F1"), [("worn", "0.95"), ("none", "1.00")]))
+    class    F1
+    worn   0.95
+    none   1.00
+    """
+    lines = [[str(cell) for cell in row] for row in [head, *rows]]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+
+    def aligned(line: Sequence[str]) -> str:
+        cells = [*zip(line, widths, strict=True)]
+        texts = [text.ljust(width) for text, width in cells[:left]] + [
+            text.rjust(width) for text, width in cells[left:]
+        ]
+        return "  ".join(texts).rstrip()
+
+    return "\n".join(map(aligned, lines))

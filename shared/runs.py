@@ -16,7 +16,7 @@ import pandas as pd
 
 from shared.commands import run
 from shared.messages import UserError, counted, first_of
-from shared.tracking import COLUMNS, TABLE, read_rows
+from shared.tracking import COLUMNS, TABLE, read_runs
 
 MISSING = "-"
 
@@ -64,14 +64,6 @@ def main(options: Options) -> None:
         print(difference(*(find(table, name) for name in options.diff)))
     else:
         print(leaderboard(chosen(table, options.task, options.kind), options.sort, options.limit))
-
-
-def read_runs(path: Path) -> pd.DataFrame:
-    """The rows of a table (see `tracking.read_rows`) as a frame; raises `UserError` where there are none."""
-    rows = read_rows(path)
-    if not rows:
-        raise UserError(f"{path} tells of no run: training and combine.py add rows to it")
-    return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def find(table: pd.DataFrame, name: str) -> pd.Series:

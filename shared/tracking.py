@@ -28,10 +28,13 @@ from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from shared.files import UNENCODABLE, csv_text, lock
 from shared.messages import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 RUN = "run.json"
 """File of a run folder with the options, data, crop recipe and scores of its training."""
@@ -189,6 +192,16 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
             with suppress(ValueError):  # Of the header.
                 rows.append({**row, **{name: json.loads(row[name]) for name in ("scores", "command", "options")}})
     return rows
+
+
+def read_runs(path: Path) -> "pd.DataFrame":
+    """The rows of a table (see `read_rows`) as a frame; raises `UserError` if there are none."""
+    import pandas as pd  # Commands parse their options before they load it.
+
+    rows = read_rows(path)
+    if not rows:
+        raise UserError(f"{path} has no run: training and combine.py add rows to it")
+    return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def record(entry: Record, table: Path | None = None, tracker: Tracker = "none") -> None:

@@ -27,7 +27,7 @@ from shared.experiments.options import AblateOptions, screening
 from shared.experiments.variants import Change, baseline, plain_crops, varied
 from shared.fusion.metrics import Interval
 from shared.messages import UserError
-from shared.runs import read_runs
+from shared.tracking import read_runs
 from shared.training.options import TrainOptions
 
 LIST = ("loss=bands", "crop=centre", "tta=none", "average=2", "backbone=no_such_net")

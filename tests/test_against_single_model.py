@@ -20,7 +20,7 @@ from shared.fusion.ages import median_age, year_columns
 from shared.fusion.metrics import macro_f1
 from shared.labels import decode_class
 from shared.messages import UserError
-from shared.runs import read_runs
+from shared.tracking import read_runs
 from shared.training.options import TrainOptions
 
 sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))

@@ -16,7 +16,7 @@ from combine import Options, main
 from shared.fusion.fusion import SPECIALISTS
 from shared.fusion.predictions import write_predictions
 from shared.messages import UserError
-from shared.runs import read_runs
+from shared.tracking import read_runs
 
 
 @pytest.fixture

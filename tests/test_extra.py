@@ -18,8 +18,7 @@ from shared.commands import parse
 from shared.crops import open_crops
 from shared.manifest import load_training
 from shared.messages import UserError
-from shared.runs import read_runs
-from shared.tracking import TABLE
+from shared.tracking import TABLE, read_runs
 from shared.training.extra_data import extra_crop_folder, with_extra
 from shared.training.fit import FoldTraining
 from shared.training.inference import accelerator_for

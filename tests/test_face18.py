@@ -27,6 +27,7 @@ def is_command(file: Path) -> bool:
 def test_every_module_that_can_be_started_is_a_subcommand_and_the_other_way_round() -> None:
     files = [*ROOT.glob("shared/*.py"), *ROOT.glob("pipelines/*/*.py"), ROOT / "combine.py"]
     startable = {".".join(f.relative_to(ROOT).with_suffix("").parts) for f in files if is_command(f)}
+    startable |= {f"shared.{file.parent.name}" for file in ROOT.glob("shared/*/__main__.py")}
     assert {command.module for command in face18.available()} == startable
 
 

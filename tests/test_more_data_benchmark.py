@@ -15,7 +15,7 @@ from shared.commands import parse
 from shared.fusion.fusion import SPECIALISTS
 from shared.fusion.predictions import write_predictions
 from shared.labels import decode_class
-from shared.runs import read_runs
+from shared.tracking import read_runs
 from shared.training.options import TrainOptions
 
 

@@ -110,7 +110,7 @@ def test_a_missing_or_empty_table_is_told(table: Path) -> None:
     with pytest.raises(UserError, match=r"runs.csv is missing: training and combine.py begin it"):
         main(Options(table=table))
     table.write_text("")
-    with pytest.raises(UserError, match=r"tells of no run"):
+    with pytest.raises(UserError, match=r"has no run"):
         main(Options(table=table))
 
 

@@ -10,8 +10,7 @@ import pytest
 
 from shared import tracking
 from shared.messages import UserError
-from shared.runs import read_runs
-from shared.tracking import Record, append, is_recorded, origin, peak_memory, record, table_of
+from shared.tracking import Record, append, is_recorded, origin, peak_memory, read_runs, record, table_of
 
 ENTRY = Record(
     kind="fold",

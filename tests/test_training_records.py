@@ -11,8 +11,7 @@ from tiny_crops import write_crops
 
 from pipelines.age.specialist import AGE
 from shared.manifest import load_training
-from shared.runs import read_runs
-from shared.tracking import Record, record
+from shared.tracking import Record, read_runs, record
 from shared.training.options import TrainOptions
 from shared.training.run import train
 

@@ -27,7 +27,7 @@ from shared.experiments import tuning
 from shared.experiments.options import TuneOptions
 from shared.experiments.tuning import ask, finished, open_study, put_back, running, sign, summary, tune
 from shared.messages import UserError
-from shared.runs import read_runs
+from shared.tracking import read_runs
 from shared.training.fit import FoldTraining
 from shared.training.options import TrainOptions
 

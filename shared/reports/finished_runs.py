@@ -17,8 +17,7 @@ from shared.fusion.predictions import OOF, HeldOut, join_held_out
 from shared.labels import age_band
 from shared.manifest import load_training, split_folders
 from shared.messages import UserError, first_of
-from shared.runs import read_runs
-from shared.tracking import TABLE
+from shared.tracking import TABLE, read_runs
 
 RunFolders = Mapping[str, Sequence[Path]]
 """The run folders of each specialist; several are averaged."""

@@ -18,7 +18,7 @@ from pipelines.gender.specialist import GENDER
 from shared.experiments.options import TuneOptions
 from shared.experiments.tuning import finished
 from shared.fusion.predictions import read_predictions
-from shared.runs import read_runs
+from shared.tracking import read_runs
 from shared.training.model import load_weights
 from shared.training.options import PredictOptions, TrainOptions
 

@@ -15,7 +15,7 @@ from commands import (
 )
 from scenes import add_portraits, build
 
-from shared.runs import read_runs
+from shared.tracking import read_runs
 
 
 @dataclass(frozen=True)
