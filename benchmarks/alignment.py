@@ -28,6 +28,7 @@ from shared.commands import run
 from shared.crops import EYES
 from shared.faces.alignment import eye_transform, find_faces
 from shared.faces.image_io import DecodedImage, decode
+from shared.faces.mtcnn_nets import load_detector
 from shared.labels import MASKS, NORMAL, mask_of
 from shared.manifest import load_training, split_folder
 from shared.messages import UserError
@@ -76,7 +77,7 @@ class Detectors:
     def __call__(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
         """By name; empty unless both found a face."""
         _, _, landmarks = self.mtcnn.detect(pixels, landmarks=True)
-        face = find_faces([DecodedImage(pixels, pixels.shape[1], pixels.shape[0])])[0]
+        face = find_faces([DecodedImage(pixels, pixels.shape[1], pixels.shape[0])], load_detector("cpu"))[0]
         if landmarks is None or face is None:
             return {}
         return {"facenet-pytorch": np.array(landmarks[0], float), "face18": face.landmarks.astype(float)}

@@ -131,6 +131,7 @@ def _some_crops(folder: Path) -> tuple[list[np.ndarray], str]:
             names = stored.index.index[stored.index["found"] != UNREADABLE]
             chosen = names[np.linspace(0, len(names) - 1, min(CHECKED_CROPS, len(names))).astype(int)]
             return [stored.read(name) for name in chosen], f"crops of {place}"
+    from shared.faces.mtcnn_nets import load_detector
     from shared.portraits import draw_person
     from shared.predictor.detect import detect_faces
 
@@ -139,7 +140,7 @@ def _some_crops(folder: Path) -> tuple[list[np.ndarray], str]:
         for age, female in ((24, True), (45, False), (70, True))
         for portrait in draw_person(age, female, np.random.SeedSequence((0, 0, age)))
     ]
-    crops = [face.crop for photograph in detect_faces(drawn, faces="main") for face in photograph.faces]
+    crops = [face.crop for photograph in detect_faces(drawn, load_detector("cpu"), "main") for face in photograph.faces]
     if not crops:
         raise UserError("--onnx is checked on crops, and none were found: name some with --crops")
     return crops, "crops of drawn portraits"

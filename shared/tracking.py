@@ -355,7 +355,7 @@ def _add_run(row: Mapping[str, str], store: Path) -> None:
         # Another process may be quicker. Nothing is put into the folder, but MLflow wants one.
         with suppress(Exception):
             client.create_experiment(row["task"], (store.parent / "mlflow-files").absolute().as_uri())
-    experiment = client.get_experiment_by_name(row["task"])
+    experiment: Any = client.get_experiment_by_name(row["task"])
     run = client.create_run(experiment.experiment_id, run_name=f"{row['id']} {Path(row['run']).name}")
     id_, now = run.info.run_id, run.info.start_time
     numbers = {**json.loads(row["scores"]), **{name: row[name] for name in ("seconds", "memory_mib", "gpu_memory_mib")}}

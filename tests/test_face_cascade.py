@@ -8,9 +8,10 @@ from drawn_faces import bare, portraits
 
 from shared.faces.alignment import RECIPE
 from shared.faces.mtcnn import build_pyramid, detect
-from shared.faces.mtcnn_nets import load_nets
+from shared.faces.mtcnn_nets import load_detector, load_nets
 
 SEARCH = RECIPE.attempts[0].search
+NETS = load_detector("cpu")
 
 
 def eye_distance(landmarks: np.ndarray) -> float:
@@ -24,7 +25,7 @@ def test_it_agrees_with_facenet_pytorch_on_bare_faces() -> None:
         warnings.simplefilter("ignore")
         reference = MTCNN()
     faces = [portrait.pixels for portrait in portraits() if portrait.kind == "normal"]
-    for pixels, found in zip(faces, detect(faces, SEARCH), strict=True):
+    for pixels, found in zip(faces, detect(faces, SEARCH, NETS), strict=True):
         boxes, _, landmarks = reference.detect(pixels, landmarks=True)
         distance = np.hypot(*(found.landmarks[0] - np.array(landmarks[0], float)).T) / eye_distance(found.landmarks[0])
         assert distance[:2].max() < 0.08
@@ -47,7 +48,7 @@ def test_the_nets_are_those_of_facenet_pytorch(name: str, side: int) -> None:
 
 def test_eyes_are_where_they_were_drawn_with_any_mask() -> None:
     errors = []
-    for portrait, found in zip(portraits(), detect([p.pixels for p in portraits()], SEARCH), strict=True):
+    for portrait, found in zip(portraits(), detect([p.pixels for p in portraits()], SEARCH, NETS), strict=True):
         if len(found.boxes):
             miss = np.hypot(*(found.landmarks[0, :2] - portrait.landmarks[:2]).T)
             errors.append(miss.mean() / eye_distance(portrait.landmarks))
@@ -65,21 +66,21 @@ def test_images_of_different_sizes_go_together() -> None:
         np.zeros((40, 900, 3), np.uint8),
         cv2.resize(face, (1152, 1536)),
     ]
-    together = detect(mixed, SEARCH)
+    together = detect(mixed, SEARCH, NETS)
     for pixels, found in zip(mixed, together, strict=True):
-        alone = detect([pixels], SEARCH)[0]
+        alone = detect([pixels], SEARCH, NETS)[0]
         assert len(found.boxes) == len(alone.boxes)
         np.testing.assert_allclose(found.landmarks, alone.landmarks, atol=0.005 * max(pixels.shape))
     assert [len(found.boxes) for found in together] == [1, 1, 1, 0, 1]
 
 
 def test_a_larger_image_has_its_landmarks_in_its_own_pixels() -> None:
-    small, large = detect([bare().pixels, cv2.resize(bare().pixels, None, fx=3, fy=3)], SEARCH)
+    small, large = detect([bare().pixels, cv2.resize(bare().pixels, None, fx=3, fy=3)], SEARCH, NETS)
     np.testing.assert_allclose((small.landmarks + 0.5) * 3, large.landmarks + 0.5, atol=3)
 
 
 def test_the_mirror_image_has_mirrored_landmarks() -> None:
-    found, mirrored = detect([bare().pixels, np.ascontiguousarray(bare().pixels[:, ::-1])], SEARCH)
+    found, mirrored = detect([bare().pixels, np.ascontiguousarray(bare().pixels[:, ::-1])], SEARCH, NETS)
     expected = found.landmarks[0][[1, 0, 2, 4, 3]] * [-1, 1] + [383, 0]
     np.testing.assert_allclose(mirrored.landmarks[0], expected, atol=0.06 * eye_distance(expected))
 
@@ -88,16 +89,16 @@ def test_the_mirror_image_has_mirrored_landmarks() -> None:
 def test_where_there_is_no_face_none_is_found(shape: tuple[int, int]) -> None:
     noise = np.random.default_rng(0).integers(0, 255, (*shape, 3), np.uint8)
     for image in (np.full((*shape, 3), 127, np.uint8), noise):
-        assert len(detect([image], SEARCH)[0].boxes) == 0
+        assert len(detect([image], SEARCH, NETS)[0].boxes) == 0
 
 
 def test_no_images_no_faces() -> None:
-    assert detect([], SEARCH) == []
+    assert detect([], SEARCH, NETS) == []
 
 
 def test_two_faces_are_two_faces() -> None:
     face = bare().pixels
-    found = detect([np.hstack([face, face])], RECIPE.attempts[1].search)[0]
+    found = detect([np.hstack([face, face])], RECIPE.attempts[1].search, NETS)[0]
     assert len(found.boxes) == 2
 
 

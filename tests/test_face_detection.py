@@ -6,6 +6,7 @@ from shared.crops import DETECTED, RETRIED
 from shared.faces.alignment import equalise_contrast, find_faces, prominence
 from shared.faces.image_io import DecodedImage
 from shared.faces.mtcnn import Faces
+from shared.faces.mtcnn_nets import load_detector
 
 
 def image(pixels: np.ndarray) -> DecodedImage:
@@ -35,7 +36,7 @@ def test_prominence_is_probability_times_side_times_centrality() -> None:
 def test_of_two_faces_the_larger_is_taken_and_both_are_counted() -> None:
     small = cv2.resize(bare().pixels, (230, 307))
     pixels = np.hstack([bare().pixels, np.pad(small, ((205, 0), (0, 0), (0, 0)))])
-    face = find_faces([image(pixels)])[0]
+    face = find_faces([image(pixels)], load_detector("cpu"))[0]
     assert face is not None
     assert face.faces == 2
     assert np.abs(face.landmarks[:2] - bare().landmarks[:2]).max() < 15
@@ -43,7 +44,7 @@ def test_of_two_faces_the_larger_is_taken_and_both_are_counted() -> None:
 
 def test_a_face_too_dark_for_the_first_look_is_found_by_the_second() -> None:
     dark = [(portrait.pixels * 0.035).round().astype(np.uint8) for portrait in portraits() if portrait.kind == "normal"]
-    found = find_faces([image(pixels) for pixels in dark])
+    found = find_faces([image(pixels) for pixels in dark], load_detector("cpu"))
     assert RETRIED in [face.found for face in found if face is not None]
 
 
@@ -51,7 +52,7 @@ def test_a_small_face_is_found_by_the_second_look() -> None:
     pixels = np.full((1000, 1000, 3), 90, np.uint8)
     small = cv2.resize(bare().pixels, (150, 200), interpolation=cv2.INTER_AREA)
     pixels[400:600, 400:550] = small
-    face = find_faces([image(pixels)])[0]
+    face = find_faces([image(pixels)], load_detector("cpu"))[0]
     assert face is not None
     assert face.found == RETRIED
     assert np.abs(face.landmarks[:2] - (bare().landmarks[:2] * 150 / 384 + 400)).max() < 8
@@ -59,7 +60,7 @@ def test_a_small_face_is_found_by_the_second_look() -> None:
 
 def test_landmarks_are_in_pixels_of_the_full_size_image() -> None:
     reduced = DecodedImage(bare().pixels, 4 * 384, 4 * 512)
-    whole, half = find_faces([reduced, image(bare().pixels)])
+    whole, half = find_faces([reduced, image(bare().pixels)], load_detector("cpu"))
     assert whole is not None
     assert half is not None
     assert whole.found == half.found == DETECTED
@@ -68,7 +69,7 @@ def test_landmarks_are_in_pixels_of_the_full_size_image() -> None:
 
 def test_no_face_is_none_and_keeps_its_place() -> None:
     blank = image(np.full((300, 200, 3), 128, np.uint8))
-    found = find_faces([blank, image(bare().pixels), blank])
+    found = find_faces([blank, image(bare().pixels), blank], load_detector("cpu"))
     assert [face is None for face in found] == [True, False, True]
 
 

@@ -86,7 +86,7 @@ class DetectedFace:
     """Shape (5, 2): eyes, nose, corners of the mouth; of each pair the one at the left of the image first."""
 
 
-def find_faces(images: Sequence[DecodedImage], detector: Detector | None = None) -> list[DetectedFace | None]:
+def find_faces(images: Sequence[DecodedImage], detector: Detector) -> list[DetectedFace | None]:
     """Find the face of each image by the attempts of `RECIPE`; None where all of them fail."""
     found: list[DetectedFace | None] = [None] * len(images)
     for number, attempt in enumerate(RECIPE.attempts):

@@ -97,31 +97,19 @@ class Faces:
     """float32, shape (faces, 5, 2): eyes, nose, corners of the mouth; of each pair the left one in the image first."""
 
 
-def detect(
-    images: Sequence[Pixels], search: Search, detector: Detector | None = None, per_level: int = PER_LEVEL
-) -> list[Faces]:
-    """Detect all faces of each image; images are uint8 RGB (height, width, 3) of any sizes.
-
-    Without `detector` the nets run in torch on the CPU.
-    """
+def detect(images: Sequence[Pixels], search: Search, detector: Detector, per_level: int = PER_LEVEL) -> list[Faces]:
+    """Detect all faces of each image; images are uint8 RGB (height, width, 3) of any sizes."""
     if not images:
         return []
-    nets = detector or _default_detector()
     pyramids = [build_pyramid(image, search.side) for image in images]
-    boxes, scores = _run_pnet(pyramids, search, nets.pnet, per_level)
-    boxes, scores = _run_rnet(pyramids, boxes, scores, search, nets.rnet)
-    boxes, scores, landmarks = _run_onet(pyramids, boxes, scores, nets.onet)
+    boxes, scores = _run_pnet(pyramids, search, detector.pnet, per_level)
+    boxes, scores = _run_rnet(pyramids, boxes, scores, search, detector.rnet)
+    boxes, scores, landmarks = _run_onet(pyramids, boxes, scores, detector.onet)
     kept = suppress_overlaps(boxes, scores, 0.5) & (scores >= search.onet)
     return [
         _as_faces(boxes[at, kept[at]], scores[at, kept[at]], landmarks[at, kept[at]], pyramid.scale)
         for at, pyramid in enumerate(pyramids)
     ]
-
-
-def _default_detector() -> Detector:
-    from shared.faces.mtcnn_nets import load_detector  # Loads torch, which the ONNX runtime does without.
-
-    return load_detector("cpu")
 
 
 def _as_faces(boxes: Floats, scores: Floats, landmarks: Floats, scale: float) -> Faces:

@@ -71,7 +71,7 @@ class DetectedPhotograph:
 
 
 def detect_faces(
-    sources: Sequence[ImageSource], detector: Detector | None = None, faces: FaceSelection = "all"
+    sources: Sequence[ImageSource], detector: Detector, faces: FaceSelection = "all"
 ) -> list[DetectedPhotograph]:
     """Find the faces of each source. A source that cannot be read gets a `problem` and does not stop the others."""
     read = [_read(source) for source in sources]
@@ -122,7 +122,7 @@ def _enlarged(source: ImageSource, decoded: DecodedImage) -> DecodedImage:
     return larger if isinstance(larger, DecodedImage) else decoded
 
 
-def _other_faces(decoded: DecodedImage, main: Sequence[AlignedFace], detector: Detector | None) -> list[AlignedFace]:
+def _other_faces(decoded: DecodedImage, main: Sequence[AlignedFace], detector: Detector) -> list[AlignedFace]:
     """Find the faces besides the main one, from left to right."""
     side = min(max(decoded.pixels.shape[:2]), GROUP_SIDE)
     search = Search(max(side, 256), SMALLEST_FACE, 0.6, 0.7, LIKELY, 2 * MAX_FACES, MAX_FACES)
