@@ -26,7 +26,6 @@ from shared.fusion.metrics import Floats, Ints
 from shared.labels import BAND_EDGES
 from shared.manifest import list_images, split_folder
 from shared.messages import UserError, counted, first_of
-from shared.tracking import RUN as RUN
 
 OOF, EVAL = "oof.csv", "eval.csv"
 """The files of a run folder that others read."""
