@@ -1,4 +1,4 @@
-"""The service as a process of its own, for tests that talk to it."""
+"""The service as a process of its own, for tests that send requests to it."""
 
 import os
 import subprocess
@@ -19,7 +19,7 @@ TOKEN = "a-token-for-the-tests-only"
 def serving(
     model: Path, log: Path, *flags: str, program: Sequence[str] = ("-m", "shared.serve")
 ) -> Iterator[tuple["subprocess.Popen[bytes]", str]]:
-    """A server that answers, and its address; killed if it does not end by itself."""
+    """A running server and its address; killed if it does not end by itself."""
     command = [sys.executable, *program, "--model", str(model), "--port", "0", *flags]
     environment = {**os.environ, TOKEN_VARIABLE: TOKEN, "OMP_NUM_THREADS": "1"}
     with log.open("wb") as file:

@@ -1,8 +1,10 @@
-"""The service as people start it: a process of its own on the loopback interface, with small untrained networks."""
+"""The service as users start it: a process of its own on the loopback interface, with small untrained networks."""
 
 import asyncio
 import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -19,10 +21,10 @@ from tiny_model import write_model
 from shared.messages import UserError
 from shared.predictor import Predictor
 from shared.serve import Options
-from shared.serving.schema import PhotographAnswer
-from shared.serving.server import TOKEN_VARIABLE, find_token
+from shared.serving.limits import Limits
+from shared.serving.schema import PhotographResult
 
-LIMITS = "--max-mb 1 --seconds 60 --waiting 40 --batch 4"
+LIMITS = "--max-mb 1 --seconds 60 --waiting 40 --per-address 40 --batch 4"
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +34,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def address(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Of a server that all tests talk to, and that ends well with Ctrl-C."""
+    """The address of a server that all tests talk to, and that ends with status 0 at Ctrl-C."""
     log = tmp_path_factory.mktemp("log") / "log"
     with serving(model, log, *LIMITS.split()) as (server, address):
         yield address
@@ -54,11 +56,11 @@ def pair() -> bytes:
     return encode(np.concatenate(bare, axis=1))
 
 
-def test_the_answer_is_that_of_the_predictor_in_the_form_that_is_described(client: httpx.Client, model: Path) -> None:
+def test_the_response_is_the_predictors_in_the_documented_form(client: httpx.Client, model: Path) -> None:
     for image in (files()[0], pair()):
         response = client.post("/faces", content=image)
         assert response.status_code == 200, response.text
-        answer = PhotographAnswer.model_validate_json(response.text)
+        answer = PhotographResult.model_validate_json(response.text)
         (expected,) = Predictor.load(model, device="cpu")(image)
         assert len(answer.faces) == len(expected.faces)
         assert (answer.width, answer.height) == (expected.width, expected.height)
@@ -69,7 +71,7 @@ def test_the_answer_is_that_of_the_predictor_in_the_form_that_is_described(clien
             assert face.age.years == pytest.approx(known.age.years, abs=0.11)
 
 
-def test_clients_at_once_get_the_answers_to_their_own_images(address: str) -> None:
+def test_clients_at_once_get_the_results_of_their_own_images(address: str) -> None:
     images = files()[:6]
     head = {"Authorization": f"Bearer {TOKEN}"}
 
@@ -90,7 +92,7 @@ def test_clients_at_once_get_the_answers_to_their_own_images(address: str) -> No
     asyncio.run(talk())
 
 
-def test_hostile_uploads_are_refused_and_the_next_image_is_answered(client: httpx.Client) -> None:
+def test_hostile_uploads_are_refused_and_the_next_image_is_predicted(client: httpx.Client) -> None:
     rng = np.random.default_rng(0)
     uploads = [content for content, _ in broken_files().values()]
     uploads += [png_header(60_000, 60_000), png_header(1, 2**31 - 1), b"GIF89a" + b"\xff" * 1000]
@@ -122,7 +124,7 @@ def resident(client: httpx.Client) -> float:
     return float(next(line.split()[1] for line in lines if line.startswith("process_resident_memory_bytes ")))
 
 
-def test_what_is_no_http_harms_nobody(client: httpx.Client, address: str) -> None:
+def test_bytes_that_are_no_http_do_no_harm(client: httpx.Client, address: str) -> None:
     place = httpx.URL(address)
     for words in (
         b"\x16\x03\x01" + bytes(300),
@@ -140,21 +142,36 @@ def test_what_is_no_http_harms_nobody(client: httpx.Client, address: str) -> Non
     assert client.get("/health").status_code == 200
 
 
-def test_without_the_token_nobody_is_answered(address: str) -> None:
-    with httpx.Client(base_url=address, timeout=PATIENCE, trust_env=False) as stranger:
-        assert stranger.post("/faces", content=files()[0]).status_code == 401
-        assert stranger.get("/health").status_code == 200
+GENERATED = """
+import io, sys
+from face18_client import AuthenticatedClient, models, types
+from face18_client.api.default import faces, metrics
+address, token, file = sys.argv[1:]
+client = AuthenticatedClient(address, token)
+with open(file, "rb") as image:
+    form = models.FacesImageForm(image=types.File(payload=image, file_name="a.jpg"))
+    result = faces.sync(client=client, body=form)
+    refused = faces.sync(client=AuthenticatedClient(address, "wrong"), body=form)
+assert isinstance(result, models.PhotographResult), result
+assert isinstance(refused, models.Problem), refused
+assert len(result.faces) == 1 and sum(result.faces[0].mask.probabilities.additional_properties.values()) > 0.99
+assert b"face18_requests_total" in metrics.sync_detailed(client=client).content
+"""
+"""Sends an image with the client that openapi-python-client generates."""
 
 
-def test_health_and_metrics_tell_how_it_goes(client: httpx.Client) -> None:
-    assert client.get("/health").json()["status"] == "ok"
-    client.post("/faces", content=files()[0])
-    text = client.get("/metrics").text
-    assert 'face18_requests_total{status="200"}' in text
-    assert "process_resident_memory_bytes" in text
+def test_a_generated_client_gets_predictions(client: httpx.Client, address: str, tmp_path: Path) -> None:
+    pytest.importorskip("openapi_python_client", reason="openapi-python-client is not installed")
+    description, config, image = (tmp_path / name for name in ("openapi.json", "config.yml", "image.jpg"))
+    description.write_bytes(client.get("/openapi.json").content)
+    config.write_text("post_hooks: []")  # Otherwise the client is formatted.
+    image.write_bytes(files()[0])
+    generate = f"generate --path {description} --config {config} --meta none --output-path {tmp_path / 'face18_client'}"
+    subprocess.run([sys.executable, "-m", "openapi_python_client", *generate.split()], check=True)
+    subprocess.run([sys.executable, "-c", GENERATED, address, TOKEN, str(image)], check=True, cwd=tmp_path)
 
 
-def test_who_has_begun_to_ask_is_answered_before_it_stops(model: Path, tmp_path: Path) -> None:
+def test_a_request_that_has_begun_gets_its_response_before_the_service_stops(model: Path, tmp_path: Path) -> None:
     log, head = tmp_path / "log", {"Authorization": f"Bearer {TOKEN}"}
     with serving(model, log) as (server, address):
 
@@ -185,25 +202,19 @@ def _listens(address: str) -> bool:
     return True
 
 
-def test_options_that_make_no_sense_are_refused_by_name() -> None:
-    for name, value in (("port", 70_000), ("batch", 0), ("waiting", 0), ("max_pixels", 0), ("threads", -1)):
-        with pytest.raises(UserError, match=f"--{name.replace('_', '-')}"):
-            Options(**{name: value})
-    for name, amount in (("max_mb", 0.0), ("seconds", -1.0), ("batch_wait_ms", -1.0)):
-        with pytest.raises(UserError, match=f"--{name.replace('_', '-')}"):
-            Options(**{name: amount})
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *[("batch", 0), ("waiting", 0), ("per_address", 0), ("max_pixels", 0)],
+        *[("max_mb", 0.0), ("seconds", -1.0), ("batch_wait_ms", -1.0)],
+    ],
+)
+def test_a_limit_that_makes_no_sense_is_refused_by_its_flag(name: str, value: float) -> None:
+    with pytest.raises(UserError, match=f"--{name.replace('_', '-')}"):
+        Limits(**{name: value})
 
 
-def test_a_token_comes_from_a_file_or_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(TOKEN_VARIABLE, raising=False)
-    assert find_token(None) is None
-    monkeypatch.setenv(TOKEN_VARIABLE, TOKEN)
-    assert find_token(None) == TOKEN
-    file = tmp_path / "token"
-    file.write_text(f"{TOKEN}-of-a-file\n")
-    assert find_token(file) == f"{TOKEN}-of-a-file"
-    file.write_text("short")
-    with pytest.raises(UserError, match="at least 16"):
-        find_token(file)
-    with pytest.raises(UserError, match="missing"):
-        find_token(tmp_path / "missing")
+@pytest.mark.parametrize(("name", "value"), [("port", 70_000), ("threads", -1)])
+def test_an_option_that_makes_no_sense_is_refused_by_its_flag(name: str, value: int) -> None:
+    with pytest.raises(UserError, match=f"--{name}"):
+        Options(**{name: value})

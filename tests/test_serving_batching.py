@@ -1,4 +1,4 @@
-"""Batches: nothing lost, nothing mixed up, nothing broken for others."""
+"""Batches: no result is lost or given to another client, and no image harms another."""
 
 import asyncio
 import threading
@@ -6,21 +6,21 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 
-from shared.serving.batching import Answer, Batcher
+from shared.serving.batching import Batcher, Predict, Result
 
 
-def echo(images: Sequence[bytes]) -> list[Answer]:
-    return [{"said": image.decode()} for image in images]
+def echo(images: Sequence[bytes]) -> list[Result]:
+    return [{"image": image.decode()} for image in images]
 
 
 def with_batcher(
     conversation: Callable[[Batcher], Awaitable[None]],
-    answering: Callable[[Sequence[bytes]], Sequence[Answer]] = echo,
-    most: int = 4,
+    predict: Predict = echo,
+    size: int = 4,
     on_batch: Callable[[int], None] = lambda _: None,
 ) -> None:
     async def run() -> None:
-        batcher = Batcher(answering, most, wait=0.01, on_batch=on_batch)
+        batcher = Batcher(predict, size, wait=0.01, on_batch=on_batch)
         batcher.start()
         try:
             await asyncio.wait_for(conversation(batcher), 30)
@@ -30,81 +30,76 @@ def with_batcher(
     asyncio.run(run())
 
 
-def test_everyone_gets_the_answer_to_the_own_image() -> None:
+def test_every_client_gets_the_result_of_its_own_image() -> None:
     sizes: list[int] = []
 
     async def conversation(batcher: Batcher) -> None:
         async def client(name: int) -> None:
             for number in range(20):
-                said = f"{name}/{number}"
-                assert await batcher.ask(said.encode()) == {"said": said}
+                image = f"{name}/{number}"
+                assert await batcher.predict(image.encode()) == {"image": image}
 
         await asyncio.gather(*(client(name) for name in range(13)))
+        assert await batcher.predict(b"alone") == {"image": "alone"}
 
     with_batcher(conversation, on_batch=sizes.append)
-    assert sum(sizes) == 13 * 20
+    assert sum(sizes) == 13 * 20 + 1
     assert max(sizes) == 4
 
 
-def test_a_single_image_does_not_wait_for_company_for_ever() -> None:
-    async def conversation(batcher: Batcher) -> None:
-        assert await batcher.ask(b"alone") == {"said": "alone"}
-
-    with_batcher(conversation)
-
-
-def test_what_one_image_breaks_it_breaks_for_itself_alone() -> None:
-    def fragile(images: Sequence[bytes]) -> list[Answer]:
+def test_an_image_that_fails_harms_no_other() -> None:
+    def fragile(images: Sequence[bytes]) -> list[Result]:
         if b"bad" in images:
             raise ArithmeticError("bad")
         return echo(images)
 
     async def conversation(batcher: Batcher) -> None:
-        asked = [batcher.ask(image) for image in (b"a", b"bad", b"b")]
-        good, bad, also_good = await asyncio.gather(*asked, return_exceptions=True)
-        assert (good, also_good) == ({"said": "a"}, {"said": "b"})
+        calls = [batcher.predict(image) for image in (b"a", b"bad", b"b")]
+        good, bad, also_good = await asyncio.gather(*calls, return_exceptions=True)
+        assert (good, also_good) == ({"image": "a"}, {"image": "b"})
         assert isinstance(bad, ArithmeticError)
 
     with_batcher(conversation, fragile)
 
 
-def test_too_few_answers_are_an_error_and_no_mixture() -> None:
+def test_too_few_results_are_an_error_and_never_mixed_up() -> None:
     async def conversation(batcher: Batcher) -> None:
-        for answer in await asyncio.gather(batcher.ask(b"a"), batcher.ask(b"b"), return_exceptions=True):
-            assert isinstance(answer, RuntimeError)
+        calls = [batcher.predict(b"a"), batcher.predict(b"b")]
+        for result in await asyncio.gather(*calls, return_exceptions=True):
+            assert isinstance(result, RuntimeError)
 
     with_batcher(conversation, lambda _: [])
 
 
-def test_whoever_gave_up_costs_no_work() -> None:
-    asked: list[bytes] = []
+def test_a_client_that_left_costs_no_work() -> None:
+    seen: list[bytes] = []
     begun, go_on = threading.Event(), threading.Event()
 
-    def slow(images: Sequence[bytes]) -> list[Answer]:
+    def slow(images: Sequence[bytes]) -> list[Result]:
         begun.set()
         go_on.wait(20)
-        asked.extend(images)
+        seen.extend(images)
         return echo(images)
 
     async def conversation(batcher: Batcher) -> None:
-        first = asyncio.create_task(batcher.ask(b"first"))
+        first = asyncio.create_task(batcher.predict(b"first"))
         await asyncio.to_thread(begun.wait, 20)
-        impatient = asyncio.create_task(batcher.ask(b"impatient"))
-        patient = asyncio.create_task(batcher.ask(b"patient"))
+        leaving = asyncio.create_task(batcher.predict(b"leaving"))
+        staying = asyncio.create_task(batcher.predict(b"staying"))
         await asyncio.sleep(0)
-        impatient.cancel()
+        leaving.cancel()
         go_on.set()
-        assert await first == {"said": "first"}
-        assert await patient == {"said": "patient"}
+        assert await first == {"image": "first"}
+        assert await staying == {"image": "staying"}
 
     with_batcher(conversation, slow)
-    assert asked == [b"first", b"patient"]
+    assert seen == [b"first", b"staying"]
 
 
-def test_stopping_leaves_nobody_waiting() -> None:
+def test_stopping_cancels_images_that_wait() -> None:
     async def run() -> None:
         batcher = Batcher(echo, 4, 0.01)
-        waiting = asyncio.create_task(batcher.ask(b"never started"))
+        waiting = asyncio.create_task(batcher.predict(b"never started"))
         await asyncio.sleep(0)
         await batcher.stop()
         with pytest.raises(asyncio.CancelledError):

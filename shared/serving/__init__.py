@@ -1,11 +1,9 @@
-"""The service: uploads that are hostile until looked at, batches, and answers that go back to whoever asked.
+"""The HTTP service: POST an image, get its faces as JSON.
 
-app.py           a request from its token to its answer
-access.py        who may ask
-uploads.py       a body to the bytes of one image, never longer than the limit; examine.py what they claim to be
-batching.py      images of many clients answered together
-limits.py        how much anyone may ask for; refusals.py how one is told no
-metrics.py       counts and times for Prometheus
-schema.py        the form of questions and answers; docs_page.py shows it to people
-server.py        a socket until Ctrl-C; connections.py closes those where nobody speaks
+app.py       routes, and the way of one request from its token to its response
+limits.py    what clients may ask for; refusals
+uploads.py   from the body of a request to the bytes of one image
+batching.py  images of many clients predicted together
+schema.py    the form of requests and responses, for OpenAPI
+server.py    a socket until Ctrl-C
 """

@@ -1,165 +1,151 @@
-"""What a file claims to be, read from its first bytes: nothing is decoded for it.
-
-The HTTP application: POST an image, JSON back.
-"""
+"""The HTTP application: routes, and the way of one request from its token to its response."""
 
 import asyncio
-import io
+import hmac
 import logging
-import time
-import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from importlib.metadata import version
+from typing import Annotated
 
-from fastapi import FastAPI, Request, Response
+from fastapi import Depends, FastAPI, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
-from PIL import Image, UnidentifiedImageError
-from prometheus_client import CONTENT_TYPE_LATEST as METRICS_TYPE
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
 from starlette.requests import ClientDisconnect
 
-from shared.faces.image_io import read_jpeg_header
-from shared.serving.batching import Answer, Answering, Batcher
-from shared.serving.docs_page import docs_page
-from shared.serving.limits import Limits, Refusal, come_again, read_image, too_large
-from shared.serving.schema import BEARER, REFUSALS, REQUEST_BODY, SECURITY, PhotographAnswer
-from shared.serving.server import Metrics, check_token
+from shared.html_pages import render
+from shared.serving.batching import Batcher, Predict, Result
+from shared.serving.limits import Limits, Places, Refusal, come_again
+from shared.serving.schema import REFUSALS, REQUEST_BODY, SECURITY, SECURITY_SCHEMES, PhotographResult
+from shared.serving.uploads import check_image, read_image
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
-"""What cameras, phones and browsers make. Pillow knows many more, some of which start other programs."""
-
-
-def check_image(data: bytes, most_pixels: int) -> None:
-    """Raises `Refusal` for an empty file, one that is no image of `FORMATS`, and one that claims too many pixels."""
-    if not data:
-        raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "empty file")
-    width, height = _claimed_size(data)
-    if width * height > most_pixels:
-        raise too_large(f"too large: {width} x {height} pixels; {most_pixels:,} are the limit")
-
-
-def _claimed_size(data: bytes) -> tuple[int, int]:
-    header = read_jpeg_header(data)
-    if header is not None:
-        return header.width, header.height
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Of odd metadata and of large images, which are looked at next.
-            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-                return image.size
-    except UnidentifiedImageError as error:
-        raise Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"not an image, or none of {', '.join(FORMATS)}") from error
-    except Image.DecompressionBombError as error:
-        raise too_large("too large") from error
-    except Exception as error:  # Pillow's readers raise nearly anything for a broken head.
-        raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "broken") from error
-
-
-PATIENCE = 2.0
-"""Seconds that a refused client is listened to, so that it gets to read why."""
-LISTENED = 4
-"""Times the largest upload that is listened to, and thrown away, at most."""
+DRAIN_SECONDS = 2.0
+"""How long the rest of a refused upload is read, so that its client gets to read the response."""
+DRAIN_SHARE = 4
+"""How many times the largest upload is read and thrown away for that at most."""
 CLIENT_LEFT = 499
-"""No standard's, but what nginx writes for it."""
-NOTHING_FROM_OUTSIDE = "default-src 'self'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src blob: data:"
+"""No standard status; nginx uses it in its logs."""
+CONTENT_POLICY = "default-src 'self'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src blob: data:"
+"""What a browser may fetch for /docs: nothing from other servers."""
 DESCRIPTION = "Mask, gender and age of every face in a photograph. No image is stored, and none leaves the machine."
 
 log = logging.getLogger(__name__)
 
 
+class Metrics:
+    """Counts and times for Prometheus, never anything about an image. Each service has its own registry."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        here = {"registry": self.registry}
+        self.requests = Counter("face18_requests", "Requests for a prediction, by status.", ["status"], **here)
+        seconds = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+        self.seconds = Histogram("face18_request_seconds", "Time of a request.", buckets=seconds, **here)
+        self.batches = Histogram("face18_batch_images", "Images per batch.", buckets=(1, 2, 4, 8, 16, 32, 64), **here)
+        self.in_progress = Gauge("face18_requests_in_progress", "Requests in the service.", **here)
+        self.faces = Counter("face18_faces", "Faces found.", **here)
+
+
 class Service:
     """What the requests of one application share."""
 
-    def __init__(self, answering: Answering, limits: Limits, token: str | None):
+    def __init__(self, predict: Predict, limits: Limits, token: str | None):
         self.limits = limits
-        self.token = token
+        self.places = Places(limits)
         self.metrics = Metrics()
-        self.batcher = Batcher(answering, limits.batch, limits.batch_wait, self.metrics.batches.observe)
-        self._inside = 0
+        self.batcher = Batcher(predict, limits.batch, limits.batch_wait_ms / 1000, self.metrics.batches.observe)
+        self._token = token
 
-    async def answer(self, request: Request) -> JSONResponse:
-        """The response to one upload, whatever it is; counted and timed."""
-        started = time.perf_counter()
-        try:
-            check_token(request.headers.get("Authorization"), self.token)
-            response = JSONResponse(await self._admit(request))
-        except Refusal as refusal:
-            response = _say(refusal, await self._hear_out(request))
-        except ClientDisconnect:
-            response = JSONResponse(None, CLIENT_LEFT)  # Nobody reads it.
-        except Exception:
-            log.exception("an image could not be answered")
-            response = _say(Refusal(HTTPStatus.INTERNAL_SERVER_ERROR, "the service failed on this image"), False)
+    def check_token(self, request: Request) -> None:
+        """Raise `Refusal` unless the Authorization header holds the token; compares in constant time."""
+        scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+        if self._token is None:
+            return
+        right = hmac.compare_digest(given.strip().encode(), self._token.encode())
+        if scheme.lower() != "bearer" or not right:
+            sentence = "this service requires a token: send it as Authorization: Bearer TOKEN"
+            raise Refusal(HTTPStatus.UNAUTHORIZED, sentence, {"WWW-Authenticate": "Bearer"})
+
+    async def respond(self, request: Request) -> JSONResponse:
+        """Return the response to an upload of any kind; count and time it."""
+        with self.metrics.seconds.time(), self.metrics.in_progress.track_inprogress():
+            try:
+                self.check_token(request)
+                with self.places.of_address(request.client.host if request.client else ""):
+                    response = JSONResponse(await self._predict(request))
+            except Refusal as refusal:
+                response = await self.refuse(request, refusal)
+            except ClientDisconnect:
+                response = JSONResponse(None, CLIENT_LEFT)  # Only for the metrics.
+            except Exception:
+                log.exception("prediction failed")
+                failure = Refusal(HTTPStatus.INTERNAL_SERVER_ERROR, "the service failed on this image")
+                response = await self.refuse(request, failure)
         self.metrics.requests.labels(response.status_code).inc()
-        self.metrics.seconds.observe(time.perf_counter() - started)
         return response
 
-    async def _admit(self, request: Request) -> Answer:
-        if self._inside >= self.limits.waiting:
-            raise come_again("too many requests at once", seconds=1)
-        self._inside += 1
-        self.metrics.waiting.set(self._inside)
-        try:
-            return await self._image_to_answer(request)
-        finally:
-            self._inside -= 1
-            self.metrics.waiting.set(self._inside)
-
-    async def _image_to_answer(self, request: Request) -> Answer:
+    async def _predict(self, request: Request) -> Result:
         image = await self._receive(request)
-        await asyncio.to_thread(check_image, image, self.limits.pixels)
-        try:
-            async with asyncio.timeout(self.limits.seconds):
-                answer = await self.batcher.ask(image)
-        except TimeoutError:
-            raise come_again(f"no answer within {self.limits.seconds:g} s", seconds=5) from None
-        if answer["problem"]:
-            raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, answer["problem"])
-        self.metrics.faces.inc(len(answer["faces"]))
-        return answer
+        with self.places.of_image():
+            await asyncio.to_thread(check_image, image, self.limits.max_pixels)
+            try:
+                async with asyncio.timeout(self.limits.seconds):
+                    result = await self.batcher.predict(image)
+            except TimeoutError:
+                raise come_again(f"no prediction within {self.limits.seconds:g} s", seconds=5) from None
+        if result["problem"]:
+            raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, result["problem"])
+        self.metrics.faces.inc(len(result["faces"]))
+        return result
 
     async def _receive(self, request: Request) -> bytes:
-        headers = request.headers
         try:
             async with asyncio.timeout(self.limits.seconds):
-                return await read_image(
-                    request.stream(),
-                    headers.get("Content-Type", ""),
-                    headers.get("Content-Length"),
-                    self.limits.upload_bytes,
-                )
+                return await read_image(request.stream(), request.headers, self.places, self.limits)
         except TimeoutError:
             sentence = f"the image was not sent within {self.limits.seconds:g} s"
             raise Refusal(HTTPStatus.REQUEST_TIMEOUT, sentence) from None
 
-    async def _hear_out(self, request: Request) -> bool:
-        """Let a refused client finish sending, so that it reads why; whether it did within bounds."""
-        left = LISTENED * self.limits.upload_bytes
+    async def refuse(self, request: Request, refusal: Exception) -> JSONResponse:
+        """Return the response to a request that raised `Refusal`."""
+        assert isinstance(refusal, Refusal)
+        headers = refusal.headers if await self._drain(request) else {**refusal.headers, "Connection": "close"}
+        return JSONResponse({"detail": refusal.sentence}, refusal.status, headers)
+
+    async def _drain(self, request: Request) -> bool:
+        """Read the rest of a refused upload; return whether it ended within bounds."""
+        left = DRAIN_SHARE * self.limits.max_bytes
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(DRAIN_SECONDS):
                 async for chunk in request.stream():
                     left -= len(chunk)
                     if left < 0:
                         return False
         except (TimeoutError, ClientDisconnect):
             return False
-        except RuntimeError:  # Starlette's word for: all had been read before.
+        except RuntimeError:  # Starlette raises it if the body was read to its end before.
             return True
         return True
 
 
-def _say(refusal: Refusal, finished: bool) -> JSONResponse:
-    headers = refusal.headers if finished else {**refusal.headers, "Connection": "close"}
-    return JSONResponse({"detail": refusal.sentence}, refusal.status, headers)
+def create_app(predict: Predict, limits: Limits | None = None, token: str | None = None) -> FastAPI:
+    """Return the application; it calls `predict` in one thread, one batch after the other.
 
-
-def create_app(answering: Answering, limits: Limits | None = None, token: str | None = None) -> FastAPI:
-    """The application; `answering` is called in one thread, one batch after the other.
-
-    With a token, answers and metrics are for those who send it; health and the description are for everyone.
+    With a token, predictions and metrics require it; health and the description do not.
     """
-    service = Service(answering, limits or Limits(), token)
+    service = Service(predict, limits or Limits(), token)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -172,42 +158,47 @@ def create_app(answering: Answering, limits: Limits | None = None, token: str | 
         version=version("face18"),
         description=DESCRIPTION,
         lifespan=lifespan,
-        docs_url=None,  # FastAPI's own pages fetch their scripts from a server of others.
+        docs_url=None,  # FastAPI's own pages fetch their scripts from other servers.
         redoc_url=None,
+        generate_unique_id_function=lambda route: route.name,  # The functions of generated clients.
     )
-    _add_answers(app, service)
-    _add_surroundings(app, service)
-    app.openapi()["components"]["securitySchemes"] = BEARER
+    app.add_exception_handler(Refusal, service.refuse)
+    _add_routes(app, service)
+    app.openapi()["components"]["securitySchemes"] = SECURITY_SCHEMES
     return app
 
 
-def _add_answers(app: FastAPI, service: Service) -> None:
+def _add_routes(app: FastAPI, service: Service) -> None:
     @app.post(
         "/faces",
-        summary="Every face in an image",
-        response_model=PhotographAnswer,
+        summary="Predict every face in an image",
+        response_model=PhotographResult,
         responses=REFUSALS,
         openapi_extra={"requestBody": REQUEST_BODY, "security": SECURITY},
     )
     async def faces(request: Request) -> JSONResponse:
-        """Send one image, as a form or as it is; get its faces with mask, gender and age. No face is no error."""
-        return await service.answer(request)
+        """Send one image, as a form or as the body; get mask, gender and age of its faces. No face is no error."""
+        return await service.respond(request)
 
-
-def _add_surroundings(app: FastAPI, service: Service) -> None:
-    @app.get("/health", summary="Whether the service answers")
+    @app.get("/health", summary="Whether the service runs")
     async def health() -> dict[str, str]:
         return {"status": "ok", "version": app.version}
 
-    @app.get("/metrics", summary="Counts and times for Prometheus", openapi_extra={"security": SECURITY})
-    async def metrics(request: Request) -> Response:
-        try:
-            check_token(request.headers.get("Authorization"), service.token)
-        except Refusal as refusal:
-            return _say(refusal, finished=True)
-        return Response(service.metrics.text(), media_type=METRICS_TYPE)
+    @app.get(
+        "/metrics",
+        summary="Counts and times for Prometheus",
+        response_class=Response,
+        responses={
+            200: {"content": {"text/plain": {"schema": {"type": "string"}}}},
+            401: REFUSALS[401],
+        },
+        openapi_extra={"security": SECURITY},
+    )
+    async def metrics(_: Annotated[None, Depends(service.check_token)]) -> Response:
+        return Response(generate_latest(service.metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
     @app.get("/docs", include_in_schema=False)
     @app.get("/", include_in_schema=False)
     async def docs() -> HTMLResponse:
-        return HTMLResponse(docs_page(app.openapi()), headers={"Content-Security-Policy": NOTHING_FROM_OUTSIDE})
+        page = render("service_docs.html", api=app.openapi())
+        return HTMLResponse(page, headers={"Content-Security-Policy": CONTENT_POLICY})

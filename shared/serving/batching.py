@@ -1,7 +1,7 @@
-"""Images of many clients, answered together; each answer goes back to whoever sent the image.
+"""Predict images of many clients together, and give each client the result of its own image.
 
-A network costs less for eight images at once than eight times for one. So whoever comes first waits a few
-milliseconds for others, and while a batch is being answered the next one gathers by itself.
+A network takes less time for eight images at once than for one image eight times. So the first image waits a few
+milliseconds for others, and while one batch is predicted the next one gathers.
 """
 
 import asyncio
@@ -10,50 +10,50 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
-Answer = dict[str, Any]
-"""What is known of one image, ready for JSON (`shared.predict`)."""
-Answering = Callable[[Sequence[bytes]], Sequence[Answer]]
-"""Image files to as many answers, in their order."""
+Result = dict[str, Any]
+"""The prediction for one image, ready for JSON."""
+Predict = Callable[[Sequence[bytes]], Sequence[Result]]
+"""Image files to one result each, in the same order."""
 
 
 class Batcher:
-    """Hands images to `answering` in one thread of its own, at most `most` at a time."""
+    """Call `predict` in one thread, with at most `size` images at a time."""
 
-    def __init__(self, answering: Answering, most: int, wait: float, on_batch: Callable[[int], None] = lambda _: None):
-        """`wait` in seconds; `on_batch` is told the size of every batch."""
-        self._answering = answering
-        self._most = most
+    def __init__(self, predict: Predict, size: int, wait: float, on_batch: Callable[[int], None] = lambda _: None):
+        """`wait` is in seconds; `on_batch` is called with the size of every batch."""
+        self._predict = predict
+        self._size = size
         self._wait = wait
         self._on_batch = on_batch
-        self._waiting: asyncio.Queue[tuple[bytes, asyncio.Future[Answer]]] = asyncio.Queue()
-        self._open: set[asyncio.Future[Answer]] = set()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="answering")
+        self._waiting: asyncio.Queue[tuple[bytes, asyncio.Future[Result]]] = asyncio.Queue()
+        self._open: set[asyncio.Future[Result]] = set()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="predict")
         self._loop: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Within a running event loop."""
+        """Begin to predict; call it within a running event loop."""
         self._loop = asyncio.create_task(self._run())
 
     async def stop(self) -> None:
-        """Cancels those who still wait."""
+        """Stop; images that still wait are cancelled."""
         if self._loop is not None:
             self._loop.cancel()
             with suppress(asyncio.CancelledError):
                 await self._loop
-        for answer in list(self._open):
-            answer.cancel()
+        for future in list(self._open):
+            future.cancel()
         await asyncio.to_thread(self._thread.shutdown)
 
-    async def ask(self, image: bytes) -> Answer:
-        """The answer for one image; whoever is cancelled while waiting costs no further work.
+    async def predict(self, image: bytes) -> Result:
+        """Return the result of one image. Cancelled calls cost no further work.
 
-        Raises what `answering` raised for this image, when it is asked about it alone.
+        Raises what `predict` raises for this image alone.
         """
-        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._open.add(answer)
-        answer.add_done_callback(self._open.discard)
-        self._waiting.put_nowait((image, answer))
-        return await answer
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._open.add(future)
+        future.add_done_callback(self._open.discard)
+        self._waiting.put_nowait((image, future))
+        return await future
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
@@ -62,35 +62,31 @@ class Batcher:
             if not batch:
                 continue
             self._on_batch(len(batch))
-            answers = await loop.run_in_executor(self._thread, self._answer, [image for image, _ in batch])
-            for (_, future), answer in zip(batch, answers, strict=True):
-                _settle(future, answer)
+            results = await loop.run_in_executor(self._thread, self._results, [image for image, _ in batch])
+            for (_, future), result in zip(batch, results, strict=True):
+                if future.done():  # Its client has left.
+                    continue
+                if isinstance(result, Exception):
+                    future.set_exception(result)
+                else:
+                    future.set_result(result)
 
-    async def _gather(self) -> list[tuple[bytes, "asyncio.Future[Answer]"]]:
+    async def _gather(self) -> list[tuple[bytes, "asyncio.Future[Result]"]]:
         batch = [await self._waiting.get()]
         with suppress(TimeoutError):
             async with asyncio.timeout(self._wait):
-                while len(batch) < self._most:
+                while len(batch) < self._size:
                     batch.append(await self._waiting.get())
         return batch
 
-    def _answer(self, images: Sequence[bytes]) -> Sequence[Answer | Exception]:
-        """One answer or error for each image: what one of them breaks, it breaks for itself alone."""
+    def _results(self, images: Sequence[bytes]) -> Sequence[Result | Exception]:
+        """Return a result or an error for each image; an image that fails is repeated alone and harms no other."""
         try:
-            answers = self._answering(images)
-            if len(answers) != len(images):
-                raise RuntimeError(f"{len(answers)} answers for {len(images)} images")
-            return answers
+            results = self._predict(images)
+            if len(results) != len(images):
+                raise RuntimeError(f"{len(results)} results for {len(images)} images")
+            return results
         except Exception as error:
             if len(images) == 1:
                 return [error]
-            return [self._answer([image])[0] for image in images]
-
-
-def _settle(future: "asyncio.Future[Answer]", answer: Answer | Exception) -> None:
-    if future.done():  # Its client gave up meanwhile.
-        return
-    if isinstance(answer, Exception):
-        future.set_exception(answer)
-    else:
-        future.set_result(answer)
+            return [self._results([image])[0] for image in images]

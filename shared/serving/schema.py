@@ -1,4 +1,4 @@
-"""What the service says of itself: the form of questions and answers, for people and for generators of clients."""
+"""The form of requests and responses, from which FastAPI makes the OpenAPI description."""
 
 from http import HTTPStatus
 from typing import Any
@@ -6,82 +6,85 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 
-class Answer(BaseModel):
-    """Nothing but what is named here."""
+class Strict(BaseModel):
+    """A model without other fields than its own."""
 
     model_config = ConfigDict(extra="forbid")
 
 
-class ChoiceAnswer(Answer):
+class ChoiceResult(Strict):
     """One of some classes."""
 
-    name: str = Field(description="the class that is answered")
-    probabilities: dict[str, float] = Field(description="of every class; they sum to one")
+    name: str = Field(description="predicted class")
+    probabilities: dict[str, float] = Field(description="probability of each class; they sum to one")
 
 
-class AgeAnswer(Answer):
-    """In years."""
+class AgeResult(Strict):
+    """Age in years."""
 
-    years: float = Field(description="the median of what is thought possible")
-    low: float = Field(description="the 80 % interval begins here")
-    high: float = Field(description="and ends here")
-    open_above: bool = Field(description="whether the interval reaches ages that training did not tell apart")
+    years: float = Field(description="median of the predicted distribution")
+    low: float = Field(description="lower end of the 80 % interval")
+    high: float = Field(description="upper end of the 80 % interval")
+    open_above: bool = Field(description="whether the interval reaches the age up to which training told ages apart")
 
 
-class FaceAnswer(Answer):
+class FaceResult(Strict):
     """One face; lengths in pixels of the upright image at full size."""
 
     box: list[float] = Field(description="x0, y0, x1, y1; may reach beyond the image's edge")
-    probability: float = Field(description="that this is a face")
+    probability: float = Field(description="probability that this is a face")
     landmarks: list[list[float]] = Field(
-        description="x and y of eyes, nose, corners of the mouth; of each pair the left one first, as seen"
+        description="x and y of eyes, nose, corners of the mouth; of each pair the one on the left of the image first"
     )
-    mask: ChoiceAnswer
-    gender: ChoiceAnswer
-    age: AgeAnswer
-    band: ChoiceAnswer
+    mask: ChoiceResult
+    gender: ChoiceResult
+    age: AgeResult
+    band: ChoiceResult
     class_number: int = Field(alias="class", description="0 to 17: 6 * mask + 3 * gender + band")
-    class_name: str = Field(description="the same in words")
-    class_probabilities: list[float] = Field(description="of the 18 classes")
+    class_name: str = Field(description="the class in words")
+    class_probabilities: list[float] = Field(description="probability of each of the 18 classes")
 
 
-class PhotographAnswer(Answer):
+class PhotographResult(Strict):
     """One image."""
 
-    source: str = Field(description="always bytes: the service knows no names of files")
+    source: str = Field(description='always "bytes": the service knows no file names')
     width: int = Field(description="pixels of the upright image")
     height: int = Field(description="pixels of the upright image")
-    faces: list[FaceAnswer] = Field(
-        description="the main one first, then from left to right; empty where none was found"
-    )
-    problem: None = Field(description="null: an image with a problem is refused")
+    faces: list[FaceResult] = Field(description="the main face first, then from left to right; empty if none was found")
+    problem: None = Field(description="always null: an image with a problem is refused")
 
 
-class Problem(Answer):
-    """Why there is no answer."""
+class Problem(Strict):
+    """Why a request was refused."""
 
     detail: str = Field(description="a sentence for people")
 
 
 _MEANINGS = {
-    HTTPStatus.BAD_REQUEST: "a form that is broken or holds another number of files than one",
+    HTTPStatus.BAD_REQUEST: "a form that is broken or does not hold exactly one file",
     HTTPStatus.UNAUTHORIZED: "the token is missing or wrong",
     HTTPStatus.REQUEST_TIMEOUT: "the image was sent too slowly",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "more bytes or pixels than allowed",
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "not an image",
     HTTPStatus.UNPROCESSABLE_ENTITY: "an empty or broken image",
-    HTTPStatus.SERVICE_UNAVAILABLE: "too much to do: come again after as many seconds as Retry-After says",
+    HTTPStatus.TOO_MANY_REQUESTS: "too many requests of one address: send again after the seconds in Retry-After",
+    HTTPStatus.INTERNAL_SERVER_ERROR: "the service failed on this image",
+    HTTPStatus.SERVICE_UNAVAILABLE: "the service is busy: send again after the seconds in Retry-After",
 }
 REFUSALS: dict[int | str, dict[str, Any]] = {
     status.value: {"model": Problem, "description": meaning} for status, meaning in _MEANINGS.items()
 }
 
-_BINARY = {"schema": {"type": "string", "format": "binary"}}
-_FORM = {"type": "object", "required": ["image"], "properties": {"image": _BINARY["schema"]}}
-REQUEST_BODY: dict[str, Any] = {
-    "required": True,
-    "content": {"multipart/form-data": {"schema": _FORM}, "image/*": _BINARY, "application/octet-stream": _BINARY},
+_FORM = {
+    "title": "ImageForm",
+    "type": "object",
+    "required": ["image"],
+    "properties": {"image": {"type": "string", "format": "binary"}},
 }
-BEARER = {"bearer": {"type": "http", "scheme": "bearer"}}
+REQUEST_BODY: dict[str, Any] = {"required": True, "content": {"multipart/form-data": {"schema": _FORM}}}
+"""The one kind of body that generators of clients agree on. They fail on ranges (image/*) and on two kinds; the service
+also takes the image file as the body."""
+SECURITY_SCHEMES = {"bearer": {"type": "http", "scheme": "bearer"}}
 SECURITY: list[dict[str, list[str]]] = [{"bearer": []}, {}]
-"""A token, or none where the service has none."""
+"""A token, or none if the service has none."""

@@ -1,0 +1,88 @@
+"""From the body of a request to the bytes of one image.
+
+Uploads are untrusted: bytes are counted while they arrive and kept in memory only; formats and sizes are read from the
+file's header before anything is decoded.
+"""
+
+import io
+import math
+import warnings
+from collections.abc import AsyncIterator
+from http import HTTPStatus
+
+from PIL import Image, UnidentifiedImageError
+from python_multipart import FormParser
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import File, parse_options_header
+from starlette.datastructures import Headers
+
+from shared.faces.image_io import read_jpeg_header
+from shared.serving.limits import Limits, Places, Refusal, too_large
+
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+"""What cameras, phones and browsers make. Pillow reads many more, some of them by starting other programs."""
+FORM_OVERHEAD = 64 * 1024
+"""Bytes of a form besides its file."""
+
+
+async def read_image(body: AsyncIterator[bytes], headers: Headers, places: Places, limits: Limits) -> bytes:
+    """Return the file of a multipart form, or the whole body if it is no form.
+
+    Raises `Refusal` for a body that is too long, and for forms that are broken or do not hold exactly one file.
+    """
+    kind, parameters = parse_options_header(headers.get("Content-Type"))
+    is_form = kind == b"multipart/form-data"
+    longest = limits.max_bytes + FORM_OVERHEAD * is_form
+    announced = headers.get("Content-Length", "")
+    if announced.isdecimal() and int(announced) > longest:
+        raise too_large(f"too large: an image file may have {limits.max_bytes:,} bytes")
+    counted = places.count(body, longest)
+    if is_form:
+        return await _read_form(counted, parameters.get(b"boundary", b""))
+    return b"".join([chunk async for chunk in counted])
+
+
+async def _read_form(body: AsyncIterator[bytes], boundary: bytes) -> bytes:
+    files: list[File] = []
+    try:
+        if not boundary:
+            raise FormParserError("no boundary")
+        # Without the limit on memory, files would be written to the disk.
+        config = {"MAX_MEMORY_FILE_SIZE": math.inf}
+        parser = FormParser("multipart/form-data", None, files.append, boundary=boundary, config=config)
+        async for chunk in body:
+            parser.write(chunk)
+        parser.finalize()
+    except FormParserError:
+        raise Refusal(HTTPStatus.BAD_REQUEST, "the multipart form is broken") from None
+    if len(files) != 1:
+        raise Refusal(HTTPStatus.BAD_REQUEST, "send a form with one file, the image")
+    files[0].file_object.seek(0)
+    return files[0].file_object.read()
+
+
+def check_image(data: bytes, max_pixels: int) -> None:
+    """Raise `Refusal` for an empty file, a file of none of `FORMATS`, and too many pixels; decodes nothing."""
+    if not data:
+        raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "empty file")
+    width, height = _size_in_header(data)
+    if width * height > max_pixels:
+        raise too_large(f"too large: {width} x {height} pixels; the limit is {max_pixels:,}")
+
+
+def _size_in_header(data: bytes) -> tuple[int, int]:
+    header = read_jpeg_header(data)
+    if header is not None:
+        return header.width, header.height
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Odd metadata is no problem, and the size is checked next.
+            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+                return image.size
+    except UnidentifiedImageError:
+        sentence = f"not an image, or none of {', '.join(FORMATS)}"
+        raise Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, sentence) from None
+    except Image.DecompressionBombError:
+        raise too_large("too large") from None
+    except Exception:  # Pillow raises nearly anything for a broken header.
+        raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "broken") from None
