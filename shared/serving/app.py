@@ -46,16 +46,17 @@ class Metrics:
     """Counts and times for Prometheus, never anything about an image. Each service has its own registry."""
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        ProcessCollector(registry=self.registry)
-        PlatformCollector(registry=self.registry)
-        here = {"registry": self.registry}
-        self.requests = Counter("face18_requests", "Requests for a prediction, by status.", ["status"], **here)
+        self.registry = here = CollectorRegistry()
+        ProcessCollector(registry=here)
+        PlatformCollector(registry=here)
+        self.requests = Counter("face18_requests", "Requests for a prediction, by status.", ["status"], registry=here)
         seconds = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
-        self.seconds = Histogram("face18_request_seconds", "Time of a request.", buckets=seconds, **here)
-        self.batches = Histogram("face18_batch_images", "Images per batch.", buckets=(1, 2, 4, 8, 16, 32, 64), **here)
-        self.in_progress = Gauge("face18_requests_in_progress", "Requests in the service.", **here)
-        self.faces = Counter("face18_faces", "Faces found.", **here)
+        self.seconds = Histogram("face18_request_seconds", "Time of a request.", buckets=seconds, registry=here)
+        self.batches = Histogram(
+            "face18_batch_images", "Images per batch.", buckets=(1, 2, 4, 8, 16, 32, 64), registry=here
+        )
+        self.in_progress = Gauge("face18_requests_in_progress", "Requests in the service.", registry=here)
+        self.faces = Counter("face18_faces", "Faces found.", registry=here)
 
 
 class Service:
