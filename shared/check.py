@@ -1,9 +1,9 @@
-"""Check a competition folder, and print what is in it.
+"""Check a competition folder and print what is in it.
 
 python -m shared.check --data data
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -14,24 +14,24 @@ from shared.commands import run
 from shared.folds import assign_folds
 from shared.labels import BANDS, GENDERS, MASKS, age_band
 from shared.manifest import load_evaluation, load_training, split_folders
-from shared.messages import UserError
+from shared.messages import UserError, text_table
 
 
 @dataclass(frozen=True)
 class Options:
-    """Check a competition folder, and say what is in it."""
+    """Check a competition folder and print what is in it."""
 
     data: Path = Path("data")
     """The competition's folder, or one split of it."""
 
     folds: int = 5
-    """How many folds to show: persons are dealt out by gender and age band."""
+    """Number of folds to show; persons are assigned by gender and age band."""
 
     fixes: tuple[Path, ...] = ()
     """Files of label corrections, such as shared/fixes/boostcamp.csv."""
 
     skip_bad: bool = False
-    """Leave faulty rows and images out, and list them in rejected.csv."""
+    """Leave out faulty rows and images and list them in rejected.csv, instead of stopping."""
 
     def __post_init__(self) -> None:
         if self.folds < 2:
@@ -39,37 +39,40 @@ class Options:
 
 
 def main(options: Options) -> None:
-    """Check every split there is, and print a summary of each."""
+    """Check both splits and print a summary of each; raises `UserError` with the faults of both."""
+    faults = []
     for split, folder in split_folders(options.data).items():
-        if split == "train":
-            training = load_training(folder, options.fixes, options.skip_bad)
-            print(summarise_training(folder, training, assign_folds(training, options.folds)), end="\n\n")
-        else:
-            print(summarise_evaluation(folder, load_evaluation(folder, options.skip_bad)))
+        try:
+            if split == "train":
+                print(summarise_training(folder, load_training(folder, options.fixes, options.skip_bad), options.folds))
+                print()
+            else:
+                print(summarise_evaluation(folder, load_evaluation(folder, options.skip_bad)))
+        except UserError as error:
+            faults.append(str(error))
+    if faults:
+        raise UserError("\n".join(faults))
 
 
-def summarise_training(folder: Path, table: pd.DataFrame, folds: pd.Series) -> str:
-    """Images by mask state, and persons by gender and age band, over all and in each fold.
+def summarise_training(folder: Path, table: pd.DataFrame, folds: int) -> str:
+    """Count the images by mask state, and the persons by gender and age band, in total and in each fold.
 
-    Takes the table of `manifest.load_training` and the fold of every person (`folds.assign_folds`).
+    If there are too few persons for the folds, only the totals are shown, with the reason.
     """
     persons = table.drop_duplicates("person").set_index("person")
+    try:
+        assigned, remark = assign_folds(table, folds), ""
+    except UserError as error:
+        folds, assigned, remark = 0, pd.Series(0, persons.index), f"\n\nnot usable for training yet: {error}"
     youngest, oldest = persons["age"].agg(["min", "max"])
     title = f"{folder}: {len(table):,} images of {len(persons):,} persons, {youngest:g} to {oldest:g} years old"
-    images = [(name, [int((table["mask"] == mask).sum())]) for mask, name in enumerate(MASKS)]
-    numbers = range(folds.max() + 1)
-    head = _line("persons", ["all", *(f"fold {number}" for number in numbers)])
-    cells = [
-        (name, [len(cell), *(int((cell == number).sum()) for number in numbers)])
-        for name, cell in _cells(persons, folds)
+    images = [(name, f"{int((table['mask'] == mask).sum()):,}") for mask, name in enumerate(MASKS)]
+    head = ["persons", "all", *(f"fold {number}" for number in range(folds))]
+    rows = [
+        [name, f"{len(cell):,}", *(f"{int((cell == number).sum()):,}" for number in range(folds))]
+        for name, cell in _cells(persons, assigned)
     ]
-    return "\n".join([title, "", _line("images", ["all"]), *_lines(images), "", head, *_lines(cells)])
-
-
-def summarise_evaluation(folder: Path, table: pd.DataFrame) -> str:
-    """How many images there are to answer, and of how many persons where that is known."""
-    persons = f" of {table['person'].nunique():,} persons" if "person" in table else ""
-    return f"{folder}: {len(table):,} images{persons} to answer"
+    return f"{title}\n\n{text_table(('images', 'all'), images)}\n\n{text_table(head, rows)}{remark}"
 
 
 def _cells(persons: pd.DataFrame, folds: pd.Series) -> Iterable[tuple[str, pd.Series]]:
@@ -81,12 +84,10 @@ def _cells(persons: pd.DataFrame, folds: pd.Series) -> Iterable[tuple[str, pd.Se
     yield "together", folds
 
 
-def _lines(rows: Iterable[tuple[str, Sequence[int]]]) -> list[str]:
-    return [_line(name, [f"{count:,}" for count in counts]) for name, counts in rows]
-
-
-def _line(name: str, values: Sequence[str]) -> str:
-    return f"{name:<16}" + "".join(f"{value:>9}" for value in values)
+def summarise_evaluation(folder: Path, table: pd.DataFrame) -> str:
+    """Count the images to predict, and their persons if they are known."""
+    persons = f" of {table['person'].nunique():,} persons" if "person" in table else ""
+    return f"{folder}: {len(table):,} images{persons} to predict"
 
 
 if __name__ == "__main__":

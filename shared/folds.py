@@ -1,4 +1,4 @@
-"""Folds by person: all images of a person are held out together, or none is."""
+"""Folds grouped by person: all images of a person are held out together."""
 
 from collections.abc import Iterable
 
@@ -10,21 +10,22 @@ from shared.messages import UserError, counted, first_of
 
 
 def assign_folds(table: pd.DataFrame, folds: int, seed: int = 0, together: Iterable[tuple[str, str]] = ()) -> pd.Series:
-    """The fold, 0 to `folds` - 1, of every person of a training table, as a series indexed by person.
+    """Assign a fold, 0 to `folds` - 1, to every person of a training table; a series indexed by person.
 
-    Stratified by gender and age band: within each of the six cells, and over all, the folds differ by one person at
-    most. Depends on the persons and the seed, not on the order of the rows, so every specialist gets the same.
+    Stratified by gender and age band: within each of the six cells, and in total, the sizes of the folds differ by at
+    most one person. The result depends on the persons and the seed, not on the order of the rows, so all specialists
+    get the same folds.
 
-    Pairs of ids in `together` are one person under two names: whoever hangs together by them joins the first of them in
-    its fold, which may leave the folds less even. All others stay where they are without pairs.
+    Pairs of ids in `together` are one person under two names. Connected ids get the fold of the first of them, which
+    may make the folds less even; all other persons keep their fold.
 
-    Raises `UserError` where there are fewer persons than folds, or a person has two genders or age bands.
+    Raises `UserError` if there are fewer persons than folds, or a person has two genders or age bands.
     """
     cells = _cells(table)
     if folds > len(cells):
         raise UserError(f"{counted(len(cells), 'person')} cannot fill {folds} folds: lower --folds")
     random = np.random.default_rng(seed)
-    # Cell after cell in one row, shuffled within: dealt out like cards, each stretch of it is spread evenly.
+    # The cells one after another, shuffled within, then dealt out like cards: each cell is spread evenly.
     shuffled = [random.permutation(persons.index.to_numpy()) for _, persons in cells.groupby(cells)]
     dealt = pd.Index(np.concatenate(shuffled), name="person", dtype=cells.index.dtype)
     assigned = pd.Series(np.arange(len(dealt)) % folds, index=dealt, name="fold").sort_index()
@@ -34,7 +35,7 @@ def assign_folds(table: pd.DataFrame, folds: int, seed: int = 0, together: Itera
 
 
 def _first_of_each(pairs: Iterable[tuple[str, str]], persons: pd.Index) -> dict[str, str]:
-    """The first in order of those who hang together, for each of `persons` that is in a pair of them."""
+    """The first id in order of each connected group, for each of `persons` that is in a pair."""
     known = set(persons)
     first: dict[str, str] = {}
     for pair in pairs:
@@ -45,12 +46,12 @@ def _first_of_each(pairs: Iterable[tuple[str, str]], persons: pd.Index) -> dict[
 
 
 def check_folds(persons: pd.Series, folds: pd.Series) -> None:
-    """Raises `UserError` where a person has images in two folds; takes the person and the fold of every image."""
+    """Raise `UserError` if a person has images in two folds; takes the person and the fold of every image."""
     pairs = pd.DataFrame({"person": persons.to_numpy(), "fold": folds.to_numpy()}).drop_duplicates()
     torn = pairs["person"][pairs["person"].duplicated()].unique()
     if len(torn):
         raise UserError(
-            f"{counted(len(torn), 'person')} in two folds, not unseen when held out: {first_of(torn)}. Train again"
+            f"{counted(len(torn), 'person')} in two folds, so not unseen when held out: {first_of(torn)}. Train again"
         )
 
 

@@ -1,21 +1,13 @@
-"""Label corrections as data: a CSV with the columns id, image, field, value.
+"""Corrections of labels, pairs of ids of one person, and true classes, each as a CSV file.
 
     id,image,field,value
     000020,normal,mask,incorrect     mask state of one image: worn, incorrect or none
-    006359,,gender,flip              gender of a person: male, female, or flip for the other one than published
+    006359,,gender,flip              gender of a person: male, female, or flip for the opposite of the published label
     000017,,age,41                   age of a person in years
 
-Corrections are made to the labels as published, so `flip` is not for a copy that somebody mended already. No label may
-be corrected twice, in one file or across files: a second `flip` would undo the first in silence. Corrections of persons
-or images that are not there are counted and told, no more: taking part of a data set is fair use.
-
-Persons under two ids as data: a CSV with the columns id and other, a row for each pair; others are for people.
-
-`python -m shared.label_audit` writes such a file, without rows where it finds none. `--group-duplicates` of training
-keeps the persons of a pair in one fold: else a network is scored on a face it has learnt. Persons that are not there
-are passed over, as in label fixes.
-
-The true classes of the eval images, where they are known: for scoring only, never for choosing.
+Corrections apply to the labels as published, so `flip` is wrong for a copy that somebody has already corrected. No
+label may be corrected twice, in one file or in several: a second `flip` would silently undo the first. Corrections of
+persons or images that are not in the data are only counted: a data set may be a part of the published one.
 """
 
 import sys
@@ -27,14 +19,18 @@ import pandas as pd
 
 from shared.labels import CLASS_COUNT, GENDERS, IMAGE_KINDS
 from shared.messages import UserError, counted, first_of, listed
-from shared.tables import Fault, Row, describe, read_age, read_gender, read_mask, read_rows
+from shared.tables import Fault, Row, describe_faults, read_age, read_gender, read_mask, read_rows
 
 FLIP = "flip"
+
+Pair = tuple[str, str]
+"""Two ids of one person."""
 
 
 @dataclass(frozen=True)
 class _Fix:
     where: str
+    """File and row, for messages."""
     person: str
     kind: str
     field: str
@@ -43,13 +39,15 @@ class _Fix:
 
     @property
     def target(self) -> str:
+        """The corrected label, for example "000020 normal mask" or "006359 gender"."""
         return " ".join(filter(None, (self.person, self.kind, self.field)))
 
 
 def apply_fixes(table: pd.DataFrame, files: Sequence[Path]) -> pd.DataFrame:
-    """A training table (see `manifest.load_training`) with its labels corrected, as a copy.
+    """Return a copy of a training table (see `manifest.load_training`) with corrected labels.
 
-    Says on stderr how many corrections met nothing. Raises `UserError` listing unusable and contradictory ones.
+    Reports on stderr how many corrections concern images that are not in the table. Raises `UserError` listing unusable
+    and contradictory corrections.
     """
     fixes = [fix for file in files for fix in _read_fixes(file)]
     _refuse_repeats(fixes)
@@ -57,17 +55,17 @@ def apply_fixes(table: pd.DataFrame, files: Sequence[Path]) -> pd.DataFrame:
     idle = [fix for fix in fixes if not _apply(fixed, fix)]
     if idle:
         targets = first_of([fix.target for fix in idle])
-        print(f"{len(idle)} of {len(fixes)} label fixes are of images that are not here: {targets}", file=sys.stderr)
+        print(f"{len(idle)} of {len(fixes)} label fixes concern images that are not here: {targets}", file=sys.stderr)
     return fixed
 
 
 def targets_of(files: Sequence[Path]) -> set[str]:
-    """What the corrections of some files are about: "000020 normal mask", "006359 gender"."""
+    """The labels that some files correct: "000020 normal mask", "006359 gender"."""
     return {fix.target for file in files for fix in _read_fixes(file)}
 
 
 def _apply(table: pd.DataFrame, fix: _Fix) -> bool:
-    """Correct `table` in place; whether there was anything to correct."""
+    """Correct `table` in place; return whether it has the person or image."""
     chosen = table["person"] == fix.person
     if fix.kind:
         chosen &= table["kind"] == fix.kind
@@ -87,12 +85,12 @@ def _read_fixes(file: Path) -> list[_Fix]:
         except ValueError as error:
             faults.append(Fault(row.number, row.text["id"], str(error)))
     if faults:
-        raise UserError(f"{file} has label fixes that cannot be made:\n{describe(faults)}\nCorrect them there.")
+        raise UserError(f"{file} has unusable label fixes:\n{describe_faults(faults)}\nCorrect them there.")
     return fixes
 
 
 def _read_fix(file: Path, row: Row) -> _Fix:
-    """Raises `ValueError` saying what is wrong with the row."""
+    """Raises `ValueError` with the reason if the row cannot be used."""
     kind, field = row.text["image"], row.text["field"]
     if field not in _READERS:
         raise ValueError(f"field {field!r} is none of {', '.join(_READERS)}")
@@ -115,67 +113,61 @@ _READERS: dict[str, Callable[[str], float | str]] = {"mask": read_mask, "gender"
 
 def _refuse_repeats(fixes: Sequence[_Fix]) -> None:
     first: dict[str, _Fix] = {}
-    repeats = [f"{fix.where}: {fix.target}, as in {first[fix.target].where}" for fix in fixes if _seen(first, fix)]
+    repeats = []
+    for fix in fixes:
+        if first.setdefault(fix.target, fix) is not fix:
+            repeats.append(f"{fix.where}: {fix.target}, as in {first[fix.target].where}")
     if repeats:
         raise UserError(f"labels that are fixed twice:\n{listed(repeats)}\nKeep one of each.")
 
 
-def _seen(first: dict[str, _Fix], fix: _Fix) -> bool:
-    return first.setdefault(fix.target, fix) is not fix
-
-
-Pair = tuple[str, str]
-"""Two ids that are taken for one person."""
-
-COLUMNS = ("id", "other")
-
-
 def read_pairs(file: Path) -> list[Pair]:
-    """The pairs of a file. Raises `UserError` where a row names fewer than two persons."""
-    rows, faults = read_rows(file, COLUMNS, may_be_empty=True)
+    """Read pairs of ids of one person, a CSV with the columns id and other; `shared.label_audit` writes such a file.
+
+    Training with `--group-duplicates` keeps them in one fold, so that no network is scored on a face it has learnt.
+    Raises `UserError` if a row names fewer than two persons.
+    """
+    rows, faults = read_rows(file, ("id", "other"), may_be_empty=True)
     pairs = []
     for row in rows:
-        one, other = (row.text[name] for name in COLUMNS)
+        one, other = row.text["id"], row.text["other"]
         if one and other and one != other:
             pairs.append((one, other))
         else:
             faults.append(Fault(row.number, one or other, "id and other must be two persons"))
     if faults:
-        raise UserError(f"{file} has rows that are no pairs of persons:\n{describe(faults)}")
+        raise UserError(f"{file} has rows that are no pairs of persons:\n{describe_faults(faults)}")
     return pairs
 
 
 def read_solution(path: Path) -> pd.DataFrame:
-    """The class, 0-17, of each image in the column `truth`; its `age` in years and `person` where the file has them.
+    """Read the true classes of the eval images, for scoring only: a CSV with the columns ImageID and ans.
 
-    The file is a CSV with the columns ImageID and ans, like a submission. Indexed by image. Raises `UserError`
-    listing the first rows that make no sense.
+    Returns a frame indexed by image with the class 0-17 in the column `truth`, and `age` in years and `person` if the
+    file has them. Raises `UserError` listing the first unusable rows.
     """
-    rows, faults = read_rows(path, ("ImageID", "ans"))
+    rows, faults = read_rows(path, ("ImageID", "ans"), optional=("age", "person"))
     records: dict[str, dict[str, float | str]] = {}
     for row in rows:
+        name = row.text["ImageID"]
         try:
-            records[_name(row, records)] = _answer(row)
+            if name in records:
+                raise ValueError("an earlier row has this ImageID")
+            records[name] = _true_labels(row)
         except ValueError as error:
-            faults.append(Fault(row.number, row.text["ImageID"], str(error)))
+            faults.append(Fault(row.number, name, str(error)))
     if faults:
         raise UserError(
-            f"{path} has {counted(len(faults), 'row')} that cannot be scored against:\n{describe(faults)}\n"
+            f"{path} has {counted(len(faults), 'unusable row')}:\n{describe_faults(faults)}\n"
             "Correct them, or leave --truth out."
         )
     return pd.DataFrame.from_dict(records, orient="index").astype({"truth": int}).rename_axis("image")
 
 
-def _name(row: Row, known: dict[str, dict[str, float | str]]) -> str:
-    if row.text["ImageID"] in known:
-        raise ValueError("this ImageID was there already")
-    return row.text["ImageID"]
-
-
-def _answer(row: Row) -> dict[str, float | str]:
-    answer = row.text["ans"]
-    if answer not in map(str, range(CLASS_COUNT)):
-        raise ValueError(f"ans {answer!r} is no class of 0-{CLASS_COUNT - 1}")
+def _true_labels(row: Row) -> dict[str, float | str]:
+    label = row.text["ans"]
+    if label not in map(str, range(CLASS_COUNT)):
+        raise ValueError(f"ans {label!r} is no class of 0-{CLASS_COUNT - 1}")
     years = {"age": read_age(row.text["age"])} if "age" in row.text else {}
     person = {"person": row.text["person"]} if "person" in row.text else {}
-    return {"truth": int(answer), **years, **person}
+    return {"truth": int(label), **years, **person}

@@ -6,7 +6,7 @@ MASKS = ("worn", "incorrect", "none")
 GENDERS = ("male", "female")
 BANDS = ("<30", "30-59", ">=60")
 BAND_EDGES = (30, 60)
-"""First age in years of the second and of the third band."""
+"""First age, in years, of the second and of the third band."""
 
 CLASS_COUNT = len(MASKS) * len(GENDERS) * len(BANDS)
 
@@ -47,13 +47,13 @@ def age_band(age: float) -> int:
 
 
 def mask_of(kind: str) -> int:
-    """The mask state, an index into `MASKS`, that an image's name (`IMAGE_KINDS`) stands for."""
+    """The mask state, an index into `MASKS`, of an image by its name (one of `IMAGE_KINDS`)."""
     if kind in WORN:
         return MASKS.index("worn")
     return {INCORRECT: MASKS.index("incorrect"), NORMAL: MASKS.index("none")}[kind]
 
 
 def class_name(number: int) -> str:
-    """For people: "worn, male, <30"."""
+    """A readable name of a class, for example "worn, male, <30"."""
     mask, gender, band = decode_class(number)
     return f"{MASKS[mask]}, {GENDERS[gender]}, {BANDS[band]}"

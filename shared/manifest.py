@@ -1,14 +1,11 @@
-"""info.csv and the files it names: the images to answer.
+"""The competition folder as a checked table, one row per image.
 
-train.csv and the folders it names: who is seen, and in which images.
+    data/train/train.csv    id, gender, age, path (a folder below images/), and columns of one's own
+    data/train/images/      a folder for each person: mask1 ... mask5, incorrect_mask, normal as .jpg, .jpeg or .png
+    data/eval/info.csv      ImageID (a file below images/), and person if it is known
+    data/eval/images/
 
-What is in a competition folder, as short tables for a terminal.
-
-The competition folder as a checked table, one row per image.
-
-    python -m shared.check --data data
-
-checks a folder before anything else is done with it, and prints what is in it.
+`python -m shared.check --data data` checks a folder and prints what is in it.
 """
 
 import os
@@ -28,6 +25,7 @@ from shared.tables import (
     Row,
     below,
     claim,
+    lookalike,
     read_age,
     read_gender,
     read_rows,
@@ -35,70 +33,126 @@ from shared.tables import (
     visible_files,
 )
 
+TABLES = {"train": "train.csv", "eval": "info.csv"}
+"""The table of each split."""
 
-def named_images(source: Path) -> tuple[list[Row], list[Fault]]:
-    """The rows of an info.csv that name an image of their own, and what is wrong with the others."""
-    rows, faults = read_rows(source, ("ImageID",))
-    usable = []
-    taken: dict[str, int] = {}
-    for row in rows:
-        try:
-            _check_named(row)
-            claim("ImageID", row.text["ImageID"], taken, row.number)
-            usable.append(row)
-        except ValueError as error:
-            faults.append(Fault(row.number, row.text["ImageID"], str(error)))
-    return usable, faults
-
-
-def _check_named(row: Row) -> None:
-    """Raises `ValueError` saying what is wrong with the row."""
-    name = row.text["ImageID"]
-    if not name or below(name) != name:
-        raise ValueError(f"ImageID {name!r} is no plain path below images/")
-    if not row.text.get("person", "some"):
-        raise ValueError("the person is blank")
-
-
-def on_disk(images: Path, rows: Sequence[Row], faults: list[Fault]) -> list[Row]:
-    """The rows whose image is there. Folders are listed once: a question per image is slow over a network."""
-    listings: dict[Path, frozenset[str]] = {}
-    present = []
-    for row in rows:
-        name = row.text["ImageID"]
-        file = images / name
-        if file.parent not in listings:
-            listings[file.parent] = _names(file.parent)
-        if file.name in listings[file.parent]:
-            present.append(row)
-        else:
-            faults.append(Fault(row.number, name, "there is no such file below images/"))
-    return present
-
-
-def _names(folder: Path) -> frozenset[str]:
-    try:
-        return frozenset(visible_files(folder))
-    except (OSError, ValueError):
-        return frozenset()
-
+PERSON_COLUMNS = ("id", "gender", "age", "path")
+"""Columns that every train.csv has."""
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
-OTHER_IMAGES = (".bmp", ".gif", ".heic", ".tif", ".tiff", ".webp")
-"""Not read, but not passed over in silence either: that could lose a person's image unnoticed."""
+OTHER_SUFFIXES = (".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".tif", ".tiff", ".webp")
+"""Suffixes of images that training does not read. They are faults: skipped silently, a person's image could be lost."""
+
+EXPECTED = f"{', '.join(IMAGE_KINDS)} as jpg, jpeg or png"
 
 
-COLUMNS = ("id", "gender", "age", "path")
-"""What every train.csv has."""
-KNOWN = f"{', '.join(IMAGE_KINDS)} as jpg, jpeg or png"
+def split_folders(data: Path) -> dict[str, Path]:
+    """The split folders of `data` by name ("train", "eval"); `data` may itself be one of them.
+
+    Raises `UserError` if there is neither, with the ways to get data.
+    """
+    own = {split: data for split, table in TABLES.items() if (data / table).is_file()}
+    if len(own) > 1:
+        raise UserError(f"{data} holds both train.csv and info.csv: keep each in a folder of its own")
+    found = own or {split: data / split for split, table in TABLES.items() if (data / split / table).is_file()}
+    if not found:
+        raise UserError(
+            f"no portraits in {data}: neither {data}/train/train.csv nor {data}/eval/info.csv is there.\n"
+            "  --data FOLDER   names your own: train/train.csv + train/images, eval/info.csv + eval/images\n"
+            f"  face18 sample   draws sample portraits to try things out (face18 sample --out {data})"
+        )
+    return found
+
+
+def split_folder(data: Path, split: str) -> Path:
+    """The folder of one split ("train" or "eval"); raises `UserError` if `data` has none."""
+    folders = split_folders(data)
+    if split not in folders:
+        raise UserError(f"no {split} images in --data {data}: {data}/{split}/{TABLES[split]} is missing")
+    return folders[split]
+
+
+def load_training(
+    folder: Path, fixes: Sequence[Path] = (), skip_bad: bool = False, rejected: Path = REJECTED
+) -> pd.DataFrame:
+    """Load the labelled images of a split folder, in the order of train.csv and then of `labels.IMAGE_KINDS`.
+
+    Columns: image (its posix path below images/), person (the id), path (absolute file), kind (the file's stem, one of
+    `IMAGE_KINDS`), mask, gender (indices as in `labels`), age (years, 0-120), then all other columns of train.csv as
+    text: labels of one's own. `fixes` are files of label corrections (see `shared.label_fixes`); they change mask,
+    never kind.
+
+    Raises `UserError` listing the first faults; with `skip_bad` those rows and images are left out and written to
+    `rejected`. If two rows claim one id or one path, the first keeps it.
+    """
+    source, images = folder / TABLES["train"], _images(folder)
+    rows, faults = read_rows(source, PERSON_COLUMNS)
+    records = [
+        _labelled(images, person, kind, name)
+        for person in _read_persons(rows, faults)
+        for kind, name in _images_of(images, person, faults)
+    ]
+    refuse_or_leave_out(source, faults, skip_bad, rejected)
+    _refuse_empty(source, len(records))
+    return apply_fixes(pd.DataFrame(records), fixes)
+
+
+def load_evaluation(folder: Path, skip_bad: bool = False, rejected: Path = REJECTED) -> pd.DataFrame:
+    """Load the unlabelled images of a split folder, in the order of info.csv.
+
+    Columns: image (the ImageID), path (absolute file), and person if info.csv has that column. Faults are treated as
+    in `load_training`.
+    """
+    source, images = folder / TABLES["eval"], _images(folder)
+    rows, faults = _named_images(source)
+    present = _on_disk(images, rows, faults)
+    refuse_or_leave_out(source, faults, skip_bad, rejected)
+    _refuse_empty(source, len(present))
+    table = _named(present)
+    table.insert(1, "path", [f"{images}{os.sep}{name}" for name in table["image"]])
+    return table
+
+
+def load_images(folder: Path, skip_bad: bool = False, rejected: Path = REJECTED) -> pd.DataFrame:
+    """Load the images of a split folder of either kind; columns: image, path. Faults as in `load_training`."""
+    if "train" in split_folders(folder):
+        return load_training(folder, (), skip_bad, rejected)[["image", "path"]]
+    return load_evaluation(folder, skip_bad, rejected)[["image", "path"]]
+
+
+def list_images(folder: Path, skip_bad: bool = False, rejected: Path = REJECTED) -> pd.DataFrame:
+    """List the rows of info.csv in its order without access to the images. Faults as in `load_training`.
+
+    Columns: image (the ImageID), and person if info.csv has that column.
+    """
+    source = folder / TABLES["eval"]
+    rows, faults = _named_images(source)
+    refuse_or_leave_out(source, faults, skip_bad, rejected)
+    _refuse_empty(source, len(rows))
+    return _named(rows)
+
+
+def _images(folder: Path) -> Path:
+    images = folder / "images"
+    if not images.is_dir():
+        raise UserError(f"{images} is missing: the images belong there, beside the table of {folder}")
+    return images.resolve()
+
+
+def _refuse_empty(source: Path, count: int) -> None:
+    if not count:
+        raise UserError(f"{source}: no usable row is left; rejected.csv lists what was left out")
+
+
+# train.csv
 
 
 @dataclass(frozen=True)
-class Person:
+class _Person:
     """A usable row of train.csv."""
 
     row: int
-    """As a spreadsheet counts."""
+    """Number in a spreadsheet."""
     id: str
     gender: int
     """An index into `labels.GENDERS`."""
@@ -107,11 +161,11 @@ class Person:
     path: str
     """Folder below images/, in posix form."""
     further: dict[str, str]
-    """What train.csv says besides, as text by column."""
+    """All other columns, as text."""
 
 
-def read_persons(rows: Sequence[Row], faults: list[Fault]) -> list[Person]:
-    """The rows with usable labels; what is wrong with the others is added to `faults`."""
+def _read_persons(rows: Sequence[Row], faults: list[Fault]) -> list[_Person]:
+    """The rows with usable labels; the others are added to `faults`."""
     persons = []
     ids: dict[str, int] = {}
     paths: dict[str, int] = {}
@@ -126,30 +180,30 @@ def read_persons(rows: Sequence[Row], faults: list[Fault]) -> list[Person]:
     return persons
 
 
-def _read_person(row: Row) -> Person:
-    """Raises `ValueError` saying what is wrong with the row."""
+def _read_person(row: Row) -> _Person:
+    """Raises `ValueError` with the reason if the row cannot be used."""
     path = below(row.text["path"])
     if not row.text["id"]:
         raise ValueError("the id is blank")
     if not path:
         raise ValueError(f"path {row.text['path']!r} names no folder below images/")
     gender, age = read_gender(row.text["gender"]), read_age(row.text["age"])
-    further = {name: text for name, text in row.text.items() if name and name not in COLUMNS}
-    return Person(row.number, row.text["id"], gender, age, path, further)
+    further = {name: text for name, text in row.text.items() if name and name not in PERSON_COLUMNS}
+    return _Person(row.number, row.text["id"], gender, age, path, further)
 
 
-def images_of(images: Path, person: Person, faults: list[Fault]) -> list[tuple[str, str]]:
+def _images_of(images: Path, person: _Person, faults: list[Fault]) -> list[tuple[str, str]]:
     """Kind and file name of a person's usable images, in the order of `IMAGE_KINDS`.
 
-    Strange images, two of one kind, and a person without any are added to `faults`.
+    Unexpected images, two of one kind, and a person without any are added to `faults`.
     """
     try:
         found, strays = _by_kind(visible_files(images / person.path))
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        faults.append(Fault(person.row, person.id, f"{reason}: images/{person.path}"))
+        reason = f"{getattr(error, 'strerror', None) or error}: images/{person.path}"
+        faults.append(Fault(person.row, person.id, reason + lookalike(images / person.path)))
         return []
-    reasons = [f"{person.path}/{name}: an image here is one of {KNOWN}" for name in strays]
+    reasons = [f"{person.path}/{name}: an image here is one of {EXPECTED}" for name in strays]
     reasons += [f"{person.path}: {' and '.join(names)}, keep one" for names in found.values() if len(names) > 1]
     if not found:
         reasons.append(f"images/{person.path} has no image")
@@ -158,128 +212,72 @@ def images_of(images: Path, person: Person, faults: list[Fault]) -> list[tuple[s
 
 
 def _by_kind(names: Sequence[str]) -> tuple[dict[str, list[str]], list[str]]:
-    """The images among files, by kind, and those that are of none."""
+    """The expected images by kind, and the other images."""
     found: dict[str, list[str]] = {}
     strays = []
     for name in names:
         stem, suffix = os.path.splitext(name)  # noqa: PTH122 - ten times as fast, and there are 20,000 of them
         if stem in IMAGE_KINDS and suffix.lower() in SUFFIXES:
             found.setdefault(stem, []).append(name)
-        elif suffix.lower() in SUFFIXES + OTHER_IMAGES:
+        elif suffix.lower() in SUFFIXES + OTHER_SUFFIXES:
             strays.append(name)
     return found, strays
 
 
-TABLES = {"train": "train.csv", "eval": "info.csv"}
-
-
-def split_folders(data: Path) -> dict[str, Path]:
-    """The split folders of `data` by name ("train", "eval"); `data` may itself be one of them.
-
-    Raises `UserError` where there is neither, saying how to come by data.
-    """
-    own = {split: data for split, table in TABLES.items() if (data / table).is_file()}
-    if len(own) > 1:
-        raise UserError(f"{data} holds both train.csv and info.csv: keep each in a folder of its own")
-    found = own or {split: data / split for split, table in TABLES.items() if (data / split / table).is_file()}
-    if not found:
-        raise UserError(
-            f"no portraits in {data}: neither {data}/train/train.csv nor {data}/eval/info.csv is there.\n"
-            "  --data FOLDER                  your own: train/train.csv + train/images, eval/info.csv + eval/images\n"
-            "  python shared/sample_data.py   draws sample portraits to try things out\n"
-            "  make demo                      draws them and runs everything on them"
-        )
-    return found
-
-
-def split_folder(data: Path, split: str) -> Path:
-    """The folder of one split ("train" or "eval"); raises `UserError` where `data` has none."""
-    folders = split_folders(data)
-    if split not in folders:
-        raise UserError(f"no {split} images in --data {data}: {data}/{split}/{TABLES[split]} is missing")
-    return folders[split]
-
-
-def load_training(
-    folder: Path, fixes: Sequence[Path] = (), skip_bad: bool = False, rejected: Path = REJECTED
-) -> pd.DataFrame:
-    """The labelled images of a split folder, in the order of train.csv and then of `labels.IMAGE_KINDS`.
-
-    Columns: image (its posix path below images/), person (the id), path (absolute file), kind (what the file is
-    called, one of `IMAGE_KINDS`), mask, gender (indices as in `labels`), age (years, 0-120), then whatever else
-    train.csv says of a person, as text: labels of one's own. `fixes` are files of label corrections (see
-    `shared.label_fixes`); they change mask, never kind.
-
-    Raises `UserError` listing the first faults; with `skip_bad` those rows and images are left out and written
-    to `rejected`. Where two rows claim one id or one path, the first keeps it.
-    """
-    source, images = folder / "train.csv", _images(folder)
-    rows, faults = read_rows(source, COLUMNS)
-    records = [
-        _labelled(images, person, kind, name)
-        for person in read_persons(rows, faults)
-        for kind, name in images_of(images, person, faults)
-    ]
-    refuse_or_leave_out(source, faults, skip_bad, rejected)
-    _refuse_empty(source, len(records))
-    return apply_fixes(pd.DataFrame(records), fixes)
-
-
-def _labelled(images: Path, person: Person, kind: str, name: str) -> dict[str, Any]:
-    """A row of the training table; columns of train.csv that are called like one of the table's own give way to it."""
+def _labelled(images: Path, person: _Person, kind: str, name: str) -> dict[str, Any]:
+    """A row of the training table; columns of train.csv with the name of one of the table's own give way to it."""
     image = f"{person.path}/{name}"
     names = {"image": image, "person": person.id, "path": f"{images}{os.sep}{image}", "kind": kind}
     own = {**names, "mask": mask_of(kind), "gender": person.gender, "age": person.age}
     return own | {column: text for column, text in person.further.items() if column not in own}
 
 
-def load_evaluation(folder: Path, skip_bad: bool = False, rejected: Path = REJECTED) -> pd.DataFrame:
-    """The unlabelled images of a split folder, in the order of info.csv.
-
-    Columns: image (the ImageID), path (absolute file), and person where info.csv has that column. Faults are
-    dealt with as in `load_training`.
-    """
-    source, images = folder / "info.csv", _images(folder)
-    rows, faults = named_images(source)
-    present = on_disk(images, rows, faults)
-    refuse_or_leave_out(source, faults, skip_bad, rejected)
-    _refuse_empty(source, len(present))
-    table = _named(present)
-    table.insert(1, "path", [f"{images}{os.sep}{name}" for name in table["image"]])
-    return table
+# info.csv
 
 
-def load_images(folder: Path, skip_bad: bool = False, rejected: Path = REJECTED) -> pd.DataFrame:
-    """The images of a split folder of either kind; columns: image, path. Faults as in `load_training`."""
-    if "train" in split_folders(folder):
-        return load_training(folder, (), skip_bad, rejected)[["image", "path"]]
-    return load_evaluation(folder, skip_bad, rejected)[["image", "path"]]
+def _named_images(source: Path) -> tuple[list[Row], list[Fault]]:
+    """The rows of an info.csv that name an image, each another one, and the faults of the others."""
+    rows, faults = read_rows(source, ("ImageID",), optional=("person",))
+    usable = []
+    taken: dict[str, int] = {}
+    for row in rows:
+        name = row.text["ImageID"]
+        try:
+            if not name or below(name) != name:
+                raise ValueError(f"ImageID {name!r} is no plain path below images/")
+            if not row.text.get("person", "known"):
+                raise ValueError("the person is blank")
+            claim("ImageID", name, taken, row.number)
+            usable.append(row)
+        except ValueError as error:
+            faults.append(Fault(row.number, name, str(error)))
+    return usable, faults
 
 
-def list_images(folder: Path, skip_bad: bool = False, rejected: Path = REJECTED) -> pd.DataFrame:
-    """The rows of info.csv in its order, without a look at the images. Faults as in `load_training`.
+def _on_disk(images: Path, rows: Sequence[Row], faults: list[Fault]) -> list[Row]:
+    """The rows with an existing image. Folders are listed once: single look-ups are slow over a network."""
+    listings: dict[Path, frozenset[str]] = {}
+    present = []
+    for row in rows:
+        name = row.text["ImageID"]
+        file = images / name
+        if file.parent not in listings:
+            listings[file.parent] = _names(file.parent)
+        if file.name in listings[file.parent]:
+            present.append(row)
+        else:
+            similar = lookalike(file) or lookalike(file.parent)
+            faults.append(Fault(row.number, name, f"there is no such file below images/{similar}"))
+    return present
 
-    Columns: image (the ImageID), and person where info.csv has that column.
-    """
-    source = folder / "info.csv"
-    rows, faults = named_images(source)
-    refuse_or_leave_out(source, faults, skip_bad, rejected)
-    _refuse_empty(source, len(rows))
-    return _named(rows)
+
+def _names(folder: Path) -> frozenset[str]:
+    try:
+        return frozenset(visible_files(folder))
+    except (OSError, ValueError):
+        return frozenset()
 
 
 def _named(rows: Sequence[Row]) -> pd.DataFrame:
     table = pd.DataFrame({"image": [row.text["ImageID"] for row in rows]})
     return table.assign(person=[row.text["person"] for row in rows]) if "person" in rows[0].text else table
-
-
-def _images(folder: Path) -> Path:
-    images = folder / "images"
-    if not images.is_dir():
-        raise UserError(f"{images} is missing: the images belong there, beside the table of {folder}")
-    return images.resolve()
-
-
-def _refuse_empty(source: Path, count: int) -> None:
-    if not count:
-        raise UserError(f"{source}: no row is left to work with; what was left out is in rejected.csv")

@@ -1,12 +1,6 @@
-"""What is wrong with single rows of a table, told all at once.
+"""CSV files that people edit: rows with their numbers in a spreadsheet, values with their meaning, and faults.
 
-CSV files that people edit, read as text with the row numbers a spreadsheet shows.
-
-How labels are written in tables that people edit.
-
-Names in a table, and the files they stand for below images/.
-
-Faulty rows are refused, or with --skip-bad left out and written down.
+Faulty rows are refused all at once, or with --skip-bad left out and listed in rejected.csv.
 """
 
 import csv
@@ -14,16 +8,40 @@ import io
 import os
 import re
 import sys
+import unicodedata
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
-from shared.files import write_text
+from shared.files import write_csv
 from shared.labels import GENDERS, MASKS
 from shared.messages import UserError, counted, listed
 
-NAME_WIDTH = 60
+MAX_NAME = 60
+"""Characters of a name that a list of faults shows."""
+
+MAX_AGE = 120
+AGE = re.compile(r"[0-9]{1,3}(\.[0-9]*)?")
+
+SAVE_AS_CSV = "save it as CSV, UTF-8, separated by commas"
+
+REJECTED = Path("rejected.csv")
+"""Default file for what is left out; never in the data folder, which may be read-only."""
+
+REJECTED_COLUMNS = ("table", "row", "name", "reason")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One record. Values are text without surrounding blanks, so `000020` and `NA` stay as they are."""
+
+    number: int
+    """Number in a spreadsheet: the header is row 1."""
+
+    text: dict[str, str]
+    """Values by column."""
 
 
 @dataclass(frozen=True)
@@ -31,41 +49,32 @@ class Fault:
     """Why a row, or an image of it, cannot be used."""
 
     row: int
-    """As a spreadsheet counts: the header is row 1."""
+    """Number in a spreadsheet."""
 
     name: str
-    """The id or image that the row is about."""
+    """The id or image of the row."""
 
     reason: str
 
 
-def describe(faults: Sequence[Fault]) -> str:
-    """The first faults in the order of the table, and a count of the others; several lines, indented."""
+def describe_faults(faults: Sequence[Fault]) -> str:
+    """The first faults in the order of the table and the number of the others, one per line."""
     ordered = sorted(faults, key=lambda fault: fault.row)
-    return listed([f"row {fault.row} ({fault.name[:NAME_WIDTH]}): {fault.reason}" for fault in ordered])
+    return listed([f"row {fault.row} ({fault.name[:MAX_NAME]}): {fault.reason}" for fault in ordered])
 
 
-SAVE_AS_CSV = "save it as CSV, UTF-8, separated by commas"
+def read_rows(
+    path: Path, columns: Sequence[str], optional: Sequence[str] = (), may_be_empty: bool = False
+) -> tuple[list[Row], list[Fault]]:
+    """Read the records of a CSV, and faults for those wider than the header; blank records are skipped.
 
-
-@dataclass(frozen=True)
-class Row:
-    """One record: every value is text without surrounding blanks, so `000020` and `NA` stay what they are."""
-
-    number: int
-    """As a spreadsheet counts: the header is row 1."""
-
-    text: dict[str, str]
-
-
-def read_rows(path: Path, columns: Sequence[str], may_be_empty: bool = False) -> tuple[list[Row], list[Fault]]:
-    """The records of a CSV, and those that are wider than its header; blank ones are passed over.
-
-    Raises `UserError` where the file is missing, is no UTF-8 CSV, lacks one of `columns` or holds no record that it has
-    to hold.
+    The names of `columns` and `optional` ones may be in any case in the file. Raises `UserError` if the file is
+    missing, is no UTF-8 CSV, lacks one of `columns`, or has no record.
     """
     records = _records(path)
-    header = [name.strip() for name in records[0]] if records else []
+    wanted = {name.casefold(): name for name in (*columns, *optional)}
+    names = [name.strip() for name in records[0]] if records else []
+    header = [wanted.get(name.casefold(), name) for name in names]
     _check_header(path, header, columns)
     rows, faults = [], []
     for number, record in enumerate(records[1:], start=2):
@@ -91,7 +100,7 @@ def _text(path: Path) -> str:
     try:
         data = path.read_bytes()
     except FileNotFoundError:
-        raise UserError(f"{path} is missing: no such file is there") from None
+        raise UserError(f"{path} is missing") from None
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from error
     try:
@@ -117,24 +126,20 @@ def _check_header(path: Path, header: list[str], columns: Sequence[str]) -> None
     raise UserError(message)
 
 
-MAX_AGE = 120
-YEARS = re.compile(r"[0-9]{1,3}(\.[0-9]*)?")
-
-
 def read_age(text: str) -> float:
-    """Years, 0-120; raises `ValueError` saying what is wrong."""
-    if not YEARS.fullmatch(text) or float(text) > MAX_AGE:
+    """Years, 0-120; raises `ValueError` with the reason."""
+    if not AGE.fullmatch(text) or float(text) > MAX_AGE:
         raise ValueError(f"age {text!r} is no number from 0 to {MAX_AGE}")
     return float(text)
 
 
 def read_gender(text: str) -> int:
-    """An index into `labels.GENDERS`, in whatever case it is written; raises `ValueError` saying what is wrong."""
+    """An index into `labels.GENDERS` for a name in any case; raises `ValueError` with the reason."""
     return _read_name("gender", text, GENDERS)
 
 
 def read_mask(text: str) -> int:
-    """An index into `labels.MASKS`, in whatever case it is written; raises `ValueError` saying what is wrong."""
+    """An index into `labels.MASKS` for a name in any case; raises `ValueError` with the reason."""
     return _read_name("mask", text, MASKS)
 
 
@@ -145,34 +150,51 @@ def _read_name(field: str, text: str, names: tuple[str, ...]) -> int:
 
 
 def claim(column: str, value: str, taken: dict[str, int], row: int) -> None:
-    """Note that `row` has this value; raises `ValueError` where an earlier row has it."""
+    """Note that `row` has this value; raises `ValueError` if an earlier row has it."""
     if taken.setdefault(value, row) != row:
         raise ValueError(f"{column} {value} is that of row {taken[value]} already")
 
 
 def below(path: str) -> str:
-    """`path` as a posix path below some folder; "" where it is blank or leads out of it."""
+    """`path` as a posix path below some folder; "" if it is blank or leads out of the folder."""
     pure = PurePosixPath(path)
     return "" if not pure.parts or pure.is_absolute() or ".." in pure.parts else str(pure)
 
 
 def visible_files(folder: Path) -> list[str]:
-    """The names of the files of a folder in order, without hidden ones such as `._mask1.jpg`.
+    """Sorted names of the files in a folder, without hidden ones such as `._mask1.jpg`.
 
-    Raises `OSError` where the folder cannot be read, `ValueError` where there can be none of that name.
+    Raises `OSError` if the folder cannot be read, `ValueError` if its name is impossible.
     """
     with os.scandir(folder) as entries:
         return sorted(entry.name for entry in entries if not entry.name.startswith(".") and entry.is_file())
 
 
-REJECTED = Path("rejected.csv")
-"""Where what is left out is listed, unless a command says otherwise; never the data folder, which may be read-only."""
+def lookalike(path: Path) -> str:
+    """A remark on the entry that looks like this missing file or folder but is spelled differently; else ""."""
+    other = _by_looks(path.parent).get(_looks(path.name), path.name)
+    if other == path.name:
+        return ""
+    composed = unicodedata.normalize("NFC", other) == unicodedata.normalize("NFC", path.name)
+    how = "composes its letters differently (Unicode NFC, NFD)" if composed else "differs in upper and lower case"
+    return f"; {other} is there, which {how}: correct the table"
 
-COLUMNS = ("table", "row", "name", "reason")
+
+@lru_cache(maxsize=64)
+def _by_looks(folder: Path) -> dict[str, str]:
+    """The names in a folder by what they look like."""
+    try:
+        return {_looks(entry.name): entry.name for entry in folder.iterdir()}
+    except (OSError, ValueError):
+        return {}
+
+
+def _looks(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def refuse_or_leave_out(table: Path, faults: Sequence[Fault], skip_bad: bool, rejected: Path) -> None:
-    """Refuse a table with faults; with `skip_bad` list them in `rejected` instead, and say so on stderr.
+    """Refuse a table with faults, or with `skip_bad` list them in `rejected` and report their number on stderr.
 
     Raises `UserError` listing the first faults and the way out.
     """
@@ -180,27 +202,20 @@ def refuse_or_leave_out(table: Path, faults: Sequence[Fault], skip_bad: bool, re
         _list_rejected(table, faults, rejected)
     elif faults:
         raise UserError(
-            f"{counted(len(faults), 'fault')} in {table}:\n{describe(faults)}\n"
-            f"Mend them, or leave them out with --skip-bad; they are then listed in {rejected}."
+            f"{counted(len(faults), 'fault')} in {table}:\n{describe_faults(faults)}\n"
+            f"Correct them, or leave them out with --skip-bad; they are then listed in {rejected}."
         )
 
 
 def _list_rejected(table: Path, faults: Sequence[Fault], rejected: Path) -> None:
-    """Replace what `rejected` says of this table. What it says of others stays, for a command may read several."""
-    known = read_rows(rejected, COLUMNS)[0] if rejected.exists() else []
-    lines = [[row.text[column] for column in COLUMNS] for row in known if row.text["table"] != str(table)]
+    """Replace the entries of this table in `rejected`; those of other tables stay, as a command may read several."""
+    known = read_rows(rejected, REJECTED_COLUMNS)[0] if rejected.exists() else []
+    lines = [[row.text[name] for name in REJECTED_COLUMNS] for row in known if row.text["table"] != str(table)]
     lines += [[str(table), str(fault.row), fault.name, fault.reason] for fault in faults]
     if lines:
-        write_text(rejected, _csv([COLUMNS, *lines]))
+        write_csv(rejected, [REJECTED_COLUMNS, *lines])
     else:
-        # A list of nothing any more; where it cannot be removed, that is no reason to stop.
-        with suppress(OSError):
+        with suppress(OSError):  # An empty list that cannot be removed is no reason to stop.
             rejected.unlink(missing_ok=True)
     if faults:
         print(f"{table}: {counted(len(faults), 'fault')} left out and listed in {rejected}", file=sys.stderr)
-
-
-def _csv(lines: Sequence[Sequence[str]]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(lines)
-    return text.getvalue()

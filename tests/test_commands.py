@@ -69,7 +69,7 @@ def test_predict_answers_for_any_folder_in_eval_layout_and_makes_its_crops(workp
 def test_without_data_a_command_says_where_to_get_some(command: str, tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, ROOT / command], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert "make demo" in done.stderr
+    assert "face18 sample" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -86,7 +86,7 @@ def test_without_data_the_way_to_some_is_told(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr.startswith("error: no portraits in data")
-    assert all(way in done.stderr for way in ("make demo", "python shared/sample_data.py", "--data"))
+    assert all(way in done.stderr for way in ("face18 sample", "--data"))
     assert not list(tmp_path.iterdir())
 
 

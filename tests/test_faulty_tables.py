@@ -166,7 +166,7 @@ def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
 def test_when_every_row_is_left_out_there_is_nothing_to_work_with(competition: Path, tmp_path: Path) -> None:
     table = competition / "train" / "train.csv"
     table.write_text(table.read_text(encoding="utf-8").replace("Asian,", "Asian,x"), encoding="utf-8")
-    with pytest.raises(UserError, match="no row is left"):
+    with pytest.raises(UserError, match="no usable row is left"):
         load_training(competition / "train", skip_bad=True, rejected=tmp_path / "rejected.csv")
 
 

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from tiny_competition import image, people, write_csv, write_train
+from tiny_competition import image, people, write_csv, write_eval, write_train
 
+from shared.check import Options
+from shared.check import main as check
 from shared.labels import IMAGE_KINDS
 from shared.manifest import (
     list_images,
@@ -112,7 +114,7 @@ def test_a_data_folder_may_be_the_competition_or_one_split_of_it(competition: Pa
 def test_without_data_the_ways_to_come_by_some_are_told(tmp_path: Path) -> None:
     with pytest.raises(UserError) as caught:
         split_folders(tmp_path / "data")
-    for way in ("--data", "make demo", "sample_data.py"):
+    for way in ("--data", "face18 sample"):
         assert way in str(caught.value)
 
 
@@ -129,4 +131,58 @@ def test_the_command_shows_what_is_in_a_folder(competition: Path) -> None:
     assert [line.split() for line in shown.splitlines() if line.startswith("together")] == [
         ["together", "12", "6", "6"]
     ]
-    assert "9 images to answer" in shown
+    assert "9 images to predict" in shown
+
+
+def test_a_check_with_fewer_persons_than_folds_and_a_fault_still_shows_the_rest(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_train(tmp_path / "train", people(3))
+    write_eval(tmp_path)
+    check(Options(tmp_path))
+    shown = capsys.readouterr().out
+    assert "21 images of 3 persons" in shown
+    assert "3 persons cannot fill 5 folds" in shown
+    assert "9 images to predict" in shown
+    (tmp_path / "train/images" / people(3)[0]["path"] / "mask1.jpg").rename(tmp_path / "train/images/mask9.jpg")
+    (tmp_path / "train/images" / people(3)[1]["path"] / "odd.jpg").write_bytes(image())
+    with pytest.raises(UserError, match=r"odd\.jpg"):
+        check(Options(tmp_path))
+    assert "9 images to predict" in capsys.readouterr().out
+
+
+def test_header_names_may_be_in_any_case(competition: Path) -> None:
+    before = load_training(competition / "train"), load_evaluation(competition / "eval")
+    for table in (competition / "train/train.csv", competition / "eval/info.csv"):
+        head, rows = table.read_text(encoding="utf-8").split("\n", 1)
+        table.write_text(f"{head.swapcase()}\n{rows}", encoding="utf-8")
+    pd.testing.assert_frame_equal(
+        load_training(competition / "train").drop(columns="RACE"), before[0].drop(columns="race")
+    )
+    pd.testing.assert_frame_equal(load_evaluation(competition / "eval"), before[1])
+
+
+@pytest.mark.parametrize(
+    ("named", "there", "reason"),
+    [
+        ("caf\u00e9.jpg", "cafe\u0301.jpg", "composes its letters differently"),
+        ("a.jpg", "A.JPG", "upper and lower case"),
+    ],
+    ids=["NFC", "case"],
+)
+def test_a_file_that_only_looks_like_the_named_one_is_pointed_out(
+    tmp_path: Path, named: str, there: str, reason: str
+) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / there).write_bytes(image())
+    write_csv(tmp_path / "info.csv", ("ImageID",), [{"ImageID": named}])
+    with pytest.raises(UserError, match=f"{there} is there, which .*{reason}"):
+        load_evaluation(tmp_path)
+
+
+def test_a_persons_folder_in_another_case_is_pointed_out(tmp_path: Path) -> None:
+    folder = write_train(tmp_path, people(1), ["normal"])
+    path = folder / "images" / people(1)[0]["path"]
+    path.rename(path.with_name(path.name.upper()))
+    with pytest.raises(UserError, match=f"{path.name.upper()} is there, which differs in upper and lower case"):
+        load_training(folder)
