@@ -18,8 +18,8 @@ from shared.crops import INDEX, UNREADABLE, open_crops
 from shared.fusion.decision import Decide, ThresholdChoice
 from shared.fusion.fusion import SPECIALISTS
 from shared.messages import UserError
-from shared.predictor.bundle_file import CARD, MANIFEST, MAX_WEIGHTS, onnx_name, write_bundle
-from shared.predictor.ensemble import FoldNetwork, check_metadata
+from shared.predictor.bundle_file import CARD, DETECTOR_FILES, MANIFEST, MAX_WEIGHTS, onnx_name, write_bundle
+from shared.predictor.ensemble import check_metadata, torch_network
 from shared.predictor.from_runs import Runs, TrainedRuns, read_trained_runs, runs_below
 from shared.predictor.model_card import write_card
 from shared.tracking import provenance
@@ -102,23 +102,18 @@ def _about(trained: TrainedRuns, remarks: list[str]) -> dict[str, object]:
 
 def _add_onnx(files: dict[str, bytes], folder: Path) -> list[str]:
     """Add ONNX files of all networks and of the detector; return what the checks found, for people."""
-    from shared.predictor.onnx_export import check_detector, check_network, export_detector, export_network
-    from shared.predictor.torch_networks import logits_of, open_network
+    from shared.predictor.onnx_export import export_detector, export_network
 
     crops, origin = _some_crops(folder)
-    differences = {}
-    for name in [*files]:
-        metadata = metadata_of(files[name], name)
-        module = open_network(files[name], metadata, name, "cpu")
-        window = check_metadata(metadata, _task(name), name)
-        network = FoldNetwork(window, metadata.size, logits_of(module, "cpu"), module)
-        exported = export_network(network, metadata)
-        differences[onnx_name(name)] = check_network(exported, network, crops, name)
-        files[onnx_name(name)] = exported
-    nets = export_detector()
-    files |= {f"detector/{name}.onnx": content for name, content in nets.items()}
-    differences |= {f"detector/{name}.onnx": value for name, value in check_detector(nets, crops).items()}
-    remarks = [f"{name}: largest difference from PyTorch {value:.1e}" for name, value in differences.items()]
+    exports = {
+        onnx_name(name): export_network(
+            torch_network(content, _task(name), name, "cpu"), metadata_of(content, name), crops, onnx_name(name)
+        )
+        for name, content in files.items()
+    }
+    exports |= dict(zip(DETECTOR_FILES, export_detector(crops), strict=True))
+    files |= {name: export.content for name, export in exports.items()}
+    remarks = [f"{name}: largest difference from PyTorch {export.difference:.1e}" for name, export in exports.items()]
     print("\n".join(remarks), flush=True)
     return [f"ONNX checked against PyTorch on {len(crops)} {origin}", *remarks]
 

@@ -4,6 +4,8 @@ import json
 import pickle
 import shutil
 import struct
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +23,7 @@ from shared.messages import UserError
 from shared.predictor import Predictor
 from shared.predictor.bundle_file import CARD, MANIFEST, open_bundle
 
+ROOT = Path(__file__).parents[1]
 WEIGHTS = "mask/0/fold0.safetensors"
 
 
@@ -241,7 +244,7 @@ OTHER = "not the network of a mask specialist"
         (header(distribution="exec"), OTHER),
         (header(recipe="deadbeef"), "trained on crops of recipe deadbeef"),
         (header(backbone="hf_hub:somebody/evil"), "timm knows no such model"),
-        (header(), "does not fit its backbone"),
+        (header(), "does not fit its own backbone"),
     ],
 )
 def test_weights_that_are_not_what_they_claim_are_refused(
@@ -249,6 +252,27 @@ def test_weights_that_are_not_what_they_claim_are_refused(
 ) -> None:
     with pytest.raises(UserError, match=reason):
         Predictor.load(packed(tmp_path / "b.zip", {**content, WEIGHTS: weights}), device="cpu")
+
+
+def test_a_large_backbone_without_its_tensors_is_refused_before_memory_is_allocated(
+    content: dict[str, bytes], tmp_path: Path
+) -> None:
+    hostile = packed(tmp_path / "b.zip", {**content, WEIGHTS: header(backbone="vit_large_patch16_224", size=224)})
+    code = """
+import resource, sys
+import shared.training.model
+from shared.messages import UserError
+from shared.predictor import Predictor
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+try:
+    Predictor.load(sys.argv[1], device="cpu")
+except UserError as error:
+    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024, error)
+"""
+    done = subprocess.run([sys.executable, "-c", code, hostile], capture_output=True, text=True, check=True, cwd=ROOT)
+    mebibytes, _, error = done.stdout.partition(" ")
+    assert "does not fit its own backbone vit_large_patch16_224" in error
+    assert int(mebibytes) < 200  # Its weights alone take 1,200.
 
 
 class Bomb:

@@ -22,9 +22,8 @@ from shared.faces.alignment import RECIPE
 from shared.messages import UserError
 from shared.predictor import Photograph, Predictor
 from shared.predictor.detect import detect_faces
-from shared.predictor.ensemble import FoldNetwork, onnx_metadata, open_session
-from shared.predictor.onnx_export import TOLERANCE, check_network
-from shared.predictor.torch_networks import logits_of
+from shared.predictor.ensemble import onnx_metadata, open_session
+from shared.predictor.onnx_export import TOLERANCE, check
 
 ROOT = Path(__file__).parents[1]
 PRINT_HEAVY = "print(sorted({'torch', 'timm', 'torchvision', 'accelerate'} & set(sys.modules)), file=sys.stderr)"
@@ -136,9 +135,9 @@ def test_the_service_by_onnx_imports_no_torch(bundle: Path, by_torch: Predictor,
 def test_an_export_that_differs_from_pytorch_is_refused(bundle: Path, crops: list[np.ndarray]) -> None:
     content = (bundle / "gender/0/fold0.onnx").read_bytes()
     module = random_network(GENDER.outputs, 1)
-    network = FoldNetwork(Window(), SIZE, logits_of(module, "cpu"), module)
+    images = np.stack([Window().cut(crop, SIZE) for crop in crops])
     with pytest.raises(UserError, match="ONNX differs from PyTorch by"):
-        check_network(content, network, crops, "gender")
+        check(content, module, [images], "gender")
 
 
 def test_an_onnx_file_carries_the_metadata_of_its_checkpoint(bundle: Path) -> None:

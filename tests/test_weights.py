@@ -38,21 +38,21 @@ def test_a_network_comes_back_as_it_was_saved_with_its_normalisation(weights: Pa
 
 def test_a_file_that_is_cut_short_is_refused(weights: Path) -> None:
     weights.write_bytes(weights.read_bytes()[:5000])
-    with pytest.raises(UserError, match=r"weights.safetensors is no whole safetensors file"):
+    with pytest.raises(UserError, match=r"weights.safetensors is not a whole weights file"):
         load_weights(weights)
 
 
 def test_a_pickle_is_refused_and_not_opened(tmp_path: Path) -> None:
     path = tmp_path / "weights.safetensors"
     torch.save({"w": torch.zeros(3)}, path)
-    with pytest.raises(UserError, match="no whole safetensors file"):
+    with pytest.raises(UserError, match="not a whole weights file"):
         load_weights(path)
 
 
 def test_tensors_of_somebody_else_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "weights.safetensors"
     safetensors.torch.save_file({"w": torch.zeros(3)}, path)
-    with pytest.raises(UserError, match="not of face18's training"):
+    with pytest.raises(UserError, match="not a whole weights file of face18"):
         load_weights(path)
 
 

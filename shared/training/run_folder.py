@@ -11,9 +11,10 @@ What travels in the header of trained weights. Imports neither torch nor anythin
 
 import io
 import json
+import os
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, get_args
 
 import pandas as pd
 
@@ -156,15 +157,38 @@ class CheckpointMetadata:
             )
 
 
-def metadata_of(content: bytes, name: str) -> CheckpointMetadata:
-    """From the header of a safetensors file (its length in eight bytes, then JSON); raises `UserError` without one."""
-    length = int.from_bytes(content[:8], "little")
+class WeightsHeader(NamedTuple):
+    """Header of a safetensors file."""
+
+    metadata: CheckpointMetadata
+    shapes: dict[str, tuple[int, ...]]
+    """Of each tensor, by name."""
+
+
+def read_header(file: BinaryIO, label: str, advice: str = "get it again") -> WeightsHeader:
+    """Read the header of a safetensors file: its length in eight bytes, then JSON.
+
+    Raises `UserError` with `label` and `advice` if the file is cut short, or is not one of ours.
+    """
     try:
-        if not 0 < length <= min(len(content) - 8, _MOST_HEADER):
+        length = int.from_bytes(file.read(8), "little")
+        size = file.seek(0, os.SEEK_END) - 8 - length
+        if not 0 < length <= _MOST_HEADER or size < 0:
             raise ValueError("cut short")
-        return read_metadata(json.loads(content[8 : 8 + length])["__metadata__"][HEADER])
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
-        raise UserError(f"{name} is not a whole weights file of face18: get it again") from error
+        file.seek(8)
+        tensors = json.loads(file.read(length))
+        metadata = read_metadata(tensors.pop("__metadata__")[HEADER])
+        shapes = {name: tuple(tensor["shape"]) for name, tensor in tensors.items()}
+        if max((tensor["data_offsets"][1] for tensor in tensors.values()), default=0) != size:
+            raise ValueError("cut short")
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError) as error:
+        raise UserError(f"{label} is not a whole weights file of face18: {advice}") from error
+    return WeightsHeader(metadata, shapes)
+
+
+def metadata_of(content: bytes, label: str) -> CheckpointMetadata:
+    """Return the metadata of a safetensors file's content; raises `UserError` as `read_header` does."""
+    return read_header(io.BytesIO(content), label).metadata
 
 
 def read_metadata(text: str) -> CheckpointMetadata:

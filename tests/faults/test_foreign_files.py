@@ -94,7 +94,7 @@ def test_weights_cut_short_after_training_are_refused_with_the_fold_to_remove(pl
     weights = run / "fold0/weights.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1000])
     for use in (predict_with, lambda place, run: train(GENDER, place.options(run))):
-        with pytest.raises(UserError, match=rf"{weights} is no whole safetensors .*remove {weights.parent} and train"):
+        with pytest.raises(UserError, match=rf"{weights} is not a whole .*remove {weights.parent} and train"):
             use(place, run)
 
 
