@@ -23,12 +23,14 @@ With --recipes that is all of pipelines/TASK/with_extra.toml, and the command li
 --age-runs 3 the age specialist is trained three times, each time with another seed, and the three are averaged.
 """
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
+from centre_crops import centre_crops
 from single_model_report import Line, read_truth, report, report_held_out, report_without, scores
 from single_models import PLAIN, SINGLE, THREE_HEADS, eighteen
 
@@ -40,18 +42,17 @@ from pipelines.mask import options as mask_options
 from pipelines.mask.specialist import MASK
 from shared import crop_faces
 from shared.commands import config_flags, parse, run
-from shared.crops import open_crops
-from shared.experiments.measure import ask_once
-from shared.experiments.variants import plain_crops
+from shared.crops import CropSet, open_crops
 from shared.files import write_text
 from shared.fusion.decision import averaged, fit_decision
 from shared.fusion.fusion import SPECIALISTS, average_persons, average_runs, fuse, most_probable
-from shared.fusion.predictions import EVAL, OOF, join_held_out, read_held_out, read_predictions
+from shared.fusion.predictions import EVAL, OOF, join_held_out, read_held_out, read_predictions, write_predictions
 from shared.manifest import load_images, load_training, split_folder, split_folders
 from shared.messages import UserError
 from shared.near_duplicates import eval_faces, find_near_duplicates
 from shared.specialist import Specialist
 from shared.tracking import Record, is_recorded, origin, read_run_json, record
+from shared.training.inference import accelerator_for, predict_crops
 from shared.training.options import TrainOptions
 from shared.training.run import PARTS, train
 from shared.training.run_folder import WEIGHTS, crop_folder, finished_folds
@@ -149,7 +150,7 @@ def make_crops(data: Path, out: Path) -> None:
     """Aligned ones as users make them, and the middle of every image."""
     crop_faces.main(crop_faces.Options(data, out / "crops"))
     for split, folder in split_folders(data).items():
-        plain_crops(load_images(folder), out / "centre" / split, "centre")
+        centre_crops(load_images(folder), out / "centre" / split)
 
 
 def labelled(options: TrainOptions) -> pd.DataFrame:
@@ -264,8 +265,24 @@ def _run(task: str, number: int, options: Options) -> dict[str, float]:
     shown += chosen.optimisation.extra_epochs * further * (PARTS - 1) / PARTS
     asked = open_crops(crop_folder(crops, chosen.data.data, "eval"))
     weights = [path / WEIGHTS for path in folds.values()]
-    answering = ask_once(specialist, weights, asked, chosen.run.tta, chosen, folder / EVAL)
+    answering = predict_once(specialist, weights, asked, chosen, folder / EVAL)
     return {"training": sum(known["seconds"].values()), "answering": answering, "shown": shown}
+
+
+def predict_once(
+    specialist: Specialist, weights: Sequence[Path], crops: CropSet, options: TrainOptions, file: Path
+) -> float:
+    """Predict into a file, unless it is there and newer than the weights; return the seconds that this took."""
+    took = file.with_suffix(".seconds")
+    if not (file.exists() and took.exists()) or file.stat().st_mtime < max(path.stat().st_mtime for path in weights):
+        started = time.perf_counter()
+        device, precision = options.run.device, options.optimisation.mixed_precision
+        batch, workers = options.optimisation.batch_size, options.run.workers
+        accelerator = accelerator_for(device, precision)
+        predictions = predict_crops(specialist, weights, crops, options.run.tta, batch, workers, accelerator)
+        write_text(took, f"{time.perf_counter() - started:.1f}")
+        write_predictions(file, predictions)
+    return float(took.read_text(encoding="utf-8"))
 
 
 def _merged(asked: TrainOptions, own: TrainOptions) -> TrainOptions:

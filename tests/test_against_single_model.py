@@ -15,7 +15,6 @@ from tiny_training import FLAGS, write_data
 from torch.nn.functional import cross_entropy
 
 from pipelines.age.years import age_loss
-from shared.experiments import measure as asking
 from shared.fusion.ages import median_age, year_columns
 from shared.fusion.metrics import macro_f1
 from shared.labels import decode_class
@@ -180,7 +179,7 @@ def test_all_parts_are_scored_side_by_side_and_nothing_is_done_twice(
     assert json.loads((out / "age-1/run.json").read_text())["options"]["seed"] == options.train.optimisation.seed + 1
 
     monkeypatch.setattr("shared.training.run.FoldTraining", None)
-    monkeypatch.setattr(asking, "answer", None)
+    monkeypatch.setattr(benchmark, "predict_crops", None)
     benchmark.main(replace(options, only=("e", "a")))
     assert "| e | " in capsys.readouterr().out
     assert len(read_runs(out / "runs.csv")) == len(rows) + 2, "further rows than those of the fold and run of age-1"

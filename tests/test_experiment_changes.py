@@ -1,98 +1,86 @@
-"""What a change says, and what comes of it."""
+"""What a change means."""
 
 from pathlib import Path
 
 import pytest
 
-from pipelines.age.options import AgeOptions
-from shared.experiments.variants import Change, Variant, baseline, crops_of, folds_of, varied
+from pipelines.age.ablate import CHANGES
+from pipelines.age.options import DEFAULTS, AgeOptions
+from pipelines.gender.ablate import CHANGES as GENDER_CHANGES
+from pipelines.gender.options import DEFAULTS as GENDER_DEFAULTS
+from pipelines.mask.ablate import CHANGES as MASK_CHANGES
+from pipelines.mask.options import DEFAULTS as MASK_DEFAULTS
+from shared.experiments.changes import baseline, changed
+from shared.experiments.options import screening
 from shared.messages import UserError
 from shared.training.options import TrainOptions
 
 START = baseline(AgeOptions.of(only_fold=0))
 
 
-def after(text: str, start: Variant = START) -> Variant:
-    return varied(Change.of(text), start)
-
-
 def test_a_change_alters_its_options_and_no_other() -> None:
-    changed = after("loss=corn lr=0.002 balance=true window=0.8,0.5,0.5")
-    assert changed.options == START.options.with_values(loss="corn", lr=0.002, balance=True, window=(0.8, 0.5, 0.5))
-    assert after("pretrained=false").options.model.pretrained is False
+    variant = changed(START, "loss=corn lr=0.002 balance=true window=0.8,0.5,0.5")
+    assert variant.options == START.options.with_values(loss="corn", lr=0.002, balance=True, window=(0.8, 0.5, 0.5))
+    assert changed(START, "pretrained=false").options.model.pretrained is False
 
 
-def test_a_file_of_options_does_not_win_over_what_the_command_line_changed(tmp_path: Path) -> None:
+def test_a_config_file_does_not_overrule_what_the_command_line_changed(tmp_path: Path) -> None:
     (tmp_path / "best.toml").write_text("lr = 0.5\n")
     start = baseline(AgeOptions.of(config=tmp_path / "best.toml", lr=0.1))
-    assert after("dropout=0.3", start).options == start.options.with_values(dropout=0.3)
+    assert changed(start, "dropout=0.3").options == start.options.with_values(dropout=0.3)
 
 
-def test_how_networks_are_asked_changes_nothing_of_their_training() -> None:
-    changed = after("tta=all")
-    assert changed.options == START.options
-    assert changed.tta == "all"
-    assert not changed.same_as(START)
+def test_tta_reuses_the_training_of_the_baseline() -> None:
+    variant = changed(START, "tta=all")
+    assert variant.options == START.options
+    assert variant.cache_key() == START.cache_key()
+    assert variant.tta == "all"
+    assert not variant.is_same(START)
 
 
-def test_another_name_for_the_baseline_is_known_as_such() -> None:
-    assert after("tta=flip").same_as(START)
-    assert after("dropout=0").same_as(START)
+def test_another_name_for_the_baseline_is_recognised() -> None:
+    assert changed(START, "tta=flip").is_same(START)
+    assert changed(START, "dropout=0").is_same(START)
 
 
-def test_crops_without_a_detector_are_seen_whole(tmp_path: Path) -> None:
-    changed = after("crop=whole")
-    assert changed.options.model.window == (1.0, 0.5, 0.5)
-    assert crops_of(changed, tmp_path) == tmp_path / "crops/whole"
-    assert crops_of(START, tmp_path) == START.options.data.crops
-    assert after("crop=aligned").same_as(START)
+@pytest.mark.parametrize("change", ["fixes=fixes.csv", "group_duplicates=pairs.csv", "extra=further"])
+def test_other_data_labels_and_folds_are_another_training(change: str) -> None:
+    assert changed(START, change).cache_key() != START.cache_key()
 
 
-def test_nothing_is_drawn_where_nobody_knows_of_a_face() -> None:
-    assert START.options.sampling.drawn_masks > 0
-    assert after("crop=whole").options.sampling.drawn_masks == 0
-    assert after("crop=whole drawn_masks=0.5").options.sampling.drawn_masks == 0.5
-    assert after("crop=aligned").options.sampling.drawn_masks == START.options.sampling.drawn_masks
-
-
-def test_crops_without_a_detector_are_refused_beside_extra_folders() -> None:
-    start = baseline(AgeOptions.of(only_fold=0, extra=(Path("further"),)))
-    with pytest.raises(UserError, match="by a command without --extra"):
-        after("crop=whole", start)
-    with pytest.raises(UserError, match="by a command without --extra"):
-        after("crop=whole extra=further")
-
-
-@pytest.mark.parametrize("text", ["fixes=fixes.csv", "group_duplicates=pairs.csv"])
-def test_other_labels_and_folds_are_another_training(text: str) -> None:
-    changed = after(text)
-    assert not changed.same_as(START)
-    assert changed.trained != START.trained
-    assert after(text, changed).same_as(changed)
-
-
-def test_networks_that_answer_together_are_of_the_first_folds() -> None:
-    assert folds_of(after("average=3")) == (0, 1, 2)
-    assert folds_of(START) == (0,)
-    assert folds_of(baseline(TrainOptions.of(folds=3))) == (0, 1, 2)
+def test_folds_share_a_run_folder_and_seeds_do_not(tmp_path: Path) -> None:
+    all_folds = baseline(AgeOptions.of(only_fold=None))
+    assert all_folds.run_folder(tmp_path) == START.run_folder(tmp_path)
+    assert START.with_seed(1).run_folder(tmp_path) != START.run_folder(tmp_path)
+    # A folder is found again whatever the change that made it was called.
+    folder = changed(START, "lr=0.002").run_folder(tmp_path)
+    folder.mkdir()
+    assert changed(START, "lr=2e-3").run_folder(tmp_path) == folder
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("change", "message"),
     [
         ("", "--change is empty"),
         ("lr", r"--change 'lr': 'lr' is not OPTION=VALUE"),
-        ("los=corn", r"--change 'los=corn': there is no option los; near it: loss"),
+        ("los=corn", r"--change 'los=corn': there is no option los; similar: loss"),
         ("loss=best", "not of the kind"),
         ("tta=most", "not of the kind"),
-        ("crop=round", "crop is one of aligned, whole, centre"),
-        ("average=9", "average is 1 to 5"),
-        ("folds=3", r"folds is that of the whole experiment: give it as --folds"),
-        ("skip_bad=true", r"skip_bad is that of the whole experiment: give it as --skip-bad$"),
-        ("crops=others", r"crops is that of .*: give it as --crops, or change crop=whole, crop=centre$"),
+        ("folds=3", r"folds is the same in the whole experiment: give it as --folds"),
+        ("seed=1", r"seed is the same in the whole experiment: give it as --seeds"),
         ("dropout=2", "--dropout must be"),
     ],
 )
-def test_a_change_that_makes_no_sense_is_refused(text: str, message: str) -> None:
+def test_a_change_that_makes_no_sense_is_refused(change: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        after(text)
+        changed(START, change)
+
+
+@pytest.mark.parametrize(
+    ("changes", "defaults"),
+    [(CHANGES, DEFAULTS), (GENDER_CHANGES, GENDER_DEFAULTS), (MASK_CHANGES, MASK_DEFAULTS)],
+)
+def test_the_lists_of_the_tasks_are_changes_of_their_defaults(changes: tuple[str, ...], defaults: TrainOptions) -> None:
+    start = baseline(screening(defaults))
+    assert len(set(changes)) == len(changes) > 20
+    assert not any(changed(start, change).is_same(start) for change in changes)

@@ -1,6 +1,5 @@
 """Options found by trial: a study that workers share, and what comes of it."""
 
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -23,9 +22,9 @@ from pipelines.gender.specialist import GENDER
 from pipelines.gender.tune import space as gender_space
 from pipelines.mask.tune import space as mask_space
 from shared.commands import parse
-from shared.experiments import tuning
 from shared.experiments.options import TuneOptions
-from shared.experiments.tuning import ask, finished, open_study, put_back, running, sign, summary, tune
+from shared.experiments.study import ask, finished, open_study, put_back, running, sign
+from shared.experiments.tuning import summary, tune
 from shared.messages import UserError
 from shared.tracking import read_runs
 from shared.training.fit import FoldTraining
@@ -86,29 +85,12 @@ def test_other_trials_do_not_join_a_study(tmp_path: Path) -> None:
         open_study(tmp_path / "study.db", "gender", {"size": 112}, prune=True)
 
 
-@pytest.mark.parametrize(
-    ("labels", "told"),
-    [
-        ({"fixes": (Path("fixes.csv"),)}, r"--fixes was None, now \['.*fixes.csv'\]"),
-        ({"group_duplicates": Path("pairs.csv")}, "--group-duplicates was None, now .*pairs.csv"),
-        ({"skip_bad": True}, "--skip-bad was None, now True"),
-    ],
-)
-def test_trials_on_other_labels_do_not_join_a_study(
-    options: TuneOptions, tmp_path: Path, labels: dict[str, Any], told: str
-) -> None:
+def test_trials_on_other_labels_do_not_join_a_study(options: TuneOptions, tmp_path: Path) -> None:
     here = replace(options, train=options.train.with_values(outputs=tmp_path / "t"), minutes=1e-9)
     tune(lambda _: GENDER, space, here)
     tune(lambda _: GENDER, space, here)
-    with pytest.raises(UserError, match=told):
-        tune(lambda _: GENDER, space, replace(here, train=here.train.with_values(**labels)))
-
-
-def test_a_study_begun_before_labels_were_told_goes_on(options: TuneOptions, tmp_path: Path) -> None:
-    train = options.train.with_values(outputs=tmp_path / "t")
-    told = {"only_fold": train.run.only_fold, "data": str(train.data.data.absolute()), "extra": []}
-    open_study(tmp_path / "t/study.db", "gender", {**train.identity(), **told}, prune=True)
-    tune(lambda _: GENDER, space, replace(options, train=train, minutes=1e-9))
+    with pytest.raises(UserError, match="--skip-bad was None, now True"):
+        tune(lambda _: GENDER, space, replace(here, train=here.train.with_values(skip_bad=True)))
 
 
 def test_a_file_that_is_no_study_is_named(tmp_path: Path) -> None:
@@ -117,7 +99,7 @@ def test_a_file_that_is_no_study_is_named(tmp_path: Path) -> None:
         open_study(tmp_path / "study.db", "gender", {}, prune=True)
 
 
-def test_a_trial_that_falls_behind_is_given_up_and_its_folder_removed(
+def test_a_trial_that_falls_behind_is_pruned_and_its_folder_removed(
     options: TuneOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here = replace(options, train=options.train.with_values(outputs=tmp_path / "outputs/t"), trials=1)
@@ -130,7 +112,7 @@ def test_a_trial_that_falls_behind_is_given_up_and_its_folder_removed(
     assert (row["kind"], row["scores"]["pruned_after"]) == ("trial", 1)
     assert (len(row["data"]), row["recipe"]) == (16, CROP_RECIPE)
     assert not [*(tmp_path / "outputs/t").glob("trial-*")]
-    assert "given up after 1 epoch" in summary(study_of(here))
+    assert "pruned after 1 epoch" in summary(study_of(here))
 
 
 def test_a_trial_that_is_interrupted_is_put_back_and_goes_on(
@@ -173,7 +155,7 @@ def test_ctrl_c_stays_ctrl_c_where_the_study_can_no_longer_be_written(
     def interrupted(_: optuna.Trial) -> dict[str, Any]:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(tuning, "put_back", refused)
+    monkeypatch.setattr("shared.experiments.tuning.put_back", refused)
     with pytest.raises(KeyboardInterrupt):
         tune(lambda _: GENDER, interrupted, replace(options, train=options.train.with_values(outputs=tmp_path / "t")))
 
@@ -228,11 +210,10 @@ def test_a_worker_killed_at_any_moment_changes_no_proposal(tmp_path: Path) -> No
     assert found == wanted
 
 
-def test_the_study_is_one_sqlite_file(tmp_path: Path) -> None:
-    open_study(tmp_path / "study.db", "gender", {}, prune=True)
-    with sqlite3.connect(tmp_path / "study.db") as database:
-        assert database.execute("select study_name from studies").fetchall() == [("gender",)]
-    database.close()
+def test_several_processes_are_refused(options: TuneOptions, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(UserError, match="without torchrun"):
+        tune(lambda _: GENDER, space, options)
 
 
 @pytest.mark.parametrize(

@@ -1,26 +1,26 @@
-"""Options of the age specialist found by trial: `python -m pipelines.age.tune`."""
+"""Search options of the age specialist: `python -m pipelines.age.tune`."""
 
 from typing import TYPE_CHECKING, Any
 
 from pipelines.age.options import DEFAULTS
 from shared.commands import run
-from shared.experiments.options import TuneOptions, screening, usual_space
+from shared.experiments.options import TuneOptions, common_space, screening
 
 if TYPE_CHECKING:
     from optuna import Trial
 
 
 def space(trial: "Trial") -> dict[str, Any]:
-    """The weakest of the three: how fast it learns, and what holds it back from learning persons by heart."""
+    """Age is the hardest of the three tasks: learning rate and regularisation are searched."""
     side = trial.suggest_float("side", 0.7, 1.0)
     return {
         "window": (side, 0.5, 0.5),
-        **usual_space(trial),
+        **common_space(trial),
     }
 
 
 def main(options: TuneOptions) -> None:
-    # Not before the command line is understood: torch takes seconds to load.
+    # Imported here, so that --help does not wait for torch.
     from pipelines.age.heads import specialist
     from shared.experiments.tuning import tune
 

@@ -2,18 +2,18 @@
 
 from pipelines.gender.options import DEFAULTS
 from shared.commands import run
-from shared.experiments.options import USUAL, AblateOptions, screening
+from shared.experiments.options import COMMON_CHANGES, AblateOptions, screening
 
 CHANGES = (
-    # Without much of what surrounds the face; and brows and eyes alone, which no mask hides.
+    # Little background; only brows and eyes, which no mask hides.
     "window=0.85,0.5,0.5",
     "window=0.6,0.5,0.4",
-    *USUAL,
+    *COMMON_CHANGES,
 )
 
 
 def main(options: AblateOptions) -> None:
-    # Not before the command line is understood: torch takes seconds to load.
+    # Imported here, so that --help does not wait for torch.
     from pipelines.gender.specialist import GENDER
     from shared.experiments.ablation import ablate
 

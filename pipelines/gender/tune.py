@@ -1,27 +1,27 @@
-"""Options of the gender specialist found by trial: `python -m pipelines.gender.tune`."""
+"""Search options of the gender specialist: `python -m pipelines.gender.tune`."""
 
 from typing import TYPE_CHECKING, Any
 
 from pipelines.gender.options import DEFAULTS
 from shared.commands import run
-from shared.experiments.options import TuneOptions, screening, usual_space
+from shared.experiments.options import TuneOptions, common_space, screening
 
 if TYPE_CHECKING:
     from optuna import Trial
 
 
 def space(trial: "Trial") -> dict[str, Any]:
-    """Few persons and many images of each: what holds the network back from learning persons by heart."""
+    """Few persons with many images each: the network overfits to persons, so regularisation is searched."""
     side = trial.suggest_float("side", 0.7, 1.0)
     return {
         "window": (side, 0.5, 0.5),
         "label_smoothing": trial.suggest_float("label_smoothing", 0.0, 0.2),
-        **usual_space(trial),
+        **common_space(trial),
     }
 
 
 def main(options: TuneOptions) -> None:
-    # Not before the command line is understood: torch takes seconds to load.
+    # Imported here, so that --help does not wait for torch.
     from pipelines.gender.specialist import GENDER
     from shared.experiments.tuning import tune
 

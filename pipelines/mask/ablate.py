@@ -2,18 +2,18 @@
 
 from pipelines.mask.options import DEFAULTS
 from shared.commands import run
-from shared.experiments.options import USUAL, AblateOptions, screening
+from shared.experiments.options import COMMON_CHANGES, AblateOptions, screening
 
 CHANGES = (
-    # All of the crop; and the lower face alone, where a mask is and hair is not.
+    # The whole crop; only the lower face, which shows the mask without hair.
     "window=1,0.5,0.5",
     "window=0.6,0.5,0.68",
-    *USUAL,
+    *COMMON_CHANGES,
 )
 
 
 def main(options: AblateOptions) -> None:
-    # Not before the command line is understood: torch takes seconds to load.
+    # Imported here, so that --help does not wait for torch.
     from pipelines.mask.specialist import MASK
     from shared.experiments.ablation import ablate
 

@@ -1,10 +1,7 @@
-"""What the commands of experiments can be told. Loads nothing heavy.
+"""Options of `ablate` and `tune`, and the changes and search space that all tasks share. Loads nothing heavy."""
 
-What is worth a try whatever is learnt: a list of changes, and a space to search; a task adds its own to both.
-"""
-
+import os
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
@@ -18,29 +15,33 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class AblateOptions:
-    """Measure single changes against a baseline, on the same persons; what was measured before is not run again."""
+    """Measure single changes against a baseline on the same held-out persons. Finished trainings are reused."""
 
     train: TrainOptions = field(default_factory=TrainOptions)
-    """The baseline, and with --outputs where all of it goes (outputs/TASK-ablation when left out)."""
+    """The baseline. --outputs is the folder of all trainings and of the table (default: outputs/TASK-ablation)."""
     change: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
-    """OPTION=VALUE of this command, also crop=whole, crop=centre, average=FOLDS; repeatable, several in quotes are one
-    change. Without any, the task's own list is measured."""
-    truth: Path | None = None
-    """True classes of the eval images (ImageID, ans, person, age); only average=FOLDS is measured on them."""
+    """OPTION=VALUE of training; repeatable. Several in quotes are one change. Default: the list of the task."""
+    seeds: int = 2
+    """Trainings of the baseline and of every change: SEED, SEED + 1, ... With 1, the intervals leave out the luck of
+    training."""
+
+    def __post_init__(self) -> None:
+        if self.seeds < 1:
+            raise UserError(f"--seeds must be at least 1, not {self.seeds}")
 
 
 @dataclass(frozen=True)
 class TuneOptions:
-    """Search options by trial; several such commands at once share a study, and a stopped one goes on."""
+    """Search options with Optuna. Several of these commands can share a study, and a stopped one continues."""
 
     train: TrainOptions = field(default_factory=TrainOptions)
-    """What all trials have in common, and with --outputs where the study goes (outputs/TASK-tuning when left out)."""
+    """What all trials share. --outputs is the folder of the study (default: outputs/TASK-tuning)."""
     trials: int = 30
-    """Stop when so many are finished, those of all workers and earlier calls counted."""
+    """Number of finished trials to stop at, those of other workers and earlier calls included."""
     minutes: float | None = None
-    """Stop after so long; the trial at work goes on with the next call."""
+    """Stop after this time; the next call continues the running trial."""
     prune: bool = True
-    """Give up trials that fall behind."""
+    """Stop trials early that are below the median of the others."""
 
     def __post_init__(self) -> None:
         if self.trials < 1:
@@ -50,66 +51,63 @@ class TuneOptions:
 
 
 def screening(defaults: TrainOptions) -> TrainOptions:
-    """The effort at which much is tried: one fold, small images, few epochs."""
+    """Return options for quick screening: one fold, small images, few epochs."""
     return defaults.with_values(only_fold=0, epochs=4, size=96)
 
 
-def labels_of(options: TrainOptions) -> dict[str, Any]:
-    """What decides labels and folds besides the data and `TrainOptions.identity()`, as JSON knows it.
-
-    Empty by default: so what was trained and tried before this was told keeps its name.
-    """
+def label_options(options: TrainOptions) -> dict[str, Any]:
+    """Return the options that change labels and folds but are not in `TrainOptions.identity()`, as JSON values."""
     pairs = options.data.group_duplicates
-    told = {
+    values = {
         "fixes": [str(file.resolve()) for file in options.data.fixes],
         "group_duplicates": str(pairs.resolve()) if pairs else None,
         "skip_bad": options.data.skip_bad,
     }
-    return {name: value for name, value in told.items() if value}
+    return {name: value for name, value in values.items() if value}
 
 
-USUAL = (
-    # Nothing but other random draws: what differs less from the baseline than these do may be chance.
-    "seed=1",
-    "seed=2",
-    # What is shown: all of the image or its middle, without a detector; the crop at other sizes.
-    "crop=whole",
-    "crop=centre",
+def refuse_several_processes(command: str) -> None:
+    """Raise `UserError` under torchrun or accelerate launch: each process would follow a list of its own."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UserError(
+            f"{command} trains one network after another and cannot share one among processes: start it without "
+            "torchrun. Several tune commands at once share one study, each on a GPU of its own (CUDA_VISIBLE_DEVICES)"
+        )
+
+
+COMMON_CHANGES = (
     "size=80",
     "size=128",
-    # Which images, and what is done to them.
+    # Sampling and augmentation.
     "balance=true",
     "mixup=0.2",
     "drawn_masks=0",
-    # More persons, where there are some: "extra=../shared/data/extra".
-    # What holds the network back from learning them by heart.
+    # Regularisation.
     "dropout=0.2",
     "label_smoothing=0.05",
     "weight_decay=0.1",
-    # How it learns.
+    # Optimisation.
     "lr=0.0005",
     "lr=0.002",
     "ema=0.99",
     "scheduler=step",
     "scheduler=cosine",
     "scheduler=none",
-    # Five backbones; those without weights at hand start from random ones, beside ours from random ones.
+    # Backbones. Those without installed weights start from random ones; compare them with pretrained=false.
     "backbone=tf_efficientnet_lite1",
     "backbone=tf_efficientnet_lite2",
     "pretrained=false",
     "backbone=resnet18 pretrained=false",
     "backbone=mobilenetv3_large_100 pretrained=false",
-    # How trained networks are asked.
+    # Test-time augmentation: predicts with the baseline's own networks.
     "tta=none",
     "tta=all",
-    "average=3",
-    "average=5",
 )
-"""Each against the baseline, which is the task's own defaults."""
+"""Changes that every task measures against its own defaults."""
 
 
-def usual_space(trial: "Trial") -> dict[str, Any]:
-    """How fast the network learns, and what holds it back from learning persons by heart."""
+def common_space(trial: "Trial") -> dict[str, Any]:
+    """Return the options that every task searches: learning rate, schedule and regularisation."""
     return {
         "lr": trial.suggest_float("lr", 3e-4, 4e-3, log=True),
         "weight_decay": trial.suggest_float("weight_decay", 1e-3, 0.2, log=True),

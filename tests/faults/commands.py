@@ -16,7 +16,7 @@ from optuna import load_study
 from pipelines.gender.options import DEFAULTS
 from pipelines.gender.specialist import GENDER
 from shared.experiments.options import TuneOptions
-from shared.experiments.tuning import finished
+from shared.experiments.study import finished
 from shared.fusion.predictions import read_predictions
 from shared.tracking import read_runs
 from shared.training.model import load_weights
