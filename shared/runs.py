@@ -1,8 +1,8 @@
-"""What was run, and how well it did: `python -m shared.runs` reads the table that `shared.tracking` writes.
+"""Recorded runs and their scores, from runs.csv.
 
-python -m shared.runs                        the best first, by task
+python -m shared.runs                        leaderboard of every task
 python -m shared.runs --task age --kind fold
-python -m shared.runs --show 3f2a91bc        one run: an id or the start of it, or a run folder
+python -m shared.runs --show 3f2a91bc        one run: an id, the start of an id, or a run folder
 python -m shared.runs --diff 3f2a 77c0       options that differ, scores side by side
 """
 
@@ -15,43 +15,43 @@ from typing import Any
 import pandas as pd
 
 from shared.commands import run
-from shared.messages import UserError, counted, first_of
+from shared.messages import UserError, counted, first_of, text_table
 from shared.tracking import COLUMNS, TABLE, read_runs
 
 MISSING = "-"
 
 SCORES = 4
-"""So many scores are columns of the leaderboard; --show tells all."""
+"""Scores in the columns of the leaderboard; --show lists all."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """Show what was run: a leaderboard, one run, or the difference of two."""
+    """Show recorded runs: a leaderboard, one run, or the difference of two."""
 
     table: Path = Path("outputs") / TABLE
-    """The table to read; it lies beside the run folders."""
+    """Table to read; it is beside the run folders."""
 
     task: str | None = None
-    """In the leaderboard: this specialist alone, or "together" for fusions."""
+    """Leaderboard: only this specialist, or "together" for fusions."""
 
     kind: str | None = None
-    """In the leaderboard: fold, training, fusion, trial or score alone; without it, all but folds."""
+    """Leaderboard: only fold, training, fusion, trial or score. Default: all but folds."""
 
     sort: str = "macro_f1"
-    """In the leaderboard: the score that the best are told by, the largest first; one in years, the smallest."""
+    """Leaderboard: score to sort by. Higher is better, except for scores in years."""
 
     limit: int = 20
-    """In the leaderboard: so many lines for each task."""
+    """Leaderboard: rows per task."""
 
     show: str | None = None
-    """All that is known of one run: its id, the start of it, or its folder (the latest row of that)."""
+    """Show everything about one run: its id, the start of its id, or its folder (the latest row of it)."""
 
     diff: tuple[str, str] | None = None
-    """Two runs, named as for --show: options that differ, scores side by side."""
+    """Compare two runs, named as for --show."""
 
     def __post_init__(self) -> None:
         if self.show and self.diff:
-            raise UserError("--show and --diff are two questions: ask one at a time")
+            raise UserError("--show and --diff exclude each other: give one of them")
         if self.limit < 1:
             raise UserError(f"--limit must be at least 1, not {self.limit}")
 
@@ -59,31 +59,28 @@ class Options:
 def main(options: Options) -> None:
     table = read_runs(options.table)
     if options.show:
-        print(describe(find(table, options.show)))
+        print(_details(_find(table, options.show)))
     elif options.diff:
-        print(difference(*(find(table, name) for name in options.diff)))
+        print(_difference(*(_find(table, name) for name in options.diff)))
     else:
-        print(leaderboard(chosen(table, options.task, options.kind), options.sort, options.limit))
+        print(_leaderboard(_select(table, options.task, options.kind), options.sort, options.limit))
 
 
-def find(table: pd.DataFrame, name: str) -> pd.Series:
-    """The row with an id, or the only one whose id starts so, or the latest of a run folder.
-
-    Raises `UserError` where there is none, or more than one.
-    """
-    named = table[table["id"].str.startswith(name)]
-    if len(named) > 1:
-        raise UserError(f"{name} is the start of {counted(len(named), 'id')}: {first_of(named['id'])}. Give more of it")
-    if named.empty:
+def _find(table: pd.DataFrame, name: str) -> pd.Series:
+    """Return the row with an id, the only one whose id starts with `name`, or the latest of a run folder."""
+    found = table[table["id"].str.startswith(name)]
+    if len(found) > 1:
+        ids = f"{counted(len(found), 'id')}: {first_of(found['id'])}"
+        raise UserError(f"{name} is the start of {ids}. Give more of it")
+    if found.empty:
         wanted = Path(name).absolute()
-        named = table[[Path(folder).absolute() == wanted for folder in table["run"]]].tail(1)
-    if named.empty:
+        found = table[[Path(folder).absolute() == wanted for folder in table["run"]]].tail(1)
+    if found.empty:
         raise UserError(f"no run is called {name}; python -m shared.runs lists them, --kind fold the single folds")
-    return named.iloc[0]
+    return found.iloc[0]
 
 
-def chosen(table: pd.DataFrame, task: str | None, kind: str | None) -> pd.DataFrame:
-    """The rows of a task and a kind. Raises `UserError` where there are none, naming what there is."""
+def _select(table: pd.DataFrame, task: str | None, kind: str | None) -> pd.DataFrame:
     of_kind = table["kind"] == kind if kind else table["kind"] != "fold"
     rows = table[of_kind & (table["task"] == task if task else True)]
     if rows.empty:
@@ -92,11 +89,8 @@ def chosen(table: pd.DataFrame, task: str | None, kind: str | None) -> pd.DataFr
     return rows
 
 
-def leaderboard(rows: pd.DataFrame, sort: str, limit: int) -> str:
-    """A table for each task, the best run first; those without the score come last.
-
-    Raises `UserError` where no run has it.
-    """
+def _leaderboard(rows: pd.DataFrame, sort: str, limit: int) -> str:
+    """Return a table for each task, the best run first; runs without the score come last."""
     values = rows["scores"].map(lambda scores: scores.get(sort)).astype(float)
     if values.isna().all():
         names = sorted({name for scores in rows["scores"] for name in scores})
@@ -106,47 +100,51 @@ def leaderboard(rows: pd.DataFrame, sort: str, limit: int) -> str:
 
 
 def _board(rows: pd.DataFrame, sort: str) -> str:
-    """Ids, the first few scores, and what tells the runs apart."""
     names = list(dict.fromkeys([sort, *(name for scores in rows["scores"] for name in scores)]))[:SCORES]
-    lines = [["id", *names, "time", "seconds", "kind", "fold", "run", "differs in"]]
-    for (_, row), differs in zip(rows.iterrows(), _differing([*rows["options"]]), strict=True):
+    lines = []
+    for (_, row), differing in zip(rows.iterrows(), _differing([*rows["options"]]), strict=True):
         scores = [_number(row["scores"].get(name)) for name in names]
         about = [row["time"][:16].replace("T", " "), row["seconds"], row["kind"], row["fold"] or MISSING, row["run"]]
-        lines.append([row["id"], *scores, *about, differs])
-    return _aligned(lines)
+        lines.append([row["id"], *scores, *about, differing])
+    head = ["id", *names, "time", "seconds", "kind", "fold", "run", "differing options"]
+    return text_table(head, lines, left=len(head))
 
 
 def _differing(options: Sequence[Mapping[str, Any]]) -> list[str]:
-    """For each run those of its options that are not the same in all, as they are given on a command line."""
+    """Return for each run the options that are not the same in all runs, as flags."""
     names = list(dict.fromkeys(name for each in options for name in each))
-    apart = [name for name in names if any(each.get(name) != options[0].get(name) for each in options)]
-    return [" ".join(f"--{name.replace('_', '-')} {_value(each.get(name))}" for name in apart) for each in options]
+    differing = [name for name in names if any(each.get(name) != options[0].get(name) for each in options)]
+    return [" ".join(f"{_flag(name)} {_text(each.get(name))}" for name in differing) for each in options]
 
 
-def describe(row: pd.Series) -> str:
-    """Everything a row tells, a line for each thing."""
-    plain = [[name, _value(row[name]) or MISSING] for name in COLUMNS if name not in ("scores", "options", "command")]
-    command = [["command", " ".join(row["command"])]]
+def _details(row: pd.Series) -> str:
+    about = [[name, _text(row[name]) or MISSING] for name in COLUMNS if name not in ("scores", "options", "command")]
     scores = [[name, _number(value)] for name, value in row["scores"].items()]
-    options = [[f"--{name.replace('_', '-')}", _value(value)] for name, value in row["options"].items()]
-    return "\n\n".join(_aligned(part) for part in ([*plain, *command], scores, options) if part)
+    options = [[_flag(name), _text(value)] for name, value in row["options"].items()]
+    parts = {"run": [*about, ["command", " ".join(row["command"])]], "scores": scores, "options": options}
+    return "\n\n".join(text_table((title, ""), lines, left=2) for title, lines in parts.items() if lines)
 
 
-def difference(first: pd.Series, second: pd.Series) -> str:
-    """What two runs have not in common, and the scores of both with the second's less the first's."""
+def _difference(first: pd.Series, second: pd.Series) -> str:
+    """Return what differs between two runs, and the scores of both with the second's less the first's."""
     about = [name for name in ("task", "fold", "commit", "dirty", "data", "recipe") if first[name] != second[name]]
-    changed = [[name, first[name] or MISSING, second[name] or MISSING] for name in about]
+    changes = [[name, first[name] or MISSING, second[name] or MISSING] for name in about]
     for name in dict.fromkeys([*first["options"], *second["options"]]):
         values = [row["options"].get(name) for row in (first, second)]
         if values[0] != values[1]:
-            changed.append([f"--{name.replace('_', '-')}", *map(_value, values)])
-    scores = [["score", first["id"], second["id"], "difference"]]
+            changes.append([_flag(name), *map(_text, values)])
+    scores = []
     for name in dict.fromkeys([*first["scores"], *second["scores"]]):
         one, other = (row["scores"].get(name) for row in (first, second))
-        gain = f"{other - one:+.4f}" if one is not None and other is not None else MISSING
+        gain = MISSING if one is None or other is None else f"{other - one:+.4f}"
         scores.append([name, _number(one), _number(other), gain])
-    head = ["differs in", first["id"], second["id"]]
-    return "\n\n".join([_aligned([head, *(changed or [["nothing"]])]), _aligned(scores)])
+    ids = [first["id"], second["id"]]
+    parts = [text_table(["differs in", *ids], changes or [["nothing", "", ""]], left=3)]
+    return "\n\n".join([*parts, text_table(["score", *ids, "difference"], scores, left=4)])
+
+
+def _flag(option: str) -> str:
+    return f"--{option.replace('_', '-')}"
 
 
 def _number(value: float | None) -> str:
@@ -155,15 +153,8 @@ def _number(value: float | None) -> str:
     return f"{value:,.0f}" if value == int(value) and abs(value) > 1 else f"{value:.4f}"
 
 
-def _value(value: object) -> str:
+def _text(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value)
-
-
-def _aligned(lines: Sequence[Sequence[str]]) -> str:
-    """Columns as wide as what is in them; the last one ends where it ends."""
-    widths = [max(len(line[column]) for line in lines if column < len(line)) for column in range(max(map(len, lines)))]
-    padded = ("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=False)) for line in lines)
-    return "\n".join(line.rstrip() for line in padded)
 
 
 if __name__ == "__main__":

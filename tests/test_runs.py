@@ -115,7 +115,7 @@ def test_a_missing_or_empty_table_is_told(table: Path) -> None:
 
 
 def test_two_questions_at_once_are_refused() -> None:
-    with pytest.raises(UserError, match="--show and --diff"):
+    with pytest.raises(UserError, match="--show and --diff exclude"):
         Options(show="a", diff=("a", "b"))
 
 
