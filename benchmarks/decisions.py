@@ -2,7 +2,7 @@
 
     python benchmarks/decisions.py --mask outputs/mask --gender outputs/gender --age outputs/age
 
-Learns on a random draw of held-out persons, scores on all others, again and again. docs/decisions.md has the results.
+Learns on a random draw of held-out persons, scores on all others, again and again. docs/experiments.md has the results.
 """
 
 from collections.abc import Mapping

@@ -1,9 +1,10 @@
-"""Two runs are better than one: train the gender specialist with several seeds, average them, and see what it brings.
+"""Train the gender specialist with several seeds and measure what averaging the runs gains.
 
     python examples/average_runs.py --data data/sample --crops outputs/demo/crops --only-fold 0 --seeds 0 1 2
 
-The folds do not depend on the seed, so the same persons are held out in every run and the averages are honest. For the
-submission, name all runs: `python combine.py --gender outputs/seeds/0 outputs/seeds/1 outputs/seeds/2`.
+The folds do not depend on the seed, so the same persons are held out in every run, and the average of held-out
+predictions is a fair score. For the submission, name all runs:
+`python combine.py --gender outputs/seeds/0 outputs/seeds/1 outputs/seeds/2`.
 """
 
 from dataclasses import dataclass
@@ -25,17 +26,17 @@ class Options:
     data: Path = Path("data")
     """The competition folder."""
     crops: Path = Path("crops")
-    """What shared/crop_faces.py made of it."""
+    """Crops made by shared/crop_faces.py."""
     outputs: Path = Path("outputs/seeds")
-    """Where the runs go, one folder for each seed."""
+    """Folder of the runs, one per seed."""
     seeds: tuple[int, ...] = (0, 1)
-    """Of the trainings."""
+    """Seeds of the trainings."""
     only_fold: int | None = None
-    """Train this fold alone."""
+    """Train only this fold."""
     epochs: int = 4
     """Passes over the training images."""
     size: int = 96
-    """Pixels a side of what the network sees."""
+    """Input size of the network, pixels."""
     backbone: str = DEFAULT_BACKBONE
     """Any timm model name."""
     pretrained: bool = True

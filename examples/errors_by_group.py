@@ -1,9 +1,9 @@
-"""For whom does it go wrong? Error rates by gender, age band and mask state, on persons that the networks never saw.
+"""Print error rates by gender, age band and mask state, on persons that the networks have not seen.
 
     python examples/errors_by_group.py --outputs outputs/demo
 
-Reads the three oof.csv and nothing else. Intervals are of 95 % and count persons, not images: seven images of one
-face are no seven witnesses. docs/privacy.md says what to make of the figures.
+Reads only the three oof.csv. Intervals are 95 % and count persons, because the seven images of a person are not
+independent. docs/privacy.md explains the figures.
 """
 
 from collections.abc import Iterator
@@ -24,42 +24,42 @@ from shared.messages import UserError
 
 @dataclass(frozen=True)
 class Options:
-    """Print how often each specialist is wrong, group by group."""
+    """Print how often each specialist is wrong, by group."""
 
     outputs: Path = Path("outputs")
-    """The folder that holds mask/, gender/ and age/."""
+    """Folder of mask/, gender/ and age/."""
     csv: Path | None = None
-    """Write the table to this file too."""
+    """Also write the table to this file."""
 
 
 def main(options: Options) -> None:
     table = errors(pd.DataFrame([measure(name, part) for name, part in groups(wrong(options.outputs))]))
     print(table.to_string(index=False))
-    print("Share of images that are answered wrongly, in percent; together: any of the three is wrong.")
+    print("Share of wrong images in percent; together: any of the three is wrong.")
     if options.csv:
         table.to_csv(options.csv, index=False)
 
 
 def wrong(outputs: Path) -> pd.DataFrame:
-    """Of each image held out in all three runs: person, what it shows, and which answers are wrong.
+    """Return person, true classes and errors of each image that is held out in all three runs.
 
-    Answers are the most probable classes, as each specialist gives them.
+    Predictions are the most probable classes of each specialist.
     """
     parts, person = [], None
     for task, classes in SPECIALISTS.items():
-        answers = read_held_out(outputs / task / "oof.csv", classes)
-        predicted = answers[list(classes)].to_numpy().argmax(axis=1)
-        shown = np.array(classes, dtype=object)[answers["truth"]]
-        parts.append(pd.DataFrame({f"{task} shown": shown, task: predicted != answers["truth"]}, answers.index))
-        person = answers["person"]
-    table = pd.concat(parts, axis="columns", join="inner").assign(person=person)
-    if table.empty:
+        table = read_held_out(outputs / task / "oof.csv", classes)
+        predicted = table[list(classes)].to_numpy().argmax(axis=1)
+        shown = np.array(classes, dtype=object)[table["truth"]]
+        parts.append(pd.DataFrame({f"{task} shown": shown, task: predicted != table["truth"]}, table.index))
+        person = table["person"]
+    joined = pd.concat(parts, axis="columns", join="inner").assign(person=person)
+    if joined.empty:
         raise UserError(f"no image is held out in all three runs of {outputs}: train the same folds of each")
-    return table.assign(together=table[list(SPECIALISTS)].any(axis="columns"))
+    return joined.assign(together=joined[list(SPECIALISTS)].any(axis="columns"))
 
 
 def groups(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Everybody, then by what is shown, then by all three at once."""
+    """Yield all images, then those of each class, then those of each combination of classes."""
     yield "all", table
     for task, classes in SPECIALISTS.items():
         for name in classes:
@@ -77,7 +77,7 @@ def measure(name: str, group: pd.DataFrame) -> dict[str, object]:
 
 
 def with_interval(errors: NDArray[np.bool_], persons: ArrayLike) -> str:
-    """In percent, for example "4.2 (1.9-7.0)"; a dash where there is no image."""
+    """Format a share in percent, for example "4.2 (1.9-7.0)"; a dash if there is no image."""
     if not len(errors):
         return "-"
     share, low, high = (100 * part for part in share_interval(errors, persons))
@@ -85,7 +85,7 @@ def with_interval(errors: NDArray[np.bool_], persons: ArrayLike) -> str:
 
 
 def errors(table: pd.DataFrame) -> pd.DataFrame:
-    """The table with headings for people."""
+    """Rename the columns for printing."""
     return table.rename(columns={"mask": "mask wrong", "gender": "gender wrong", "age": "band wrong"})
 
 

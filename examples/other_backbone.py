@@ -3,8 +3,8 @@
     python examples/other_backbone.py --data data/sample --crops outputs/demo/crops \
         --backbones tf_efficientnet_lite0 test_efficientnet --no-pretrained
 
-Any timm model will do. Pretrained weights of others than the default are fetched from the hub once; without a network
-take --no-pretrained. Each backbone gets a folder of its own below --outputs, so a stopped comparison goes on.
+Any timm model works. Pretrained weights of backbones other than the default are fetched from the hub once; without a
+network use --no-pretrained. Each backbone has its own folder below --outputs, so a stopped comparison can continue.
 """
 
 from dataclasses import dataclass
@@ -24,9 +24,9 @@ class Options:
     data: Path = Path("data")
     """The competition folder."""
     crops: Path = Path("crops")
-    """What shared/crop_faces.py made of it."""
+    """Crops made by shared/crop_faces.py."""
     outputs: Path = Path("outputs/backbones")
-    """Where the runs go."""
+    """Folder of the runs."""
     backbones: tuple[str, ...] = (DEFAULT_BACKBONE,)
     """timm model names."""
     pretrained: bool = True
@@ -34,7 +34,7 @@ class Options:
     epochs: int = 4
     """Passes over the training images."""
     size: int = 96
-    """Pixels a side of what the network sees."""
+    """Input size of the network, pixels."""
 
 
 def main(options: Options) -> None:

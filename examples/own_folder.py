@@ -1,9 +1,9 @@
-"""Bring your own: a CSV and a folder of photographs become the layout that all commands read. See docs/own_data.md.
+"""Copy a folder of photographs and its CSV into the layout that all commands read. See docs/own_data.md.
 
-    python examples/own_folder.py --table people.csv --images photographs --questions unlabelled --out data
+    python examples/own_folder.py --table people.csv --images photographs --unlabelled unlabelled --out data
 
-people.csv has the columns file (below --images), gender and age; person, where somebody is in several photographs; mask
-(worn, incorrect, none), else nobody wears one; and any labels of your own. Files are copied, never moved or changed.
+people.csv has the columns file (below --images), gender and age; optionally person (if a person is in several
+photographs), mask (worn, incorrect, none) and labels of your own. Files are copied, never moved or changed.
 """
 
 import csv
@@ -18,35 +18,35 @@ from shared.messages import UserError
 from shared.tables import Row, read_rows
 
 KINDS = {"worn": WORN, "incorrect": (INCORRECT,), "none": (NORMAL,)}
-"""The places that the layout has for a person's images, by mask state."""
+"""Image kinds of the layout, by mask state."""
 SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
 @dataclass(frozen=True)
 class Options:
-    """Lay a CSV and a folder of photographs out for training, and a folder of others to be answered."""
+    """Copy labelled photographs into the layout for training, and others into that for prediction."""
 
     table: Path = Path("people.csv")
-    """Columns: file, gender, age; person, mask and your own labels where there are any."""
+    """Columns: file, gender, age; optionally person, mask and your own labels."""
     images: Path = Path("photographs")
-    """The folder that the table's files lie in."""
-    questions: Path | None = None
-    """A folder of photographs to be answered."""
+    """Folder of the table's files."""
+    unlabelled: Path | None = None
+    """A folder of photographs to predict."""
     out: Path = Path("data")
-    """The folder to make."""
+    """The folder to create."""
 
 
 def main(options: Options) -> None:
-    """Raises `UserError` where the folder is there already, or a row of the table cannot be used."""
+    """Copy both folders; raise `UserError` if --out is there already or a row of the table is unusable."""
     for split in ("train", "eval"):
         if (options.out / split).exists():
             raise UserError(f"{options.out / split} is there already: name another folder with --out")
-    train(options)
-    if options.questions:
-        ask(options.questions, options.out / "eval")
+    copy_labelled(options)
+    if options.unlabelled:
+        copy_unlabelled(options.unlabelled, options.out / "eval")
 
 
-def train(options: Options) -> None:
+def copy_labelled(options: Options) -> None:
     rows, faults = read_rows(options.table, ("file", "gender", "age"))
     if faults:
         raise UserError(f"{options.table}, row {faults[0].row}: {faults[0].reason}")
@@ -67,7 +67,7 @@ def train(options: Options) -> None:
 
 
 def copy_images(options: Options, images: list[Row], folder: Path) -> int:
-    """Copy a person's images to the places of the layout; how many found none."""
+    """Copy the images of a person to free places of the layout; return how many had none."""
     free = {mask: list(kinds) for mask, kinds in KINDS.items()}
     left_out = 0
     for row in images:
@@ -75,7 +75,7 @@ def copy_images(options: Options, images: list[Row], folder: Path) -> int:
         if mask not in free:
             raise UserError(f"{options.table}, row {row.number}: mask {mask!r} is none of {', '.join(KINDS)}")
         if not file.is_file() or file.suffix.lower() not in SUFFIXES:
-            raise UserError(f"{options.table}, row {row.number}: {file} is not there, or is no {', '.join(SUFFIXES)}")
+            raise UserError(f"{options.table}, row {row.number}: {file} is missing or is no {', '.join(SUFFIXES)}")
         if not free[mask]:
             left_out += 1
             continue
@@ -84,16 +84,16 @@ def copy_images(options: Options, images: list[Row], folder: Path) -> int:
     return left_out
 
 
-def ask(questions: Path, folder: Path) -> None:
-    files = sorted(file for file in questions.rglob("*") if file.suffix.lower() in SUFFIXES)
+def copy_unlabelled(source: Path, folder: Path) -> None:
+    files = sorted(file for file in source.rglob("*") if file.suffix.lower() in SUFFIXES)
     if not files:
-        raise UserError(f"--questions {questions} holds no image ({', '.join(SUFFIXES)})")
-    names = [file.relative_to(questions) for file in files]
+        raise UserError(f"--unlabelled {source} holds no image ({', '.join(SUFFIXES)})")
+    names = [file.relative_to(source) for file in files]
     for file, name in zip(files, names, strict=True):
         (folder / "images" / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(file, folder / "images" / name)
     write_csv(folder / "info.csv", ["ImageID"], [[name.as_posix()] for name in names])
-    print(f"{folder}: {len(files)} images to be answered")
+    print(f"{folder}: {len(files)} images to predict")
 
 
 def write_csv(path: Path, header: list[str], rows: list[list[str]]) -> None:

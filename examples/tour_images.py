@@ -1,8 +1,8 @@
-"""The images of docs/tour.md, from what `make demo` leaves: drawn faces, so they may be shown to anybody.
+"""Make the images of docs/tour.md from the outputs of `make demo`: drawn faces, free to publish.
 
     python examples/tour_images.py --data data/sample --outputs outputs/demo --out docs/images
 
-Also an example of reading what the commands write: crops with their index, prediction files, the truth of a sample.
+Also an example of reading what the commands write: crops with their index, prediction files, true labels of a sample.
 """
 
 from dataclasses import dataclass
@@ -22,10 +22,8 @@ from shared.files import replacing
 from shared.labels import NORMAL, age_band
 from shared.manifest import load_training
 
-HEIGHT = 180
-"""Of portraits in a row, pixels."""
-CROP = 128
-GAP = 6
+HEIGHT, CROP, GAP = 180, 128, 6
+"""Pixels: height of portraits in a row, side of crops, gap between images."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +33,9 @@ class Options:
     data: Path = Path("data/sample")
     """The drawn sample."""
     outputs: Path = Path("outputs/demo")
-    """What make demo left: mask, gender, age, figures."""
+    """Outputs of make demo: mask, gender, age, figures."""
     crops: Path = Path("outputs/demo/crops")
-    """The crops that it made."""
+    """Its crops."""
     out: Path = Path("docs/images")
     """The folder to fill."""
 
@@ -62,7 +60,7 @@ def main(options: Options) -> None:
 
 
 def one_of_each_cell(table: pd.DataFrame) -> list[str]:
-    """A bare face of every gender and age band that there is, in that order."""
+    """Paths of a bare face of every gender and age band, in that order."""
     bare = table[table["kind"] == NORMAL].assign(band=table["age"].map(age_band))
     return bare.groupby(["gender", "band"])["path"].first().tolist()
 
@@ -77,14 +75,14 @@ def shrink(pixels: np.ndarray, side: int) -> np.ndarray:
 
 
 def row_of(images: list[np.ndarray]) -> np.ndarray:
-    """Images of one height side by side, a white gap between them."""
+    """Put images of one height side by side, with white gaps."""
     gap = np.full((len(images[0]), GAP, 3), 255, np.uint8)
     parts = [part for image in images for part in (image, gap)]
     return np.hstack(parts[:-1])
 
 
 def save(path: Path, rows: list[np.ndarray]) -> None:
-    """Rows below one another, as a JPEG."""
+    """Write rows below one another as a JPEG."""
     width = max(row.shape[1] for row in rows)
     padded = [np.pad(row, ((0, GAP), (0, width - row.shape[1]), (0, 0)), constant_values=255) for row in rows]
     with replacing(path) as temporary:
@@ -92,14 +90,14 @@ def save(path: Path, rows: list[np.ndarray]) -> None:
 
 
 def draw_ages(options: Options) -> None:
-    """True age and answered age of the eval images."""
-    answers = pd.read_csv(options.outputs / "age" / "eval.csv", index_col="image")["age"]
-    truth = pd.read_csv(options.data / "eval_solution.csv", index_col="ImageID")["age"].loc[answers.index]
+    """Plot true and predicted age of the eval images."""
+    predicted = pd.read_csv(options.outputs / "age" / "eval.csv", index_col="image")["age"]
+    truth = pd.read_csv(options.data / "eval_solution.csv", index_col="ImageID")["age"].loc[predicted.index]
     figure = Figure(figsize=(4.2, 4.2), dpi=100, layout="constrained")
-    axes = figure.add_subplot(xlabel="true age", ylabel="answered age", xlim=(15, 80), ylim=(15, 80), aspect="equal")
-    axes.set_title(f"mean error {(answers - truth).abs().mean():.1f} years, {len(answers):,} images", fontsize=10)
+    axes = figure.add_subplot(xlabel="true age", ylabel="predicted age", xlim=(15, 80), ylim=(15, 80), aspect="equal")
+    axes.set_title(f"mean error {(predicted - truth).abs().mean():.1f} years, {len(predicted):,} images", fontsize=10)
     axes.plot([15, 80], [15, 80], color="lightgrey")
-    axes.scatter(truth, answers, s=12, alpha=0.5)
+    axes.scatter(truth, predicted, s=12, alpha=0.5)
     for edge in (30, 60):
         axes.axvline(edge, color="lightgrey", linewidth=0.7)
         axes.axhline(edge, color="lightgrey", linewidth=0.7)
@@ -109,7 +107,7 @@ def draw_ages(options: Options) -> None:
 
 
 def small_copy(source: Path, target: Path) -> None:
-    """A figure with 64 colours, which are enough for it, and a third of the bytes."""
+    """Save a figure with 64 colours: a third of the bytes."""
     with Image.open(source) as image:
         small = image.convert("RGB").quantize(64)
     with replacing(target) as temporary:

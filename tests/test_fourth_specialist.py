@@ -124,7 +124,7 @@ def test_the_folder_needs_nothing_but_shared_and_shared_knows_nothing_of_it() ->
 
 
 def test_the_page_shows_the_specialist_as_it_is() -> None:
-    page = (ROOT / "docs/fourth_specialist.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs/own_data.md").read_text(encoding="utf-8")
     block = page.split("```python\n")[1].split("```")[0]
     source = (ROOT / "examples/glasses/specialist.py").read_text(encoding="utf-8")
     assert ast.dump(ast.parse(block).body[0]) == ast.dump(ast.parse(source).body[-1])

@@ -159,7 +159,7 @@ def test_images_beyond_the_seven_places_are_left_out_and_counted(
     ("change", "told"),
     [
         ({"mask": "half"}, "row 2: mask 'half' is none of"),
-        ({"file": "a.bmp"}, r"row 2: .*a\.bmp is not there, or is no"),
+        ({"file": "a.bmp"}, r"row 2: .*a\.bmp is missing or is no"),
     ],
 )
 def test_a_row_that_cannot_be_used_is_named(tmp_path: Path, change: dict[str, str], told: str) -> None:

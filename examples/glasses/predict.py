@@ -1,4 +1,4 @@
-"""Answer with the trained glasses specialist: `python -m examples.glasses.predict`."""
+"""Predict with the trained glasses specialist: `python -m examples.glasses.predict`."""
 
 from examples.glasses.specialist import GLASSES
 from shared.commands import run

@@ -1,6 +1,6 @@
-"""How right the glasses specialist is about persons never seen, by mask state: `python -m examples.glasses.score`.
+"""Score the glasses specialist on persons never seen, by mask state: `python -m examples.glasses.score`.
 
-Compares eval.csv of the run with the truth that `python shared/sample_data.py --glasses 0.5` leaves beside them.
+Compares eval.csv of the run with the true labels that `python shared/sample_data.py --glasses 0.5` writes.
 """
 
 from dataclasses import dataclass
@@ -18,24 +18,23 @@ from shared.labels import MASKS
 
 @dataclass(frozen=True)
 class Options:
-    """Score the answers for the eval images of a drawn sample."""
+    """Score the predictions for the eval images of a drawn sample."""
 
-    answers: Path = Path("outputs/glasses/eval.csv")
-    """What training or predicting wrote."""
+    predictions: Path = Path("outputs/glasses/eval.csv")
+    """Written by training or predicting."""
     truth: Path = Path("data/glasses/eval_solution.csv")
-    """The truth: ImageID, mask, glasses."""
+    """True labels: ImageID, mask, glasses."""
 
 
 def main(options: Options) -> None:
-    answers = read_predictions(options.answers, GLASSES.classes)
-    truth = pd.read_csv(options.truth, index_col="ImageID").loc[answers.index]
-    predicted = answers[list(GLASSES.classes)].to_numpy().argmax(1)
-    right = GLASSES.truth(truth.reset_index())
-    states = {state: (truth["mask"] == number).to_numpy() for number, state in enumerate(MASKS)}
+    table = read_predictions(options.predictions, GLASSES.classes)
+    labels = pd.read_csv(options.truth, index_col="ImageID").loc[table.index]
+    predicted = table[list(GLASSES.classes)].to_numpy().argmax(1)
+    truth = GLASSES.truth(labels.reset_index())
+    states = {state: (labels["mask"] == number).to_numpy() for number, state in enumerate(MASKS)}
     for name, chosen in {"all": np.full(len(truth), True), **states}.items():
-        true, said = right[chosen], predicted[chosen]
-        scores = f"macro F1 {macro_f1(true, said, 2):.3f}   {accuracy(true, said):.3f} right"
-        print(f"{name:10}{len(true):6} images   {scores}")
+        f1, right = macro_f1(truth[chosen], predicted[chosen], 2), accuracy(truth[chosen], predicted[chosen])
+        print(f"{name:10}{chosen.sum():6} images   macro F1 {f1:.3f}   accuracy {right:.3f}")
 
 
 if __name__ == "__main__":

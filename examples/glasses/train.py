@@ -1,4 +1,4 @@
-"""Train the glasses specialist: `python -m examples.glasses.train`. See docs/fourth_specialist.md."""
+"""Train the glasses specialist: `python -m examples.glasses.train`. See docs/own_data.md."""
 
 from examples.glasses.specialist import GLASSES
 from shared.commands import run

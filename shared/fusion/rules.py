@@ -4,7 +4,7 @@ Temperatures make probabilities match frequencies, one number per specialist (Gu
 Neural Networks", ICML 2017).
 
 Thresholds cut the distribution over years into bands, for the best macro F1 of the bands. Cutting the mean of the
-distribution scored less (docs/decisions.md), and would leave no probabilities of bands to multiply.
+distribution scored less (docs/experiments.md), and would leave no probabilities of bands to multiply.
 
 Class weights raise the macro F1 of the 18 classes. F1 of class c is 2 h / (s + a): h hits, s images of the class, a
 predicted. One more image with probability p of c changes it by about (2 p - F1) / (s + a). So the best predictions are

@@ -76,7 +76,7 @@ class Age:
 class Face:
     """One face with its predictions; `mask`, `gender` and `band` are the parts of `class_number`.
 
-    A decision that was tuned for macro F1 need not choose the most probable class: see docs/decisions.md.
+    A decision that was tuned for macro F1 need not choose the most probable class: see docs/training.md.
     """
 
     box: tuple[float, float, float, float]
