@@ -54,7 +54,7 @@ class MaskOverlay:
         if compressed:
             quality = int(rng.integers(30, 92))
             _, data = cv2.imencode(".jpg", crop, [cv2.IMWRITE_JPEG_QUALITY, quality])
-            crop = cv2.imdecode(data, cv2.IMREAD_COLOR)
+            crop = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))
         return _framed(crop, rng) if close else crop
 
 
