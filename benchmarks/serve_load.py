@@ -123,8 +123,8 @@ async def load(options: Options, images: Sequence[bytes], address: str) -> list[
             p50, p99 = 1000 * np.quantile(one.seconds or [np.nan], (0.5, 0.99))
             memory = await metric(client, "process_resident_memory_bytes") / 2**20
             errors = ", ".join(f"{times} {name}" for name, times in one.errors.items()) or "0"
-            counts = f"{len(one.seconds):,} | {len(one.seconds) / lasted:.1f} | {p50:.0f} | {p99:.0f} | {errors} | {one.wrong}"
-            print(f"| {count} | {counts} | {100 * share:.0f} | {memory:.0f} |", flush=True)
+            speed = f"{len(one.seconds):,} | {len(one.seconds) / lasted:.1f} | {p50:.0f} | {p99:.0f}"
+            print(f"| {count} | {speed} | {errors} | {one.wrong} | {100 * share:.0f} | {memory:.0f} |", flush=True)
             rounds.append(one)
     return rounds
 
