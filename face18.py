@@ -30,6 +30,7 @@ TASKS = ("mask", "gender", "age")
 COMMANDS = (
     Command("sample", "shared.sample_data", "draw sample portraits in the competition's layout"),
     Command("check", "shared.check", "check a competition folder and print what is in it"),
+    Command("import", "shared.import_dataset", "lay a published data set out as a competition folder"),
     Command("crop", "shared.crop_faces", "find the face in every portrait and cut it out, aligned"),
     *(Command(f"train {task}", f"pipelines.{task}.train", f"train the {task} specialist") for task in TASKS),
     *(

@@ -18,7 +18,7 @@ HEAVY = {"torch", "torchvision", "timm", "accelerate", "albumentations", "sklear
 LAYERS = (
     ("shared.labels", "shared.messages", "shared.files", "shared.interrupts", "shared.commands"),
     ("shared.tables", "shared.folds", "shared.label_fixes", "shared.manifest", "shared.check", "shared.tracking"),
-    ("shared.crops", "shared.faces", "shared.crop_faces", "shared.near_duplicates"),
+    ("shared.crops", "shared.faces", "shared.crop_faces", "shared.near_duplicates", "shared.import_dataset"),
     ("shared.mask_overlay", "shared.portraits", "shared.sample_data"),
     ("shared.fusion", "combine"),
     ("shared.specialist", "shared.training"),
