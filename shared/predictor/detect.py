@@ -7,6 +7,7 @@ stage looks for one large face in a copy of 256 pixels, in which the faces of a 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -19,9 +20,6 @@ from shared.faces.image_io import ENOUGH_SIDE, DecodedImage, UnusableImageError,
 from shared.faces.mtcnn import Detector, Search, detect
 
 Pixels = NDArray[np.uint8]
-ImageSource = str | Path | bytes | Pixels
-"""Path of a file, content of a file, or upright pixels: RGB (height, width, 3)."""
-
 FaceSelection = Literal["all", "main"]
 """All faces, or only the main one of a portrait, which takes less time."""
 
@@ -43,6 +41,21 @@ have faces of similar size. `benchmarks/group_faces.py` counts what both rules f
 
 SAME_FACE = 0.3
 """Overlap, as a share of the smaller box, from which a box shows the main face again."""
+
+
+@dataclass(frozen=True)
+class DecodedPhotograph:
+    """A photograph at the two resolutions in which faces are looked for."""
+
+    source: str
+    normal: DecodedImage
+    """For the main face, as the crop stage decodes it."""
+    enlarged: DecodedImage
+    """For the small faces of a group; the same as `normal` if there is nothing to gain or only the main face counts."""
+
+
+ImageSource = str | Path | bytes | Pixels | DecodedPhotograph
+"""Path of a file, content of a file, upright pixels (RGB, (height, width, 3)), or what `decode_photograph` returns."""
 
 
 @dataclass(frozen=True)
@@ -74,34 +87,51 @@ def detect_faces(
     sources: Sequence[ImageSource], detector: Detector, faces: FaceSelection = "all"
 ) -> list[DetectedPhotograph]:
     """Find the faces of each source. A source that cannot be read gets a `problem` and does not stop the others."""
-    read = [_read(source) for source in sources]
-    mains = iter(find_faces([decoded for decoded in read if isinstance(decoded, DecodedImage)], detector))
+    decoded = [_decoded_or_problem(source, faces) for source in sources]
+    photographs = [photograph for photograph in decoded if isinstance(photograph, DecodedPhotograph)]
+    mains = iter(find_faces([photograph.normal for photograph in photographs], detector))
     detected = []
-    for source, decoded in zip(sources, read, strict=True):
-        if not isinstance(decoded, DecodedImage):
-            detected.append(DetectedPhotograph(name_of(source), 0, 0, (), decoded))
+    for source, photograph in zip(sources, decoded, strict=True):
+        if not isinstance(photograph, DecodedPhotograph):
+            detected.append(DetectedPhotograph(name_of(source), 0, 0, (), photograph))
             continue
-        main = next(mains)
-        found = [] if main is None else [_align(decoded, main.box, main.probability, main.landmarks)]
+        main, normal = next(mains), photograph.normal
+        found = [] if main is None else [_align(normal, main.box, main.probability, main.landmarks)]
         if faces == "all":
-            found += _other_faces(_enlarged(source, decoded), found, detector)
-        detected.append(DetectedPhotograph(name_of(source), decoded.width, decoded.height, tuple(found)))
+            found += _other_faces(photograph.enlarged, found, detector)
+        detected.append(DetectedPhotograph(photograph.source, normal.width, normal.height, tuple(found)))
     return detected
+
+
+def decode_photograph(source: ImageSource, faces: FaceSelection = "all") -> DecodedPhotograph:
+    """Decode a photograph for `detect_faces`, for example in a thread of its own.
+
+    Raises `UnusableImageError` and `OSError` if it cannot be read.
+    """
+    if isinstance(source, DecodedPhotograph):
+        return source
+    if isinstance(source, np.ndarray):
+        decode_to = partial(from_pixels, _checked(source))
+    else:
+        decode_to = partial(decode, source if isinstance(source, bytes) else Path(source).read_bytes())
+    normal = decode_to(ENOUGH_SIDE)
+    enlarged = decode_to(GROUP_SIDE) if faces == "all" and normal.scale > 1 else normal
+    return DecodedPhotograph(name_of(source), normal, enlarged)
 
 
 def name_of(source: ImageSource) -> str:
     """Return the path of a source; "bytes" or "pixels" if it has none."""
+    if isinstance(source, DecodedPhotograph):
+        return source.source
     if isinstance(source, str | Path):
         return str(source)
     return "bytes" if isinstance(source, bytes) else "pixels"
 
 
-def _read(source: ImageSource, enough: int = ENOUGH_SIDE) -> DecodedImage | str:
+def _decoded_or_problem(source: ImageSource, faces: FaceSelection) -> DecodedPhotograph | str:
     """Decode a source, or return why that is impossible."""
     try:
-        if isinstance(source, np.ndarray):
-            return from_pixels(_checked(source), enough)
-        return decode(source if isinstance(source, bytes) else Path(source).read_bytes(), enough)
+        return decode_photograph(source, faces)
     except UnusableImageError as problem:
         return str(problem)
     except OSError as error:
@@ -112,14 +142,6 @@ def _checked(pixels: Pixels) -> Pixels:
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
         raise UnusableImageError(f"not RGB pixels: {pixels.dtype} of shape {pixels.shape}, not uint8 (H, W, 3)")
     return pixels
-
-
-def _enlarged(source: ImageSource, decoded: DecodedImage) -> DecodedImage:
-    """Decode a large photograph again at the resolution that small faces need."""
-    if max(decoded.width, decoded.height) <= max(decoded.pixels.shape[:2]):
-        return decoded
-    larger = _read(source, GROUP_SIDE)
-    return larger if isinstance(larger, DecodedImage) else decoded
 
 
 def _other_faces(decoded: DecodedImage, main: Sequence[AlignedFace], detector: Detector) -> list[AlignedFace]:

@@ -13,7 +13,7 @@ from shared.faces.workers import choose_device
 from shared.fusion.fusion import SPECIALISTS
 from shared.messages import UserError
 from shared.predictor.bundle_file import CARD, MANIFEST, MAX_MANIFEST, BundleContents, BundleSource, open_bundle
-from shared.predictor.detect import DetectedPhotograph, FaceSelection, ImageSource, detect_faces
+from shared.predictor.detect import DecodedPhotograph, DetectedPhotograph, FaceSelection, ImageSource, detect_faces
 from shared.predictor.ensemble import Runtime, SpecialistEnsemble, load_detector_sessions, load_ensemble
 from shared.predictor.from_runs import read_trained_runs, runs_below
 from shared.predictor.results import Face, Photograph
@@ -84,7 +84,7 @@ class Predictor:
         >>> [face.box[0] > 0 for photograph in photographs for face in photograph.faces]
         [True, True, True]
         """
-        one = isinstance(images, str | Path | bytes | np.ndarray)
+        one = isinstance(images, str | Path | bytes | np.ndarray | DecodedPhotograph)
         several: Iterator[ImageSource] = iter([images] if one else images)  # type: ignore[arg-type, list-item]
         while chunk := list(islice(several, PHOTOGRAPHS_IN_MEMORY)):
             yield from self.predict(self.detect(chunk, faces))
