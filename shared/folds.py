@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from shared.labels import age_band
+from shared.labels import BANDS, age_band
 from shared.messages import UserError, counted, first_of
 
 
@@ -56,8 +56,9 @@ def check_folds(persons: pd.Series, folds: pd.Series) -> None:
 
 
 def _cells(table: pd.DataFrame) -> pd.Series:
-    """The cell, 3 * gender + band, of every person, ordered by person."""
-    cells = pd.DataFrame({"person": table["person"], "cell": 3 * table["gender"] + table["age"].map(age_band)})
+    """The cell of every person, a number for each pair of gender and age band (unknown ones too), by person."""
+    numbers = (len(BANDS) + 1) * (table["gender"] + 1) + table["age"].map(age_band) + 1
+    cells = pd.DataFrame({"person": table["person"], "cell": numbers})
     cells = cells.drop_duplicates().sort_values("person").set_index("person")
     torn = cells.index[cells.index.duplicated()].unique()
     if len(torn):

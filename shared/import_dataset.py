@@ -4,7 +4,7 @@
 
 Nothing is downloaded: `--help` and docs/own_data.md say where each data set is had. Every face becomes a row of
 train/train.csv with one image below train/images/. Ages that are published as groups stay intervals ("20-29", "70+"),
-unknown labels stay blank. Faces of one person under several rows are paired in train/same_person.csv, for
+unknown labels are "unknown". Faces of one person under several rows are paired in train/same_person.csv, for
 `--group-duplicates`. Licence and credit are kept in train/SOURCE.json.
 """
 
@@ -27,7 +27,7 @@ from shared.faces.image_io import UnusableImageError, decode
 from shared.files import replacing, write_csv, write_text
 from shared.labels import INCORRECT, NORMAL, WORN
 from shared.messages import UserError, counted, listed
-from shared.tables import read_rows
+from shared.tables import UNKNOWN_LABEL, read_rows
 
 MARGIN = 0.4
 """Added on every side of a published face box, as a share of its larger side: hair and chin belong to the crop."""
@@ -40,7 +40,7 @@ Box = tuple[float, float, float, float]
 
 
 class FaceRecord(NamedTuple):
-    """One labelled face of a published data set; labels are text, blank where unknown."""
+    """One labelled face of a published data set; labels are text, empty where unknown."""
 
     id: str
     file: Path
@@ -223,7 +223,7 @@ def write_faces(records: list[FaceRecord], train: Path) -> list[str]:
     if not kept:
         raise UserError(f"no image could be read:\n{listed(problems)}")
     write_csv(train / "same_person.csv", [("id", "other"), *_same_person(kept)])
-    rows = [(record.id, record.gender, record.age, record.id) for record in kept]
+    rows = [(face.id, face.gender or UNKNOWN_LABEL, face.age or UNKNOWN_LABEL, face.id) for face in kept]
     write_csv(train / "train.csv", [("id", "gender", "age", "path"), *rows])
     return problems
 

@@ -72,7 +72,7 @@ def _apply(table: pd.DataFrame, fix: _Fix) -> bool:
     if fix.value == FLIP:
         table.loc[chosen, fix.field] = 1 - table.loc[chosen, fix.field]
     else:
-        table.loc[chosen, fix.field] = fix.value
+        table.loc[chosen, [fix.field, *LABEL_COLUMNS.get(fix.field, ())]] = fix.value
     return bool(chosen.any())
 
 
@@ -107,6 +107,9 @@ def _read_gender_fix(text: str) -> int | str:
     except ValueError:
         raise ValueError(f"gender {text!r} is none of {', '.join(GENDERS)}, {FLIP}") from None
 
+
+LABEL_COLUMNS = {"age": ("age_low", "age_high")}
+"""Further columns of the training table that a correction of a field sets."""
 
 _READERS: dict[str, Callable[[str], float | str]] = {"mask": read_mask, "gender": _read_gender_fix, "age": read_age}
 

@@ -41,9 +41,13 @@ def decode_class(number: int) -> Attributes:
     return Attributes(mask, *divmod(rest, 3))
 
 
+UNKNOWN = -1
+"""Stands for a gender or an age band that is not known."""
+
+
 def age_band(age: float) -> int:
-    """The band, an index into `BANDS`, of an age in years."""
-    return sum(age >= edge for edge in BAND_EDGES)
+    """The band, an index into `BANDS`, of an age in years; `UNKNOWN` for NaN."""
+    return sum(age >= edge for edge in BAND_EDGES) if age == age else UNKNOWN
 
 
 def mask_of(kind: str) -> int:

@@ -1,6 +1,6 @@
 """The competition folder as a checked table, one row per image.
 
-    data/train/train.csv    id, gender, age, path (a folder below images/), and columns of one's own
+    data/train/train.csv    id, gender, age (34, 20-29, 60+ or unknown), path (a folder below images/), and others
     data/train/images/      a folder for each person: mask1 ... mask5, incorrect_mask, normal as .jpg, .jpeg or .png
     data/eval/info.csv      ImageID (a file below images/), and person if it is known
     data/eval/images/
@@ -10,6 +10,7 @@
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,16 +18,18 @@ from typing import Any
 import pandas as pd
 
 from shared.label_fixes import apply_fixes
-from shared.labels import IMAGE_KINDS, mask_of
+from shared.labels import IMAGE_KINDS, UNKNOWN, age_band, mask_of
 from shared.messages import UserError
 from shared.tables import (
+    MAX_AGE,
     REJECTED,
+    UNKNOWN_LABEL,
     Fault,
     Row,
     below,
     claim,
     lookalike,
-    read_age,
+    read_age_range,
     read_gender,
     read_rows,
     refuse_or_leave_out,
@@ -37,7 +40,10 @@ TABLES = {"train": "train.csv", "eval": "info.csv"}
 """The table of each split."""
 
 PERSON_COLUMNS = ("id", "gender", "age", "path")
-"""Columns that every train.csv has."""
+"""Columns of every train.csv; those of `AGE_RANGE` may take the place of `age`."""
+
+AGE_RANGE = ("age_low", "age_high")
+"""First and last age in years, where a label is an interval."""
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
 OTHER_SUFFIXES = (".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".tif", ".tiff", ".webp")
@@ -78,15 +84,16 @@ def load_training(
     """Load the labelled images of a split folder, in the order of train.csv and then of `labels.IMAGE_KINDS`.
 
     Columns: image (its posix path below images/), person (the id), path (absolute file), kind (the file's stem, one of
-    `IMAGE_KINDS`), mask, gender (indices as in `labels`), age (years, 0-120), then all other columns of train.csv as
-    text: labels of one's own. `fixes` are files of label corrections (see `shared.label_fixes`); they change mask,
-    never kind.
+    `IMAGE_KINDS`), mask, gender (indices as in `labels`, -1 for unknown), age (years, 0-120, NaN if the band is
+    unknown), age_low and age_high (the interval of an age label, both the age if it is known), then all other columns
+    of train.csv as text: labels of one's own. `fixes` are files of label corrections (see `shared.label_fixes`); they
+    change mask, never kind.
 
     Raises `UserError` listing the first faults; with `skip_bad` those rows and images are left out and written to
     `rejected`. If two rows claim one id or one path, the first keeps it.
     """
     source, images = folder / TABLES["train"], _images(folder)
-    rows, faults = read_rows(source, PERSON_COLUMNS)
+    rows, faults = read_rows(source, _columns(source))
     records = [
         _labelled(images, person, kind, name)
         for person in _read_persons(rows, faults)
@@ -156,12 +163,21 @@ class _Person:
     id: str
     gender: int
     """An index into `labels.GENDERS`."""
-    age: float
-    """Years, 0-120."""
+    ages: tuple[float, float]
+    """First and last age that the label allows, in years, 0-120; equal where the age is known."""
     path: str
     """Folder below images/, in posix form."""
     further: dict[str, str]
     """All other columns, as text."""
+
+
+def _columns(source: Path) -> tuple[str, ...]:
+    """The columns that a train.csv must have: with `AGE_RANGE` in place of `age` if its header names them."""
+    header = ""
+    with suppress(OSError), source.open("rb") as file:
+        header = file.readline().decode(errors="replace").casefold()
+    own_range = AGE_RANGE[0] in header
+    return (*(name for name in PERSON_COLUMNS if name != "age"), *AGE_RANGE) if own_range else PERSON_COLUMNS
 
 
 def _read_persons(rows: Sequence[Row], faults: list[Fault]) -> list[_Person]:
@@ -187,9 +203,27 @@ def _read_person(row: Row) -> _Person:
         raise ValueError("the id is blank")
     if not path:
         raise ValueError(f"path {row.text['path']!r} names no folder below images/")
-    gender, age = read_gender(row.text["gender"]), read_age(row.text["age"])
-    further = {name: text for name, text in row.text.items() if name and name not in PERSON_COLUMNS}
-    return _Person(row.number, row.text["id"], gender, age, path, further)
+    unknown = row.text["gender"].lower() == UNKNOWN_LABEL
+    gender = UNKNOWN if unknown else read_gender(row.text["gender"])
+    known = (*PERSON_COLUMNS, *AGE_RANGE)
+    further = {name: text for name, text in row.text.items() if name and name not in known}
+    return _Person(row.number, row.text["id"], gender, _read_ages(row), path, further)
+
+
+def _read_ages(row: Row) -> tuple[float, float]:
+    if AGE_RANGE[0] in row.text:
+        return read_age_range("-".join(row.text[name] for name in AGE_RANGE))
+    return read_age_range(row.text["age"])
+
+
+def age_of(low: float, high: float) -> float:
+    """The age in years that stands for an interval: its middle, or its start if it is open above.
+
+    NaN if the interval is in more than one age band, so that nothing is learned or scored from it.
+    """
+    if age_band(low) != age_band(high):
+        return float("nan")
+    return low if high == MAX_AGE else (low + high) / 2
 
 
 def _images_of(images: Path, person: _Person, faults: list[Fault]) -> list[tuple[str, str]]:
@@ -228,7 +262,8 @@ def _labelled(images: Path, person: _Person, kind: str, name: str) -> dict[str, 
     """A row of the training table; columns of train.csv with the name of one of the table's own give way to it."""
     image = f"{person.path}/{name}"
     names = {"image": image, "person": person.id, "path": f"{images}{os.sep}{image}", "kind": kind}
-    own = {**names, "mask": mask_of(kind), "gender": person.gender, "age": person.age}
+    own = {**names, "mask": mask_of(kind), "gender": person.gender, "age": age_of(*person.ages)}
+    own |= dict(zip(AGE_RANGE, person.ages, strict=True))
     return own | {column: text for column, text in person.further.items() if column not in own}
 
 

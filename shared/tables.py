@@ -126,11 +126,28 @@ def _check_header(path: Path, header: list[str], columns: Sequence[str]) -> None
     raise UserError(message)
 
 
+UNKNOWN_LABEL = "unknown"
+"""A label that says that nothing is known; a blank is a fault."""
+
+
 def read_age(text: str) -> float:
     """Years, 0-120; raises `ValueError` with the reason."""
     if not AGE.fullmatch(text) or float(text) > MAX_AGE:
         raise ValueError(f"age {text!r} is no number from 0 to {MAX_AGE}")
     return float(text)
+
+
+def read_age_range(text: str) -> tuple[float, float]:
+    """First and last age in years that a label allows: "34", "20-29", "60+" or "unknown"; raises `ValueError`."""
+    if text.lower() == UNKNOWN_LABEL:
+        return 0.0, float(MAX_AGE)
+    if text.endswith("+"):
+        return read_age(text[:-1]), float(MAX_AGE)
+    first, dash, last = text.partition("-")
+    low, high = (read_age(first.strip()), read_age(last.strip())) if dash and first else (read_age(text),) * 2
+    if low > high:
+        raise ValueError(f"age {text!r} ends before it begins")
+    return low, high
 
 
 def read_gender(text: str) -> int:

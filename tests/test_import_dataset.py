@@ -109,10 +109,14 @@ EXPECTED: dict[str, tuple[Callable[[Path], None], list[Row]]] = {
         ],
     ),
     "imdb-clean": (imdb_clean, [("02_nm0000002_rm1_1924-9-16_1991", "female", "67", "normal.jpg")]),
-    "lagenda": (lagenda, [("a-0", "male", "34.5", "normal.jpg"), ("a-1", "female", "", "normal.jpg")]),
+    "lagenda": (lagenda, [("a-0", "male", "34.5", "normal.jpg"), ("a-1", "female", "unknown", "normal.jpg")]),
     "face-mask-detection": (
         face_mask_detection,
-        [("m0-0", "", "", "mask1.jpg"), ("m0-1", "", "", "normal.jpg"), ("m0-2", "", "", "incorrect_mask.jpg")],
+        [
+            ("m0-0", "unknown", "unknown", "mask1.jpg"),
+            ("m0-1", "unknown", "unknown", "normal.jpg"),
+            ("m0-2", "unknown", "unknown", "incorrect_mask.jpg"),
+        ],
     ),
 }
 

@@ -1,5 +1,6 @@
 """One row per image of the competition folder: what a row says, in which order, and which splits there are."""
 
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,8 @@ from tiny_competition import image, people, write_csv, write_eval, write_train
 
 from shared.check import Options
 from shared.check import main as check
-from shared.labels import IMAGE_KINDS
+from shared.folds import assign_folds
+from shared.labels import IMAGE_KINDS, age_band
 from shared.manifest import (
     list_images,
     load_evaluation,
@@ -21,10 +23,23 @@ from shared.manifest import (
 )
 from shared.messages import UserError
 
+OWN_COLUMNS = ["image", "person", "path", "kind", "mask", "gender", "age", "age_low", "age_high"]
+
 
 def test_every_image_is_a_row_in_the_order_of_the_table_and_then_of_kinds(competition: Path) -> None:
     table = load_training(competition / "train")
-    assert list(table.columns) == ["image", "person", "path", "kind", "mask", "gender", "age", "race"]
+    assert list(table.columns) == [
+        "image",
+        "person",
+        "path",
+        "kind",
+        "mask",
+        "gender",
+        "age",
+        "age_low",
+        "age_high",
+        "race",
+    ]
     assert table["person"].tolist() == [row["id"] for row in people(12) for _ in IMAGE_KINDS]
     assert table["kind"].tolist() == list(IMAGE_KINDS) * 12
     assert table["mask"].tolist() == [0, 0, 0, 0, 0, 1, 2] * 12
@@ -40,7 +55,19 @@ def test_further_columns_come_through_as_text_but_never_in_the_place_of_our_own(
     ]
     write_csv(folder / "train.csv", list(rows[0]), rows)
     table = load_training(folder)
-    assert list(table.columns) == ["image", "person", "path", "kind", "mask", "gender", "age", "race", "glasses"]
+    assert list(table.columns) == [
+        "image",
+        "person",
+        "path",
+        "kind",
+        "mask",
+        "gender",
+        "age",
+        "age_low",
+        "age_high",
+        "race",
+        "glasses",
+    ]
     assert table["glasses"].tolist() == ["yes", "007"]
     assert table["mask"].tolist() == [2, 2]
 
@@ -186,3 +213,40 @@ def test_a_persons_folder_in_another_case_is_pointed_out(tmp_path: Path) -> None
     path.rename(path.with_name(path.name.upper()))
     with pytest.raises(UserError, match=f"{path.name.upper()} is there, which differs in upper and lower case"):
         load_training(folder)
+
+
+@pytest.mark.parametrize(
+    ("label", "low", "high", "age", "band"),
+    [
+        ("34", 34, 34, 34, 1),
+        ("29.6", 29.6, 29.6, 29.6, 0),
+        ("20-29", 20, 29, 24.5, 0),
+        ("60+", 60, 120, 60, 2),
+        ("25-34", 25, 34, math.nan, -1),
+        ("unknown", 0, 120, math.nan, -1),
+    ],
+)
+def test_an_age_may_be_an_interval_or_unknown(
+    label: str, low: float, high: float, age: float, band: int, tmp_path: Path
+) -> None:
+    persons = [{**people(1)[0], "age": label}]
+    write_train(tmp_path, persons)
+    row = load_training(tmp_path).iloc[0]
+    assert (row["age_low"], row["age_high"]) == (low, high)
+    assert row["age"] == age or (math.isnan(row["age"]) and math.isnan(age))
+    assert age_band(row["age"]) == band
+
+
+def test_an_age_may_be_two_columns_and_a_gender_unknown(tmp_path: Path) -> None:
+    person = {**people(1)[0], "gender": "unknown", "age_low": "20", "age_high": "29"}
+    write_train(tmp_path, [person])
+    write_csv(tmp_path / "train.csv", ("id", "gender", "age_low", "age_high", "path"), [person])
+    row = load_training(tmp_path).iloc[0]
+    assert (row["gender"], row["age"], row["age_low"], row["age_high"]) == (-1, 24.5, 20, 29)
+
+
+def test_persons_of_unknown_gender_or_age_are_spread_over_the_folds_and_leave_the_others_where_they_are() -> None:
+    known = pd.DataFrame([{"person": f"{at:02d}", "gender": at % 2, "age": 20 + at} for at in range(20)])
+    unknown = pd.DataFrame([{"person": f"u{at}", "gender": -1, "age": math.nan} for at in range(4)])
+    folds = assign_folds(pd.concat([known, unknown], ignore_index=True), 2)
+    assert folds.loc[unknown["person"]].value_counts().to_dict() == {0: 2, 1: 2}
