@@ -1,14 +1,13 @@
-"""How many planted label errors and copied persons the label audit finds.
+"""How many planted label errors and duplicate persons the label audit finds.
 
     python benchmarks/label_audit.py --people 100 --planted 5
     python benchmarks/label_audit.py --data FOLDER --people 200 --planted 10
 
-Flips the gender of some persons, makes others 30 years older or younger, exchanges the image without a mask with
-that of a mask worn wrongly, and enters some again under a second id: cut, lit and compressed anew, one of them
-mirrored. Then specialists learn from these wrong labels, five folds by person, and the audit looks at what they say.
-The specialists are stand-ins, logistic regressions on frozen ImageNet features: weaker than trained ones, but made in
-a minute.
-docs/reports.md has the results.
+The gender of some persons is flipped, others become 30 years older or younger, the image without a mask is swapped with
+that of a mask worn wrongly, and some persons get a second id with images that are cropped, lit and compressed anew, one
+of them mirrored. Specialists are trained on these labels in five folds by person, and the audit reads their held-out
+predictions. The specialists are logistic regressions on frozen ImageNet features: weaker than fine-tuned networks, but
+trained in a minute. Results are in docs/reports.md.
 """
 
 import shutil
@@ -35,36 +34,36 @@ from shared.fusion.fusion import SPECIALISTS
 from shared.fusion.predictions import OOF, write_predictions
 from shared.label_audit import SWAP
 from shared.labels import GENDERS, INCORRECT, NORMAL, age_band
-from shared.messages import UserError
+from shared.messages import UserError, text_table
 from shared.training.model import DEFAULT_BACKBONE, create_backbone
 
 FOLDS = 5
 SIDE = 112
-"""Pixels of what the frozen network sees."""
+"""Input size of the frozen network in pixels."""
 
 KINDS = ("gender", "age", SWAP)
 
 
 @dataclass(frozen=True)
 class Options:
-    """Plant label errors and copied persons, and count those that the audit finds."""
+    """Plant label errors and duplicate persons, and count those that the audit finds."""
 
     data: Path | None = None
-    """A competition folder to plant in; sample portraits are drawn when left out."""
+    """Competition folder to plant errors in. Default: drawn sample portraits."""
     people: int = 100
-    """So many persons; of --data, the first ones."""
+    """Number of persons; the first ones of --data."""
     planted: int = 5
-    """Persons for each kind of error, and for copies."""
+    """Persons of each kind of error, and of duplicates."""
     seed: int = 0
-    """Of who is chosen."""
+    """Seed of the choice of persons."""
     out: Path = Path("outputs/planted")
-    """A folder to work in; it must not be there yet."""
+    """New folder to work in."""
 
     def __post_init__(self) -> None:
         if self.people < 4 * self.planted:
             raise UserError(f"--people {self.people} must be at least four times --planted {self.planted}")
         if self.out.exists():
-            raise UserError(f"--out {self.out} is there already: remove it, or name another folder")
+            raise UserError(f"--out {self.out} exists: remove it, or name another folder")
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,7 @@ class Planted:
     wrong: dict[str, set[str]]
     """By kind of error."""
     copies: set[tuple[str, str]]
-    """The original and its copy."""
+    """Pairs of an original and its duplicate."""
 
 
 def main(options: Options) -> None:
@@ -88,7 +87,7 @@ def main(options: Options) -> None:
 
 
 def plant(source: Path, target: Path, options: Options) -> Planted:
-    """Copy a split folder with errors and copies in it."""
+    """Copy a split folder, with label errors and duplicates in the copy."""
     random = np.random.default_rng(options.seed)
     table = pd.read_csv(source / "train.csv", dtype=str).head(options.people)
     for path in table["path"]:
@@ -106,12 +105,12 @@ def plant(source: Path, target: Path, options: Options) -> Planted:
         copy_person(target / "images" / path, target / "images" / copy, place == 0, random)
     pd.concat([table, again.assign(path=again["id"])]).to_csv(target / "train.csv", index=False)
     wrong = {kind: set(table.loc[rows, "id"]) for kind, rows in zip(KINDS, groups, strict=False)}
-    wrong["mask"] = set()  # Of single images: none was planted, so whatever is suspected is right as it is.
+    wrong["mask"] = set()  # No error of a single image is planted, so every such suspect is a false alarm.
     return Planted(wrong, set(zip(table.loc[groups[3], "id"], again["id"], strict=True)))
 
 
 def exchange(folder: Path) -> None:
-    """The image without a mask and that of a mask worn wrongly change their names."""
+    """Swap the image without a mask and that of a mask worn wrongly."""
     bare, wrong = (next(folder.glob(f"{kind}.*")) for kind in (NORMAL, INCORRECT))
     aside = folder / "aside"
     bare.rename(aside)
@@ -120,7 +119,7 @@ def exchange(folder: Path) -> None:
 
 
 def copy_person(source: Path, target: Path, mirrored: bool, random: np.random.Generator) -> None:
-    """Cut up to 8 % off each side, change the light by a fifth, compress at a JPEG quality of 60 to 92."""
+    """Crop up to 8 % of each side, change brightness by up to 20 %, compress with JPEG quality 60 to 92."""
     target.mkdir()
     for file in source.iterdir():
         pixels = cv2.imdecode(np.frombuffer(file.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
@@ -135,7 +134,7 @@ def copy_person(source: Path, target: Path, mirrored: bool, random: np.random.Ge
 
 
 def features(images: Sequence[str], crops: CropSet) -> NDArray[np.float32]:
-    """What a frozen network sees in crops, (N, F)."""
+    """Return features (N, F) of a frozen ImageNet network."""
     network = create_backbone(DEFAULT_BACKBONE, 0, 0.0, pretrained=True).eval()
     found = []
     with torch.inference_mode():
@@ -148,7 +147,7 @@ def features(images: Sequence[str], crops: CropSet) -> NDArray[np.float32]:
 
 
 def write_stand_ins(out: Path, table: pd.DataFrame, seen: NDArray[np.float32]) -> None:
-    """oof.csv of three specialists that learnt from the wrong labels, each person held out."""
+    """Write oof.csv of three specialists that were trained on the wrong labels in folds by person."""
     folds = table["person"].map(assign_folds(table, FOLDS)).to_numpy()
     labels = {"mask": table["mask"], "gender": table["gender"], "age": table["age"].map(age_band)}
     for task, classes in SPECIALISTS.items():
@@ -166,26 +165,26 @@ def write_stand_ins(out: Path, table: pd.DataFrame, seen: NDArray[np.float32]) -
 
 
 def scores(audit: Path, planted: Planted) -> str:
-    """A line for each kind of error: planted, suspected, found among suspects and among corrections."""
+    """Return a table: a row per kind of error with planted, suspected and found ones, and those in fixes.csv."""
     suspects, fixes, pairs = (
         pd.read_csv(audit / f"{name}.csv", dtype=str, keep_default_na=False)
         for name in ("suspects", "fixes", "duplicates")
     )
-    lines = [
-        f"{'':<12}{'planted':>9}{'suspects':>10}{'right':>7}{'recall':>8}{'precision':>11}{'fixes':>7}{'right':>7}"
-    ]
+    rows = []
     for kind, wrong in planted.wrong.items():
         found = set(suspects["id"][suspects["field"] == kind])
-        mended = found & set(fixes["id"][fixes["field"] == kind.partition(" ")[0]])
-        lines.append(_line(kind, wrong, found) + f"{len(mended):>7}{len(mended & wrong):>7}")
-    lines.append(_line("two ids", planted.copies, set(zip(pairs["id"], pairs["other"], strict=True))))
-    return "\n".join(lines)
+        fixed = found & set(fixes["id"][fixes["field"] == kind.partition(" ")[0]])
+        rows.append([*_row(kind, wrong, found), len(fixed), len(fixed & wrong)])
+    found_pairs = set(zip(pairs["id"], pairs["other"], strict=True))
+    rows.append([*_row("two ids", planted.copies, found_pairs), "", ""])
+    head = ("", "planted", "suspects", "right", "recall", "precision", "fixes", "right")
+    return text_table(head, rows)
 
 
-def _line(name: str, wrong: set[str] | set[tuple[str, str]], found: set[str] | set[tuple[str, str]]) -> str:
+def _row(name: str, wrong: set[str] | set[tuple[str, str]], found: set[str] | set[tuple[str, str]]) -> list[object]:
     right = len(wrong & found)
     recall, precision = right / max(len(wrong), 1), right / max(len(found), 1)
-    return f"{name:<12}{len(wrong):>9}{len(found):>10}{right:>7}{recall:>8.2f}{precision:>11.2f}"
+    return [name, len(wrong), len(found), right, f"{recall:.2f}", f"{precision:.2f}"]
 
 
 if __name__ == "__main__":

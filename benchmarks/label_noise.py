@@ -1,12 +1,12 @@
-"""How well a perfect model could score where ages are annotated guesses: the ceiling that label noise sets.
+"""The best scores that noisy age labels allow: the ceiling of a perfect model when ages are estimated by annotators.
 
-    python benchmarks/label_noise.py --data ../shared/data/faces --apart 5.6
+    python benchmarks/label_noise.py --data FOLDER --apart 5.6
 
-Two annotations of one photograph are `--apart` years apart in the mean. If errors are normal and independent, with
-standard deviation s, then apart = 2 s / sqrt(pi) (mean of |a - b| for two of them), and whoever knew every true age
-would still be off by s sqrt(2 / pi) in the mean. Persons are drawn again and again: true ages from the labels, drawn
-together by the share of their variance that is noise, labels from true ages and noise. The perfect model answers with
-the true age, cut where it scores best, and knows gender and mask state as well as told.
+Two annotations of one photograph differ by `--apart` years on average. If their errors are normal and independent with
+standard deviation s, then apart = 2 s / sqrt(pi), the mean of |a - b|, and a model that knows every true age has a
+mean absolute error of s sqrt(2 / pi). Samples of persons are simulated: true ages are labels, shrunk by the share of
+their variance that is noise; labels are true ages plus noise. The perfect model predicts the true age, with the
+thresholds that score best, and the gender with the given accuracy.
 """
 
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from shared.labels import BAND_EDGES, BANDS
 from shared.messages import UserError
 
 CUTS = (range(24, 37), range(48, 66))
-"""Thresholds in years that the perfect model may choose from."""
+"""Thresholds in years from which the best are chosen."""
 
 
 @dataclass(frozen=True)
@@ -32,13 +32,13 @@ class Options:
     data: Path = Path("data")
     """A competition folder with train/train.csv."""
     apart: float = 5.6
-    """Years that two annotations of one photograph are apart in the mean."""
+    """Mean difference in years of two annotations of one photograph."""
     gender: float = 0.95
     """Accuracy of gender, for the ceiling over gender and band."""
     persons: int = 200
-    """As many are scored at a time."""
+    """Persons in a sample."""
     draws: int = 400
-    """So many times."""
+    """Number of samples."""
 
     def __post_init__(self) -> None:
         for flag, value in {"--apart": self.apart, "--persons": self.persons, "--draws": self.draws}.items():
@@ -83,16 +83,18 @@ def _score(
 ) -> dict[str, float]:
     drawn = rng.integers(len(true), size=options.persons)
     labels = true[drawn] + rng.normal(0, noise, options.persons)
-    told, guessed = _bands(labels, BAND_EDGES), _bands(true[drawn], cuts)
+    labelled, predicted = _bands(labels, BAND_EDGES), _bands(true[drawn], cuts)
     gender = female[drawn].astype(int)
-    answered = np.where(rng.random(options.persons) < options.gender, gender, 1 - gender)
+    predicted_gender = np.where(rng.random(options.persons) < options.gender, gender, 1 - gender)
     classes = 2 * len(BANDS)
     return {
         "mean error of age, years": float(np.abs(labels - true[drawn]).mean()),
-        "age band, macro F1": macro_f1(told, guessed, len(BANDS)),
-        "gender x band, macro F1, gender always right": macro_f1(3 * gender + told, 3 * gender + guessed, classes),
-        f"gender x band, macro F1, gender {options.gender:.0%} right": macro_f1(
-            3 * gender + told, 3 * answered + guessed, classes
+        "age band, macro F1": macro_f1(labelled, predicted, len(BANDS)),
+        "gender x band, macro F1, gender always correct": macro_f1(
+            3 * gender + labelled, 3 * gender + predicted, classes
+        ),
+        f"gender x band, macro F1, gender {options.gender:.0%} correct": macro_f1(
+            3 * gender + labelled, 3 * predicted_gender + predicted, classes
         ),
     }
 

@@ -14,6 +14,7 @@ import pandas as pd
 
 from shared.commands import run
 from shared.crops import INDEX, CropSet, open_crops
+from shared.files import refuse_overwriting
 from shared.manifest import load_evaluation, load_training, split_folders
 from shared.messages import UserError
 from shared.training.run_folder import crop_folder
@@ -60,6 +61,7 @@ def main(options: Options) -> None:
     from shared.html_pages import write_page
     from shared.reports.dataset import Split, contents, measure_files
 
+    refuse_overwriting({"--out": options.out}, [options.data, options.crops, *options.fixes])
     splits = {}
     for name, folder in split_folders(options.data).items():
         table = _load(name, folder, options)

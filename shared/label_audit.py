@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from shared.commands import run
 from shared.crops import INDEX, CropSet, open_crops
-from shared.files import write_text
+from shared.files import refuse_overwriting, table_csv, write_text
 from shared.fusion.fusion import SPECIALISTS
 from shared.fusion.metrics import Floats, Ints
 from shared.fusion.predictions import HeldOut
@@ -50,6 +50,8 @@ COLUMNS = ("field", "id", "image", "other", "given", "suggested", "right", "wron
 """Columns of suspects. `field` is gender, age, mask or `SWAP`; `image` and `other` are kinds of images, empty for
 labels of a person; `given` and `suggested` are class names with the probabilities `right` and `wrong`; `value` and
 `other_value` are what a fix would set."""
+
+FILES = ("suspects.csv", "fixes.csv", "duplicates.csv", "eval_duplicates.csv", "audit.html")
 
 SHOWN = 60
 """Suspects of each kind that the page shows; the tables hold all."""
@@ -79,6 +81,8 @@ class Options(RunOptions):
 
 def main(options: Options) -> None:
     runs = read_finished_runs(options)
+    for name in FILES:
+        refuse_overwriting({"--out": options.folder / name}, runs.inputs)
     if runs.table is None or runs.labels is None:
         raise UserError(f"{runs.source.data} has no train.csv to audit: name the competition folder with --data")
     crops = runs.crops or open_crops(runs.source.crops / "train")
@@ -92,7 +96,7 @@ def main(options: Options) -> None:
         "eval_duplicates": _eval_duplicates(runs.table, crops, eval_crops, options.alike),
     }
     for name, table in tables.items():
-        write_text(options.folder / f"{name}.csv", table.to_csv(index=False, float_format="%.4f", lineterminator="\n"))
+        write_text(options.folder / f"{name}.csv", table_csv(table, index=False, float_format="%.4f"))
     _write_page(options.folder, tables, runs.table, crops, eval_crops, [str(fix) for fix in runs.source.fixes])
     print(_summary(options, tables, runs.held_out.persons.nunique(), runs.table["person"].nunique()))
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shared.commands import run
+from shared.files import refuse_overwriting
 from shared.fusion.predictions import Persons
 from shared.messages import UserError, counted
 from shared.reports.finished_runs import RunOptions, read_finished_runs
@@ -40,7 +41,9 @@ def main(options: Options) -> None:
     from shared.reports.evaluation import evaluate
 
     started = time.perf_counter()
-    evaluation = evaluate(read_finished_runs(options), options.persons)
+    runs = read_finished_runs(options)
+    refuse_overwriting({"--out": options.page}, runs.inputs)
+    evaluation = evaluate(runs, options.persons)
     held_out = evaluation.held_out
     folders = ", ".join(str(folder) for folders in evaluation.runs.folders.values() for folder in folders)
     images, persons = counted(len(held_out.persons), "image"), counted(held_out.persons.nunique(), "person")

@@ -139,6 +139,14 @@ def test_a_page_without_crops_and_labels_tells_so(data: Path, tmp_path: Path) ->
     assert "the folder has no train.csv" in text
 
 
+def test_a_page_that_is_a_link_to_the_data_is_refused(data: Path, tmp_path: Path) -> None:
+    table = (data / "train/train.csv").read_bytes()
+    (tmp_path / "eda.html").symlink_to(data / "train/train.csv")
+    with pytest.raises(UserError, match=r"--out .* would overwrite its input"):
+        main(Options(data, tmp_path / "nowhere", tmp_path / "eda.html", sample=4))
+    assert (data / "train/train.csv").read_bytes() == table
+
+
 def test_a_negative_sample_names_its_flag() -> None:
     with pytest.raises(UserError, match="--sample must be 0 or more"):
         Options(sample=-1)

@@ -165,6 +165,14 @@ def test_rows_that_the_training_skipped_are_skipped_again(tmp_path: Path, monkey
     assert len(labels) == 6 * 7
 
 
+def test_a_page_that_is_a_link_to_a_prediction_file_is_refused(outputs: Path, tmp_path: Path) -> None:
+    predictions = (outputs / "age/oof.csv").read_bytes()
+    (tmp_path / "report.html").symlink_to(outputs / "age/oof.csv")
+    with pytest.raises(UserError, match=r"--out .* would overwrite its input"):
+        main(Options(outputs, tmp_path / "report.html"))
+    assert (outputs / "age/oof.csv").read_bytes() == predictions
+
+
 def test_a_missing_run_names_the_command_that_makes_it(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"mask/oof.csv is missing: python -m pipelines.mask.train"):
         main(Options(outputs=tmp_path))

@@ -16,7 +16,7 @@ import pandas as pd
 from shared.experiments.changes import BASELINE, Variant, baseline, changed
 from shared.experiments.measure import Measured, SpecialistOf, compare, measure
 from shared.experiments.options import AblateOptions, refuse_several_processes
-from shared.files import replacing
+from shared.files import replacing, table_csv, write_text
 from shared.fusion.metrics import Interval
 from shared.messages import UserError, markdown_table
 from shared.tracking import table_of
@@ -118,8 +118,7 @@ def write_table(path: Path, lines: Sequence[Line]) -> None:
         means = {str(name): mean for name, mean in line.scores.mean().items()}
         row = {"change": line.change, **means, **seeds, **gains}
         rows.append({**row, "seconds": line.seconds, "remark": line.remark})
-    with replacing(path) as temporary:
-        pd.DataFrame(rows).to_csv(temporary, index=False, float_format="%.6g")
+    write_text(path, table_csv(pd.DataFrame(rows), index=False, float_format="%.6g"))
 
 
 def markdown(lines: Sequence[Line]) -> str:

@@ -13,11 +13,11 @@ import pandas as pd
 
 from shared.crops import INDEX, CropSet, open_crops
 from shared.fusion.fusion import SPECIALISTS
-from shared.fusion.predictions import OOF, HeldOut, join_held_out
+from shared.fusion.predictions import EVAL, OOF, HeldOut, join_held_out
 from shared.labels import age_band
 from shared.manifest import load_training, split_folders
 from shared.messages import UserError, first_of
-from shared.tracking import TABLE, read_runs
+from shared.tracking import RUN, TABLE, read_runs
 
 RunFolders = Mapping[str, Sequence[Path]]
 """The run folders of each specialist; several are averaged."""
@@ -72,6 +72,13 @@ class FinishedRuns:
     """Crops of the training images; None if they are not at hand."""
     records: pd.DataFrame | None
     """All rows of runs.csv; None without such a file."""
+
+    @property
+    def inputs(self) -> list[Path]:
+        """Files and folders that were read and must not be overwritten."""
+        runs = [run / name for runs in self.folders.values() for run in runs for name in (OOF, EVAL, RUN)]
+        tables = {run.absolute().parent / TABLE for runs in self.folders.values() for run in runs}
+        return [*runs, *tables, self.source.data, self.source.crops, *self.source.fixes]
 
     @property
     def labels(self) -> pd.DataFrame | None:
