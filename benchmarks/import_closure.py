@@ -7,6 +7,7 @@ Imports inside functions count too; those for the type checker alone do not. `te
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -19,8 +20,13 @@ def file_of(module: str) -> Path | None:
     return next((file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file()), None)
 
 
-def imports(module: str) -> Iterator[str]:
+@cache
+def imports(module: str) -> frozenset[str]:
     """Names that a module of ours imports, modules or things in modules."""
+    return frozenset(_imports(module))
+
+
+def _imports(module: str) -> Iterator[str]:
     file = file_of(module)
     waiting: list[ast.AST] = [ast.parse(file.read_text(encoding="utf-8"))] if file else []
     while waiting:

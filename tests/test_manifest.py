@@ -238,9 +238,10 @@ def test_an_age_may_be_an_interval_or_unknown(
 
 
 def test_an_age_may_be_two_columns_and_a_gender_unknown(tmp_path: Path) -> None:
-    person = {**people(1)[0], "gender": "unknown", "age_low": "20", "age_high": "29"}
+    person = people(1)[0]
     write_train(tmp_path, [person])
-    write_csv(tmp_path / "train.csv", ("id", "gender", "age_low", "age_high", "path"), [person])
+    labels = {"id": "1", "gender": "unknown", "age_low": "20", "age_high": "29", "path": person["path"]}
+    write_csv(tmp_path / "train.csv", tuple(labels), [labels])
     row = load_training(tmp_path).iloc[0]
     assert (row["gender"], row["age"], row["age_low"], row["age_high"]) == (-1, 24.5, 20, 29)
 
