@@ -19,7 +19,7 @@ from shared.messages import UserError
 from shared.serving.limits import Limits
 
 if TYPE_CHECKING:
-    from shared.serving.batching import Predict
+    from shared.predictor import Predictor
 
 HEADER_SECONDS = 10.0
 """For the head of a request; a silent connection is closed."""
@@ -63,13 +63,22 @@ class Options:
 def main(options: Options) -> None:
     """Serve until Ctrl-C; raises `UserError` if the model or the address is not available."""
     try:
+        from shared.predictor.detect import DecodedPhotograph, decode_photograph
         from shared.serving.app import create_app
         from shared.serving.server import LOOPBACK, TOKEN_VARIABLE, address_of, bind, find_token, serve
     except ModuleNotFoundError as error:
         raise UserError(f"{error.name} is not installed: pip install 'face18[serve]'") from None
     token = find_token(options.token_file)
     with bind(options.host, options.port) as listener:  # Before the model is read, which takes seconds.
-        app = create_app(_load(options), options.limits, token)
+        predictor = _load(options)
+
+        def decode(content: bytes) -> DecodedPhotograph:
+            return decode_photograph(content, options.faces)
+
+        def predict(images: Sequence[DecodedPhotograph]) -> list[dict[str, Any]]:
+            return [photograph.to_dict() for photograph in predictor(images, options.faces)]
+
+        app = create_app(decode, predict, options.limits, token)
         if token is None and options.host not in LOOPBACK:
             print(f"anyone who reaches this machine may send images: set {TOKEN_VARIABLE} or --token-file", flush=True)
         listener.listen()  # The next line promises that the service answers.
@@ -78,7 +87,7 @@ def main(options: Options) -> None:
     print("stopped")
 
 
-def _load(options: Options) -> "Predict":
+def _load(options: Options) -> "Predictor":
     """Load the model and run it once, so that the first request takes no longer than others."""
     from shared.predictor import Predictor
 
@@ -90,11 +99,7 @@ def _load(options: Options) -> "Predict":
     grey = np.full((WARM_UP_SIDE, WARM_UP_SIDE, 3), 127, np.uint8)
     predictor([grey], options.faces)
     predictor.probabilities([grey])
-
-    def predict(images: Sequence[bytes]) -> list[dict[str, Any]]:
-        return [photograph.to_dict() for photograph in predictor(images, options.faces)]
-
-    return predict
+    return predictor
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from drawn_faces import encode, files, png_header
 
-from shared.faces.image_io import decode
+from shared.faces.image_io import UnusableImageError, decode
 from shared.serving.app import create_app
 from shared.serving.limits import Limits
 
@@ -45,9 +45,10 @@ def talk(
     limits: Limits | None = None,
     token: str | None = None,
     predict: Predict = predict,
+    decode: Callable[[bytes], bytes] = bytes,
 ) -> None:
     """Start the application, let a client talk to it, stop it."""
-    app = create_app(predict, limits, token)
+    app = create_app(decode, predict, limits, token)
 
     async def run() -> None:
         async with app.router.lifespan_context(app), client_at("10.0.0.1", app) as client:
@@ -178,8 +179,40 @@ def test_a_full_service_refuses_further_images() -> None:
     talk(conversation, Limits(waiting=3), predict=predict)
 
 
+def test_large_images_wait_for_each_other_and_others_do_not_wait_for_them() -> None:
+    large, go_on = png_header(7000, 7000), threading.Event()
+
+    def decode(data: bytes) -> bytes:
+        if data == large:
+            go_on.wait(30)
+        return data
+
+    async def conversation(client: Client) -> None:
+        accepted = [asyncio.create_task(client.post("/faces", content=large)) for _ in range(2)]
+        await in_progress(client, 2)
+        assert (await client.post("/faces", content=files()[0])).status_code == 200
+        assert "large images" in await refused(client, 503, content=large)
+        go_on.set()
+        assert [(await task).status_code for task in accepted] == [200, 200]
+
+    talk(conversation, Limits(waiting=8), decode=decode)
+
+
+@pytest.mark.parametrize(
+    ("problem", "status"), [("truncated", 422), ("not an image", 415), ("too large: 9 x 9 pixels", 413)]
+)
+def test_an_image_that_cannot_be_decoded_is_refused_with_the_reason(problem: str, status: int) -> None:
+    def decode(_: bytes) -> bytes:
+        raise UnusableImageError(problem)
+
+    async def conversation(client: Client) -> None:
+        assert await refused(client, status, content=files()[0]) == problem
+
+    talk(conversation, decode=decode)
+
+
 def test_slow_bodies_of_one_address_take_no_place_from_others() -> None:
-    app = create_app(predict, Limits(waiting=4, per_address=6))
+    app = create_app(bytes, predict, Limits(waiting=4, per_address=6))
 
     async def run() -> None:
         async with app.router.lifespan_context(app), client_at("10.0.0.1", app) as slow, client_at("::2", app) as other:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 
-from shared.serving.batching import Batcher, Predict, Result
+from shared.serving.batching import Batcher, Result
 
 
 def echo(images: Sequence[bytes]) -> list[Result]:
@@ -14,13 +14,13 @@ def echo(images: Sequence[bytes]) -> list[Result]:
 
 
 def with_batcher(
-    conversation: Callable[[Batcher], Awaitable[None]],
-    predict: Predict = echo,
+    conversation: Callable[[Batcher[bytes]], Awaitable[None]],
+    predict: Callable[[Sequence[bytes]], Sequence[Result]] = echo,
     size: int = 4,
     on_batch: Callable[[int], None] = lambda _: None,
 ) -> None:
     async def run() -> None:
-        batcher = Batcher(predict, size, wait=0.01, on_batch=on_batch)
+        batcher = Batcher[bytes](predict, size, wait=0.01, on_batch=on_batch)
         batcher.start()
         try:
             await asyncio.wait_for(conversation(batcher), 30)
@@ -33,7 +33,7 @@ def with_batcher(
 def test_every_client_gets_the_result_of_its_own_image() -> None:
     sizes: list[int] = []
 
-    async def conversation(batcher: Batcher) -> None:
+    async def conversation(batcher: Batcher[bytes]) -> None:
         async def client(name: int) -> None:
             for number in range(20):
                 image = f"{name}/{number}"
@@ -53,7 +53,7 @@ def test_an_image_that_fails_harms_no_other() -> None:
             raise ArithmeticError("bad")
         return echo(images)
 
-    async def conversation(batcher: Batcher) -> None:
+    async def conversation(batcher: Batcher[bytes]) -> None:
         calls = [batcher.predict(image) for image in (b"a", b"bad", b"b")]
         good, bad, also_good = await asyncio.gather(*calls, return_exceptions=True)
         assert (good, also_good) == ({"image": "a"}, {"image": "b"})
@@ -63,7 +63,7 @@ def test_an_image_that_fails_harms_no_other() -> None:
 
 
 def test_too_few_results_are_an_error_and_never_mixed_up() -> None:
-    async def conversation(batcher: Batcher) -> None:
+    async def conversation(batcher: Batcher[bytes]) -> None:
         calls = [batcher.predict(b"a"), batcher.predict(b"b")]
         for result in await asyncio.gather(*calls, return_exceptions=True):
             assert isinstance(result, RuntimeError)
@@ -81,7 +81,7 @@ def test_a_client_that_left_costs_no_work() -> None:
         seen.extend(images)
         return echo(images)
 
-    async def conversation(batcher: Batcher) -> None:
+    async def conversation(batcher: Batcher[bytes]) -> None:
         first = asyncio.create_task(batcher.predict(b"first"))
         await asyncio.to_thread(begun.wait, 20)
         leaving = asyncio.create_task(batcher.predict(b"leaving"))
@@ -98,7 +98,7 @@ def test_a_client_that_left_costs_no_work() -> None:
 
 def test_stopping_cancels_images_that_wait() -> None:
     async def run() -> None:
-        batcher = Batcher(echo, 4, 0.01)
+        batcher = Batcher[bytes](echo, 4, 0.01)
         waiting = asyncio.create_task(batcher.predict(b"never started"))
         await asyncio.sleep(0)
         await batcher.stop()

@@ -3,11 +3,12 @@
 import asyncio
 import hmac
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from importlib.metadata import version
-from typing import Annotated
+from typing import Annotated, Generic
 
 from fastapi import Depends, FastAPI, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
@@ -23,11 +24,12 @@ from prometheus_client import (
 )
 from starlette.requests import ClientDisconnect
 
+from shared.faces.image_io import UnusableImageError
 from shared.html_pages import render
-from shared.serving.batching import Batcher, Predict, Result
+from shared.serving.batching import Batcher, Image, Result
 from shared.serving.limits import Limits, Places, Refusal, come_again
 from shared.serving.schema import REFUSALS, REQUEST_BODY, SECURITY, SECURITY_SCHEMES, PhotographResult
-from shared.serving.uploads import check_image, read_image
+from shared.serving.uploads import check_image, read_image, refusal_of
 
 DRAIN_SECONDS = 2.0
 """How long the rest of a refused upload is read, so that its client gets to read the response."""
@@ -38,6 +40,11 @@ CLIENT_LEFT = 499
 CONTENT_POLICY = "default-src 'self'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src blob: data:"
 """What a browser may fetch for /docs: nothing from other servers."""
 DESCRIPTION = "Mask, gender and age of every face in a photograph. No image is stored, and none leaves the machine."
+
+Decode = Callable[[bytes], Image]
+"""The content of an image file to what `Predict` takes; raises `UnusableImageError`."""
+Predict = Callable[[Sequence[Image]], Sequence[Result]]
+"""Images to one result each, in their order."""
 
 log = logging.getLogger(__name__)
 
@@ -59,14 +66,16 @@ class Metrics:
         self.faces = Counter("face18_faces", "Faces found.", registry=here)
 
 
-class Service:
+class Service(Generic[Image]):
     """What the requests of one application share."""
 
-    def __init__(self, predict: Predict, limits: Limits, token: str | None):
+    def __init__(self, decode: Decode[Image], predict: Predict[Image], limits: Limits, token: str | None):
         self.limits = limits
         self.places = Places(limits)
         self.metrics = Metrics()
         self.batcher = Batcher(predict, limits.batch, limits.batch_wait_ms / 1000, self.metrics.batches.observe)
+        self._decode = decode
+        self._decoders = [ThreadPoolExecutor(1, thread_name_prefix=f"decode-{size}") for size in ("usual", "large")]
         self._token = token
 
     def check_token(self, request: Request) -> None:
@@ -98,18 +107,26 @@ class Service:
         return response
 
     async def _predict(self, request: Request) -> Result:
-        image = await self._receive(request)
-        with self.places.of_image():
-            await asyncio.to_thread(check_image, image, self.limits.max_pixels)
+        data = await self._receive(request)
+        large = await asyncio.to_thread(check_image, data, self.limits.max_pixels)
+        with self.places.of_image(large):
             try:
                 async with asyncio.timeout(self.limits.seconds):
+                    decoder = self._decoders[large]
+                    image = await asyncio.get_running_loop().run_in_executor(decoder, self._decode, data)
                     result = await self.batcher.predict(image)
             except TimeoutError:
                 raise come_again(f"no prediction within {self.limits.seconds:g} s", seconds=5) from None
-        if result["problem"]:
-            raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, result["problem"])
+            except UnusableImageError as problem:
+                raise refusal_of(problem) from None
         self.metrics.faces.inc(len(result["faces"]))
         return result
+
+    async def stop(self) -> None:
+        """Stop all threads; requests that still wait are cancelled."""
+        await self.batcher.stop()
+        for decoder in self._decoders:
+            await asyncio.to_thread(decoder.shutdown)
 
     async def _receive(self, request: Request) -> bytes:
         try:
@@ -141,18 +158,21 @@ class Service:
         return True
 
 
-def create_app(predict: Predict, limits: Limits | None = None, token: str | None = None) -> FastAPI:
-    """Return the application; it calls `predict` in one thread, one batch after the other.
+def create_app(
+    decode: Decode[Image], predict: Predict[Image], limits: Limits | None = None, token: str | None = None
+) -> FastAPI:
+    """Return the application.
 
+    It calls `decode` in two threads, one of them for large images, and `predict` in a third, one batch after the other.
     With a token, predictions and metrics require it; health and the description do not.
     """
-    service = Service(predict, limits or Limits(), token)
+    service = Service(decode, predict, limits or Limits(), token)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         service.batcher.start()
         yield
-        await service.batcher.stop()
+        await service.stop()
 
     app = FastAPI(
         title="face18",

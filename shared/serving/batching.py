@@ -8,24 +8,30 @@ import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import Any
+from typing import Any, Generic, TypeVar
 
+Image = TypeVar("Image")
 Result = dict[str, Any]
 """The prediction for one image, ready for JSON."""
-Predict = Callable[[Sequence[bytes]], Sequence[Result]]
-"""Image files to one result each, in the same order."""
 
 
-class Batcher:
+class Batcher(Generic[Image]):
     """Call `predict` in one thread, with at most `size` images at a time."""
 
-    def __init__(self, predict: Predict, size: int, wait: float, on_batch: Callable[[int], None] = lambda _: None):
-        """`wait` is in seconds; `on_batch` is called with the size of every batch."""
+    def __init__(
+        self,
+        predict: Callable[[Sequence[Image]], Sequence[Result]],
+        size: int,
+        wait: float,
+        on_batch: Callable[[int], None] = lambda _: None,
+    ):
+        """`predict` returns one result for each image, in their order. `wait` is in seconds; `on_batch` is called with
+        the size of every batch."""
         self._predict = predict
         self._size = size
         self._wait = wait
         self._on_batch = on_batch
-        self._waiting: asyncio.Queue[tuple[bytes, asyncio.Future[Result]]] = asyncio.Queue()
+        self._waiting: asyncio.Queue[tuple[Image, asyncio.Future[Result]]] = asyncio.Queue()
         self._open: set[asyncio.Future[Result]] = set()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="predict")
         self._loop: asyncio.Task[None] | None = None
@@ -44,7 +50,7 @@ class Batcher:
             future.cancel()
         await asyncio.to_thread(self._thread.shutdown)
 
-    async def predict(self, image: bytes) -> Result:
+    async def predict(self, image: Image) -> Result:
         """Return the result of one image. Cancelled calls cost no further work.
 
         Raises what `predict` raises for this image alone.
@@ -71,7 +77,7 @@ class Batcher:
                 else:
                     future.set_result(result)
 
-    async def _gather(self) -> list[tuple[bytes, "asyncio.Future[Result]"]]:
+    async def _gather(self) -> list[tuple[Image, "asyncio.Future[Result]"]]:
         batch = [await self._waiting.get()]
         with suppress(TimeoutError):
             async with asyncio.timeout(self._wait):
@@ -79,7 +85,7 @@ class Batcher:
                     batch.append(await self._waiting.get())
         return batch
 
-    def _results(self, images: Sequence[bytes]) -> Sequence[Result | Exception]:
+    def _results(self, images: Sequence[Image]) -> Sequence[Result | Exception]:
         """Return a result or an error for each image; an image that fails is repeated alone and harms no other."""
         try:
             results = self._predict(images)

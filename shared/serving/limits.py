@@ -72,7 +72,7 @@ class Places:
     def __init__(self, limits: Limits):
         self._limits = limits
         self._by_address: Counter[str] = Counter()
-        self._images = 0
+        self._images = self._large = 0
         self._arriving = 0
         """Bytes of images that are not complete yet."""
 
@@ -89,15 +89,19 @@ class Places:
             self._by_address += Counter()  # Removes addresses without requests.
 
     @contextmanager
-    def of_image(self) -> Iterator[None]:
-        """A complete image until its prediction; refused if there are too many."""
+    def of_image(self, large: bool) -> Iterator[None]:
+        """A complete image until its prediction; refused if there are too many. Large ones get a quarter."""
+        if large and self._large >= max(1, self._limits.waiting // 4):
+            raise come_again("too many large images at once", 5)
         if self._images >= self._limits.waiting:
             raise come_again("too many requests at once", 1)
         self._images += 1
+        self._large += large
         try:
             yield
         finally:
             self._images -= 1
+            self._large -= large
 
     async def count(self, body: AsyncIterator[bytes], longest: int) -> AsyncIterator[bytes]:
         """Pass on a body; refused as soon as it, or all arriving bodies together, are longer than allowed."""

@@ -16,11 +16,15 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import File, parse_options_header
 from starlette.datastructures import Headers
 
-from shared.faces.image_io import read_jpeg_header
+from shared.faces.image_io import UnusableImageError, read_jpeg_header
 from shared.serving.limits import Limits, Places, Refusal, too_large
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 """What cameras, phones and browsers make. Pillow reads many more, some of them by starting other programs."""
+LARGE_PIXELS = 13_000_000
+"""Images with more pixels than phones make are decoded one after the other, so that others do not wait for them."""
+JPEG_SPEED = 4
+"""A JPEG that is decoded at reduced size may have this many times the pixels."""
 FORM_OVERHEAD = 64 * 1024
 """Bytes of a form besides its file."""
 
@@ -61,19 +65,22 @@ async def _read_form(body: AsyncIterator[bytes], boundary: bytes) -> bytes:
     return files[0].file_object.read()
 
 
-def check_image(data: bytes, max_pixels: int) -> None:
-    """Raise `Refusal` for an empty file, a file of none of `FORMATS`, and too many pixels; decodes nothing."""
+def check_image(data: bytes, max_pixels: int) -> bool:
+    """Read the size in an image's header; return whether it takes long to decode.
+
+    Raises `Refusal` for an empty file, a file of none of `FORMATS`, and too many pixels.
+    """
     if not data:
         raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "empty file")
-    width, height = _size_in_header(data)
+    header = read_jpeg_header(data)
+    width, height = (header.width, header.height) if header else _size_in_header(data)
     if width * height > max_pixels:
         raise too_large(f"too large: {width} x {height} pixels; the limit is {max_pixels:,}")
+    quick = header is not None and header.plain and not header.progressive
+    return width * height > LARGE_PIXELS * (JPEG_SPEED if quick else 1)
 
 
 def _size_in_header(data: bytes) -> tuple[int, int]:
-    header = read_jpeg_header(data)
-    if header is not None:
-        return header.width, header.height
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Odd metadata is no problem, and the size is checked next.
@@ -86,3 +93,12 @@ def _size_in_header(data: bytes) -> tuple[int, int]:
         raise too_large("too large") from None
     except Exception:  # Pillow raises nearly anything for a broken header.
         raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "broken") from None
+
+
+def refusal_of(problem: UnusableImageError) -> Refusal:
+    """Return the refusal of an image that could not be decoded."""
+    reason = str(problem)
+    if reason.startswith("too large"):
+        return too_large(reason)
+    known = reason != "not an image"
+    return Refusal(HTTPStatus.UNPROCESSABLE_ENTITY if known else HTTPStatus.UNSUPPORTED_MEDIA_TYPE, reason)
