@@ -36,9 +36,7 @@ from single_models import PLAIN, SINGLE, THREE_HEADS, eighteen
 
 from pipelines.age import options as age_options
 from pipelines.age.heads import specialist as age_specialist
-from pipelines.gender import options as gender_options
 from pipelines.gender.specialist import GENDER
-from pipelines.mask import options as mask_options
 from pipelines.mask.specialist import MASK
 from shared import crop_faces
 from shared.commands import config_flags, parse, run
@@ -54,7 +52,7 @@ from shared.specialist import Specialist
 from shared.tracking import Record, is_recorded, origin, read_run_json, record
 from shared.training.inference import accelerator_for, predict_crops
 from shared.training.options import TrainOptions
-from shared.training.run import PARTS, train
+from shared.training.run import EXTRA_PARTS, train
 from shared.training.run_folder import WEIGHTS, crop_folder, finished_folds
 
 Part = Literal["a", "b", "b+", "c", "d", "e", "ep"]
@@ -117,8 +115,8 @@ MODELS = {
     "b": Model(lambda _: SINGLE, _SINGLE_OPTIONS),
     "b+": Model(lambda _: SINGLE, _SINGLE_OPTIONS, extra=True),
     "c": Model(lambda _: THREE_HEADS, _held_back(TrainOptions())),
-    "mask": Model(lambda _: MASK, _held_back(mask_options.DEFAULTS, label_smoothing=0.05), extra=True),
-    "gender": Model(lambda _: GENDER, _held_back(gender_options.DEFAULTS, label_smoothing=0.05), extra=True),
+    "mask": Model(lambda _: MASK, _held_back(TrainOptions(), label_smoothing=0.05), extra=True),
+    "gender": Model(lambda _: GENDER, _held_back(TrainOptions(), label_smoothing=0.05), extra=True),
     "age": Model(age_specialist, _held_back(age_options.DEFAULTS), extra=True),
 }
 """By the folder of their runs; a is shown images as they are and asked for one view, as its authors do."""
@@ -262,7 +260,7 @@ def _run(task: str, number: int, options: Options) -> dict[str, float]:
         (chosen.data.folds - 1) * known["scores"]["held out"]["images"]
         + len(folds) * further * chosen.sampling.extra_draws
     )
-    shown += chosen.optimisation.extra_epochs * further * (PARTS - 1) / PARTS
+    shown += chosen.optimisation.extra_epochs * further * (EXTRA_PARTS - 1) / EXTRA_PARTS
     asked = open_crops(crop_folder(crops, chosen.data.data, "eval"))
     weights = [path / WEIGHTS for path in folds.values()]
     answering = predict_once(specialist, weights, asked, chosen, folder / EVAL)

@@ -3,7 +3,6 @@
     python benchmarks/train_speed.py
 
 limit   the same step on one batch that lies ready
-torch   the same, with torch's own gradients of depthwise convolutions instead of `shared/training/depthwise.py`
 loop    the project's: reads crops, cuts the window, augments, steps, averages the weights
 plain   the same step, fed as most trainings are: whole JPEGs by PIL, torchvision's transforms
 loader  only the project's reading, masks drawn on bare faces included, one process a core
@@ -22,13 +21,11 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
 import samples
 import torch
-from accelerate import Accelerator
 from machine import describe, in_turn, ratio
 from PIL import Image
 from torch import Tensor
@@ -40,11 +37,11 @@ from pipelines.gender.specialist import GENDER
 from shared.commands import run
 from shared.crops import CropSet
 from shared.messages import UserError
-from shared.training import depthwise
-from shared.training.data import batches
+from shared.training.data import loader
 from shared.training.fit import FoldTraining
 from shared.training.inference import DeviceName, Precision, accelerator_for
 from shared.training.options import TrainOptions
+from shared.training.sampling import prepare_fold
 
 
 @dataclass(frozen=True)
@@ -99,18 +96,18 @@ def measure(options: Options, size: int, table: pd.DataFrame, crops: CropSet, fo
     count = options.steps * options.batch_size
     photographs = table.iloc[np.arange(count) % len(table)]
     table, crops = repeat(table, crops, count)
-    training = FoldTraining(GENDER, _training(options, size), table, crops, 1, folder, _accelerator(options))
-    # With workers that last, as all of these have, the first round starts the processes and does not count.
-    everyone = (table["fold"] == 0).to_numpy()
-    loader = batches(*training.training_data(table, crops, everyone), options.batch_size, samples.cores())
+    train = _training(options, size)
+    data = prepare_fold(GENDER, train, table, crops, 1)
+    training = FoldTraining(GENDER, train, data, folder, accelerator_for(options.device, options.mixed_precision))
+    # The first round starts the workers of all variants and does not count.
+    batches = loader(data.train, data.sampler, options.batch_size, samples.cores())
     plain = plain_batches(photographs, size, options)
     measured = in_turn(
         {
             "limit": lambda: fixed_steps(training, size, options),
-            "torch": lambda: torch_steps(training, size, options),
             "loop": lambda: training.train_epoch(tqdm(disable=True)),
             "plain": lambda: plain_steps(training, plain),
-            "loader": lambda: sum(len(images) for images, _ in loader),
+            "loader": lambda: sum(len(images) for images, _ in batches),
         },
         options.rounds,
     )
@@ -137,10 +134,6 @@ def _training(options: Options, size: int) -> TrainOptions:
     )
 
 
-def _accelerator(options: Options) -> Accelerator:
-    return accelerator_for(options.device, options.mixed_precision)
-
-
 def repeat(table: pd.DataFrame, crops: CropSet, count: int) -> tuple[pd.DataFrame, CropSet]:
     """`count` rows to train on and one person to hold out, with the images as often as it takes."""
     rows = np.arange(count + 1) % len(table)
@@ -157,11 +150,6 @@ def fixed_steps(training: FoldTraining, size: int, options: Options) -> None:
     targets = torch.randint(0, 2, (options.batch_size,)).to(device)
     for _ in range(options.steps):
         training.train_step(images, targets)
-
-
-def torch_steps(training: FoldTraining, size: int, options: Options) -> None:
-    with patch.object(depthwise, "_is_small", return_value=False):
-        fixed_steps(training, size, options)
 
 
 class Photographs(Dataset[tuple[Tensor, int]]):

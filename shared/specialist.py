@@ -1,7 +1,6 @@
-"""The seam: what a pipeline must say about itself for the shared loop to train it and to predict with it.
+"""`Specialist`: what a pipeline defines so that the shared code can train it and predict with it.
 
-The loop knows nothing of masks, genders or ages. What really differs between them is here; the rest is in
-`shared.training`.
+The training loop knows nothing of masks, genders or ages. Everything in which pipelines differ is here.
 """
 
 from collections.abc import Callable
@@ -20,79 +19,83 @@ from shared.crops import Window
 from shared.messages import UserError, counted
 
 OWN_LABELS = ("mask", "gender", "age")
-"""What the manifest knows of every image; other labels are columns of train.csv."""
+"""Labels that every manifest has. Others are columns of train.csv."""
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+"""Logits (B, K) and targets (B, ...) to a scalar."""
 
 
 def softmax(logits: Tensor) -> Tensor:
-    """For networks whose outputs exclude each other: (B, K) to (B, K)."""
+    """Return probabilities (B, K) of logits (B, K) of classes that exclude each other."""
     return torch.softmax(logits, dim=1)
 
 
+def same(distribution: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the distribution itself, for specialists with one output per class."""
+    return distribution
+
+
 def no_details(distribution: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
-    """For specialists whose class probabilities say everything."""
+    """Return no further columns, for specialists that predict classes only."""
     del distribution
     return {}
 
 
 def no_labels(table: pd.DataFrame) -> dict[str, NDArray[Any]]:
-    """For specialists whose right class is all that is known."""
+    """Return no further columns, for specialists with nothing but the class as label."""
     del table
     return {}
 
 
-def no_scores(answers: pd.DataFrame, table: pd.DataFrame) -> dict[str, float]:
-    """For specialists whom macro F1 and accuracy measure fully."""
-    del answers, table
+def no_scores(predictions: pd.DataFrame, table: pd.DataFrame) -> dict[str, float]:
+    """Return no scores besides macro F1 and accuracy."""
+    del predictions, table
     return {}
-
-
-def same(distribution: NDArray[np.float64]) -> NDArray[np.float64]:
-    """For specialists whose outputs are the classes."""
-    return distribution
 
 
 @dataclass(frozen=True)
 class Specialist:
-    """One task, on one page. N images, K network outputs, C classes.
+    """One task: N images, K network outputs, C classes.
 
-    Views and folds are averaged as distributions over the outputs, and only the average is turned into classes: for
-    age, years are averaged and bands read off.
+    Test-time augmentation and folds are averaged as distributions over the K outputs, and only their mean is turned
+    into classes: for age, years are averaged, and bands are sums over years.
     """
 
     name: str
     classes: tuple[str, ...]
-    """The C classes, as they head the columns of the prediction files."""
+    """Names of the C classes, which are columns of the prediction files."""
     window: Window
+    """The part of the crop that the network sees."""
     augmentation: Callable[..., Any]
-    """Makes the albumentations transform for training images, uint8 RGB (size, size, 3); takes strengths by name."""
+    """Returns the albumentations transform of training images, uint8 RGB (size, size, 3)."""
     outputs: int
-    """K: how many logits the network gives."""
+    """Number of logits, K."""
     truth: Callable[[pd.DataFrame], NDArray[np.int64]]
-    """The class 0..C-1 of each row of the manifest, (N,)."""
+    """The true class of each row of the manifest, 0 to C - 1, (N,)."""
     targets: Callable[[pd.DataFrame], NDArray[Any]]
-    """What the loss is told of each row of the manifest, (N,) or (N, ...)."""
-    loss: Callable[[Tensor, Tensor], Tensor]
+    """The target of the loss for each row of the manifest, (N,) or (N, ...)."""
+    loss: Loss
     """Logits (B, K) and targets (B, ...) to a scalar."""
     distribution: Callable[[Tensor], Tensor] = softmax
     """Logits (B, K) to probabilities (B, K) that may be averaged."""
     class_probabilities: Callable[[NDArray[np.float64]], NDArray[np.float64]] = same
-    """An averaged distribution (N, K) to (N, C) probabilities of the classes."""
+    """A mean distribution (N, K) to probabilities of the classes, (N, C)."""
     details: Callable[[NDArray[np.float64]], dict[str, NDArray[np.float64]]] = no_details
-    """Further columns for the prediction files, (N,) each."""
+    """A mean distribution (N, K) to further columns of the prediction files, (N,) each."""
     labels: Callable[[pd.DataFrame], dict[str, NDArray[Any]]] = no_labels
-    """What is known of each row of the manifest besides its class, (N,) each: further columns of the held-out file."""
+    """The manifest to further columns of labels in oof.csv, (N,) each."""
     own_labels: tuple[str, ...] = ()
-    """Columns of train.csv that it learns from, beside the manifest's own mask, gender and age."""
+    """Columns of train.csv that it learns, besides mask, gender and age."""
     further_scores: Callable[[pd.DataFrame, pd.DataFrame], dict[str, float]] = no_scores
-    """What else measures it, from its columns and the manifest, both indexed by image."""
+    """Scores besides macro F1 and accuracy, from its columns and the manifest, both indexed by image."""
 
     def columns(self, distribution: NDArray[np.float64]) -> pd.DataFrame:
-        """What the prediction files say of N images: a column for each class, then the details."""
+        """Return the columns of the prediction files for a mean distribution (N, K): the classes, then the details."""
         probabilities = pd.DataFrame(self.class_probabilities(distribution), columns=list(self.classes))
         return pd.concat([probabilities, pd.DataFrame(self.details(distribution))], axis="columns")
 
     def check(self, table: pd.DataFrame) -> None:
-        """Raises `UserError` where the manifest has no label to learn from, or one that is no class."""
+        """Raise `UserError` if the manifest lacks a label of this specialist, or has one that is no class."""
         missing = [column for column in self.own_labels if column not in table]
         if missing:
             raise UserError(
@@ -103,14 +106,14 @@ class Specialist:
 
 
 def label(table: pd.DataFrame, column: str, classes: tuple[str, ...]) -> NDArray[np.int64]:
-    """The classes of a column of the manifest, (N,): indices as they are, names in whatever case by their place.
+    """Return the class indices (N,) of a column that holds indices, or names in upper or lower case.
 
-    Raises `UserError` where a name is none of `classes`.
+    Raises `UserError` for a name that is no class.
     """
     if is_numeric_dtype(table[column]):
         return table[column].to_numpy(np.int64)
-    places = {name.casefold(): place for place, name in enumerate(classes)}
-    found = np.array([places.get(name.casefold(), -1) for name in table[column]], np.int64)
+    indices = {name.casefold(): index for index, name in enumerate(classes)}
+    found = np.array([indices.get(name.casefold(), -1) for name in table[column]], np.int64)
     unknown = table[found < 0].drop_duplicates("person")
     if len(unknown):
         person, name = unknown.iloc[0][["person", column]]
@@ -121,15 +124,10 @@ def label(table: pd.DataFrame, column: str, classes: tuple[str, ...]) -> NDArray
     return found
 
 
-def classifier(
-    name: str,
-    classes: tuple[str, ...],
-    window: Window,
-    augmentation: Callable[..., Any],
-) -> Specialist:
-    """A specialist that learns the manifest's column `name` by cross-entropy.
+def classifier(name: str, classes: tuple[str, ...], window: Window, augmentation: Callable[..., Any]) -> Specialist:
+    """Return a specialist that learns the column `name` by cross-entropy.
 
-    Where the manifest has no such column of its own, train.csv must: with the name of a class for every person.
+    If `name` is none of mask, gender and age, train.csv must have this column, with a class name for every person.
     """
     column = partial(label, column=name, classes=classes)
     return Specialist(

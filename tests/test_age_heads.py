@@ -17,7 +17,7 @@ from pipelines.age.heads import (
 from pipelines.age.options import AgeOptions
 from pipelines.age.years import YEARS
 from shared.messages import UserError
-from shared.training.run import with_options
+from shared.training.run import configured
 
 AGES = torch.tensor([0.0, 18, 29, 30, 59, 60, 100])
 
@@ -84,4 +84,4 @@ def test_every_head_gives_bands_that_sum_to_one(head: str) -> None:
 def test_labels_of_an_order_are_not_smoothed() -> None:
     options = AgeOptions.of(loss="corn", label_smoothing=0.1)
     with pytest.raises(UserError, match=r"--label-smoothing does not go with"):
-        with_options(specialist(options), options)
+        configured(specialist(options), options)

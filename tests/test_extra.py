@@ -25,7 +25,7 @@ from shared.training.inference import accelerator_for
 from shared.training.model import load_weights
 from shared.training.options import TrainOptions
 from shared.training.run import labelled_crops, train
-from shared.training.sampling import NONE
+from shared.training.sampling import NONE, held_out_data, prepare_fold
 
 
 def further_people(count: int, first: str = "x") -> list[dict[str, str]]:
@@ -61,7 +61,7 @@ def bare_alone(options: TrainOptions) -> TrainOptions:
 
 
 def joined(options: TrainOptions) -> tuple[pd.DataFrame, Any]:
-    return with_extra(*labelled_crops(options), options, accelerator_for("cpu"))
+    return with_extra(*labelled_crops(options.data), options.data, accelerator_for("cpu"))
 
 
 def test_extra_persons_are_in_no_fold_and_their_crops_are_read(options: TrainOptions) -> None:
@@ -97,14 +97,11 @@ def test_the_mask_specialist_learns_from_bare_faces_alone(options: TrainOptions,
     assert (tmp_path / "run/oof.csv").exists()
 
 
-def test_bare_faces_that_choose_the_best_epoch_are_shown_in_every_mask_state(
-    options: TrainOptions, tmp_path: Path
-) -> None:
+def test_bare_held_out_faces_are_shown_in_every_mask_state(options: TrainOptions) -> None:
     alone = bare_alone(options)
-    table, crops = labelled_crops(alone)
+    table, crops = labelled_crops(alone.data)
     rows = np.ones(len(table), dtype=bool)
-    fold = FoldTraining(MASK, alone, table, crops, 0, tmp_path, accelerator_for("cpu"))
-    data, order, truth = fold.held_out_data(table, crops, rows)
+    data, order, truth = held_out_data(MASK, alone, table, crops, rows)
     assert truth.tolist() == [0, 1, 2, 0, 1, 2]
     changed = [not torch.equal(data[draw][0], data[draw._replace(state=NONE)][0]) for draw in order]
     assert changed == [True, True, False, True, True, False]
@@ -127,7 +124,7 @@ def test_a_person_in_both_under_two_ids_is_known_by_the_file(options: TrainOptio
     twin = write_train(tmp_path / "twin", further_people(2, "y"), ("normal",))
     write_crops(load_training(twin), options.data.crops / "twin")
     index = pd.read_csv(options.data.crops / "twin/index.csv")
-    index.loc[0, "fingerprint"] = labelled_crops(options)[1].index["fingerprint"].iloc[6]
+    index.loc[0, "fingerprint"] = labelled_crops(options.data)[1].index["fingerprint"].iloc[6]
     index.to_csv(options.data.crops / "twin/index.csv", index=False)
     with pytest.raises(UserError, match=r"1 image .*the same files.*y000001"):
         joined(options.with_values(extra=(twin,)))
@@ -168,60 +165,55 @@ def test_each_source_has_its_own_top_code() -> None:
     assert censored_targets(table, "none")[:, 1].sum() == 0
 
 
-def test_folds_start_from_what_the_extra_persons_taught(
-    options: TrainOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seen: list[tuple[str, set[str], Path | None]] = []
+def watch(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, float, Path | None]]:
+    """Note folder, learning rate and start of every network that is trained."""
+    seen: list[tuple[str, float, Path | None]] = []
 
     class Watched(FoldTraining):
-        def __init__(self, *given: Any, **named: Any):
-            table, folder, *rest = given[2], given[5], *given[7:]
-            seen.append((folder.name, set(table["person"].str[0]), rest[1] if len(rest) > 1 else None))
-            super().__init__(*given, **named)
+        def __init__(self, specialist: Any, options: TrainOptions, data: Any, folder: Path, *rest: Any):
+            seen.append((folder.name, options.optimisation.lr, rest[1] if len(rest) > 1 else None))
+            super().__init__(specialist, options, data, folder, *rest)
 
     monkeypatch.setattr("shared.training.run.FoldTraining", Watched)
-    monkeypatch.setattr("shared.training.run.FoldTraining", Watched)
-    here = options.with_values(outputs=tmp_path / "run", extra_epochs=2)
+    return seen
+
+
+def test_folds_start_from_what_the_extra_persons_taught_at_a_rate_of_their_own(
+    options: TrainOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = watch(monkeypatch)
+    here = options.with_values(outputs=tmp_path / "run", extra_epochs=2, lr=0.002, fold_lr=0.0005)
     weights = tmp_path / "run/extra/weights.safetensors"
     train(GENDER, here)
-    assert seen == [("extra", {"x"}, None), ("fold0", {"0", "x"}, weights)]
+    assert seen == [("extra", 0.002, None), ("fold0", 0.0005, weights)]
     assert len(pd.read_csv(tmp_path / "run/extra/history.csv")) == 2
     assert not (tmp_path / "run/extra/resume.pt").exists()
     known = weights.read_bytes()
     train(GENDER, here.with_values(only_fold=1))
-    assert seen[2:] == [("fold1", {"0", "x"}, weights)]
+    assert seen[2:] == [("fold1", 0.0005, weights)]
     assert weights.read_bytes() == known
-    seconds = json.loads((tmp_path / "run/run.json").read_text())["seconds"]
-    assert set(seconds) == {"fold0", "fold1", "extra"}
-    assert float(read_runs(tmp_path / TABLE).iloc[-1]["seconds"]) == pytest.approx(sum(seconds.values()), abs=0.1)
+    report = json.loads((tmp_path / "run/run.json").read_text())
+    assert report["options"]["fold_lr"] == 0.0005
+    assert set(report["seconds"]) == {"fold0", "fold1", "extra"}
+    row = read_runs(tmp_path / TABLE).iloc[-1]
+    assert float(row["seconds"]) == pytest.approx(sum(report["seconds"].values()), abs=0.1)
+
+
+def test_the_extra_stage_sees_extra_persons_alone(options: TrainOptions) -> None:
+    table, crops = joined(options)
+    extra = table[table["source"] != ""].assign(fold=[0, 1] * 3).reset_index(drop=True)
+    assert len(prepare_fold(GENDER, options, extra, crops, 0).train) == 3
+    assert len(prepare_fold(GENDER, options, table, crops, 0).train) == 8 * 7 + 6
 
 
 def test_a_fold_begins_with_the_weights_it_is_given(options: TrainOptions, tmp_path: Path) -> None:
     train(GENDER, options.with_values(outputs=tmp_path / "run"))
     start = tmp_path / "run/fold0/weights.safetensors"
-    table, crops = labelled_crops(options)
-    accelerator = accelerator_for("cpu")
-    training = FoldTraining(GENDER, options, table, crops, 0, tmp_path / "fold", accelerator, start=start)
+    data = prepare_fold(GENDER, options, *labelled_crops(options.data), 0)
+    training = FoldTraining(GENDER, options, data, tmp_path / "fold", accelerator_for("cpu"), start)
     begun = training._bare.state_dict()
     for name, tensor in load_weights(start).state_dict().items():
         assert torch.equal(begun[name], tensor), name
-
-
-def test_folds_after_passes_over_extra_persons_may_learn_more_slowly(
-    options: TrainOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    rates: list[tuple[str, float]] = []
-
-    class Watched(FoldTraining):
-        def __init__(self, *given: Any, **named: Any):
-            rates.append((given[5].name, given[1].optimisation.lr))
-            super().__init__(*given, **named)
-
-    monkeypatch.setattr("shared.training.run.FoldTraining", Watched)
-    monkeypatch.setattr("shared.training.run.FoldTraining", Watched)
-    train(GENDER, options.with_values(outputs=tmp_path / "run", extra_epochs=1, lr=0.002, fold_lr=0.0005))
-    assert rates == [("extra", 0.002), ("fold0", 0.0005)]
-    assert json.loads((tmp_path / "run/run.json").read_text())["options"]["fold_lr"] == 0.0005
 
 
 def test_a_rate_for_folds_without_passes_before_them_is_refused(options: TrainOptions) -> None:

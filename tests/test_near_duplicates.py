@@ -52,7 +52,7 @@ def made_anew(pixels: np.ndarray) -> np.ndarray:
 
 def joined(options: TrainOptions) -> pd.DataFrame:
     base = load_training(options.data.data / "train").assign(fold=0)
-    table, crops = with_extra(base, open_crops(options.data.crops / "train"), options, accelerator_for("cpu"))
+    table, crops = with_extra(base, open_crops(options.data.crops / "train"), options.data, accelerator_for("cpu"))
     assert table["image"].tolist() == crops.index.index.tolist()
     return table
 

@@ -8,9 +8,9 @@ from pipelines.age.specialist import AGE
 from pipelines.gender.specialist import GENDER
 from shared.messages import UserError
 from shared.specialist import Window
-from shared.training.fit import mixed, smoothed
+from shared.training.fit import mixup, smoothed
 from shared.training.options import TrainOptions
-from shared.training.run import with_options
+from shared.training.run import configured
 
 
 def batch(classes: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
@@ -31,7 +31,7 @@ def test_without_a_share_the_loss_is_the_very_same() -> None:
 def test_a_mixed_batch_asks_for_both_labels_in_proportion_to_what_is_seen() -> None:
     targets = torch.arange(4)
     # Images that are one-hot: what is seen of each tells the share of each.
-    seen, loss_of = mixed(torch.eye(4), cross_entropy, 0.4)
+    seen, loss_of = mixup(torch.eye(4), cross_entropy, 0.4)
     logits = torch.randn(4, 4)
     by_hand = -(seen * logits.log_softmax(1)).sum(1).mean()
     assert seen.sum(1).tolist() == pytest.approx([1.0] * 4)
@@ -41,16 +41,16 @@ def test_a_mixed_batch_asks_for_both_labels_in_proportion_to_what_is_seen() -> N
 
 def test_no_mixup_leaves_the_bytes_alone() -> None:
     images = torch.zeros(2, 4, 4, 3, dtype=torch.uint8)
-    seen, loss_of = mixed(images, cross_entropy, 0.0)
+    seen, loss_of = mixup(images, cross_entropy, 0.0)
     assert seen is images
     assert loss_of is cross_entropy
 
 
 def test_options_change_the_window_of_a_specialist() -> None:
-    assert with_options(GENDER, TrainOptions.of(window=(0.5, 0.5, 0.4))).window == Window(0.5, 0.5, 0.4)
-    assert with_options(GENDER, TrainOptions()).window == GENDER.window
+    assert configured(GENDER, TrainOptions.of(window=(0.5, 0.5, 0.4))).window == Window(0.5, 0.5, 0.4)
+    assert configured(GENDER, TrainOptions()).window == GENDER.window
 
 
 def test_a_window_beyond_the_crop_names_its_flag() -> None:
     with pytest.raises(UserError, match=r"--window: .* beyond the crop"):
-        with_options(AGE, TrainOptions.of(window=(0.9, 0.5, 0.7)))
+        configured(AGE, TrainOptions.of(window=(0.9, 0.5, 0.7)))

@@ -13,7 +13,7 @@ from pipelines.gender.specialist import GENDER
 from shared.crops import open_crops
 from shared.manifest import load_training
 from shared.specialist import Window
-from shared.training.data import CropDataset, Draw, SequentialSampler, batches
+from shared.training.data import CropDataset, Draw, SequentialSampler, loader
 from shared.training.options import SamplingOptions
 from shared.training.sampling import TrainingSampler
 from shared.training.tta import TTA_VIEWS, View
@@ -23,34 +23,33 @@ from shared.training.tta import TTA_VIEWS, View
 def dataset(tmp_path: Path) -> CropDataset:
     table = load_training(write_train(tmp_path / "train", people(3)))
     write_crops(table, tmp_path / "crops")
-    images = table["image"].tolist()
-    targets = np.arange(len(images))
-    return CropDataset(open_crops(tmp_path / "crops"), images, targets, Window(), 32, GENDER.augmentation())
+    targets = np.arange(len(table))
+    return CropDataset(open_crops(tmp_path / "crops"), targets, Window(), 32, GENDER.augmentation())
 
 
 def mixed(count: int) -> TrainingSampler:
     """An epoch of so many base images, of which none is bare."""
     table = pd.DataFrame({"person": range(count), "mask": 0, "gender": 0, "age": 30, "source": ""})
-    return TrainingSampler(GENDER, table, np.zeros(count, bool), seed=3, how=SamplingOptions(drawn_masks=0))
+    return TrainingSampler(GENDER, table, np.zeros(count, bool), seed=3, options=SamplingOptions(drawn_masks=0))
 
 
 def test_held_out_images_come_once_each_in_order_and_none_is_dropped(dataset: CropDataset) -> None:
-    seen = [targets for _, targets in batches(dataset, SequentialSampler(len(dataset)), batch_size=4, workers=0)]
+    seen = [targets for _, targets in loader(dataset, SequentialSampler(len(dataset)), batch_size=4, workers=0)]
     assert torch.cat(seen).tolist() == list(range(21))
 
 
 def test_an_epoch_draws_every_image_exactly_once_in_an_order_of_its_own() -> None:
     order = mixed(50)
-    first = [draw.place for draw in order]
+    first = [draw.row for draw in order]
     order.epoch = 1
-    second = [draw.place for draw in order]
+    second = [draw.row for draw in order]
     assert sorted(first) == sorted(second) == list(range(50))
     assert first != second
 
 
 def test_a_rest_smaller_than_a_batch_is_left_out_but_never_all_there_is(dataset: CropDataset) -> None:
     def seen(count: int) -> int:
-        return sum(len(images) for images, _ in batches(dataset, mixed(count), batch_size=8, workers=0))
+        return sum(len(images) for images, _ in loader(dataset, mixed(count), batch_size=8, workers=0))
 
     assert seen(21) == 16
     assert seen(5) == 5
@@ -69,7 +68,7 @@ def test_the_steps_of_an_augmentation_are_drawn_apart(tmp_path: Path) -> None:
     write_crops(load_training(write_train(tmp_path / "train", people(6))).head(1), tmp_path / "crops")
     crops = open_crops(tmp_path / "crops")
     either_way = A.Compose([A.HorizontalFlip(p=0.5), A.VerticalFlip(p=0.5)])
-    dataset = CropDataset(crops, crops.index.index.tolist(), np.zeros(1), Window(), 32, either_way)
+    dataset = CropDataset(crops, np.zeros(1), Window(), 32, either_way)
     seen = Counter(dataset[Draw(0, seed)][0].numpy().tobytes() for seed in range(100))
     # 25 of each expected, standard deviation 4.3.
     assert len(seen) == 4
@@ -78,7 +77,7 @@ def test_the_steps_of_an_augmentation_are_drawn_apart(tmp_path: Path) -> None:
 
 def test_the_number_of_workers_does_not_change_a_batch(dataset: CropDataset) -> None:
     def epoch(workers: int) -> list[torch.Tensor]:
-        return [images for images, _ in batches(dataset, mixed(len(dataset)), 8, workers)]
+        return [images for images, _ in loader(dataset, mixed(len(dataset)), 8, workers)]
 
     for alone, together in zip(epoch(0), epoch(2), strict=True):
         assert torch.equal(alone, together)

@@ -25,7 +25,9 @@ from shared.training import run as training_run
 from shared.training.fit import Epoch, FoldTraining, save_checkpoint
 from shared.training.inference import PredictOptions, predict
 from shared.training.options import TrainOptions, TtaName
-from shared.training.run import RunContext, fingerprint, labelled_crops, train
+from shared.training.run import RunContext, labelled_crops, train
+from shared.training.run_folder import fingerprint
+from shared.training.sampling import prepare_fold
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -87,7 +89,7 @@ def test_every_specialist_leaves_held_out_and_eval_answers(here: TrainOptions, s
     train(specialist, here.with_values(epochs=1))
     assert here.run.outputs is not None
     oof = read_held_out(here.run.outputs / "oof.csv", specialist.classes)
-    table, _ = labelled_crops(here)
+    table, _ = labelled_crops(here.data)
     held_out = table[table["fold"] == 0].set_index("image")
     assert sorted(oof.index) == sorted(held_out.index)
     assert (oof["truth"] == pd.Series(specialist.truth(held_out), held_out.index)).all()
@@ -176,11 +178,11 @@ def test_a_broken_checkpoint_names_the_file_to_remove(here: TrainOptions) -> Non
         train(GENDER, here)
 
 
-def test_a_person_in_two_folds_stops_the_training(here: TrainOptions, tmp_path: Path) -> None:
-    table, crops = labelled_crops(here)
+def test_a_person_in_two_folds_stops_the_training(here: TrainOptions) -> None:
+    table, crops = labelled_crops(here.data)
     table.loc[0, "fold"] = (table.loc[0, "fold"] + 1) % 3
     with pytest.raises(UserError, match="two folds"):
-        FoldTraining(GENDER, here, table, crops, 0, tmp_path, training_run.accelerator_for("cpu"))
+        prepare_fold(GENDER, here, table, crops, 0)
 
 
 def test_missing_eval_crops_are_told_before_anything_is_trained(here: TrainOptions, tmp_path: Path) -> None:
@@ -196,17 +198,17 @@ def test_images_that_could_not_be_read_are_left_out_of_training(here: TrainOptio
     index = pd.read_csv(tmp_path / "crops/train/index.csv")
     index.loc[[0, 5], "found"] = UNREADABLE
     index.to_csv(tmp_path / "crops/train/index.csv", index=False)
-    kept, crops = labelled_crops(here.with_values(crops=tmp_path / "crops"))
+    kept, crops = labelled_crops(here.with_values(crops=tmp_path / "crops").data)
     assert len(kept) == len(crops.index) == len(table) - 2
 
 
 def test_persons_under_two_ids_are_held_out_together(here: TrainOptions, tmp_path: Path) -> None:
-    alone, crops = labelled_crops(here)
+    alone, crops = labelled_crops(here.data)
     folds = alone.drop_duplicates("person").set_index("person")["fold"]
     one, other = folds.index[folds == 0][0], folds.index[folds == 1][0]
     file = tmp_path / "duplicates.csv"
     file.write_text(f"id,other\n{one},{other}\n")
-    together, _ = labelled_crops(here.with_values(group_duplicates=file))
+    together, _ = labelled_crops(here.with_values(group_duplicates=file).data)
     assert set(together["fold"][together["person"].isin([one, other])]) == {folds[min(one, other)]}
     assert fingerprint(GENDER, together, crops) != fingerprint(GENDER, alone, crops)
 

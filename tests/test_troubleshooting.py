@@ -41,5 +41,5 @@ def test_no_message_is_explained_twice() -> None:
 
 
 def test_a_message_that_nothing_gives_would_be_noticed() -> None:
-    assert "… holds a run of another kind" in HEADINGS
+    assert "… holds a run with other options or data" in HEADINGS
     assert "holds a run of no kind" not in messages()

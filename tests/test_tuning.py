@@ -17,7 +17,6 @@ from tiny_training import FLAGS, write_data
 
 from pipelines.age.options import DEFAULTS as AGE_DEFAULTS
 from pipelines.age.tune import space as age_space
-from pipelines.gender.options import DEFAULTS
 from pipelines.gender.specialist import GENDER
 from pipelines.gender.tune import space as gender_space
 from pipelines.mask.tune import space as mask_space
@@ -48,7 +47,7 @@ def space(trial: Any) -> dict[str, Any]:
 def options(tmp_path_factory: pytest.TempPathFactory) -> TuneOptions:
     folder = tmp_path_factory.mktemp("tuning")
     write_data(folder)
-    train = DEFAULTS.with_values(data=folder / "data", crops=folder / "crops", **FLAGS)  # type: ignore[arg-type]
+    train = TrainOptions().with_values(data=folder / "data", crops=folder / "crops", **FLAGS)  # type: ignore[arg-type]
     return TuneOptions(train.with_values(epochs=2, outputs=folder / "outputs/gender-tuning"), trials=2)
 
 
@@ -67,7 +66,7 @@ def test_trials_are_on_record_and_the_best_options_train_by_their_file(options: 
     taken = parse(TrainOptions(), ["--config", str(best)])
     assert taken.optimisation.lr == study.best_params["lr"]
     assert taken.sampling.balance is True
-    assert taken.optimisation.label_smoothing == DEFAULTS.optimisation.label_smoothing
+    assert taken.optimisation.label_smoothing == TrainOptions().optimisation.label_smoothing
     assert (taken.optimisation.epochs, taken.model.size) == (
         TrainOptions().optimisation.epochs,
         TrainOptions().model.size,
@@ -218,7 +217,7 @@ def test_several_processes_are_refused(options: TuneOptions, monkeypatch: pytest
 
 @pytest.mark.parametrize(
     ("space_of", "defaults", "side"),
-    [(mask_space, DEFAULTS, 0.7), (gender_space, DEFAULTS, 1.0), (age_space, AGE_DEFAULTS, 0.8)],
+    [(mask_space, TrainOptions(), 0.7), (gender_space, TrainOptions(), 1.0), (age_space, AGE_DEFAULTS, 0.8)],
 )
 def test_a_search_space_suggests_options_that_there_are(space_of: Any, defaults: TrainOptions, side: float) -> None:
     numbers = {"lr": 1e-3, "weight_decay": 0.01, "dropout": 0.1, "label_smoothing": 0.1}

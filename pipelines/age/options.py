@@ -1,4 +1,4 @@
-"""What the age specialist's training can be told beyond what all are told."""
+"""Options of the age specialist, beyond those of every training."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -11,14 +11,15 @@ TopCode = int | Literal["auto", "none"]
 
 @dataclass(frozen=True)
 class AgeOptions(TrainOptions):
-    """Train the age specialist on aligned crops, fold by fold; writes oof.csv, eval.csv, weights and run.json."""
+    """Train the age specialist on aligned crops, fold by fold. Writes oof.csv, eval.csv, weights and run.json."""
 
     loss: AgeLoss = "years"
-    """What is learnt: a distribution over years, the age itself by L1, three bands by cross-entropy, or years in order
-    by CORN."""
+    """What is learnt: a distribution over years, the age by L1 loss, three bands by cross-entropy, or ordered years by
+    CORN."""
     top_code: TopCode = "auto"
-    """The label that stands for "this old or older"; auto finds it by the heap that it leaves, none knows of none."""
+    """The label that stands for "this old or older". auto detects it by its frequency; none means that there is none.
+    """
 
 
 DEFAULTS = AgeOptions.of(lr=0.002)
-"""Twice the usual rate, as its study found and five folds confirmed: half a year fewer off (docs/accuracy.md)."""
+"""Twice the usual rate: half a year less error in the tuning study, confirmed on five folds (docs/accuracy.md)."""

@@ -1,11 +1,11 @@
-"""Answer with the trained age specialist: `python -m pipelines.age.predict`."""
+"""Predict with the trained age specialist: `python -m pipelines.age.predict`."""
 
 from shared.commands import run
 from shared.training.options import PredictOptions
 
 
 def main(options: PredictOptions) -> None:
-    # Not before the command line is understood: torch takes seconds to load.
+    # Imported after the command line is parsed: torch takes seconds to load.
     from pipelines.age.heads import head_of
     from shared.training.inference import predict
 

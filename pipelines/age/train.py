@@ -5,7 +5,7 @@ from shared.commands import run
 
 
 def main(options: AgeOptions) -> None:
-    # Not before the command line is understood: torch takes seconds to load.
+    # Imported after the command line is parsed: torch takes seconds to load.
     from pipelines.age.heads import specialist
     from shared.training.run import train
 

@@ -1,8 +1,8 @@
 """One change of the gender specialist at a time: `python -m pipelines.gender.ablate`."""
 
-from pipelines.gender.options import DEFAULTS
 from shared.commands import run
 from shared.experiments.options import COMMON_CHANGES, AblateOptions, screening
+from shared.training.options import TrainOptions
 
 CHANGES = (
     # Little background; only brows and eyes, which no mask hides.
@@ -21,4 +21,4 @@ def main(options: AblateOptions) -> None:
 
 
 if __name__ == "__main__":
-    run(main, AblateOptions(screening(DEFAULTS)))
+    run(main, AblateOptions(screening(TrainOptions())))

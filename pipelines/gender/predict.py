@@ -1,11 +1,11 @@
-"""Answer with the trained gender specialist: `python -m pipelines.gender.predict`."""
+"""Predict with the trained gender specialist: `python -m pipelines.gender.predict`."""
 
 from shared.commands import run
 from shared.training.options import PredictOptions
 
 
 def main(options: PredictOptions) -> None:
-    # Not before the command line is understood: torch takes seconds to load.
+    # Imported after the command line is parsed: torch takes seconds to load.
     from pipelines.gender.specialist import GENDER
     from shared.training.inference import predict
 

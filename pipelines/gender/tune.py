@@ -2,9 +2,9 @@
 
 from typing import TYPE_CHECKING, Any
 
-from pipelines.gender.options import DEFAULTS
 from shared.commands import run
 from shared.experiments.options import TuneOptions, common_space, screening
+from shared.training.options import TrainOptions
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -29,4 +29,4 @@ def main(options: TuneOptions) -> None:
 
 
 if __name__ == "__main__":
-    run(main, TuneOptions(screening(DEFAULTS)))
+    run(main, TuneOptions(screening(TrainOptions())))

@@ -1,8 +1,8 @@
 """One change of the mask specialist at a time: `python -m pipelines.mask.ablate`."""
 
-from pipelines.mask.options import DEFAULTS
 from shared.commands import run
 from shared.experiments.options import COMMON_CHANGES, AblateOptions, screening
+from shared.training.options import TrainOptions
 
 CHANGES = (
     # The whole crop; only the lower face, which shows the mask without hair.
@@ -21,4 +21,4 @@ def main(options: AblateOptions) -> None:
 
 
 if __name__ == "__main__":
-    run(main, AblateOptions(screening(DEFAULTS)))
+    run(main, AblateOptions(screening(TrainOptions())))

@@ -1,11 +1,11 @@
-"""Answer with the trained mask specialist: `python -m pipelines.mask.predict`."""
+"""Predict with the trained mask specialist: `python -m pipelines.mask.predict`."""
 
 from shared.commands import run
 from shared.training.options import PredictOptions
 
 
 def main(options: PredictOptions) -> None:
-    # Not before the command line is understood: torch takes seconds to load.
+    # Imported after the command line is parsed: torch takes seconds to load.
     from pipelines.mask.specialist import MASK
     from shared.training.inference import predict
 

@@ -107,7 +107,7 @@ def measure(variant: Variant, seeds: Sequence[int], specialist_of: SpecialistOf,
         tables.append(_held_out(specialist, options, run, variant, records))
         histories = [read_history(folder)["seconds"].sum() for folder in _folds(options, run).values()]
         seconds.append(extra_seconds(run) + sum(histories))
-    labels = labelled_crops(options)[0].set_index("image")
+    labels = labelled_crops(options.data)[0].set_index("image")
     return Measured(specialist, tables, labels, float(np.mean(seconds)))
 
 
@@ -124,7 +124,7 @@ def _held_out(
     trained = {fold: read_held_out(folder / OOF, specialist.classes) for fold, folder in folds.items()}
     if variant.tta == options.run.tta:
         return pd.concat(trained.values())
-    table, crops = labelled_crops(options)
+    table, crops = labelled_crops(options.data)
     accelerator = accelerator_for(options.run.device, options.optimisation.mixed_precision)
     parts = []
     for fold, folder in folds.items():

@@ -1,18 +1,13 @@
-"""The processes that read images beside a training or a prediction: Ctrl-C is none of their business.
+"""From crops to batches: augmentation, datasets and loaders.
 
-A terminal gives it to everybody. A reader that takes it on its own dies with a traceback, or so early that the main
-process takes that for a crash. So readers are deaf to it from their first moment on; the main process ends them.
-
-The augmentation that every specialist starts from; each sets its own strengths.
-
-From crops to batches: the same image, epoch and seed give the same tensor in any process, and after a resume.
+The same image, epoch and seed give the same tensor in any process and after a resume. The mirror image, the order and
+every other random choice of an image therefore depend on its `Draw` alone.
 """
 
-import multiprocessing
 import os
 import random
-from collections.abc import Callable, Iterator
-from multiprocessing.context import BaseContext, ForkContext, ForkProcess
+import signal
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import cv2
@@ -22,37 +17,22 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from shared.crops import CropSet
-from shared.interrupts import held_back
-from shared.specialist import Window
+from shared.crops import CropSet, Window
 
 if TYPE_CHECKING:
     import albumentations
 
-
-class _DeafProcess(ForkProcess):
-    def start(self) -> None:
-        with held_back():
-            super().start()
-
-
-class _DeafContext(ForkContext):
-    Process = _DeafProcess
-
-
-def reader_context() -> BaseContext | None:
-    """How a `DataLoader` starts its processes; None, its own way, where those are not copies of this one."""
-    return _DeafContext() if multiprocessing.get_start_method() == "fork" else None
-
-
-def settle_in(worker: int) -> None:
-    """What a reader does first: the cores belong to the training, and one that spreads over them slows it down."""
-    del worker
-    cv2.setNumThreads(0)
-
-
-# albumentations asks the network for a newer release when it is imported, unless told not to.
+# Otherwise albumentations looks for a newer release on the network when it is imported.
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+
+Batch = tuple[Tensor, Tensor]
+"""Images, uint8 (B, size, size, 3), and their targets (B, ...)."""
+
+UNCHANGED = -1
+"""State of an image that the transform may not change into another one."""
+
+Transform = Callable[[NDArray[np.uint8], int, int, int], NDArray[np.uint8]]
+"""A crop, its row in the dataset, the wanted state and a seed, to the changed crop."""
 
 
 def augmentation(
@@ -69,7 +49,7 @@ def augmentation(
     `shift` and `scale` are shares of the image, `rotate` is in degrees, `light` and `colour` are shares of the value
     range, and `blur` is a probability.
     """
-    import albumentations as A  # Takes a second to load, and who predicts does not augment.
+    import albumentations as A  # Takes a second to load, and prediction does not need it.
 
     return A.Compose(
         [
@@ -88,74 +68,80 @@ def augmentation(
     )
 
 
-Batch = tuple[Tensor, Tensor]
-"""uint8 images (B, size, size, 3) and their targets (B, ...)."""
-
-
-AS_IT_IS = -1
-
-Dressing = Callable[[NDArray[np.uint8], int, int, int], NDArray[np.uint8]]
-"""A crop, its place in the dataset, the mask state to be drawn and a seed to the crop as it is shown."""
-
-
 class Draw(NamedTuple):
-    """One image to be read, and the seed of its augmentation."""
+    """One image of an epoch, as a sampler orders it."""
 
-    place: int
-    """Which of the dataset's images, from 0."""
-    seed: int
-    state: int = AS_IT_IS
-    """The mask state to be drawn, an index into `labels.MASKS`; or as it is."""
+    row: int
+    """Row of the image in the dataset."""
+    seed: int = 0
+    """Seed of its transform and augmentation."""
+    state: int = UNCHANGED
+    """The state that the transform gives the image, an index into `labels.MASKS`, or `UNCHANGED`."""
 
 
 class CropDataset(Dataset[Batch]):
-    """A specialist's window of each crop, with what the loss is told of it."""
+    """A specialist's window of each crop, with the target of the loss."""
 
     def __init__(
         self,
         crops: CropSet,
-        images: list[str],
         targets: NDArray[Any],
         window: Window,
         size: int,
         augmentation: Callable[..., dict[str, Any]] | None = None,
-        dressing: Dressing | None = None,
+        transform: Transform | None = None,
         targets_by_state: NDArray[Any] | None = None,
     ):
-        """`targets` are (N, ...); those `by_state`, of images with a mask drawn on them, (mask states, N, ...)."""
+        """Take the crops of N images, their targets (N, ...), and the targets in each other state, (states, N, ...)."""
         self._crops = crops
-        self._images = images
+        self._images = crops.index.index.tolist()
         self._targets = torch.tensor(targets)
         self._window = window
         self._size = size
         self._augmentation = augmentation
-        self._dressing = dressing
+        self._transform = transform
         self._by_state = None if targets_by_state is None else torch.tensor(targets_by_state)
 
     def __len__(self) -> int:
         return len(self._images)
 
     def __getitem__(self, draw: Draw) -> Batch:
-        crop = self._crops.read(self._images[draw.place])
-        if self._dressing is not None:
-            crop = self._dressing(crop, draw.place, draw.state, draw.seed)
+        crop = self._crops.read(self._images[draw.row])
+        if self._transform is not None:
+            crop = self._transform(crop, draw.row, draw.state, draw.seed)
         image = self._window.cut(crop, self._size)
         if self._augmentation is not None:
-            # Seeded image by image: which worker draws it, and what it drew before, must not matter. One stream for
-            # all steps: `set_random_seed` would give each the same numbers, and so noise only to mirrored images.
+            # Seeded by image: which worker loads it, and what it loaded before, must not matter. `set_random_seed`
+            # would start every step from the same numbers, so that the steps would not be independent.
             streams = np.random.default_rng(draw.seed), random.Random(draw.seed)
             self._augmentation.set_random_state(*streams)  # type: ignore[attr-defined]
             image = self._augmentation(image=image)["image"]
         return torch.from_numpy(image), self._target(draw)
 
     def _target(self, draw: Draw) -> Tensor:
-        if self._by_state is None or draw.state == AS_IT_IS:
-            return self._targets[draw.place]
-        return self._by_state[draw.state, draw.place]
+        if self._by_state is None or draw.state == UNCHANGED:
+            return self._targets[draw.row]
+        return self._by_state[draw.state, draw.row]
+
+
+class WindowDataset(Dataset[list[Tensor]]):
+    """Images to predict, cut once for every distinct window and size of the networks."""
+
+    def __init__(self, crops: CropSet, inputs: Sequence[tuple[Window, int]]):
+        self._crops = crops
+        self._images = crops.index.index.tolist()
+        self._inputs = inputs
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def __getitem__(self, draw: Draw) -> list[Tensor]:
+        crop = self._crops.read(self._images[draw.row])
+        return [torch.from_numpy(window.cut(crop, size)) for window, size in self._inputs]
 
 
 class SequentialSampler(Sampler[Draw]):
-    """Every image once, first to last."""
+    """Every image once, in order."""
 
     def __init__(self, count: int):
         self._count = count
@@ -164,36 +150,43 @@ class SequentialSampler(Sampler[Draw]):
         return self._count
 
     def __iter__(self) -> Iterator[Draw]:
-        return (Draw(index, 0) for index in range(self._count))
+        return (Draw(index) for index in range(self._count))
 
 
-class ShuffledSampler(Sampler[Draw]):
-    """Base class of samplers with a new order in every epoch; see `shared.training.sampling.TrainingSampler`."""
+class EpochSampler(Sampler[Draw]):
+    """Base class of samplers with a new order in every epoch."""
 
     def __init__(self, count: int, seed: int):
         self._count = count
         self._seed = seed
-        # No `set_epoch` on purpose: accelerate would call it with a count of its own, which a resume begins anew.
+        # Deliberately no `set_epoch`: accelerate would call it with its own count, which starts at 0 after a resume.
         self.epoch = 0
 
     def __len__(self) -> int:
         return self._count
 
 
-def batches(
-    dataset: CropDataset, sampler: SequentialSampler | ShuffledSampler, batch_size: int, workers: int
-) -> DataLoader[Batch]:
-    """Loader of uint8 batches. With a `ShuffledSampler` an incomplete last batch is dropped, otherwise never."""
+def loader(
+    dataset: Dataset[Any], sampler: SequentialSampler | EpochSampler, batch_size: int, workers: int
+) -> DataLoader[Any]:
+    """Return a loader of batches. Only with an `EpochSampler`, an incomplete last batch is dropped."""
     return DataLoader(
         dataset,
         sampler=sampler,
         batch_size=batch_size,
         num_workers=workers,
-        drop_last=isinstance(sampler, ShuffledSampler) and len(sampler) > batch_size,
+        drop_last=isinstance(sampler, EpochSampler) and len(sampler) > batch_size,
         pin_memory=torch.cuda.is_available(),
         persistent_workers=workers > 0,
-        worker_init_fn=settle_in if workers else None,
-        multiprocessing_context=reader_context() if workers else None,
-        # Else the loader draws from torch's own stream, as often as it has workers, and dropout would feel it.
+        worker_init_fn=_start_worker if workers else None,
+        # Its own generator: otherwise starting workers would consume torch's global stream and change dropout.
         generator=torch.Generator(),
     )
+
+
+def _start_worker(worker: int) -> None:
+    del worker
+    # The other cores belong to the training.
+    cv2.setNumThreads(0)
+    # A terminal sends Ctrl-C to all processes; the main process ends the workers.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,8 +1,7 @@
-"""Persons of an extra folder whose photograph is in the base data too, under another id and perhaps made anew.
+"""Further labelled folders (`--extra`): their persons are used for training and never held out.
 
-A held-out person, or one of the eval images, would else be learnt from.
-
-Further labelled folders (`--extra`): their persons are learnt from, and never held out.
+A person whose photograph is also in the base data, under another id and perhaps edited, is left out: otherwise the
+network would learn from an image that it is scored on.
 """
 
 import os
@@ -21,126 +20,107 @@ from shared.faces.alignment import RECIPE
 from shared.manifest import TABLES, load_training, split_folder, split_folders
 from shared.messages import UserError, counted, first_of
 from shared.near_duplicates import KnownFaces, NearDuplicate, eval_faces, find_near_duplicates, training_faces
-from shared.training.options import TrainOptions
+from shared.training.options import DataOptions
 from shared.training.run_folder import crop_folder
 
-MOST = 8
-"""So many are told by name."""
-
-
-def faces_that_may_be_held_out(table: pd.DataFrame, crops: CropSet, options: TrainOptions) -> KnownFaces:
-    """The unmasked faces of the base data, and all of its eval images where their crops have been made."""
-    learnt, folder = training_faces(table, crops), _eval_crops(options)
-    if folder is None or not (folder / INDEX).exists():
-        return learnt
-    asked = eval_faces(open_crops(folder))
-    return KnownFaces(
-        [*learnt.names, *(f"eval's {image}" for image in asked.names)],
-        np.concatenate([learnt.hashes, asked.hashes]),
-        {made_of: f"eval's {image}" for made_of, image in asked.files.items()},
-    )
-
-
-def _eval_crops(options: TrainOptions) -> Path | None:
-    """Where the crops of the eval images belong; None where the data has no such images."""
-    if "eval" not in split_folders(options.data.data):
-        return None
-    return crop_folder(options.data.crops, options.data.data, "eval")
-
-
-def tell_who_is_not_compared(options: TrainOptions) -> None:
-    """One line on stderr where eval images have no crops yet, as they have wherever training answers for them."""
-    folder = _eval_crops(options)
-    if folder is not None and not (folder / INDEX).exists():
-        print(
-            f"note: {folder} has no crops, so no person of --extra is compared with the eval images: whoever is "
-            "among both is learnt from. python shared/crop_faces.py makes crops of all that --data has",
-            file=sys.stderr,
-        )
-
-
-def tell(folder: Path, twins: Mapping[str, NearDuplicate]) -> None:
-    """One line on stderr, where there are any."""
-    if twins:
-        shown = [f"{person} is {twin.name}" for person, twin in list(twins.items())[:MOST]]
-        print(
-            f"--extra {folder}: {counted(len(twins), 'person')} left out, whose photograph --data has too: "
-            f"{', '.join(shown)}{', ...' if len(twins) > MOST else ''}",
-            file=sys.stderr,
-        )
-
-
 NEVER_HELD_OUT = -1
-"""What stands in the column `fold` of extra persons."""
+"""Value of the column `fold` for extra persons."""
+
+_MAX_NAMED = 8
+"""Persons that are named in the message about near-duplicates."""
 
 
 def with_extra(
-    table: pd.DataFrame, crops: CropSet, options: TrainOptions, accelerator: Accelerator
+    table: pd.DataFrame, crops: CropSet, options: DataOptions, accelerator: Accelerator
 ) -> tuple[pd.DataFrame, CropSet]:
-    """The manifest and its crops joined with those of every `--extra` folder; crops that are missing are made.
+    """Return the manifest and its crops joined with those of every `--extra` folder. Missing crops are made.
 
-    The table gains a column `source`: "" for the base data, else the folder's name, which is also put before the names
-    of its images. Persons whose photograph the base data has too are left out, and told on stderr. Raises `UserError`
-    where a person is in two of the folders, or crops are of another recipe.
+    The table gains a column `source`: "" for the base data, otherwise the folder's name, which also precedes the names
+    of its images. Persons with a near-duplicate in the base data or among the eval images are left out and reported
+    on stderr. Raises `UserError` if a person is in two of the folders, or crops are of another recipe.
     """
     tables, sets = [table.assign(source="")], [crops]
-    if not options.data.extra:
+    if not options.extra:
         return tables[0], crops
-    if accelerator.is_main_process:
-        tell_who_is_not_compared(options)
+    eval_crops = _eval_crop_folder(options)
+    if accelerator.is_main_process and eval_crops is not None and not (eval_crops / INDEX).exists():
+        print(
+            f"note: {eval_crops} has no crops, so no person of --extra is compared with the eval images, and whoever "
+            "is among both is trained on. python shared/crop_faces.py makes the crops of all splits of --data",
+            file=sys.stderr,
+        )
     with accelerator.main_process_first():
-        held_out = faces_that_may_be_held_out(table, crops, options)
-    for name, folder in _named(options).items():
+        base_faces = _base_faces(table, crops, eval_crops)
+    for name, folder in _named_folders(options).items():
         with accelerator.main_process_first():
             further, own = _read(folder, options, crops.recipe)
-            twins = find_near_duplicates(further, own, held_out)
+            duplicates = find_near_duplicates(further, own, base_faces)
         for known, known_crops in zip(tables, sets, strict=True):
             _refuse_shared_persons(folder, further, own, known, known_crops)
-        if accelerator.is_main_process:
-            tell(folder, twins)
-        further = further[~further["person"].isin(twins)].reset_index(drop=True)
-        further, own = _joinable(name, further, own.keep(further["image"]), crops.folder)
+        if accelerator.is_main_process and duplicates:
+            print(_left_out(folder, duplicates), file=sys.stderr)
+        further = further[~further["person"].isin(duplicates)].reset_index(drop=True)
+        further, own = _renamed(name, further, own.keep(further["image"]), crops.folder)
         tables.append(further)
         sets.append(own)
     return pd.concat(tables, ignore_index=True), replace(crops, index=pd.concat([each.index for each in sets]))
 
 
-def summary(table: pd.DataFrame) -> list[dict[str, object]]:
-    """What run.json says of the extra folders: name, persons, images."""
-    extra = table[table["source"] != ""]
-    return [
-        {"folder": name, "persons": int(rows["person"].nunique()), "images": len(rows)}
-        for name, rows in extra.groupby("source", sort=False)
-    ]
-
-
 def extra_crop_folder(crops: Path, folder: Path) -> Path:
-    """The crops of an extra folder lie beside those of the base data, in a folder of its name."""
+    """Return where the crops of an extra folder are: beside those of the base data, in a folder of its name."""
     return crop_folder(crops / _name(folder), folder, "train")
 
 
-def _named(options: TrainOptions) -> dict[str, Path]:
-    """The extra folders by name; raises `UserError` where two would share one, or one is none."""
+def _base_faces(table: pd.DataFrame, crops: CropSet, eval_crops: Path | None) -> KnownFaces:
+    """Return the unmasked faces of the base data, and all faces of its eval images if their crops have been made."""
+    trained = training_faces(table, crops)
+    if eval_crops is None or not (eval_crops / INDEX).exists():
+        return trained
+    unseen = eval_faces(open_crops(eval_crops))
+    return KnownFaces(
+        [*trained.names, *(f"eval's {image}" for image in unseen.names)],
+        np.concatenate([trained.hashes, unseen.hashes]),
+        {fingerprint: f"eval's {image}" for fingerprint, image in unseen.files.items()},
+    )
+
+
+def _eval_crop_folder(options: DataOptions) -> Path | None:
+    """Return where the crops of the eval images belong; None if the data has no such images."""
+    if "eval" not in split_folders(options.data):
+        return None
+    return crop_folder(options.crops, options.data, "eval")
+
+
+def _left_out(folder: Path, duplicates: Mapping[str, NearDuplicate]) -> str:
+    named = [f"{person} is {known.name}" for person, known in list(duplicates.items())[:_MAX_NAMED]]
+    return (
+        f"--extra {folder}: {counted(len(duplicates), 'person')} left out, whose photograph --data has too: "
+        f"{', '.join(named)}{', ...' if len(duplicates) > _MAX_NAMED else ''}"
+    )
+
+
+def _named_folders(options: DataOptions) -> dict[str, Path]:
+    """Return the extra folders by name; raises `UserError` if a name would be used twice for crops."""
     named: dict[str, Path] = {}
-    for folder in options.data.extra:
+    for folder in options.extra:
         name = _name(folder)
         if name in TABLES or name in named:
             raise UserError(
-                f"--extra {folder}: {name} names other crops in {options.data.crops} already; rename the folder"
+                f"--extra {folder}: other crops in {options.crops} have the name {name} already; rename the folder"
             )
         named[name] = folder
     return named
 
 
 def _name(folder: Path) -> str:
-    whole = folder.resolve()
-    return whole.parent.name if whole.name in TABLES else whole.name
+    resolved = folder.resolve()
+    return resolved.parent.name if resolved.name in TABLES else resolved.name
 
 
-def _read(folder: Path, options: TrainOptions, recipe: str) -> tuple[pd.DataFrame, CropSet]:
-    """Table and crops of one extra folder; unreadable images left out."""
-    table = load_training(split_folder(folder, "train"), skip_bad=options.data.skip_bad)
-    crops = _crops_of(table, extra_crop_folder(options.data.crops, folder), recipe)
+def _read(folder: Path, options: DataOptions, recipe: str) -> tuple[pd.DataFrame, CropSet]:
+    """Return table and crops of one extra folder without unreadable images."""
+    table = load_training(split_folder(folder, "train"), skip_bad=options.skip_bad)
+    crops = _crops_of(table, extra_crop_folder(options.crops, folder), recipe)
     if crops.recipe != recipe:
         raise UserError(
             f"--extra {folder}: the crops in {crops.folder} are of recipe {crops.recipe}, those of --data of {recipe}. "
@@ -151,17 +131,8 @@ def _read(folder: Path, options: TrainOptions, recipe: str) -> tuple[pd.DataFram
     return table, crops.keep(table["image"])
 
 
-def _joinable(name: str, table: pd.DataFrame, crops: CropSet, base: Path) -> tuple[pd.DataFrame, CropSet]:
-    """The same under names that tell the source, with files named from the folder of the base crops."""
-    way = os.path.relpath(crops.folder, base)
-    index = crops.index.assign(file=[f"{way}/{file}" for file in crops.index["file"]])
-    index.index = pd.Index([f"{name}/{image}" for image in index.index], name=index.index.name)
-    table = table.assign(image=index.index.to_numpy(), fold=NEVER_HELD_OUT, source=name)
-    return table, replace(crops, index=index)
-
-
 def _crops_of(table: pd.DataFrame, folder: Path, recipe: str) -> CropSet:
-    """The crops of these images, made where they are not there; those of the wanted recipe are taken as they are."""
+    """Return the crops of these images. Complete crops of the wanted recipe are used as they are."""
     if (folder / INDEX).exists():
         crops = open_crops(folder)
         if crops.recipe == recipe and table["image"].isin(crops.index.index).all():
@@ -174,19 +145,28 @@ def _crops_of(table: pd.DataFrame, folder: Path, recipe: str) -> CropSet:
     return make_crops(table, folder).keep(table["image"])
 
 
+def _renamed(name: str, table: pd.DataFrame, crops: CropSet, base: Path) -> tuple[pd.DataFrame, CropSet]:
+    """Put the folder's name before image names, and file names relative to the folder of the base crops."""
+    path = os.path.relpath(crops.folder, base)
+    index = crops.index.assign(file=[f"{path}/{file}" for file in crops.index["file"]])
+    index.index = pd.Index([f"{name}/{image}" for image in index.index], name=index.index.name)
+    table = table.assign(image=index.index.to_numpy(), fold=NEVER_HELD_OUT, source=name)
+    return table, replace(crops, index=index)
+
+
 def _refuse_shared_persons(
     folder: Path, table: pd.DataFrame, crops: CropSet, known: pd.DataFrame, known_crops: CropSet
 ) -> None:
-    """One seen in training must not be held out: neither under one id, nor by one file under two."""
+    """Raise `UserError` if a person is known under the same id, or a file is known under another."""
     ids = table["person"][table["person"].isin(known["person"])].unique()
     if len(ids):
         raise UserError(
             f"--extra {folder}: {counted(len(ids), 'id')} of its train.csv belong to persons known already "
-            f"({first_of(ids)}). Leave out whoever is in both, and rename the ids of others"
+            f"({first_of(ids)}). Remove persons who are in both, and rename the ids of others"
         )
-    twins = crops.index.index[crops.index["fingerprint"].isin(known_crops.index["fingerprint"]).to_numpy()]
-    if len(twins):
+    same = crops.index.index[crops.index["fingerprint"].isin(known_crops.index["fingerprint"]).to_numpy()]
+    if len(same):
         raise UserError(
-            f"--extra {folder}: {counted(len(twins), 'image')} of it are the same files as images known already "
-            f"({first_of(twins)}): their persons are in both. Leave them out of one"
+            f"--extra {folder}: {counted(len(same), 'image')} of it are the same files as images known already "
+            f"({first_of(same)}): their persons are in both. Remove them from one"
         )

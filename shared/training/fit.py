@@ -1,10 +1,7 @@
-"""Learning-rate schedules under the names torch users know, behind two calls.
+"""Train one fold: epochs, schedule, regularisation, and a checkpoint after every epoch.
 
-What keeps a network from learning its images by heart, around any loss: label smoothing and mixup.
-
-Where a fold stands after its last whole epoch, so that a killed training goes on to the same result.
-
-Training on all folds but one: epochs, the best of them by held-out macro F1, resume to the same result.
+The loop knows nothing of masks, genders or ages: `FoldData` hands it datasets and samplers, and the specialist its
+loss. A training that was killed continues from `resume.pt` to the same result.
 """
 
 import io
@@ -15,40 +12,36 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
 import timm.optim
 import timm.utils
 import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, MultiStepLR, OneCycleLR, ReduceLROnPlateau
 from tqdm import tqdm
 
-from shared.crops import CropSet
 from shared.files import replacing
-from shared.folds import check_folds
 from shared.fusion.metrics import macro_f1
-from shared.mask_overlay.overlay import MaskOverlay
 from shared.messages import UserError
-from shared.specialist import Specialist
-from shared.training.data import CropDataset, SequentialSampler, ShuffledSampler, batches
-from shared.training.depthwise import quicken
-from shared.training.inference import predict_distribution
+from shared.specialist import Loss, Specialist
+from shared.training.data import loader
+from shared.training.inference import predict_batches
 from shared.training.model import CheckpointMetadata, Network, load_weights, save_weights
 from shared.training.options import SchedulerName, TrainOptions
 from shared.training.run_folder import CHECKPOINT, WEIGHTS
-from shared.training.sampling import NONE, MaskStateSampler, TrainingSampler, by_state
+from shared.training.sampling import FoldData
+
+_STEPS_BETWEEN_CHECKS = 10
+"""The loss is read every so many steps; each reading waits for the GPU."""
 
 
 class Schedule:
-    """Steps a torch scheduler when its kind wants to be stepped: after batches, or after epochs."""
+    """Changes the learning rate after batches or after epochs, by a scheduler of torch."""
 
     def __init__(self, name: SchedulerName, optimizer: Optimizer, epochs: int, batches: int, lr: float):
-        """`batches` are those of one epoch; `lr` is the highest rate."""
+        """Take the number of epochs, of batches in an epoch, and the highest learning rate."""
         self._per_batch: LRScheduler | None = None
         self._per_epoch: LRScheduler | None = None
         self._plateau: ReduceLROnPlateau | None = None
@@ -68,14 +61,14 @@ class Schedule:
             self._per_batch.step()
 
     def after_epoch(self, score: float) -> None:
-        """`score` is of the held-out persons, bigger is better."""
+        """Take the score of the held-out images; bigger is better."""
         if self._per_epoch is not None:
             self._per_epoch.step()
         if self._plateau is not None:
             self._plateau.step(score)
 
     def state_dict(self) -> dict[str, Any]:
-        """Empty where nothing changes the rate."""
+        """Return the scheduler's state; empty for a constant rate."""
         return {} if self._active is None else self._active.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -87,14 +80,10 @@ class Schedule:
         return self._per_batch or self._per_epoch or self._plateau
 
 
-Loss = Callable[[Tensor, Tensor], Tensor]
-"""Logits (B, K) and targets (B, ...) to a scalar."""
-
-
 def smoothed(loss: Loss, share: float) -> Loss:
-    """A loss that takes this share of every label to be spread evenly over all K outputs of a softmax.
+    """Return the loss with this share of every label spread evenly over all K outputs of a softmax.
 
-    On top of cross-entropy this is label smoothing as in Szegedy et al., "Rethinking the Inception Architecture", 2016.
+    With cross-entropy this is label smoothing as in Szegedy et al., "Rethinking the Inception Architecture", 2016.
     """
     if not share:
         return loss
@@ -105,27 +94,27 @@ def smoothed(loss: Loss, share: float) -> Loss:
     return smooth
 
 
-def mixed(images: Tensor, loss: Loss, strength: float) -> tuple[Tensor, Loss]:
-    """Images (B, ...) each laid over another of the batch, and the loss that asks for both labels in proportion.
+def mixup(images: Tensor, loss: Loss, strength: float) -> tuple[Tensor, Loss]:
+    """Blend every image (B, ...) with another of the batch; the loss weighs both labels likewise.
 
-    One share for the batch, from Beta(strength, strength); 0 mixes nothing. Zhang et al., "mixup", ICLR 2018.
+    One share for the batch, from Beta(strength, strength); 0 changes nothing. Zhang et al., "mixup", ICLR 2018.
     """
     if not strength:
         return images, loss
     share = torch.distributions.Beta(strength, strength).sample().item()
-    # Drawn on the CPU: the same on every device.
+    # Drawn on the CPU, so that all devices draw the same.
     partner = torch.randperm(len(images)).to(images.device)
-    both = share * images.float() + (1 - share) * images[partner].float()
+    blended = share * images.float() + (1 - share) * images[partner].float()
 
-    def of_both(logits: Tensor, targets: Tensor) -> Tensor:
+    def loss_of_both(logits: Tensor, targets: Tensor) -> Tensor:
         return share * loss(logits, targets) + (1 - share) * loss(logits, targets[partner])
 
-    return both, of_both
+    return blended, loss_of_both
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Write a tree of tensors and plain values, whole or not at all."""
-    # Not into the file at once: of a full disk torch says "unexpected pos".
+    """Write a tree of tensors and plain values, completely or not at all."""
+    # Through memory: of a full disk torch only says "unexpected pos".
     content = io.BytesIO()
     torch.save(state, content)
     with replacing(path) as temporary:
@@ -133,9 +122,9 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
 
 
 def load_checkpoint(path: Path) -> dict[str, Any] | None:
-    """What `save_checkpoint` wrote; None where there is nothing. Never unpickles anything but tensors and plain values.
+    """Return what `save_checkpoint` wrote, None without a file. Only tensors and plain values are unpickled.
 
-    Raises `UserError` where the file is cut short or of another kind.
+    Raises `UserError` if the file is incomplete or of another kind.
     """
     if not path.exists():
         return None
@@ -145,27 +134,27 @@ def load_checkpoint(path: Path) -> dict[str, Any] | None:
         raise UserError(f"{path} cannot be read ({type(error).__name__}); remove it to train this fold anew") from error
 
 
-_STEPS_BETWEEN_CHECKS = 10
-
-
 @dataclass(frozen=True)
 class Epoch:
-    """One line of a fold's history: `loss` of training images, `macro_f1` of held-out ones, seconds by the clock."""
+    """A line of a fold's history."""
 
     epoch: int
+    """From 0."""
     loss: float
+    """Mean over the training batches."""
     macro_f1: float
+    """Of the held-out images, without test-time augmentation."""
     lr: float
+    """At the start of the epoch."""
     seconds: float
 
 
 AfterEpoch = Callable[[int, Epoch], None]
-"""Told of every epoch of a fold once it is kept, after a resume of the earlier ones again; what it raises stops the
-training there."""
+"""Called with the fold and each of its epochs, after a resume with the earlier ones again. It may raise to stop."""
 
 
 def ignore_epoch(fold: int, epoch: Epoch) -> None:
-    """For trainings that nobody watches."""
+    """Do nothing after an epoch."""
     del fold, epoch
 
 
@@ -176,142 +165,70 @@ class FoldTraining:
         self,
         specialist: Specialist,
         options: TrainOptions,
-        table: pd.DataFrame,
-        crops: CropSet,
-        fold: int,
+        data: FoldData,
         folder: Path,
         accelerator: Accelerator,
-        after_epoch: AfterEpoch = ignore_epoch,
         start: Path | None = None,
     ):
-        """`table` is the manifest with a column `fold`; `start` is a weights file to begin with, not the backbone's.
-
-        Raises `UserError` where a person is in two folds.
-        """
-        check_folds(table["person"], table["fold"])
-        held_out = (table["fold"] == fold).to_numpy()
+        """Take the fold's folder, and a weights file to start from instead of the backbone's own weights."""
         self._specialist = specialist
         self._options = options
-        self._seed = (options.optimisation.seed * options.data.folds + fold) % 2**32
-        self._fold = fold
+        self._data = data
         self._folder = folder
-        self._after_epoch = after_epoch
         self._accelerator = accelerator
-        self._passport = CheckpointMetadata.of(specialist, options.model.backbone, options.model.size, crops.recipe)
+        self._metadata = CheckpointMetadata.of(specialist, options.model.backbone, options.model.size, data.recipe)
         self._history: list[Epoch] = []
-        self._prepare_data(table, crops, held_out)
+        batch_size, workers = options.optimisation.batch_size, options.run.workers
+        self._train_loader, self._held_out_loader = accelerator.prepare(
+            loader(data.train, data.sampler, batch_size, workers),
+            loader(data.held_out, data.held_out_sampler, batch_size, workers),
+        )
         self._prepare_network(start)
-
-    def _prepare_data(self, table: pd.DataFrame, crops: CropSet, held_out: NDArray[np.bool_]) -> None:
-        options = self._options
-        train_set, self._order = self.training_data(table, crops, ~held_out)
-        held_out_set, in_order, self._truth = self.held_out_data(table, crops, held_out)
-        self._train_loader, self._held_out_loader = self._accelerator.prepare(
-            batches(train_set, self._order, options.optimisation.batch_size, options.run.workers),
-            batches(held_out_set, in_order, options.optimisation.batch_size, options.run.workers),
-        )
-
-    def held_out_data(
-        self, table: pd.DataFrame, crops: CropSet, rows: NDArray[np.bool_]
-    ) -> tuple[CropDataset, SequentialSampler, NDArray[np.int64]]:
-        """Images that choose the best epoch, in which order, and the true class of each as it is shown.
-
-        They are shown as they are, but that bare faces alone cannot score masks: then these are drawn on them.
-        """
-        unseen = table[rows].reset_index(drop=True)
-        images, order = unseen["image"].tolist(), SequentialSampler(int(rows.sum()))
-        known, shown, truth = crops.keep(images), None, self._specialist.truth(unseen)
-        classes = by_state(self._specialist.truth, unseen)
-        if self._options.sampling.drawn_masks and (table["mask"] == NONE).all() and (classes != classes[0]).any():
-            shown = MaskOverlay(unseen, known.index)
-            order = drawn = MaskStateSampler(shown.drawable)
-            truth = classes[drawn.states, np.arange(len(unseen))]
-        targets = self._specialist.targets(table)[rows]
-        window, size = self._specialist.window, self._options.model.size
-        return CropDataset(known, images, targets, window, size, dressing=shown), order, truth
-
-    def training_data(
-        self, table: pd.DataFrame, crops: CropSet, rows: NDArray[np.bool_]
-    ) -> tuple[CropDataset, ShuffledSampler]:
-        """Images to learn from, and in which order; masks are drawn on them where that is asked for."""
-        options, specialist = self._options, self._specialist
-        seen = table[rows].reset_index(drop=True)
-        if "source" not in seen:
-            seen = seen.assign(source="")
-        images = seen["image"].tolist()
-        known = crops.keep(images)
-        shown = MaskOverlay(seen, known.index)
-        order = TrainingSampler(specialist, seen, shown.drawable, self._seed, options.sampling)
-        train_set = CropDataset(
-            known,
-            images,
-            specialist.targets(table)[rows],
-            specialist.window,
-            options.model.size,
-            specialist.augmentation(),
-            shown if options.sampling.drawn_masks else None,
-            by_state(specialist.targets, table)[:, rows],
-        )
-        return train_set, order
 
     def _prepare_network(self, start: Path | None) -> None:
         model, learning = self._options.model, self._options.optimisation
-        set_seed(self._seed)
+        set_seed(self._data.seed)
         pretrained = model.pretrained and start is None
-        bare = Network(
-            model.backbone,
-            self._specialist.outputs,
-            model.dropout,
-            pretrained,
-            model.mean,
-            model.std,
-        )
+        self._bare = Network(model.backbone, self._specialist.outputs, model.dropout, pretrained, model.mean, model.std)
         if start is not None:
-            bare.load_state_dict(load_weights(start).state_dict())
-        quicken(bare)
-        groups = timm.optim.param_groups_weight_decay(bare, learning.weight_decay)
+            self._bare.load_state_dict(load_weights(start).state_dict())
+        groups = timm.optim.param_groups_weight_decay(self._bare, learning.weight_decay)
         optimizer = torch.optim.AdamW(groups, lr=learning.lr)
-        self._schedule = Schedule(
-            learning.scheduler,
-            optimizer,
-            learning.epochs,
-            len(self._train_loader),
-            learning.lr,
-        )
-        self._network, self._optimizer = self._accelerator.prepare(bare, optimizer)
-        self._bare = bare
-        self._average = timm.utils.ModelEmaV3(bare, decay=learning.ema, use_warmup=True) if learning.ema else None
+        steps = len(self._train_loader)
+        self._schedule = Schedule(learning.scheduler, optimizer, learning.epochs, steps, learning.lr)
+        self._network, self._optimizer = self._accelerator.prepare(self._bare, optimizer)
+        self._average = timm.utils.ModelEmaV3(self._bare, learning.ema, use_warmup=True) if learning.ema else None
 
     @property
     def device(self) -> torch.device:
-        """Where the network is."""
+        """Device of the network."""
         return self._accelerator.device
 
     @property
     def _scored(self) -> nn.Module:
-        """The network that is scored and kept: the moving average where there is one."""
+        """The network that is scored and kept: the moving average if there is one."""
         return self._average.module if self._average else self._bare
 
-    def run(self) -> list[Epoch]:
-        """Train the epochs that are missing and return the history; the best network lies in the folder, whole.
+    def run(self, after_epoch: Callable[[Epoch], None]) -> list[Epoch]:
+        """Train the missing epochs and return the history; the weights are then in the fold's folder.
 
         Raises `UserError` when the loss is no longer finite.
         """
         self._resume()
         for epoch in self._history:
-            self._after_epoch(self._fold, epoch)
-        steps = len(self._train_loader)
+            after_epoch(epoch)
+        epochs, steps = self._options.optimisation.epochs, len(self._train_loader)
         with tqdm(
-            total=self._options.optimisation.epochs * steps,
+            total=epochs * steps,
             initial=len(self._history) * steps,
             desc=f"{self._specialist.name} {self._folder.name}",
             unit="step",
             disable=not self._accelerator.is_main_process,
         ) as bar:
-            while len(self._history) < self._options.optimisation.epochs:
+            while len(self._history) < epochs:
                 self._history.append(self._one_epoch(bar))
                 self._keep()
-                self._after_epoch(self._fold, self._history[-1])
+                after_epoch(self._history[-1])
         return self._history
 
     def _one_epoch(self, bar: "tqdm[Any]") -> Epoch:
@@ -324,25 +241,25 @@ class FoldTraining:
         return Epoch(len(self._history), loss, score, lr, round(time.perf_counter() - started, 1))
 
     def train_epoch(self, bar: "tqdm[Any]") -> float:
-        """One pass over the training images; gives their mean loss."""
-        epoch = len(self._history)
-        # Whatever draws at random from here on depends on the epoch alone, and so is the same after a resume.
-        set_seed((self._seed + 1000003 * (epoch + 1)) % 2**32)
-        self._order.epoch = epoch
+        """Go once over the training images and return the mean loss."""
+        epoch, steps = len(self._history), len(self._train_loader)
+        # All random draws from here on depend on the epoch alone, and so are the same after a resume.
+        set_seed((self._data.seed + 1000003 * (epoch + 1)) % 2**32)
+        self._data.sampler.epoch = epoch
         self._network.train()
-        total = torch.zeros((), device=self._accelerator.device)
+        total = torch.zeros((), device=self.device)
         for step, (images, targets) in enumerate(self._train_loader, start=1):
             total += self.train_step(images, targets)
             if self._average is not None:
-                self._average.update(self._bare, step=epoch * len(self._train_loader) + step)
+                self._average.update(self._bare, step=epoch * steps + step)
             bar.update()
-            if step % _STEPS_BETWEEN_CHECKS == 0 or step == len(self._train_loader):
+            if step % _STEPS_BETWEEN_CHECKS == 0 or step == steps:
                 bar.set_postfix(loss=f"{self._checked_mean(total, step):.3f}", refresh=False)
-        return self._checked_mean(total, len(self._train_loader))
+        return self._checked_mean(total, steps)
 
-    def train_step(self, images: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """Learn from one batch on `device`; gives its loss."""
-        seen, loss_of = mixed(images, self._specialist.loss, self._options.optimisation.mixup)
+    def train_step(self, images: Tensor, targets: Tensor) -> Tensor:
+        """Learn from one batch on `device` and return its loss, a scalar."""
+        seen, loss_of = mixup(images, self._specialist.loss, self._options.optimisation.mixup)
         with self._accelerator.autocast():
             logits = self._network(seen)
         loss = loss_of(logits.float(), targets)
@@ -352,32 +269,32 @@ class FoldTraining:
         self._schedule.after_batch()
         return loss.detach()
 
-    def _checked_mean(self, total: torch.Tensor, steps: int) -> float:
+    def _checked_mean(self, total: Tensor, steps: int) -> float:
         mean = total.item() / steps
         if not math.isfinite(mean):
-            half = ", --mixed-precision no" if self._options.optimisation.mixed_precision != "no" else ""
+            learning = self._options.optimisation
+            half = ", --mixed-precision no" if learning.mixed_precision != "no" else ""
             raise UserError(
                 f"the loss of {self._specialist.name} {self._folder.name} became {mean} in epoch {len(self._history)}: "
-                f"try a lower --lr (now {self._options.optimisation.lr:g}), --scheduler one-cycle{half}. "
+                f"try a lower --lr (now {learning.lr:g}), --scheduler one-cycle{half}. "
                 "The epochs before it are kept; --overwrite starts anew"
             )
         return mean
 
     def _score(self) -> float:
-        """Macro F1 over the specialist's own classes on every held-out image."""
-        distribution = predict_distribution(
-            self._specialist, self._scored, self._held_out_loader, "none", self._accelerator
-        )
-        answers = self._specialist.class_probabilities(distribution).argmax(1)
-        return macro_f1(self._truth, answers, len(self._specialist.classes))
+        """Return macro F1 over the specialist's own classes on every held-out image."""
+        batches = ([images] for images, _ in self._held_out_loader)
+        distribution = predict_batches(self._specialist, [(self._scored, 0)], batches, "none", self._accelerator)
+        predicted = self._specialist.class_probabilities(distribution).argmax(1)
+        return macro_f1(self._data.truth, predicted, len(self._specialist.classes))
 
     def _keep(self) -> None:
-        """The weights, where this epoch is the best; then where the training stands."""
+        """Write the weights if this epoch is the best one, then the checkpoint to resume from."""
         if not self._accelerator.is_main_process:
             return
         scores = [epoch.macro_f1 for epoch in self._history]
         if scores.index(max(scores)) == len(scores) - 1:
-            save_weights(self._folder / WEIGHTS, self._scored.state_dict(), self._passport)
+            save_weights(self._folder / WEIGHTS, self._scored.state_dict(), self._metadata)
         save_checkpoint(self._folder / CHECKPOINT, self._state())
 
     def _state(self) -> dict[str, Any]:
@@ -392,7 +309,7 @@ class FoldTraining:
         }
 
     def _resume(self) -> None:
-        """Go on where the checkpoint stands; raises `UserError` where it is of another network or version."""
+        """Continue from the checkpoint; raises `UserError` if it is of another network or version."""
         path = self._folder / CHECKPOINT
         state = load_checkpoint(path)
         if state is None:
@@ -400,8 +317,9 @@ class FoldTraining:
         try:
             self._load(state)
         except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            backbone = self._options.model.backbone
             raise UserError(
-                f"{path} is not of this training ({self._options.model.backbone}): remove it to train this fold anew"
+                f"{path} is not of this training ({backbone}): remove it to train this fold anew"
             ) from error
 
     def _load(self, state: dict[str, Any]) -> None:

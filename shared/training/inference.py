@@ -1,12 +1,11 @@
-"""The accelerator of a command: device placement, half precision and several processes are accelerate's business.
+"""Predict images with trained networks: the mean over folds and over test-time augmentation.
 
-A network's answer for many images: test-time augmentation, averaged as distributions.
-
-The folds of a run answer together: where `python -m pipelines.TASK.predict` leads.
+Training scores its epochs with `predict_batches`; `python -m pipelines.TASK.predict` starts in `predict`.
 """
 
 import gc
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +13,7 @@ import pandas as pd
 import torch
 from accelerate import Accelerator
 from numpy.typing import NDArray
-from torch import nn
-from torch.utils.data import DataLoader
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from shared.crop_faces import make_crops
@@ -25,7 +23,7 @@ from shared.fusion.predictions import EVAL, write_predictions
 from shared.manifest import load_evaluation, split_folder
 from shared.messages import UserError
 from shared.specialist import Specialist
-from shared.training.data import Batch, CropDataset, SequentialSampler, batches
+from shared.training.data import SequentialSampler, WindowDataset, loader
 from shared.training.model import fuse_batch_norms, load_weights, read_weights_metadata
 from shared.training.options import DeviceName, Precision, PredictOptions, TtaName
 from shared.training.run_folder import WEIGHTS, crop_folder, finished_folds, run_folder, tta_of
@@ -33,56 +31,31 @@ from shared.training.tta import ensemble_probabilities
 
 
 def accelerator_for(device: DeviceName, mixed_precision: Precision = "no") -> Accelerator:
-    """Raises `UserError` where the device is not to be had, or cannot do the precision."""
+    """Return the accelerator, which handles devices, half precision and several processes.
+
+    Raises `UserError` if the device is missing or cannot do the precision.
+    """
     if device == "cuda" and not torch.cuda.is_available():
-        raise UserError("--device cuda: torch sees no GPU here; --device auto takes the CPU where there is none")
+        raise UserError("--device cuda: torch sees no GPU here; --device auto uses the CPU if there is none")
     if mixed_precision == "fp16" and (device == "cpu" or not torch.cuda.is_available()):
         raise UserError("--mixed-precision fp16 needs a GPU; on a CPU take no or bf16")
     return Accelerator(cpu=device == "cpu", mixed_precision=mixed_precision)
 
 
 def free_workers(accelerator: Accelerator) -> None:
-    """After a network: end the processes that read for it.
+    """End the worker processes of prepared loaders.
 
-    accelerate remembers every loader it has prepared, and so keeps its readers, each with a copy of what the training
-    held when they began: after some folds that is all memory there is.
+    accelerate keeps a reference to every prepared loader, and so to its workers, each with a copy of the training's
+    memory: after some folds the machine would be full.
     """
     accelerator.free_memory()
     gc.collect()
 
 
-@torch.inference_mode()
-def predict_distribution(
-    specialist: Specialist,
-    network: nn.Module,
-    loader: DataLoader[Batch],
-    tta: TtaName,
-    accelerator: Accelerator,
-    progress: str | None = None,
-) -> NDArray[np.float64]:
-    """The specialist's distribution for every image of the loader, in its order, (N, outputs).
-
-    The mean over `views`. With several processes every one of them gets all rows. `progress` names a progress bar.
-    """
-    network.eval()
-
-    def probabilities(images: torch.Tensor) -> torch.Tensor:
-        with accelerator.autocast():
-            logits = network(images)
-        return specialist.distribution(logits.float()).cpu()
-
-    rows = []
-    hidden = progress is None or not accelerator.is_main_process
-    for images, _ in tqdm(loader, desc=progress, unit="batch", disable=hidden, leave=False):
-        batch = torch.from_numpy(ensemble_probabilities([(probabilities, images)], tta))
-        rows.append(accelerator.gather_for_metrics(batch.to(accelerator.device)).cpu())
-    return torch.cat(rows).numpy()
-
-
 def predict(specialist: Specialist, options: PredictOptions) -> None:
-    """Write the specialist's answers for the eval images of `options.data`, in the order of its info.csv.
+    """Predict the eval images of `options.data` with a trained run, and write them in the order of info.csv.
 
-    Raises `UserError` where nothing is trained, or the weights want crops of another recipe than this version makes.
+    Raises `UserError` if nothing is trained, or the weights need crops of another recipe than this version makes.
     """
     run = run_folder(options.outputs, specialist.name)
     folds = finished_folds(run)
@@ -90,18 +63,18 @@ def predict(specialist: Specialist, options: PredictOptions) -> None:
         raise UserError(f"{run} holds no trained fold; python -m pipelines.{specialist.name}.train makes them")
     weights = [folder / WEIGHTS for folder in folds.values()]
     for path in weights:
-        # Before crops are made, which would take the place of those of another recipe.
+        # Before crops are made, which would replace those of another recipe.
         read_weights_metadata(path).check_recipe(path, RECIPE.id, "those that this version makes")
     table = load_evaluation(split_folder(options.data, "eval"), options.skip_bad)
     accelerator = accelerator_for(options.device, options.mixed_precision)
     with accelerator.main_process_first():
         crops = make_crops(table, crop_folder(options.crops, options.data, "eval"))
     tta = options.tta or tta_of(run)
-    answers = predict_crops(specialist, weights, crops, tta, options.batch_size, options.workers, accelerator)
+    predictions = predict_crops(specialist, weights, crops, tta, options.batch_size, options.workers, accelerator)
     if accelerator.is_main_process:
         out = options.out or run / EVAL
-        write_predictions(out, answers)
-        print(f"wrote {out}: {len(answers):,} images, folds {', '.join(map(str, folds))} averaged, --tta {tta}")
+        write_predictions(out, predictions)
+        print(f"wrote {out}: {len(predictions):,} images, folds {', '.join(map(str, folds))} averaged, --tta {tta}")
 
 
 def predict_crops(
@@ -113,24 +86,57 @@ def predict_crops(
     workers: int,
     accelerator: Accelerator,
 ) -> pd.DataFrame:
-    """The mean answer of several trained networks for all crops of a set: `image`, then the specialist's columns.
+    """Return the mean prediction of trained networks for every crop: `image`, then the specialist's columns.
 
-    Raises `UserError` where weights are broken, of another specialist, or trained on crops of another recipe.
+    Raises `UserError` if weights are broken, of another specialist, or trained on crops of another recipe.
     """
-    metadata_list = [read_weights_metadata(path) for path in weights]
-    for path, metadata in zip(weights, metadata_list, strict=True):
+    seen = []
+    for path in weights:
+        metadata = read_weights_metadata(path)
         metadata.check(path, specialist, crops)
-    images = crops.index.index.tolist()
-    parts: list[NDArray[np.float64]] = []
-    for path, metadata in zip(weights, metadata_list, strict=True):
-        window = metadata.window_of(specialist)
-        dataset = CropDataset(crops, images, np.zeros(len(images)), window, metadata.size)
-        loader = accelerator.prepare(batches(dataset, SequentialSampler(len(dataset)), batch_size, workers))
-        # `prepare` would make it ready for training, and load fsdp, sympy and their kin for that.
+        seen.append((metadata.window_of(specialist), metadata.size))
+    inputs = list(dict.fromkeys(seen))
+    networks = []
+    for path, (window, size) in zip(weights, seen, strict=True):
+        # Not prepared by accelerate, which would wrap it for training.
         network = load_weights(path).to(accelerator.device)
-        fuse_batch_norms(network, metadata.size)
-        label = f"{specialist.name} {path.parent.name}"
-        parts.append(predict_distribution(specialist, network, loader, tta, accelerator, label))
-        del loader
-        free_workers(accelerator)
-    return pd.concat([pd.Series(images, name="image"), specialist.columns(np.mean(parts, axis=0))], axis="columns")
+        fuse_batch_norms(network, size)
+        networks.append((network, inputs.index((window, size))))
+    dataset = WindowDataset(crops, inputs)
+    batches = accelerator.prepare(loader(dataset, SequentialSampler(len(dataset)), batch_size, workers))
+    hidden = not accelerator.is_main_process
+    bar = tqdm(batches, desc=f"{specialist.name} predictions", unit="batch", disable=hidden, leave=False)
+    distribution = predict_batches(specialist, networks, bar, tta, accelerator)
+    del batches, bar
+    free_workers(accelerator)
+    images = pd.Series(crops.index.index, name="image")
+    return pd.concat([images, specialist.columns(distribution)], axis="columns")
+
+
+@torch.inference_mode()
+def predict_batches(
+    specialist: Specialist,
+    networks: Sequence[tuple[nn.Module, int]],
+    batches: Iterable[Sequence[Tensor]],
+    tta: TtaName,
+    accelerator: Accelerator,
+) -> NDArray[np.float64]:
+    """Return the specialist's distribution for every image in order, (N, outputs), in every process.
+
+    A batch holds its images (B, size, size, 3) once for every distinct input; each network comes with the number of
+    its input. The batches must come from a loader that `accelerator` has prepared.
+    """
+
+    def probabilities(network: nn.Module, images: Tensor) -> Tensor:
+        with accelerator.autocast():
+            logits = network(images)
+        return specialist.distribution(logits.float()).cpu()
+
+    for network, _ in networks:
+        network.eval()
+    rows = []
+    for inputs in batches:
+        predicted = [(partial(probabilities, network), inputs[number]) for network, number in networks]
+        mean = torch.from_numpy(ensemble_probabilities(predicted, tta))
+        rows.append(accelerator.gather_for_metrics(mean.to(accelerator.device)).cpu())
+    return torch.cat(rows).numpy()

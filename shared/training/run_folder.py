@@ -1,27 +1,30 @@
-"""Where things are: the crops of a split, and the files of a run.
+"""The files of a run, and whether another training may continue in its folder.
 
-outputs/TASK/run.json       what was run, on what, and how it scored
-outputs/TASK/oof.csv        held-out answers of the folds trained so far
-outputs/TASK/eval.csv       answers for the eval images, averaged over those folds
+outputs/TASK/run.json       options, data, code version, scores and seconds
+outputs/TASK/oof.csv        predictions for the held-out images of all folds trained so far
+outputs/TASK/eval.csv       predictions for the eval images, averaged over those folds
 outputs/TASK/extra/         weights.safetensors and history.csv of --extra-epochs, from which the folds start
-outputs/TASK/fold0/         weights.safetensors, history.csv, oof.csv; resume.pt while it is trained
+outputs/TASK/fold0/         weights.safetensors, history.csv, oof.csv; resume.pt until the fold is finished
 
-What travels in the header of trained weights. Imports neither torch nor anything heavy.
+`CheckpointMetadata` is the header of trained weights. This module loads neither torch nor anything heavy.
 """
 
+import hashlib
 import io
 import json
 import os
+import shutil
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, get_args
 
 import pandas as pd
 
-from shared.fusion.predictions import OOF
+from shared.files import write_text
+from shared.fusion.predictions import EVAL, OOF
 from shared.manifest import split_folder
 from shared.messages import UserError
-from shared.tracking import read_run_json
+from shared.tracking import RUN, provenance, read_run_json
 from shared.training.options import TtaName
 
 if TYPE_CHECKING:
@@ -30,17 +33,23 @@ if TYPE_CHECKING:
 
 WEIGHTS, HISTORY, CHECKPOINT = "weights.safetensors", "history.csv", "resume.pt"
 
-EPOCH = ("epoch", "loss", "macro_f1", "lr", "seconds")
+EPOCH_COLUMNS = ("epoch", "loss", "macro_f1", "lr", "seconds")
 """Columns of history.csv."""
+
+HEADER = "face18"
+"""Key of the checkpoint metadata, as JSON, in the metadata of a safetensors or ONNX file."""
+
+_MAX_HEADER = 16 << 20
+"""Bytes of a safetensors header."""
 
 
 def crop_folder(crops: Path, data: Path, split: str) -> Path:
-    """The crops of a split lie in a folder of its name, or, where `data` is that split alone, in `crops` itself."""
+    """Return the folder of a split's crops: `crops/split`, or `crops` itself if `data` is that split alone."""
     return crops if split_folder(data, split) == data else crops / split
 
 
 def run_folder(outputs: Path | None, specialist: str) -> Path:
-    """`outputs`, or the specialist's own place when it is None."""
+    """Return `outputs`, or outputs/SPECIALIST if it is None."""
     return outputs or Path("outputs") / specialist
 
 
@@ -53,31 +62,36 @@ def extra_stage_folder(run: Path) -> Path:
 
 
 def finished_folds(run: Path) -> dict[int, Path]:
-    """Fold number -> folder of the folds that are trained to the end; their oof.csv is written last."""
+    """Return number and folder of the folds that are completely trained; their oof.csv is written last."""
     folders = {int(folder.name.removeprefix("fold")): folder for folder in run.glob("fold[0-9]*") if folder.is_dir()}
     return {fold: folders[fold] for fold in sorted(folders) if (folders[fold] / OOF).exists()}
 
 
 def read_history(folder: Path, option: str = "epochs") -> pd.DataFrame:
-    """What the epochs of a finished fold brought, as many as the `option` says: epoch, loss, macro_f1, lr, seconds.
+    """Return a finished fold's history, a row for each epoch, `EPOCH_COLUMNS`.
 
-    Raises `UserError` where its history.csv is not whole.
+    The run's `option` says how many epochs there must be. Raises `UserError` if history.csv is incomplete.
     """
     file = folder / HISTORY
     try:
         text = file.read_text(encoding="utf-8")
-        history = pd.read_csv(io.StringIO(text), dtype=dict.fromkeys(EPOCH[1:], float))
-        whole = text.endswith("\n") and tuple(history.columns) == EPOCH
-        whole = whole and len(history) == (trained_option(folder.parent, option) or len(history))
+        history = pd.read_csv(io.StringIO(text), dtype=dict.fromkeys(EPOCH_COLUMNS[1:], float))
+        complete = text.endswith("\n") and tuple(history.columns) == EPOCH_COLUMNS
+        complete = complete and len(history) == (trained_option(folder.parent, option) or len(history))
     except (OSError, OverflowError, TypeError, ValueError):
-        whole = False
-    if not whole:
-        raise UserError(f"{file} is not whole: remove {folder} and train this fold again")
+        complete = False
+    if not complete:
+        raise UserError(f"{file} is not complete: remove {folder} and train this fold again")
     return history
 
 
+def fold_seconds(folder: Path) -> float:
+    """Return the training time of a finished fold."""
+    return float(read_history(folder)["seconds"].sum())
+
+
 def extra_seconds(run: Path) -> float:
-    """How long the passes over extra persons alone took; 0 without such."""
+    """Return the training time of the passes over extra persons alone; 0 without them."""
     folder = extra_stage_folder(run)
     return float(read_history(folder, "extra_epochs")["seconds"].sum()) if (folder / HISTORY).exists() else 0.0
 
@@ -89,21 +103,83 @@ def trained_option(run: Path, option: str) -> Any:
 
 
 def tta_of(run: Path) -> TtaName:
-    """The test-time views that a run was trained with; those of most where it does not say."""
+    """Return the test-time augmentation that a run was trained with; "flip" if its run.json does not say."""
     tta = trained_option(run, "tta")
     return tta if tta in get_args(TtaName) else "flip"
 
 
-HEADER = "face18"
-"""The key of the metadata among the metadata of a safetensors or ONNX file; it is JSON."""
+def data_identity(specialist: "Specialist", table: pd.DataFrame, crops: "CropSet") -> dict[str, Any]:
+    """Return what run.json says of the data: fingerprint, recipe of the crops, and extra folders if there are any.
 
-_MOST_HEADER = 16 << 20
-"""Bytes."""
+    `table` has a column `source`, "" for the base data.
+    """
+    known = {"data": fingerprint(specialist, table, crops), "recipe": crops.recipe}
+    extra = [
+        {"folder": name, "persons": int(rows["person"].nunique()), "images": len(rows)}
+        for name, rows in table[table["source"] != ""].groupby("source", sort=False)
+    ]
+    return {**known, "extra": extra} if extra else known
+
+
+def fingerprint(specialist: "Specialist", table: pd.DataFrame, crops: "CropSet") -> str:
+    """Return a code that changes with any label, fold or source image, but not with their folder."""
+    known = table[["image", "person", "mask", "gender", "age", "fold", *specialist.own_labels]].to_csv(index=False)
+    return hashlib.sha256((known + crops.index["fingerprint"].to_csv()).encode()).hexdigest()[:16]
+
+
+def claim(run: Path, identity: dict[str, Any], overwrite: bool) -> None:
+    """Start a run in a folder or continue it; raises `UserError` if it holds another run that must not be discarded."""
+    known = read_run_json(run)
+    if not known and (run / RUN).exists():
+        raise UserError(f"{run / RUN} cannot be read; move {run} away to train anew")
+    changes = _changes(known, identity) if known else []
+    if changes and not overwrite:
+        raise UserError(
+            f"{run} holds a run with other options or data ({'; '.join(changes)}). "
+            "Keep it and name another folder with --outputs, or discard it with --overwrite"
+        )
+    if changes:
+        _discard(run)
+    if not (run / RUN).exists():
+        write_run_json(run, {**identity, "provenance": provenance()})
+
+
+def write_run_json(run: Path, content: dict[str, Any]) -> None:
+    """Write run.json, completely or not at all."""
+    write_text(run / RUN, json.dumps(content, indent=2) + "\n")
+
+
+def _changes(known: dict[str, Any], identity: dict[str, Any]) -> list[str]:
+    """Return how a run's options and data differ from those of the run that is there, for messages."""
+    mine, theirs = identity["options"], known.get("options", {})
+    changes = [
+        f"--{name.replace('_', '-')} was {theirs.get(name)}, now {mine.get(name)}"
+        for name in {**theirs, **mine}
+        if theirs.get(name) != mine.get(name)
+    ]
+    data = "the labels, images or folds changed"
+    if identity.get("extra"):
+        data += " (persons of --extra who are among the eval images are left out once these have crops)"
+    texts = {"data": data, "recipe": "the crop recipe changed"}
+    return changes + [text for key, text in texts.items() if known.get(key) != identity[key]]
+
+
+def _discard(run: Path) -> None:
+    try:
+        for folder in (*run.glob("fold[0-9]*"), extra_stage_folder(run)):
+            if folder.exists():
+                shutil.rmtree(folder)
+        for name in (OOF, EVAL, RUN):
+            (run / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"--overwrite: {run} cannot be emptied ({error.strerror}): name another folder with --outputs"
+        ) from error
 
 
 @dataclass(frozen=True)
 class CheckpointMetadata:
-    """What must be known of weights to use them as they were trained."""
+    """What must be known of trained weights to use them."""
 
     specialist: str
     classes: list[str]
@@ -112,13 +188,13 @@ class CheckpointMetadata:
     outputs: int
     size: int
     recipe: str
-    """Id of the recipe of the crops they were trained on."""
+    """Recipe id of the crops they were trained on."""
     distribution: str = "softmax"
-    """Name of the function that makes probabilities of the logits."""
+    """Name of the function that turns logits into probabilities."""
 
     @classmethod
     def of(cls, specialist: "Specialist", backbone: str, size: int, recipe: str) -> "CheckpointMetadata":
-        """What weights trained for this specialist must carry."""
+        """Return the metadata of weights that are trained for this specialist."""
         return cls(
             specialist=specialist.name,
             classes=list(specialist.classes),
@@ -131,9 +207,9 @@ class CheckpointMetadata:
         )
 
     def check(self, path: Path, specialist: "Specialist", crops: "CropSet") -> None:
-        """Raises `UserError` unless these weights are of this specialist as it is now, and for crops of this recipe.
+        """Raise `UserError` unless the weights are of this specialist as it is now, and of these crops' recipe.
 
-        The window is that of the weights, see `window_of`: options may have changed it.
+        Its window may differ, since options may have changed it; see `window_of`.
         """
         wanted = CheckpointMetadata.of(specialist, self.backbone, self.size, self.recipe)
         for name, value in asdict(replace(self, window=wanted.window)).items():
@@ -145,11 +221,11 @@ class CheckpointMetadata:
         self.check_recipe(path, crops.recipe, f"those in {crops.folder}")
 
     def window_of(self, specialist: "Specialist") -> "Window":
-        """What of the crop these weights were trained on."""
+        """Return the part of the crop that the weights were trained on."""
         return replace(specialist.window, **self.window)
 
     def check_recipe(self, path: Path, recipe: str, crops: str) -> None:
-        """Raises `UserError` unless these weights were trained on crops of this recipe; `crops` says which have it."""
+        """Raise `UserError` unless the weights were trained on crops of this recipe; `crops` names them."""
         if recipe != self.recipe:
             raise UserError(
                 f"{path} was trained on crops of recipe {self.recipe}, {crops} are of {recipe}: "
@@ -162,18 +238,18 @@ class WeightsHeader(NamedTuple):
 
     metadata: CheckpointMetadata
     shapes: dict[str, tuple[int, ...]]
-    """Of each tensor, by name."""
+    """Shape of each tensor, by name."""
 
 
 def read_header(file: BinaryIO, label: str, advice: str = "get it again") -> WeightsHeader:
     """Read the header of a safetensors file: its length in eight bytes, then JSON.
 
-    Raises `UserError` with `label` and `advice` if the file is cut short, or is not one of ours.
+    Raises `UserError` with `label` and `advice` if the file is cut short, or is not one of face18.
     """
     try:
         length = int.from_bytes(file.read(8), "little")
         size = file.seek(0, os.SEEK_END) - 8 - length
-        if not 0 < length <= _MOST_HEADER or size < 0:
+        if not 0 < length <= _MAX_HEADER or size < 0:
             raise ValueError("cut short")
         file.seek(8)
         tensors = json.loads(file.read(length))
@@ -192,5 +268,5 @@ def metadata_of(content: bytes, label: str) -> CheckpointMetadata:
 
 
 def read_metadata(text: str) -> CheckpointMetadata:
-    """A metadata from its JSON; raises `KeyError`, `TypeError` or `ValueError` where it is none."""
+    """Return metadata from its JSON; raises `KeyError`, `TypeError` or `ValueError` if it is none."""
     return CheckpointMetadata(**json.loads(text))

@@ -13,7 +13,6 @@ from pathlib import Path
 from numpy.random import Generator
 from optuna import load_study
 
-from pipelines.gender.options import DEFAULTS
 from pipelines.gender.specialist import GENDER
 from shared.experiments.options import TuneOptions
 from shared.experiments.study import finished
@@ -44,7 +43,7 @@ class Place:
 
     def options(self, run: Path) -> TrainOptions:
         """A training of some seconds."""
-        return DEFAULTS.with_values(
+        return TrainOptions.of(
             data=self.folder / "data",
             crops=self.folder / "crops",
             outputs=run,

@@ -112,7 +112,7 @@ def test_a_history_that_is_not_whole_is_refused_with_the_fold_to_remove(
     history = run / "fold0/history.csv"
     for broken in (content, history.read_bytes()[:-1], b"".join(history.read_bytes().splitlines(True)[:-1])):
         history.write_bytes(broken)
-        with pytest.raises(UserError, match=rf"{history} is not whole: remove {history.parent} and train"):
+        with pytest.raises(UserError, match=rf"{history} is not complete: remove {history.parent} and train"):
             train(GENDER, place.options(run))
 
 
