@@ -1,35 +1,37 @@
-"""Copy a folder of photographs and its CSV into the layout that all commands read. See docs/own_data.md.
+"""Bring a CSV and a folder of photographs into the layout that all commands read. See docs/own_data.md.
 
     python examples/own_folder.py --table people.csv --images photographs --unlabelled unlabelled --out data
 
-people.csv has the columns file (below --images), gender and age; optionally person (if a person is in several
-photographs), mask (worn, incorrect, none) and labels of your own. Files are copied, never moved or changed.
+people.csv has the columns file (below --images), gender and age; person, if somebody is in several photographs; mask
+(worn, incorrect, none), otherwise nobody wears one; and any labels of your own. Files are copied, never changed.
 """
 
-import csv
 import shutil
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
 from shared.commands import run
+from shared.files import IMAGE_SUFFIXES, find_images, refuse_overwriting, write_csv
 from shared.labels import INCORRECT, NORMAL, WORN
-from shared.messages import UserError
-from shared.tables import Row, read_rows
+from shared.messages import UserError, counted
+from shared.tables import Row, lookalike, read_rows
 
 KINDS = {"worn": WORN, "incorrect": (INCORRECT,), "none": (NORMAL,)}
-"""Image kinds of the layout, by mask state."""
-SUFFIXES = (".jpg", ".jpeg", ".png")
+"""File names of a person's images in the layout, by mask state."""
+
+REQUIRED, OPTIONAL = ("file", "gender", "age"), ("person", "mask")
+"""Columns of the table."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """Copy labelled photographs into the layout for training, and others into that for prediction."""
+    """Bring a CSV and a folder of photographs into the layout for training, and other photographs for prediction."""
 
     table: Path = Path("people.csv")
-    """Columns: file, gender, age; optionally person, mask and your own labels."""
+    """Columns: file, gender, age; person, mask and your own labels if you have them."""
     images: Path = Path("photographs")
-    """Folder of the table's files."""
+    """The folder of the table's files."""
     unlabelled: Path | None = None
     """A folder of photographs to predict."""
     out: Path = Path("data")
@@ -37,45 +39,54 @@ class Options:
 
 
 def main(options: Options) -> None:
-    """Copy both folders; raise `UserError` if --out is there already or a row of the table is unusable."""
-    for split in ("train", "eval"):
-        if (options.out / split).exists():
-            raise UserError(f"{options.out / split} is there already: name another folder with --out")
-    copy_labelled(options)
+    """Raises `UserError` if the folder exists already, or a row of the table cannot be used."""
+    train, evaluation = options.out / "train", options.out / "eval"
+    inputs = [options.table, options.images, *([options.unlabelled] if options.unlabelled else [])]
+    refuse_overwriting({"--out": train}, inputs)
+    refuse_overwriting({"--out": evaluation}, inputs)
+    for folder in (train, evaluation):
+        if folder.exists():
+            raise UserError(f"{folder} exists already: name another folder with --out")
+    write_training(options, train)
     if options.unlabelled:
-        copy_unlabelled(options.unlabelled, options.out / "eval")
+        write_evaluation(options.unlabelled, evaluation)
 
 
-def copy_labelled(options: Options) -> None:
-    rows, faults = read_rows(options.table, ("file", "gender", "age"))
+def write_training(options: Options, folder: Path) -> None:
+    """Copy the labelled images and write train.csv."""
+    rows, faults = read_rows(options.table, REQUIRED, OPTIONAL)
     if faults:
         raise UserError(f"{options.table}, row {faults[0].row}: {faults[0].reason}")
     persons: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
         persons[row.text.get("person") or row.text["file"]].append(row)
-    own = [name for name in rows[0].text if name and name not in ("file", "person", "mask", "gender", "age")]
-    table, left_out = [], 0
+    own = [name for name in rows[0].text if name and name not in REQUIRED + OPTIONAL]
+    table, left_out = [["id", "gender", "age", "path", *own]], 0
     for number, (person, images) in enumerate(persons.items(), start=1):
         path = f"{number:06d}"
-        left_out += copy_images(options, images, options.out / "train" / "images" / path)
+        left_out += copy_images(options, images, folder / "images" / path)
         first = images[0].text
         table.append([person, first["gender"], first["age"], path, *(first[name] for name in own)])
-    write_csv(options.out / "train" / "train.csv", ["id", "gender", "age", "path", *own], table)
-    print(f"{options.out}: {len(persons)} persons, {len(rows) - left_out} images")
+    write_csv(folder / "train.csv", table)
+    print(f"{options.out}: {counted(len(persons), 'person')}, {counted(len(rows) - left_out, 'image')}")
     if left_out:
-        print(f"{left_out} images left out: a person has room for five masks worn, one incorrect and one without")
+        print(f"{counted(left_out, 'image')} left out: a person has at most five with a mask, one with it worn wrongly")
+        print("(incorrect) and one without")
 
 
 def copy_images(options: Options, images: list[Row], folder: Path) -> int:
-    """Copy the images of a person to free places of the layout; return how many had none."""
+    """Copy the images of a person to their names in the layout; return the number of those without a free name."""
     free = {mask: list(kinds) for mask, kinds in KINDS.items()}
     left_out = 0
     for row in images:
         mask, file = row.text.get("mask", "").lower() or "none", options.images / row.text["file"]
+        where = f"{options.table}, row {row.number}"
         if mask not in free:
-            raise UserError(f"{options.table}, row {row.number}: mask {mask!r} is none of {', '.join(KINDS)}")
-        if not file.is_file() or file.suffix.lower() not in SUFFIXES:
-            raise UserError(f"{options.table}, row {row.number}: {file} is missing or is no {', '.join(SUFFIXES)}")
+            raise UserError(f"{where}: mask {mask!r} is none of {', '.join(KINDS)}")
+        if not file.is_file():
+            raise UserError(f"{where}: {file} is missing{lookalike(file)}")
+        if file.suffix.lower() not in IMAGE_SUFFIXES:
+            raise UserError(f"{where}: {file} has none of the suffixes {', '.join(IMAGE_SUFFIXES)}")
         if not free[mask]:
             left_out += 1
             continue
@@ -84,21 +95,19 @@ def copy_images(options: Options, images: list[Row], folder: Path) -> int:
     return left_out
 
 
-def copy_unlabelled(source: Path, folder: Path) -> None:
-    files = sorted(file for file in source.rglob("*") if file.suffix.lower() in SUFFIXES)
-    if not files:
-        raise UserError(f"--unlabelled {source} holds no image ({', '.join(SUFFIXES)})")
-    names = [file.relative_to(source) for file in files]
-    for file, name in zip(files, names, strict=True):
+def write_evaluation(unlabelled: Path, folder: Path) -> None:
+    """Copy the unlabelled images and write info.csv."""
+    found = find_images(unlabelled)
+    if not found.images:
+        raise UserError(f"--unlabelled {unlabelled} holds no image ({', '.join(IMAGE_SUFFIXES)})")
+    names = [file.relative_to(unlabelled) for file in found.images]
+    for file, name in zip(found.images, names, strict=True):
         (folder / "images" / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(file, folder / "images" / name)
-    write_csv(folder / "info.csv", ["ImageID"], [[name.as_posix()] for name in names])
-    print(f"{folder}: {len(files)} images to predict")
-
-
-def write_csv(path: Path, header: list[str], rows: list[list[str]]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([header, *rows])
+    write_csv(folder / "info.csv", [["ImageID"], *([name.as_posix()] for name in names)])
+    print(f"{folder}: {counted(len(names), 'image')} to predict")
+    if found.others:
+        print(found.remark())
 
 
 if __name__ == "__main__":

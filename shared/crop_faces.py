@@ -26,7 +26,8 @@ from shared.faces.cache import Cache, open_cache, still_good
 from shared.faces.contact_sheet import summarise, write_sheet
 from shared.faces.crop import crop_chunk, cut_by_prior
 from shared.faces.workers import choose_device, choose_workers, spread
-from shared.manifest import load_images, split_folders
+from shared.files import refuse_overwriting
+from shared.manifest import TABLES, load_images, split_folders
 from shared.messages import UserError
 
 CHUNK = 64
@@ -120,8 +121,11 @@ def _process(todo: pd.DataFrame, cache: Cache, workers: int, device: str, progre
 
 def main(options: Options) -> None:
     """Update the crops of each half and print a summary."""
+    folders = split_folders(options.data)
+    inputs = [folder / part for split, folder in folders.items() for part in (TABLES[split], "images")]
+    refuse_overwriting({"--sheet": options.sheet, "--out": options.out}, inputs)
     sets = {}
-    for split, folder in split_folders(options.data).items():
+    for split, folder in folders.items():
         out = options.out if folder == options.data else options.out / split
         made = update_crops(load_images(folder, options.skip_bad), out, options.workers, options.device, progress=True)
         print(summarise(made.crops, made.new, made.seconds))

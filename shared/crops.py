@@ -70,7 +70,7 @@ class CropSet:
     """One row per image, indexed by the image's id. Columns: `file` (below `folder`), `recipe`, `found` (one of
     `FOUND`), `faces` (number of faces found), `probability`, `BOX` and `LANDMARKS` (empty if no face was found, except
     for the assumed eyes of a prior crop), `width` and `height` of the upright source in pixels, `size` (bytes),
-    `mtime_ns` and `fingerprint` of its file, `problem` (why it could not be read)."""
+    `mtime_ns` and `fingerprint` of its file, `problem` (why it could not be read, or a remark)."""
 
     def read(self, image: str) -> np.ndarray:
         """Read the crop of an image: uint8, RGB, shape (256, 256, 3).

@@ -1,4 +1,4 @@
-"""Write files whole or not at all, CSV text that every reader understands, locks, and checks before writing.
+"""Write files whole or not at all, compose CSV, find images, hold locks, and check before writing.
 
 A file is written under a temporary name in its folder and then renamed, so a kill or a full disk never leaves half of
 it. What killed processes left is removed by the next process that writes into the folder.
@@ -10,17 +10,19 @@ import os
 import platform
 import re
 import stat
+import sys
 import tempfile
 import threading
 import time
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from shared.messages import UserError
+from shared.messages import UserError, counted, first_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,7 +33,11 @@ STALE = 3600
 UNENCODABLE = "backslashreplace"
 """Error handler for names that an encoding cannot express: they are written as escapes, such as `caf\\udce9.jpg`."""
 
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".avif", ".heic", ".heif", ".bmp", ".gif", ".tif", ".tiff")
+"""Suffixes, in lower case, of the files that count as images in a folder; `faces.image_io` decodes them."""
+
 _HOST = f"{zlib.crc32(platform.node().encode()):08x}"
+_OPEN_FILE = re.compile(r"/dev/(?P<name>stdout|stderr)|/dev/fd/(?P<number>\d+)")
 _TEMPORARY = re.compile(r"\..+\.(?P<host>[0-9a-f]{8})-(?P<process>\d+)-\d+(\.[^.]*)?")
 
 _END_OF_ROW = "\r\n\0"
@@ -51,7 +57,7 @@ def replacing(path: Path) -> Iterator[Path]:
             with tempfile.TemporaryDirectory() as folder:
                 temporary = Path(folder) / f"file{path.suffix}"
                 yield temporary
-                with path.open("ab") as file:
+                with os.fdopen(_open_special(path), "wb") as file:
                     file.write(temporary.read_bytes())
         else:
             with _beside(Path(os.path.realpath(path))) as temporary:
@@ -76,12 +82,21 @@ def _beside(path: Path) -> Iterator[Path]:
 
 def _is_special(path: Path) -> bool:
     """Whether the path names a device, a pipe or an open file of the process."""
-    if str(path.absolute()).startswith(("/dev/std", "/dev/fd/", "/proc/")):
+    if _OPEN_FILE.fullmatch(str(path)):
         return True
     with suppress(OSError):
         mode = path.stat().st_mode
         return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
     return False
+
+
+def _open_special(path: Path) -> int:
+    match = _OPEN_FILE.fullmatch(str(path))
+    if match is None:
+        return os.open(path, os.O_WRONLY)
+    # Opened anew, a file behind standard output would be written from its start.
+    sys.stdout.flush()
+    return os.dup({"stdout": 1, "stderr": 2}.get(match["name"]) or int(match["number"]))
 
 
 @cache
@@ -135,6 +150,50 @@ def csv_text(rows: Iterable[Sequence[object]]) -> str:
 def table_csv(table: "pd.DataFrame", **options: Any) -> str:
     """Compose the CSV of a table, quoted as in `csv_text`; `options` are those of `DataFrame.to_csv`."""
     return str(table.to_csv(lineterminator=_END_OF_ROW, **options)).replace(_END_OF_ROW, "\n")
+
+
+@dataclass(frozen=True)
+class FoundImages:
+    """The files in a folder and all folders below it."""
+
+    images: list[Path]
+    """Files with an image's suffix, sorted."""
+
+    others: list[Path]
+    """Files that are not read: another suffix, hidden with an image's suffix, or a broken link; sorted."""
+
+    def remark(self) -> str:
+        """A sentence about the files that are not read; "" if there are none."""
+        names = first_of(file.name for file in self.others)
+        return f"{counted(len(self.others), 'file')} not read as images: {names}" if self.others else ""
+
+
+def find_images(folder: Path) -> FoundImages:
+    """Find the images in a folder and all folders below it, linked ones included.
+
+    Hidden files and the folders __MACOSX hold no images of the user: macOS leaves its own data there under the names of
+    the images. Raises `UserError` if a folder cannot be read.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise UserError(f"{error.filename} cannot be read ({error.strerror})")
+
+    images, others, visited = [], [], set()
+    for root, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
+        real = os.path.realpath(root)
+        if real in visited:  # A link to a folder that has been read, perhaps to one above.
+            folders.clear()
+            continue
+        visited.add(real)
+        folders.sort()
+        for name in names:
+            file, is_image = Path(root, name), Path(name).suffix.lower() in IMAGE_SUFFIXES
+            hidden = name.startswith(".") or "__MACOSX" in file.relative_to(folder).parts
+            if is_image and not hidden and file.is_file():
+                images.append(file)
+            elif is_image or not hidden:
+                others.append(file)
+    return FoundImages(sorted(images), sorted(others))
 
 
 @contextmanager

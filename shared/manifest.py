@@ -1,7 +1,7 @@
 """The competition folder as a checked table, one row per image.
 
     data/train/train.csv    id, gender, age (34, 20-29, 60+ or unknown), path (a folder below images/), and others
-    data/train/images/      a folder for each person: mask1 ... mask5, incorrect_mask, normal as .jpg, .jpeg or .png
+    data/train/images/      a folder for each person: mask1 ... mask5, incorrect_mask, normal as .jpg, .png, ...
     data/eval/info.csv      ImageID (a file below images/), and person if it is known
     data/eval/images/
 
@@ -17,6 +17,7 @@ from typing import Any
 
 import pandas as pd
 
+from shared.files import IMAGE_SUFFIXES
 from shared.label_fixes import apply_fixes
 from shared.labels import IMAGE_KINDS, UNKNOWN, age_band, mask_of
 from shared.messages import UserError
@@ -45,11 +46,10 @@ PERSON_COLUMNS = ("id", "gender", "age", "path")
 AGE_RANGE = ("age_low", "age_high")
 """First and last age in years, where a label is an interval."""
 
-SUFFIXES = (".jpg", ".jpeg", ".png")
-OTHER_SUFFIXES = (".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".tif", ".tiff", ".webp")
-"""Suffixes of images that training does not read. They are faults: skipped silently, a person's image could be lost."""
+OTHER_FORMATS = (".cr2", ".dng", ".jp2", ".jxl", ".nef", ".psd")
+"""Suffixes of images that cannot be read. They are faults: skipped silently, a person's image could be lost."""
 
-EXPECTED = f"{', '.join(IMAGE_KINDS)} as jpg, jpeg or png"
+EXPECTED = f"{', '.join(IMAGE_KINDS)} with the suffix {', '.join(IMAGE_SUFFIXES)}"
 
 
 def split_folders(data: Path) -> dict[str, Path]:
@@ -251,9 +251,9 @@ def _by_kind(names: Sequence[str]) -> tuple[dict[str, list[str]], list[str]]:
     strays = []
     for name in names:
         stem, suffix = os.path.splitext(name)  # noqa: PTH122 - ten times as fast, and there are 20,000 of them
-        if stem in IMAGE_KINDS and suffix.lower() in SUFFIXES:
+        if stem in IMAGE_KINDS and suffix.lower() in IMAGE_SUFFIXES:
             found.setdefault(stem, []).append(name)
-        elif suffix.lower() in SUFFIXES + OTHER_SUFFIXES:
+        elif suffix.lower() in (*IMAGE_SUFFIXES, *OTHER_FORMATS):
             strays.append(name)
     return found, strays
 

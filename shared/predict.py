@@ -23,16 +23,13 @@ from tqdm import tqdm
 
 from shared.commands import run
 from shared.faces.image_io import UnusableImageError, decode
-from shared.files import replacing
+from shared.files import IMAGE_SUFFIXES, find_images, replacing
 from shared.messages import UserError, counted
 from shared.predictor import Photograph, Predictor
 from shared.predictor.detect import FaceSelection
 from shared.predictor.drawing import draw
 from shared.predictor.ensemble import Runtime
 from shared.predictor.results import as_csv, as_json, as_table
-
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".heic")
-"""Files that count as photographs in a folder; a file that is named may have any suffix."""
 
 STDIN = "-"
 
@@ -126,9 +123,12 @@ def find_photographs(named: Iterable[str]) -> list[str]:
         path = Path(name)
         files = [name]
         if name != STDIN and path.is_dir():
-            files = sorted(str(file) for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
+            inside = find_images(path)
+            files = [str(file) for file in inside.images]
             if not files:
-                raise UserError(f"{name} holds no photograph (a file ending in {', '.join(SUFFIXES)})")
+                raise UserError(f"{name} holds no photograph (a file ending in {', '.join(IMAGE_SUFFIXES)})")
+            if inside.others:
+                print(f"note: {name}: {inside.remark()}", file=sys.stderr)
         found |= dict.fromkeys(files)
     if not found:
         raise UserError("name photographs, folders of them, or - for one on standard input")

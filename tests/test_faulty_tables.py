@@ -75,7 +75,7 @@ def _stray(person: Path) -> None:
 
 
 def _unread_kind(person: Path) -> None:
-    (person / "normal.webp").write_bytes(image())
+    (person / "normal.jxl").write_bytes(image())
 
 
 def _twins(person: Path) -> None:
@@ -84,7 +84,7 @@ def _twins(person: Path) -> None:
 
 @pytest.mark.parametrize(
     ("spoil", "told", "left"),
-    [(_stray, "portrait.jpg", 84), (_unread_kind, "normal.webp", 84), (_twins, "mask1.jpg and mask1.png", 83)],
+    [(_stray, "portrait.jpg", 84), (_unread_kind, "normal.jxl", 84), (_twins, "mask1.jpg and mask1.png", 83)],
 )
 def test_a_fault_of_one_image_costs_that_image_alone(
     competition: Path, tmp_path: Path, spoil: Callable[[Path], None], told: str, left: int

@@ -1,15 +1,19 @@
 """Files whole or not at all, and nothing left of processes that were killed."""
 
+import csv
+import io
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from shared import files as atomic
-from shared.files import replacing, write_text
+from shared.files import csv_text, find_images, lock, refuse_overwriting, replacing, table_csv, write_csv, write_text
 from shared.messages import UserError
 
 
@@ -72,3 +76,94 @@ def test_hidden_files_of_others_are_left_alone(tmp_path: Path) -> None:
     (tmp_path / ".env.2024-01-01.txt").touch()
     write_text(tmp_path / "a.csv", "new")
     assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_a_link_stays_and_its_target_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    target, link = tmp_path / "real/a.csv", tmp_path / "a.csv"
+    target.write_text("old")
+    link.symlink_to(target)
+    write_text(link, "new")
+    assert link.is_symlink()
+    assert target.read_text() == "new"
+    link.unlink()
+    link.symlink_to(tmp_path / "real/b.csv")  # Of a file that does not exist yet.
+    write_text(link, "new")
+    assert (tmp_path / "real/b.csv").read_text() == "new"
+
+
+def test_a_pipe_is_written_to_and_not_replaced(tmp_path: Path) -> None:
+    pipe, got = tmp_path / "pipe", list[str]()
+    os.mkfifo(pipe)
+    reader = threading.Thread(target=lambda: got.append(pipe.read_text()))
+    reader.start()
+    write_text(pipe, "new")
+    reader.join(10)
+    assert got == ["new"]
+    assert pipe.is_fifo()
+
+
+@pytest.mark.parametrize("to_file", [False, True], ids=["pipe", "file"])
+def test_standard_output_by_its_name_keeps_what_was_printed(tmp_path: Path, to_file: bool) -> None:
+    code = "from pathlib import Path; from shared.files import write_text; print('before', flush=True); "
+    code += "write_text(Path('/dev/stdout'), 'new\\n'); print('after')"
+    out = tmp_path / "out.txt"
+    with out.open("wb") as file:
+        done = subprocess.run([sys.executable, "-c", code], stdout=file if to_file else subprocess.PIPE, check=True)
+    told = out.read_bytes() if to_file else done.stdout
+    assert told == b"before\nnew\nafter\n"
+    assert Path("/dev/stdout").is_symlink()
+
+
+HOSTILE = ["a,b", 'say "x"', "two\nlines", "carriage\rreturn", "both\r\n", "", "plain"]
+
+
+def test_csv_with_line_breaks_in_values_is_read_back_as_written(tmp_path: Path) -> None:
+    write_csv(tmp_path / "a.csv", [HOSTILE, HOSTILE])
+    with (tmp_path / "a.csv").open(encoding="utf-8", newline="") as file:
+        assert list(csv.reader(file)) == [HOSTILE, HOSTILE]
+    assert csv_text([["a", "b"]]) == "a,b\n"
+    frame = pd.DataFrame({"name": HOSTILE, "number": range(len(HOSTILE))})
+    text = table_csv(frame, index=False)
+    assert [row[0] for row in csv.reader(io.StringIO(text, newline=""))] == ["name", *HOSTILE]
+
+
+def test_a_name_that_is_no_utf_8_is_written_as_an_escape(tmp_path: Path) -> None:
+    write_csv(tmp_path / "a.csv", [[os.fsdecode(b"caf\xe9.jpg")]])
+    assert (tmp_path / "a.csv").read_bytes() == rb"caf\udce9.jpg" + b"\n"
+
+
+def test_a_lock_admits_one_process_at_a_time(tmp_path: Path) -> None:
+    code = f"from pathlib import Path; from shared.files import lock\nwith lock(Path({str(tmp_path)!r})): print('in')"
+    with lock(tmp_path):
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        assert "is in use by another process" in done.stderr
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "in\n"
+
+
+def test_an_output_that_is_an_input_is_refused_under_any_name(tmp_path: Path) -> None:
+    photographs = tmp_path / "photographs"
+    photographs.mkdir()
+    (photographs / "a.jpg").write_text("a")
+    (tmp_path / "link").symlink_to(photographs)
+    os.link(photographs / "a.jpg", tmp_path / "hard.jpg")
+    for output in (photographs, tmp_path / "link", tmp_path / "link/a.jpg"):
+        with pytest.raises(UserError, match=r"--out .* would overwrite its input"):
+            refuse_overwriting({"--out": output}, [photographs])
+    for output in (tmp_path / "hard.jpg", tmp_path / "x/../photographs/a.jpg"):
+        with pytest.raises(UserError, match="--draw"):
+            refuse_overwriting({"--draw": output}, [photographs / "a.jpg"])
+    refuse_overwriting({"--out": photographs / "new.csv", "--draw": None}, [photographs])
+
+
+def test_images_are_found_in_linked_folders_too_and_once(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "in").mkdir()
+    for name in ("elsewhere/b.WEBP", "in/a.jpg", "in/.hidden.jpg", "in/.DS_Store", "in/notes.txt"):
+        (tmp_path / name).touch()
+    (tmp_path / "in/linked").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "in/loop").symlink_to(tmp_path / "in")
+    (tmp_path / "in/gone.png").symlink_to(tmp_path / "nowhere")
+    found = find_images(tmp_path / "in")
+    assert [file.relative_to(tmp_path / "in").as_posix() for file in found.images] == ["a.jpg", "linked/b.WEBP"]
+    assert found.remark() == "3 files not read as images: .hidden.jpg, gone.png, notes.txt"

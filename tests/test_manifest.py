@@ -81,9 +81,9 @@ def test_ids_are_text_whatever_they_look_like(tmp_path: Path) -> None:
 
 def test_suffixes_count_in_any_case(tmp_path: Path) -> None:
     folder = write_train(tmp_path, people(1), [])
-    for name in ("mask1.JPG", "mask2.jpeg", "normal.Png"):
+    for name in ("mask1.JPG", "mask2.jpeg", "mask3.webp", "normal.Png"):
         (folder / "images" / people(1)[0]["path"] / name).write_bytes(image())
-    assert load_training(folder)["kind"].tolist() == ["mask1", "mask2", "normal"]
+    assert load_training(folder)["kind"].tolist() == ["mask1", "mask2", "mask3", "normal"]
 
 
 def test_hidden_files_folders_and_files_that_are_no_images_are_passed_over(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ All in one process, for starting one takes longest; and watched, for no image ma
 
 import ast
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -15,7 +16,7 @@ from watched import ROOT, Watched
 
 from examples import own_folder
 from examples.own_folder import Options
-from shared.manifest import load_training
+from shared.manifest import load_evaluation, load_training
 from shared.messages import UserError
 
 PAGE = (ROOT / "docs/own_data.md").read_text(encoding="utf-8")
@@ -159,13 +160,26 @@ def test_images_beyond_the_seven_places_are_left_out_and_counted(
     ("change", "told"),
     [
         ({"mask": "half"}, "row 2: mask 'half' is none of"),
-        ({"file": "a.bmp"}, r"row 2: .*a\.bmp is missing or is no"),
+        ({"file": "a.txt"}, r"row 2: .*a\.txt has none of the suffixes"),
     ],
 )
 def test_a_row_that_cannot_be_used_is_named(tmp_path: Path, change: dict[str, str], told: str) -> None:
     row = {"file": "a.jpg", "gender": "male", "age": "30", "mask": "none"} | change
     with pytest.raises(UserError, match=told):
         own_folder.main(write_table(tmp_path, [row]))
+
+
+def test_unlabelled_photographs_are_found_wherever_they_are_and_all_else_is_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = write_table(tmp_path, [{"file": "a.jpg", "gender": "male", "age": "30"}])
+    more = tmp_path / "more"
+    for name in ("a.JPG", "b/c.jfif", "__MACOSX/._a.JPG", "._a.JPG", "notes.txt"):
+        (more / name).parent.mkdir(parents=True, exist_ok=True)
+        (more / name).write_bytes(files()[0])
+    own_folder.main(replace(options, unlabelled=more))
+    assert load_evaluation(tmp_path / "data/eval")["image"].tolist() == ["a.JPG", "b/c.jfif"]
+    assert "3 files not read as images" in capsys.readouterr().out
 
 
 def test_a_folder_that_is_there_is_left_alone(tmp_path: Path) -> None:

@@ -109,7 +109,7 @@ def summarise(crops: CropSet, new: int, seconds: float) -> str:
     several = int((crops.index["faces"] > 1).sum())
     if several:
         lines.append(f"  {several:,} with several faces: the largest and most central one was taken")
-    return "\n".join(lines + _unreadable(crops))
+    return "\n".join(lines + _problems(crops))
 
 
 def _headline(crops: CropSet, new: int, seconds: float) -> str:
@@ -119,10 +119,13 @@ def _headline(crops: CropSet, new: int, seconds: float) -> str:
     return f"{head}, {new:,} of them new, in {seconds:.0f} s ({new / seconds:,.0f} images/s)"
 
 
-def _unreadable(crops: CropSet) -> list[str]:
-    problems = crops.index.loc[crops.index["found"] == UNREADABLE, "problem"]
-    if problems.empty:
-        return []
-    named = [f"  {image}: {problem}" for image, problem in problems.items()]
-    more = f" (column `problem` of {crops.folder / INDEX})" if len(problems) > MAX_LINES else ""
-    return [f"  warning: {counted(len(problems), 'image')} could not be read{more}:", listed(named)]
+def _problems(crops: CropSet) -> list[str]:
+    lines = []
+    unreadable = crops.index["found"] == UNREADABLE
+    for chosen, what in ((unreadable, "could not be read"), (~unreadable, "not perfect, but used")):
+        problems = crops.index.loc[chosen & (crops.index["problem"] != ""), "problem"]
+        if len(problems):
+            more = f" (column `problem` of {crops.folder / INDEX})" if len(problems) > MAX_LINES else ""
+            lines.append(f"  warning: {counted(len(problems), 'image')} {what}{more}:")
+            lines.append(listed([f"  {image}: {problem}" for image, problem in problems.items()]))
+    return lines

@@ -77,7 +77,8 @@ def read_source(image: str, path: str) -> SourceImage:
         decoded = decode(data)
     except UnusableImageError as problem:
         return SourceImage({**row, "problem": str(problem)}, None)
-    return SourceImage({**row, "width": decoded.width, "height": decoded.height}, decoded)
+    size = {"width": decoded.width, "height": decoded.height}
+    return SourceImage({**row, **size, "problem": decoded.remark}, decoded)
 
 
 def _read_batches(images: Sequence[tuple[str, str]]) -> Iterator[list[SourceImage]]:

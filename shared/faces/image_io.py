@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import cv2
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError, features
 
 ENOUGH_SIDE = 768
 """Images are halved while their longer side stays at least this many pixels long. A face that fills a fifth of the side
@@ -22,6 +22,20 @@ MOST_JPEG_PIXELS = 400_000_000
 
 NEUTRAL = 127
 """Grey level behind transparent pixels and outside images."""
+
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF")
+"""Formats of Pillow that are read. Others are not tried: some start programs (EPS), all are code that a stranger's file
+would reach."""
+
+HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+AVIF_BRANDS = (b"avif", b"avis")
+"""Major brands of the two image formats in ISO base media files (ISO/IEC 23008-12)."""
+
+EOI = b"\xff\xd9"
+"""Marker at the end of a JPEG."""
+
+MOST_MISSING = 0.25
+"""Largest share of the area that may be missing at the end of a JPEG. A progressive one lacks detail everywhere."""
 
 _REDUCED = {
     1: cv2.IMREAD_COLOR_RGB,
@@ -49,6 +63,9 @@ class DecodedImage:
 
     height: int
 
+    remark: str = ""
+    """What is wrong with an image that is used nevertheless, such as "truncated"."""
+
     @property
     def scale(self) -> float:
         """Pixels of the full-size image per decoded pixel, >= 1."""
@@ -59,7 +76,8 @@ def decode(data: bytes, enough: int = ENOUGH_SIDE) -> DecodedImage:
     """Decode the bytes of an image file; of several frames the first.
 
     The image is halved while its longer side stays at least `enough` pixels long.
-    Raises `UnusableImageError`: empty file, not an image, truncated, too large, broken.
+    A JPEG with a missing end is used with a remark if less than a quarter of its area is missing.
+    Raises `UnusableImageError`: empty file, not an image, truncated, too large, broken, or a reader is not installed.
     """
     if not data:
         raise UnusableImageError("empty file")
@@ -110,29 +128,42 @@ def read_jpeg_header(data: bytes) -> JpegHeader | None:
 
 
 def _decode_jpeg(data: bytes, header: JpegHeader, enough: int) -> DecodedImage:
-    if data.rfind(b"\xff\xd9") < header.end:  # OpenCV would silently fill the rest with grey.
-        raise UnusableImageError("truncated")
     area, side = header.width * header.height, max(header.width, header.height)
     # A progressive JPEG takes the memory of its full size at any reduction.
     reduction = 1 if header.progressive else max(r for r in _REDUCED if r == 1 or side >= r * enough)
     if area > min(MOST_PIXELS * reduction**2, MOST_JPEG_PIXELS):
         _refuse_size(header.width, header.height)
+    truncated = data.rfind(EOI) < header.end
+    problem = UnusableImageError("truncated" if truncated else "broken JPEG data")
     try:
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), _REDUCED[reduction])
+        # Without an end marker OpenCV decodes nothing; with one it fills what is missing with one colour.
+        pixels = cv2.imdecode(np.frombuffer(data + EOI * truncated, np.uint8), _REDUCED[reduction])
     except cv2.error as error:
-        raise UnusableImageError("broken JPEG data") from error
+        raise problem from error
     if pixels is None:
-        raise UnusableImageError("broken JPEG data")
+        raise problem
+    if truncated and (header.progressive or _missing_share(pixels) > MOST_MISSING):
+        raise problem
     turned = (pixels.shape[0] > pixels.shape[1]) != (header.height > header.width)  # By its EXIF orientation.
     width, height = (header.height, header.width) if turned else (header.width, header.height)
-    return DecodedImage(_shrink(pixels, enough), width, height)
+    return DecodedImage(_shrink(pixels, enough), width, height, "truncated" if truncated else "")
+
+
+def _missing_share(pixels: np.ndarray) -> float:
+    """The share of a truncated JPEG that OpenCV has filled with one colour, from the edge that was the lower one."""
+    shares = []
+    for turns in range(4):  # The EXIF orientation may have turned the lower edge to any side.
+        rows = np.rot90(pixels, turns)
+        varies = (rows != rows[:, :1]).any(axis=(1, 2))
+        shares.append(1 - (int(np.flatnonzero(varies)[-1]) + 1) / len(rows) if varies.any() else 1.0)
+    return max(shares)
 
 
 def _decode_any(data: bytes, enough: int) -> DecodedImage:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # About odd metadata, and about large images, which are refused below.
-            with Image.open(io.BytesIO(data)) as image:
+            with Image.open(io.BytesIO(data), formats=_formats(data)) as image:
                 if image.width * image.height > MOST_PIXELS:
                     _refuse_size(*image.size)
                 pixels = _flatten(ImageOps.exif_transpose(image))
@@ -143,6 +174,21 @@ def _decode_any(data: bytes, enough: int) -> DecodedImage:
     except (OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, ArithmeticError, struct.error) as error:
         raise UnusableImageError("truncated" if "truncated" in str(error) else "broken") from error
     return from_pixels(pixels, enough)
+
+
+def _formats(data: bytes) -> tuple[str, ...]:
+    """The formats that Pillow may try; raises `UnusableImageError` if the reader of HEIC or AVIF is not installed."""
+    brand = data[8:12] if data[4:8] == b"ftyp" else b""
+    if brand in AVIF_BRANDS and not features.check("avif"):
+        raise UnusableImageError("AVIF: this Pillow cannot read it: pip install --upgrade pillow")
+    if brand not in HEIC_BRANDS:
+        return FORMATS
+    try:
+        from pi_heif import register_heif_opener
+    except ImportError as error:
+        raise UnusableImageError("HEIC: pip install 'face18[heic]'") from error
+    register_heif_opener()
+    return (*FORMATS, "HEIF")
 
 
 def _flatten(image: Image.Image) -> np.ndarray:
