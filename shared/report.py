@@ -15,7 +15,7 @@ from shared.commands import run
 from shared.files import refuse_overwriting
 from shared.fusion.predictions import Persons
 from shared.messages import UserError, counted
-from shared.reports.finished_runs import RunOptions, read_finished_runs
+from shared.reports.finished_runs import RunOptions, evaluate, read_finished_runs
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,7 @@ class Options(RunOptions):
 def main(options: Options) -> None:
     # Imported here, so that --help does not wait for it.
     from shared.html_pages import write_page
-    from shared.reports import age, run_details, scores
-    from shared.reports.evaluation import evaluate
+    from shared.reports import run_details, scores
 
     started = time.perf_counter()
     runs = read_finished_runs(options)
@@ -53,7 +52,6 @@ def main(options: Options) -> None:
         title="face18: report",
         lead=f"{images} of {persons}, held out in {counted(held_out.folds.nunique(), 'fold')}. {folders}.",
         **scores.contents(evaluation),
-        **age.contents(evaluation),
         **run_details.contents(evaluation.runs),
     )
     print(f"wrote {options.page} ({options.page.stat().st_size / 1e6:.1f} MB, {time.perf_counter() - started:.0f} s)")

@@ -120,6 +120,17 @@ def test_labels_and_detection_are_counted_by_cell_and_mask_state(page: Path, dat
     assert values["faces"].loc["train, worn"].tolist() == [60, 60, 0, 0, 0, "100.00%", 0]
 
 
+def test_unknown_labels_are_counted_as_such(tmp_path: Path) -> None:
+    rows = [*people(3), people(4)[3] | {"gender": "unknown", "age": "unknown"}]
+    write_train(tmp_path / "train", rows)
+    table = load_training(tmp_path / "train")
+    facts = measure_files(table.head(0), "none")
+    split = Split(table, facts.assign(problem="", bytes=0.0, width=0, height=0), None)
+    [(_, cells)] = contents({"train": split})["labels"]
+    assert cells.loc["unknown", "persons"] == 1
+    assert cells["persons"].sum() == 4
+
+
 def test_large_data_are_sampled_and_the_draw_is_the_same_again() -> None:
     table = pd.DataFrame({"image": [str(number) for number in range(1000)]})
     drawn = draw(table, 50, seed=3)
@@ -145,8 +156,3 @@ def test_a_page_that_is_a_link_to_the_data_is_refused(data: Path, tmp_path: Path
     with pytest.raises(UserError, match=r"--out .* would overwrite its input"):
         main(Options(data, tmp_path / "nowhere", tmp_path / "eda.html", sample=4))
     assert (data / "train/train.csv").read_bytes() == table
-
-
-def test_a_negative_sample_names_its_flag() -> None:
-    with pytest.raises(UserError, match="--sample must be 0 or more"):
-        Options(sample=-1)

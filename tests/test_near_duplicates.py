@@ -95,15 +95,6 @@ def test_a_file_that_is_an_eval_image_too_is_left_out_whatever_it_shows(
     assert "no person of --extra is compared" not in said
 
 
-def test_nothing_is_said_where_all_photographs_are_other_ones(
-    options: TrainOptions, capsys: pytest.CaptureFixture[str]
-) -> None:
-    _photograph(options.data.crops / "more", 1, blotches(101))
-    _photograph(options.data.crops / "more", 3, blotches(103))
-    assert (joined(options)["source"] == "more").sum() == EXTRA
-    assert "left out" not in capsys.readouterr().err
-
-
 def test_the_hash_holds_the_signs_of_the_lowest_frequencies_of_scipy() -> None:
     crop = blotches(0)
     grey = cv2.cvtColor(crop[FACE], cv2.COLOR_RGB2GRAY)

@@ -16,9 +16,8 @@ from shared.fusion.predictions import join_held_out
 from shared.html_pages import render
 from shared.messages import UserError
 from shared.report import Options, main
-from shared.reports import age, run_details, scores
-from shared.reports.evaluation import Evaluation, evaluate
-from shared.reports.finished_runs import read_finished_runs
+from shared.reports import run_details, scores
+from shared.reports.finished_runs import Evaluation, evaluate, read_finished_runs
 from shared.reports.scores import class_frame, reliability_bins, worst_mistakes
 from shared.tracking import Record, append
 
@@ -62,9 +61,9 @@ def test_the_page_opens_in_a_browser_with_all_images_and_requests_nothing(page: 
     with browser() as driver:
         shown = show(driver, page)
     assert shown.title == "face18: report"
-    assert len(shown.sections) == 10
-    # Four confusion matrices, two of age, two of thresholds, three each of reliability and learning; and faces.
-    assert shown.images > 14
+    assert len(shown.sections) == 9
+    # Four confusion matrices, two of age, three each of reliability and learning; and faces.
+    assert shown.images > 12
     assert (shown.broken, shown.unnamed, shown.console) == ([], 0, [])
     assert shown.requests == [page.absolute().as_uri()]
     assert shown.overflow <= 0
@@ -73,7 +72,7 @@ def test_the_page_opens_in_a_browser_with_all_images_and_requests_nothing(page: 
 def test_the_page_loads_nothing_and_links_every_section(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     places = re.findall(r'(?:src|href)="([^"#]{1,40})', text) + re.findall(r"url\((.{1,40})", text)
-    assert len(places) > 14
+    assert len(places) > 12
     assert [place for place in places if not place.startswith("data:")] == []
     assert "<script" not in text
     titles = Titles(text).found
@@ -81,7 +80,7 @@ def test_the_page_loads_nothing_and_links_every_section(page: Path) -> None:
 
 
 def test_texts_from_the_data_are_escaped(evaluation: Evaluation) -> None:
-    values = {**scores.contents(evaluation), **age.contents(evaluation), **run_details.contents(evaluation.runs)}
+    values = {**scores.contents(evaluation), **run_details.contents(evaluation.runs)}
     text = render("report.html", title="<b>", lead="a & b", **values)
     assert "<h1>&lt;b&gt;</h1>" in text
     assert "<th>&lt;30</th>" in text
@@ -185,4 +184,3 @@ def test_run_details_hold_folds_extra_stage_and_origin(evaluation: Evaluation) -
     assert set(values["origins"].loc["folds trained"]) == {"1"}
     assert set(values["origins"].loc["training"]) == {"8 s"}
     assert set(values["options"].loc["--lr"]) == {"0.25"}
-    assert len(values["records"]) == 1

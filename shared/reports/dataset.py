@@ -286,18 +286,26 @@ def _labels(split: Split) -> tuple[list[tuple[str, str]], pd.DataFrame]:
         (_ages(persons), "Persons by age; dotted: where the bands begin"),
         (_bars({str(n): int(c) for n, c in per_person.items()}, "persons", "Images per person"), "Images per person"),
     ]
-    rows = {}
-    for (gender, gender_name), (band, band_name) in product(enumerate(GENDERS), enumerate(BANDS)):
-        of_persons, of_images = (
-            int(((each["gender"] == gender) & (each["age"].map(age_band) == band)).sum()) for each in (persons, images)
-        )
-        share = f"{of_persons / len(persons):.1%}"
-        rows[f"{gender_name}, {band_name}"] = {"persons": of_persons, "share": share, "images": of_images}
-    return shown, pd.DataFrame.from_dict(rows, orient="index")
+    return shown, _cells(images, persons)
+
+
+def _cells(images: pd.DataFrame, persons: pd.DataFrame) -> pd.DataFrame:
+    """Return persons and images of each gender and age band; a last row for unknown labels if there are any."""
+    cells = {f"{gender}, {band}": (g, b) for (g, gender), (b, band) in product(enumerate(GENDERS), enumerate(BANDS))}
+    columns = {}
+    for title, table in (("persons", persons), ("images", images)):
+        labels = list(zip(table["gender"], table["age"].map(age_band), strict=True))
+        columns[title] = {name: labels.count(cell) for name, cell in cells.items()}
+        columns[title]["unknown"] = len(labels) - sum(columns[title].values())
+    frame = pd.DataFrame(columns)
+    frame.insert(1, "share", [f"{count / len(persons):.1%}" for count in frame["persons"]])
+    return frame if frame.loc["unknown", "images"] else frame.drop("unknown")
 
 
 def _counts(values: pd.Series, names: tuple[str, ...]) -> dict[str, int]:
-    return {name: int((values == number).sum()) for number, name in enumerate(names)}
+    counts = {name: int((values == number).sum()) for number, name in enumerate(names)}
+    unknown = len(values) - sum(counts.values())
+    return {**counts, "unknown": unknown} if unknown else counts
 
 
 def _bars(values: Mapping[str, int], xlabel: str, title: str) -> str:
@@ -313,9 +321,12 @@ def _bars(values: Mapping[str, int], xlabel: str, title: str) -> str:
 
 
 def _ages(persons: pd.DataFrame) -> str:
+    persons = persons[persons["age"].notna()]
     ages = persons["age"].to_numpy(np.float64)
 
     def draw(axes: "Axes") -> None:
+        if not len(ages):
+            return
         width = 1 if len(ages) >= MANY else 5
         edges = np.arange(ages.min() // width * width, ages.max() + width + 1, width)
         for number, gender in enumerate(GENDERS):

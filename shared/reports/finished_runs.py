@@ -1,4 +1,4 @@
-"""Read a finished set of runs: held-out predictions, and the data and crops that the runs were trained on.
+"""Read a finished set of runs, with the data and crops that they were trained on, and decide as combine.py does.
 
 Data, crops and label fixes are found through runs.csv unless the command line names them.
 """
@@ -6,17 +6,24 @@ Data, crops and label fixes are found through runs.csv unless the command line n
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from shared.crops import INDEX, CropSet, open_crops
+from shared.fusion.ages import age_error
+from shared.fusion.decision import FittedDecision, decide_classes, fit_decision
 from shared.fusion.fusion import SPECIALISTS
-from shared.fusion.predictions import EVAL, OOF, HeldOut, join_held_out
+from shared.fusion.metrics import Floats, Ints, person_codes
+from shared.fusion.predictions import EVAL, OOF, EvalSet, HeldOut, Persons, join_held_out, read_eval_set
+from shared.fusion.report import ScoredPredictions, describe, describe_decision, score_predictions
 from shared.labels import age_band
 from shared.manifest import load_training, split_folders
 from shared.messages import UserError, first_of
+from shared.tables import REJECTED
 from shared.tracking import RUN, TABLE, read_runs
 
 RunFolders = Mapping[str, Sequence[Path]]
@@ -70,8 +77,6 @@ class FinishedRuns:
     """The training table; None if the data is not at hand."""
     crops: CropSet | None
     """Crops of the training images; None if they are not at hand."""
-    records: pd.DataFrame | None
-    """All rows of runs.csv; None without such a file."""
 
     @property
     def inputs(self) -> list[Path]:
@@ -92,12 +97,11 @@ def read_finished_runs(options: RunOptions) -> FinishedRuns:
     """Read a set of runs. Raises `UserError` if a run has no held-out predictions, or was trained on other labels."""
     folders = options.runs()
     held_out = _read_held_out(folders)
-    records = _read_records(folders)
-    source = _training_source(records, folders, options)
+    source = _training_source(folders, options)
     table = _read_table(source)
     if table is not None:
         _check_labels(table, held_out, source)
-    return FinishedRuns(folders, held_out, source, table, _open_training_crops(source.crops), records)
+    return FinishedRuns(folders, held_out, source, table, _open_training_crops(source.crops))
 
 
 def _read_held_out(folders: RunFolders) -> HeldOut:
@@ -119,9 +123,10 @@ def _read_records(folders: RunFolders) -> pd.DataFrame | None:
     return None
 
 
-def _training_source(records: pd.DataFrame | None, folders: RunFolders, options: RunOptions) -> TrainingSource:
+def _training_source(folders: RunFolders, options: RunOptions) -> TrainingSource:
     """Return what the latest recorded training of the runs used, overruled by the command line."""
     recorded: Mapping[str, Any] = {}
+    records = _read_records(folders)
     if records is not None:
         # Runs lie beside their table, so their names identify them whatever path a command gave.
         names = {run.absolute().name for runs in folders.values() for run in runs}
@@ -165,4 +170,69 @@ def _open_training_crops(folder: Path) -> CropSet | None:
     for place in (folder / "train", folder):
         if (place / INDEX).is_file():
             return open_crops(place)
+    return None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """N held-out images and how their classes were decided."""
+
+    runs: FinishedRuns
+    decision: FittedDecision
+    remark: str
+    """How the decision came about, as combine.py prints it."""
+
+    @property
+    def held_out(self) -> HeldOut:
+        """The predictions that were decided on, averaged over persons if combine.py would do that."""
+        return self.decision.cross_fitted.held_out
+
+    @cached_property
+    def persons(self) -> Ints:
+        """The person of each image as a number (N,)."""
+        return person_codes(self.held_out.persons)
+
+    @cached_property
+    def scores(self) -> list[ScoredPredictions]:
+        """The most probable class of each specialist and the decided one of the 18 classes, with the truth."""
+        return score_predictions(self.held_out.predictions, self.held_out.truth, self.decision.predicted)
+
+    @cached_property
+    def true_ages(self) -> Floats | None:
+        """Ages in years (N,), from train.csv or else from the age run; None if neither has them."""
+        labels, predicted = self.runs.labels, self.held_out.predictions["age"]
+        if labels is not None:
+            return labels["age"].to_numpy(np.float64)
+        return predicted["true_age"].to_numpy(np.float64) if "true_age" in predicted else None
+
+    @cached_property
+    def age_errors(self) -> Floats | None:
+        """Predicted less true age in years (N,); None if either is unknown.
+
+        If a label is top-coded ("this or older"), predictions above it have no error.
+        """
+        predicted = self.held_out.predictions["age"]
+        if self.true_ages is None or "age" not in predicted:
+            return None
+        return age_error(predicted["age"].to_numpy(), self.true_ages, predicted.get("top_coded"))
+
+
+def evaluate(runs: FinishedRuns, persons: Persons) -> Evaluation:
+    """Decide the held-out images as combine.py would; `persons` is its option."""
+    eval_set = _read_eval_set(runs)
+    if eval_set is None:
+        fitted = fit_decision(runs.held_out, runs.held_out.predictions, "auto", "auto", calibrate=True)
+        return Evaluation(runs, fitted, describe(fitted))
+    decision = decide_classes(eval_set, runs.held_out, persons=persons)
+    if decision.fitted is None:
+        raise AssertionError("with held-out predictions a decision is fitted")
+    return Evaluation(runs, decision.fitted, describe_decision(decision, runs.held_out, persons))
+
+
+def _read_eval_set(runs: FinishedRuns) -> EvalSet | None:
+    """Return the eval set if it is complete: it says whether combine.py would average over persons."""
+    if not all((run / EVAL).is_file() for folders in runs.folders.values() for run in folders):
+        return None
+    with suppress(UserError):
+        return read_eval_set(runs.source.data, runs.folders, runs.source.skip_bad, REJECTED)
     return None

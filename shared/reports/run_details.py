@@ -1,4 +1,4 @@
-"""How the runs of a report were trained: learning curves, origin, options, commands and rows of runs.csv."""
+"""How the runs of a report were trained: learning curves, origin, options and commands."""
 
 import json
 import shlex
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 EXTRA = "extra"
 """The folder of the stage of `--extra-epochs`."""
 
-LATEST = 15
-"""Rows of runs.csv that are shown."""
-
 
 def contents(runs: FinishedRuns) -> dict[str, Any]:
     """Return the values that report.html shows of the runs."""
@@ -42,8 +39,6 @@ def contents(runs: FinishedRuns) -> dict[str, Any]:
             shlex.join(["python", *map(str, content.get("provenance", {}).get("command", []))])
             for content in contents.values()
         ],
-        "records": None if runs.records is None else _records(runs.records),
-        "record_count": 0 if runs.records is None else len(runs.records),
     }
 
 
@@ -109,23 +104,3 @@ def _text(value: object) -> str:
     if value is None:
         return "default"
     return value if isinstance(value, str) else json.dumps(value)
-
-
-def _records(records: pd.DataFrame) -> pd.DataFrame:
-    latest = records.tail(LATEST).iloc[::-1].set_index("id")
-    scores = pd.DataFrame(latest["scores"].tolist(), index=latest.index)
-    fold = latest["fold"].map(lambda number: f", fold {number}" if number else "")
-    return pd.DataFrame(
-        {
-            "time": latest["time"].str[:16].str.replace("T", " "),
-            "kind": latest["kind"],
-            "task": latest["task"] + fold,
-            **{
-                title: scores[name].astype(float) if name in scores else ""
-                for name, title in (("macro_f1", "macro F1"), ("accuracy", "accuracy"), ("mae_years", "MAE (years)"))
-            },
-            "seconds": latest["seconds"],
-            "memory (MiB)": latest["memory_mib"],
-            "run": latest["run"].map(lambda run: Path(run).name),
-        }
-    )

@@ -1,4 +1,4 @@
-"""How good held-out predictions are: scores with intervals, confusion, reliability and the worst mistakes."""
+"""How good held-out predictions are: scores with intervals, confusion, reliability, age errors, worst mistakes."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -18,11 +18,12 @@ from shared.fusion.metrics import (
 )
 from shared.fusion.report import ScoredPredictions, plot_confusion
 from shared.fusion.rules import calibration_error
-from shared.html_pages import SOFT, Tile, chart, face
-from shared.labels import MASKS
-from shared.reports.evaluation import Evaluation
+from shared.html_pages import SOFT, Tile, chart, face, plot
+from shared.labels import BAND_EDGES, BANDS, MASKS
+from shared.reports.finished_runs import Evaluation
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 TITLES = {"mask": "Mask", "gender": "Gender", "age": "Age band", "together": "18 classes"}
@@ -31,6 +32,11 @@ TASKS = tuple(SPECIALISTS)
 
 BINS = 10
 """Bins of equal width in a reliability diagram."""
+
+DECADES = np.arange(0, 121, 10)
+
+MARKERS = ("o", "s", "^")
+"""Of mask states, and of absolute and signed errors."""
 
 WORST = 12
 """Mistakes shown of each kind, one per person."""
@@ -50,6 +56,7 @@ def contents(evaluation: Evaluation) -> dict[str, Any]:
         "reliability": [(_reliability(evaluation, task), f"{TITLES[task]}: accuracy by confidence") for task in TASKS],
         "mistakes": [(TITLES[task], _mistake_tiles(evaluation, task)) for task in TASKS],
         "age_mistakes": _age_tiles(evaluation),
+        "age": _age(evaluation),
         "has_crops": evaluation.runs.crops is not None,
     }
 
@@ -195,3 +202,72 @@ def _tile(evaluation: Evaluation, image: str, *lines: str) -> Tile:
     kind = image.rpartition("/")[2] if labels is None else labels["kind"].loc[image]
     faces = [face(crops.read(image))] if crops is not None and image in crops.index.index else []
     return Tile(f"{evaluation.held_out.persons[image]} {kind}", lines, faces)
+
+
+def _age(evaluation: Evaluation) -> dict[str, Any] | None:
+    true, errors = evaluation.true_ages, evaluation.age_errors
+    if true is None or errors is None:
+        return None
+    return {
+        "scatter": _scatter(true, evaluation),
+        "decades": _by_decade(true, errors, evaluation),
+        "table": _error_table(true, errors, evaluation),
+    }
+
+
+def _scatter(true: Floats, evaluation: Evaluation) -> str:
+    predicted = evaluation.held_out.predictions["age"]["age"].to_numpy(np.float64)
+    # Labels are whole years: a little jitter separates points that would hide each other.
+    shown = true + np.random.default_rng(0).uniform(-0.35, 0.35, len(true))
+
+    def draw(axes: "Axes") -> None:
+        ends = [min(true.min(), predicted.min()) - 2, max(true.max(), predicted.max()) + 2]
+        axes.plot(ends, ends, color=SOFT, linewidth=1)
+        for state, name in enumerate(MASKS):
+            inside = evaluation.held_out.truth["mask"] == state
+            style: dict[str, Any] = {"s": 9, "alpha": 0.45, "linewidths": 0, "rasterized": True}
+            axes.scatter(shown[inside], predicted[inside], marker=MARKERS[state], label=f"mask {name}", **style)
+        for edge in BAND_EDGES:
+            axes.axvline(edge, color=SOFT, linewidth=0.8, linestyle=":")
+            axes.axhline(edge, color=SOFT, linewidth=0.8, linestyle=":")
+        axes.set(xlabel="true age (years)", ylabel="predicted age (years)", title="Predicted and true age")
+        axes.legend(loc="upper left", markerscale=1.8, handletextpad=0.2)
+
+    return plot(draw, height=4.2)
+
+
+def _by_decade(true: Floats, errors: Floats, evaluation: Evaluation) -> str:
+    groups = [(low, (true >= low) & (true < low + 10)) for low in DECADES]
+    groups = [(low, inside) for low, inside in groups if inside.any()]
+    persons = evaluation.persons
+
+    def draw(axes: "Axes") -> None:
+        for number, (label, values) in enumerate((("absolute", np.abs(errors)), ("signed", errors))):
+            means = [mean_interval(values[inside], person_codes(persons[inside])) for _, inside in groups]
+            places = np.arange(len(means)) + (number - 0.5) * 0.16
+            below, above = ([m.value - m.low for m in means], [m.high - m.value for m in means])
+            # Rounding must not make an arm of an error bar negative.
+            arms = np.maximum([below, above], 0)
+            axes.errorbar(places, [m.value for m in means], arms, fmt=MARKERS[number], capsize=3, label=label)
+        axes.axhline(0, color=SOFT, linewidth=1)
+        axes.set_xticks(range(len(groups)), [f"{low}-{low + 9}" for low, _ in groups])
+        axes.set(xlabel="true age (years)", ylabel="error (years)", title="Error by age")
+        axes.legend(loc="best")
+
+    return plot(draw, height=4.2)
+
+
+def _error_table(true: Floats, errors: Floats, evaluation: Evaluation) -> pd.DataFrame:
+    """Return the mean absolute error by age band (rows) and mask state (columns)."""
+    bands, masks = np.digitize(true, BAND_EDGES), evaluation.held_out.truth["mask"]
+    every = np.ones(len(true), bool)
+    rows = {name: bands == band for band, name in enumerate(BANDS)} | {"all": every}
+    columns = {f"mask {name}": masks == state for state, name in enumerate(MASKS)} | {"all": every}
+
+    def cell(inside: np.ndarray) -> str:
+        if not inside.any():
+            return ""
+        return format_interval(mean_interval(np.abs(errors[inside]), person_codes(evaluation.persons[inside])), 1)
+
+    cells = {name: [cell(column & row) for row in rows.values()] for name, column in columns.items()}
+    return pd.DataFrame(cells, index=list(rows))
