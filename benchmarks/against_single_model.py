@@ -1,15 +1,15 @@
-"""Three specialists beside one model: same data, folds, backbone and epochs, scored on persons never seen.
+"""Compare three specialists and one model: same data, folds and backbone, scored on persons never seen.
 
-    python benchmarks/against_single_model.py --data ../shared/data/faces --only-fold 0
-    python benchmarks/against_single_model.py --data ../shared/data/faces --extra ../shared/data/extra --only b b+ d e
+    python benchmarks/against_single_model.py --data FOLDER --only-fold 0
+    python benchmarks/against_single_model.py --data FOLDER --extra EXTRA --only b b+ d e
 
 a   the competition's own baseline: centre crop of 320 x 256 resized to 128 x 96, one model over 18 classes
 b   one model over 18 classes on our aligned crops
-b+  the same, given the persons of --extra too, as d and e are
+b+  the same, trained with the persons of --extra too, as d and e are
 c   one backbone with three heads on our aligned crops
 d   three specialists, the most probable class
-e   the same with temperatures, tuned age thresholds and class weights for macro F1, learnt on held-out persons
-ep  e where it is known which images show one person: gender and age averaged over them (--persons of combine.py)
+e   the same with temperatures, tuned age thresholds and class weights for macro F1, learned on held-out persons
+ep  e with gender and age averaged over the images of a person (--persons of combine.py)
 
 Scored are the eval images, by the networks of all folds together, and those that the folds held out, each by the one
 that has not seen its person (e is learnt on other persons there too). Where photographs of eval persons are among those
@@ -64,19 +64,19 @@ ROOT = Path(__file__).parents[1]
 class Options:
     """Train and score one model and three specialists side by side."""
 
-    train: TrainOptions = field(default_factory=lambda: TrainOptions.of(data=Path("../shared/data/faces"), epochs=6))
-    """Of all trainings alike."""
+    train: TrainOptions = field(default_factory=lambda: TrainOptions.of(epochs=6))
+    """Options of all trainings."""
     out: Path = Path("outputs/against_single_model")
-    """Where crops, runs and tables go."""
+    """Folder of crops, runs and tables."""
     only: tuple[Part, ...] = ("a", "b", "c", "d", "e")
-    """These parts alone."""
+    """Parts to run."""
     base_epochs: int | None = None
-    """Passes of the parts that see the base data alone, which has fewer images than with --extra; else --epochs."""
+    """Epochs of the parts that train on the base data alone, which has fewer images; --epochs if omitted."""
     recipes: bool = False
-    """Train the specialists as pipelines/TASK/with_extra.toml says, whatever else is said of the options in it."""
+    """Train the specialists as in pipelines/TASK/with_extra.toml, which overrides the command line."""
 
     age_runs: int = 1
-    """Trainings of the age specialist that are averaged: one with --seed, and one with each of the seeds after it."""
+    """Trainings of the age specialist to average, with --seed and the seeds after it."""
 
     def __post_init__(self) -> None:
         if not self.only:
@@ -91,14 +91,14 @@ class Options:
 
 @dataclass(frozen=True)
 class Model:
-    """Something that is trained."""
+    """A specialist to train."""
 
     specialist: Callable[[Any], Specialist]
     defaults: TrainOptions
     aligned: bool = True
-    """Whether it sees aligned crops, or the middle of the image."""
+    """Aligned crops, or the middle of the image."""
     extra: bool = False
-    """Whether it learns from the persons of --extra."""
+    """Whether it trains on the persons of --extra."""
 
 
 def _held_back(options: TrainOptions, **strengths: float) -> TrainOptions:
@@ -136,7 +136,7 @@ def main(options: Options) -> None:
         eval_lines.append(eval_line)
         held_out_lines.append(held_out_line)
     tables = [report(eval_lines, solution), report_held_out(held_out_lines, labelled(options.train))]
-    known = asked_persons_known(options, solution)
+    known = known_eval_persons(options, solution)
     if known:
         tables.append(report_without(known, eval_lines, solution))
     text = "\n\n".join(tables)
@@ -145,22 +145,22 @@ def main(options: Options) -> None:
 
 
 def make_crops(data: Path, out: Path) -> None:
-    """Aligned ones as users make them, and the middle of every image."""
+    """Make aligned crops, and crops of the middle of every image."""
     crop_faces.main(crop_faces.Options(data, out / "crops"))
     for split, folder in split_folders(data).items():
         centre_crops(load_images(folder), out / "centre" / split)
 
 
 def labelled(options: TrainOptions) -> pd.DataFrame:
-    """Class, person and age of every image to learn from, indexed by image, as `read_truth` gives those of eval."""
+    """Return class, person and age of every training image, indexed by image, like `read_truth` of eval."""
     table = load_training(
         split_folder(options.data.data, "train"), options.data.fixes, options.data.skip_bad
     ).set_index("image")
     return table[["person", "age"]].assign(truth=eighteen(table))
 
 
-def asked_persons_known(options: Options, solution: pd.DataFrame) -> set[str]:
-    """Eval persons of whom a photograph is among those to learn from: told by the images, not by who is right."""
+def known_eval_persons(options: Options, solution: pd.DataFrame) -> set[str]:
+    """Return eval persons with a near-duplicate among the training images, found by hash, not by errors."""
     table = load_training(
         split_folder(options.train.data.data, "train"), options.train.data.fixes, options.train.data.skip_bad
     )
@@ -171,10 +171,10 @@ def asked_persons_known(options: Options, solution: pd.DataFrame) -> set[str]:
 
 
 def _lines(part: Part, options: Options, solution: pd.DataFrame) -> tuple[Line, Line]:
-    """What a part answers for the eval images, what its folds answer for those that they held out; what that took."""
+    """Return the predictions of a part for eval and held-out images, with their cost."""
     runs = _runs_of(part, options)
     took = [_run(task, number, options) for task, names in runs.items() for number in range(len(names))]
-    total = {key: sum(times[key] for times in took) for key in ("training", "answering", "shown")}
+    total = {key: sum(times[key] for times in took) for key in ("training", "predicting", "shown")}
     if part in MODELS:
         folder = options.out / part
         said = [read_predictions(folder / EVAL, PLAIN.classes), read_held_out(folder / OOF, PLAIN.classes)]
@@ -184,13 +184,13 @@ def _lines(part: Part, options: Options, solution: pd.DataFrame) -> tuple[Line, 
             task: average_runs([read_predictions(options.out / name / EVAL, SPECIALISTS[task]) for name in names])
             for task, names in runs.items()
         }
-        # What e decides by is learnt here; eval truth is not within reach.
+        # Decisions are learned here, without access to the true labels of eval.
         held_out = join_held_out({task: [options.out / name / OOF for name in names] for task, names in runs.items()})
         if part == "ep":
             asked, held_out = average_persons(asked, solution.loc[asked["mask"].index, "person"]), averaged(held_out)
         said = [asked["age"], held_out.predictions["age"]]
         if part == "d":
-            decided = [most_probable(fuse(answers)) for answers in (asked, held_out.predictions)]
+            decided = [most_probable(fuse(predictions)) for predictions in (asked, held_out.predictions)]
         else:
             settled = fit_decision(held_out, asked, "f1", "tuned", calibrate=True)
             decided = [settled.decide(asked), settled.predicted]
@@ -202,7 +202,7 @@ def _lines(part: Part, options: Options, solution: pd.DataFrame) -> tuple[Line, 
 
 
 def _record(part: Part, line: Line, held_out: Line, options: Options, solution: pd.DataFrame) -> None:
-    """Leave a row in the table of the trainings; a part that says what it said before has one."""
+    """Add a row to runs.csv, unless the part has the same one already."""
     unseen = {f"held_out_{name}": score for name, score in scores(held_out, labelled(options.train)).items()}
     told = {name: value for name, value in vars(options).items() if name != "train"}
     folders = [options.out / name for names in _runs_of(part, options).values() for name in names]
@@ -211,7 +211,7 @@ def _record(part: Part, line: Line, held_out: Line, options: Options, solution: 
         kind="score",
         task=f"part {part}",
         run=options.out / part,
-        seconds=line.training + line.answering,
+        seconds=line.training + line.predicting,
         scores={**scores(line, solution), **unseen},
         options={**options.train.values(), **told},
         data=data,
@@ -263,8 +263,8 @@ def _run(task: str, number: int, options: Options) -> dict[str, float]:
     shown += chosen.optimisation.extra_epochs * further * (EXTRA_PARTS - 1) / EXTRA_PARTS
     asked = open_crops(crop_folder(crops, chosen.data.data, "eval"))
     weights = [path / WEIGHTS for path in folds.values()]
-    answering = predict_once(specialist, weights, asked, chosen, folder / EVAL)
-    return {"training": sum(known["seconds"].values()), "answering": answering, "shown": shown}
+    predicting = predict_once(specialist, weights, asked, chosen, folder / EVAL)
+    return {"training": sum(known["seconds"].values()), "predicting": predicting, "shown": shown}
 
 
 def predict_once(
@@ -284,7 +284,7 @@ def predict_once(
 
 
 def _merged(asked: TrainOptions, own: TrainOptions) -> TrainOptions:
-    """A model's own defaults with what the command line says otherwise than trainings by themselves."""
+    """Return a model's own defaults, overridden by options of the command line that differ from general defaults."""
     plain = TrainOptions().values()
     return own.with_values(**{name: value for name, value in asked.values().items() if value != plain[name]})
 

@@ -1,9 +1,9 @@
-"""How often the 80 % intervals of age hold the truth, on persons that nothing was learnt on, beside plain quantiles.
+"""Measure the coverage of the 80 % intervals of age on persons never seen, and that of plain quantiles.
 
     python benchmarks/age_intervals.py --outputs outputs --truth data/eval_solution.csv
 
-Takes trained runs, whose oof.csv must tell ages in years, as trainings write them, and the truth of their eval
-images: ImageID and age, and the person where one is seen more than once.
+Reads trained runs, with true ages in oof.csv, and the true labels of their eval images: ImageID, age, and person if a
+person has several images.
 """
 
 import time
@@ -28,12 +28,12 @@ from shared.tracking import Record, origin, record
 
 @dataclass(frozen=True)
 class Options:
-    """Score intervals of age against the truth."""
+    """Score intervals of age."""
 
     outputs: Path = Path("outputs")
-    """A folder that holds mask/, gender/ and age/ with trained runs."""
+    """Folder with trained runs as mask/, gender/ and age/."""
     truth: Path = Path("data/eval_solution.csv")
-    """ImageID, age, and person where one is seen more than once."""
+    """ImageID, age, and person if a person has several images."""
 
 
 def main(options: Options) -> None:
@@ -41,9 +41,9 @@ def main(options: Options) -> None:
     decisions = read_trained_runs(runs_below(options.outputs), options.outputs).contents.decisions
     if decisions.intervals.coverage is None:
         raise UserError(f"{options.outputs}/age/oof.csv does not tell ages in years: train the age specialist again")
-    answers = read_predictions(options.outputs / "age" / "eval.csv", BANDS)
-    truth = pd.read_csv(options.truth, dtype={"person": str}).set_index("ImageID").loc[answers.index]
-    years = answers[year_columns(answers)].to_numpy(np.float64)
+    predictions = read_predictions(options.outputs / "age" / "eval.csv", BANDS)
+    truth = pd.read_csv(options.truth, dtype={"person": str}).set_index("ImageID").loc[predictions.index]
+    years = predictions[year_columns(predictions)].to_numpy(np.float64)
     years /= years.sum(axis=1, keepdims=True)
     temperature = decisions.fitted_rule.temperatures["age"]
     ways = {

@@ -1,15 +1,15 @@
-"""Does the alignment hold under a mask? Two eyes against five points, our landmarks against facenet-pytorch's.
+"""Compare alignment by two eyes and by five points under a mask, with our landmarks and facenet-pytorch's.
 
     python benchmarks/alignment.py                                  # drawn portraits
-    python benchmarks/alignment.py --data ../shared/data/faces      # photographs with drawn masks, one source a person
+    python benchmarks/alignment.py --data FOLDER                    # photographs with drawn masks
 
-A crop is right when it shows under the mask what it shows of the bare face. Where the images of a person were made
-from one photograph, points that match all over the images (SIFT, RANSAC) give the similarity transform, perhaps a
-mirrored one, that takes the bare image to the masked one, and with it the bare landmarks to their true places under
-the mask; pairs for which none is found are left out and counted. Of drawn portraits the landmarks are known.
+A masked crop should show the same section as the bare one. If the images of a person were made from one photograph,
+matching points (SIFT, RANSAC) give the similarity transform, possibly mirrored, from the bare image to the masked one,
+and so the true landmarks under the mask. Pairs without one are left out and counted. Landmarks of drawn portraits are
+known.
 
-The error of an alignment is the distance, in pixels of the 256-pixel crop, between where it puts a point of the face
-and where the same kind of alignment puts it by the true landmarks.
+The error of an alignment is the distance, in pixels of the 256-pixel crop, between the position that it gives to a
+point of the face and the position given by the same alignment with true landmarks.
 """
 
 import warnings
@@ -38,26 +38,26 @@ FIVE = np.array([*EYES, (128.2, 148.6), (101.9, 186.0), (154.9, 185.7)])
 """The five points that ArcFace aligns to (Deng et al. 2019), scaled so that the eyes come to lie at `EYES`."""
 
 PLACES = {"eyes": np.array(EYES), "forehead": np.array([(128.0, 54.0)]), "chin": np.array([(128.0, 221.0)])}
-"""Where the error is measured, in crop pixels."""
+"""Points at which the error is measured, in crop pixels."""
 
 MIRRORED = [1, 0, 2, 4, 3]
 MATCHES = 12
-"""Points that must agree on a transform."""
+"""Matching points that a transform needs."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """Measure how far off the crop is under a mask."""
+    """Measure the error of the alignment under a mask."""
 
     data: Path | None = None
-    """A competition folder whose images of a person come from one photograph; drawn portraits when not given."""
+    """A competition folder whose images of a person come from one photograph; drawn portraits if omitted."""
 
     people: int = 40
-    """So many persons."""
+    """Number of persons."""
 
 
 class Case(NamedTuple):
-    """An image, and by detector the landmarks that are right, shape (5, 2)."""
+    """An image, and the true landmarks (5, 2) by detector."""
 
     state: str
     pixels: np.ndarray
@@ -65,17 +65,17 @@ class Case(NamedTuple):
 
 
 class Detectors:
-    """Landmarks of an image, shape (5, 2), or None, by both."""
+    """Both detectors."""
 
     def __init__(self) -> None:
         from facenet_pytorch import MTCNN
 
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch.load's word on pickles.
+            warnings.simplefilter("ignore")  # About torch.load and pickles.
             self.mtcnn: Any = MTCNN()
 
     def __call__(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
-        """By name; empty unless both found a face."""
+        """Return the landmarks (5, 2) by detector; empty unless both found a face."""
         _, _, landmarks = self.mtcnn.detect(pixels, landmarks=True)
         face = find_faces([DecodedImage(pixels, pixels.shape[1], pixels.shape[0])], load_detector("cpu"))[0]
         if landmarks is None or face is None:
@@ -107,7 +107,7 @@ def main(options: Options) -> None:
 
 
 def drawn(people: int) -> Iterator[Case]:
-    """Portraits drawn for this, with the landmarks of the drawing."""
+    """Yield drawn portraits with their landmarks."""
     for number in tqdm(range(people), unit=" persons"):
         age, female = 18 + number * 37 % 57, number % 2 == 0
         for portrait in draw_person(age, female, np.random.SeedSequence((7, number))):
@@ -116,7 +116,7 @@ def drawn(people: int) -> Iterator[Case]:
 
 
 def photographs(data: Path, people: int, detectors: Detectors) -> Iterator[Case]:
-    """Masked images; right is what the detectors say of the bare one, carried over."""
+    """Yield masked images with the landmarks detected in the bare one, carried over."""
     persons = list(load_training(split_folder(data, "train")).groupby("person", sort=False))[:people]
     for _, images in tqdm(persons, unit=" persons"):
         bare = images[images["kind"] == NORMAL]["path"]
@@ -130,7 +130,7 @@ def photographs(data: Path, people: int, detectors: Detectors) -> Iterator[Case]
 
 
 def carry_over(landmarks: dict[str, np.ndarray], bare: np.ndarray, masked: np.ndarray) -> dict[str, np.ndarray]:
-    """The bare image's landmarks in the masked one; empty where the images do not match."""
+    """Map the bare image's landmarks to the masked one; empty if the images do not match."""
     straight, mirrored = _register(bare, masked), _register(bare[:, ::-1], masked)
     if max(straight[0], mirrored[0]) < MATCHES:
         return {}
@@ -142,7 +142,7 @@ def carry_over(landmarks: dict[str, np.ndarray], bare: np.ndarray, masked: np.nd
 
 
 def _register(one: np.ndarray, other: np.ndarray) -> tuple[int, np.ndarray]:
-    """How many points agree on a similarity from `one` to `other`, and that transform, 2x3."""
+    """Return the number of points that agree on a similarity from `one` to `other`, and that transform, 2x3."""
     sift = cv2.SIFT.create(1500, contrastThreshold=0.01)
     greys = [cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_RGB2GRAY) for pixels in (one, other)]
     (points, what), (others, whats) = (sift.detectAndCompute(grey, None) for grey in greys)
@@ -159,19 +159,19 @@ def _register(one: np.ndarray, other: np.ndarray) -> tuple[int, np.ndarray]:
 
 
 def two_eyes(landmarks: np.ndarray) -> np.ndarray:
-    """What the crop stage does."""
+    """Align as the crop stage does."""
     return eye_transform(landmarks[:2])
 
 
 def five_points(landmarks: np.ndarray) -> np.ndarray:
-    """The similarity that brings all five nearest to `FIVE` (least squares, in complex numbers a*z + b)."""
+    """Return the least-squares similarity of all five points to `FIVE` (in complex numbers a*z + b)."""
     z, w = (points @ [1, 1j] for points in (landmarks, FIVE))
     (a, b), *_ = np.linalg.lstsq(np.stack([z, np.ones(5)], 1), w)
     return np.array([[a.real, -a.imag, b.real], [a.imag, a.real, b.imag]])
 
 
 def errors(method: Any, landmarks: np.ndarray, truth: np.ndarray) -> dict[str, float]:
-    """Crop pixels by place."""
+    """Return the error in crop pixels, by place."""
     right = method(truth)
     back = cv2.invertAffineTransform(right)
     shown = {
@@ -181,7 +181,7 @@ def errors(method: Any, landmarks: np.ndarray, truth: np.ndarray) -> dict[str, f
 
 
 def table(rows: pd.DataFrame) -> pd.DataFrame:
-    """Median and 90th percentile of the errors."""
+    """Return medians and 90th percentiles of the errors."""
     groups = rows.groupby(["mask", "landmarks, alignment"], sort=False)
     result = pd.DataFrame({"images": groups.size()})
     for name in PLACES:

@@ -1,13 +1,12 @@
-"""Images per second of the crop stage beside facenet-pytorch's MTCNN, on the same images in one run.
+"""Compare the crop stage and facenet-pytorch's MTCNN in images per second, on the same images.
 
-    python benchmarks/crop_speed.py --data ../shared/data/faces --rounds 3
+    python benchmarks/crop_speed.py --data FOLDER --rounds 3
 
-(a) `MTCNN()` with its defaults, image by image, as its README shows; (b) its `detect` with defaults on batches of
-32; (c) our stage end to end, from files to crops and index in a fresh folder, on all cores, the start of its processes
-included; (d) decoding the files alone, on all cores: the floor. (a) and (b) go through --slow images drawn by lot,
-(c) and (d) through all. The four take turns, --rounds times, and are compared within a round, for another job on the
-machine slows all of a round about alike. Beforehand every file is read once, so that none of the four waits for the
-disk, and MTCNN is loaded. Found by (a) and (c), and how far their eyes lie apart, by mask state.
+(a) `MTCNN()` with its defaults, image by image, as in its README; (b) its `detect` on batches of 32; (c) the crop stage
+from files to crops and index in a new folder, on all cores, including the start of its processes; (d) decoding alone,
+on all cores: the limit. (a) and (b) process --slow random images, (c) and (d) all. The four take turns and are compared
+within a round, because another job slows all of a round alike. Every file is read once beforehand, so nothing waits for
+the disk. A second table has the share of found faces and the distance between the eyes of (a) and (c), by mask state.
 """
 
 import statistics
@@ -43,19 +42,19 @@ class Options:
     """Measure the crop stage beside facenet-pytorch's MTCNN."""
 
     data: Path = Path("data/sample")
-    """A competition folder, or one of its halves."""
+    """A competition folder, or its train or eval folder."""
 
     images: int | None = None
-    """At most so many of its images, drawn by lot; else all: the more, the less the start of processes counts."""
+    """At most this many random images; with more, the start of processes matters less."""
 
     slow: int = 280
-    """Of these, so many for MTCNN image by image and in batches."""
+    """Images for (a) and (b)."""
 
     rounds: int = 3
-    """So many times the four take turns."""
+    """Number of rounds."""
 
     workers: int = 0
-    """Processes of our stage; 0: as the command chooses."""
+    """Processes of the crop stage; 0: its default."""
 
     def __post_init__(self) -> None:
         if self.slow < 1 or (self.images is not None and self.slow > self.images):
@@ -66,11 +65,11 @@ class Options:
 
 @dataclass(frozen=True)
 class Variant:
-    """One way to go through images."""
+    """One way to process images."""
 
     what: str
     count: int
-    """Images that it goes through."""
+    """Number of images."""
     work: Callable[[], Any]
 
 
@@ -89,7 +88,7 @@ def main(options: Options) -> None:
 
 
 def variants_of(images: pd.DataFrame, sample: pd.DataFrame, workers: int, root: Path) -> dict[str, Variant]:
-    """What is measured; (c) makes its crops in a new folder of `root` each time."""
+    """Return the four variants; (c) makes its crops in a new folder of `root` each time."""
     mtcnn, some, every = _mtcnn(), list(sample["path"]), list(images["path"])
 
     def crop() -> CropSet:
@@ -98,13 +97,13 @@ def variants_of(images: pd.DataFrame, sample: pd.DataFrame, workers: int, root: 
     return {
         "(a)": Variant("MTCNN() image by image", len(some), lambda: detect_one_by_one(mtcnn, some)),
         "(b)": Variant(f"MTCNN().detect, batches of {BATCH}", len(some), lambda: detect_in_batches(mtcnn, some)),
-        "(c)": Variant("our stage, end to end", len(every), crop),
+        "(c)": Variant("crop stage, end to end", len(every), crop),
         "(d)": Variant("decoding alone", len(every), lambda: decode_all(every)),
     }
 
 
 def in_rounds(variants: Mapping[str, Variant], rounds: int) -> tuple[dict[str, list[float]], dict[str, Any]]:
-    """Seconds an image of each variant in each round, and what each returned in the last."""
+    """Return the seconds per image of each variant and round, and what each returned in the last round."""
     seconds: dict[str, list[float]] = {name: [] for name in variants}
     returned: dict[str, Any] = {}
     for _ in range(rounds):
@@ -112,13 +111,13 @@ def in_rounds(variants: Mapping[str, Variant], rounds: int) -> tuple[dict[str, l
             started = time.perf_counter()
             returned[name] = variant.work()
             seconds[name].append((time.perf_counter() - started) / variant.count)
-            # joblib keeps its processes for whoever is next: (c) would find those of the round before.
+            # joblib keeps its processes: without this, (c) would reuse those of the round before.
             get_reusable_executor().shutdown(wait=True)
     return seconds, returned
 
 
 def load(data: Path) -> pd.DataFrame:
-    """All images of both halves; columns image, path, state (mask state where it is known)."""
+    """Return all images of train and eval: columns image, path, state (mask state if known)."""
     tables = []
     for split, folder in split_folders(data).items():
         table = load_training(folder) if split == "train" else load_evaluation(folder)
@@ -128,22 +127,19 @@ def load(data: Path) -> pd.DataFrame:
 
 
 def sampled(table: pd.DataFrame, count: int | None) -> pd.DataFrame:
-    """Rows drawn by lot, the same at every run, in their order; all where `count` is None.
-
-    (Even steps would meet but one of seven kinds.)
-    """
+    """Return random rows in their order, the same at every run; all if `count` is None."""
     places = np.random.default_rng(0).permutation(len(table))[:count]
     return table.iloc[np.sort(places)].reset_index(drop=True)
 
 
 def read_once(paths: Iterable[str]) -> None:
-    """Leave the files in the system's memory, so that who comes first does not pay for who comes after."""
+    """Read the files into the system's cache, so that the first variant is not slower."""
     for path in paths:
         Path(path).read_bytes()
 
 
 def detect_one_by_one(mtcnn: Any, paths: Sequence[str]) -> list[np.ndarray | None]:
-    """What `MTCNN()(image)` does, with the landmarks: the largest face's five, shape (5, 2), or None."""
+    """Do what `MTCNN()(image)` does; return the landmarks of the largest face, (5, 2), or None."""
     found: list[np.ndarray | None] = []
     for path in tqdm(paths, desc="(a)", unit=" images"):
         with Image.open(path) as image:
@@ -185,7 +181,7 @@ def _mtcnn() -> Any:
 
 
 def speed_table(variants: Mapping[str, Variant], seconds: Mapping[str, list[float]]) -> pd.DataFrame:
-    """Images per second and the ratios that matter, each as the median over rounds."""
+    """Return images per second and ratios, medians over rounds."""
     rows = [
         (
             name,
@@ -196,7 +192,7 @@ def speed_table(variants: Mapping[str, Variant], seconds: Mapping[str, list[floa
         )
         for name, variant in variants.items()
     ]
-    head = ["", "what", "images/s (min-max)", "times (a)", "(d) is so many times faster"]
+    head = ["", "what", "images/s (min-max)", "times (a)", "times slower than (d)"]
     return pd.DataFrame(rows, columns=head)
 
 
@@ -206,7 +202,7 @@ def _speed(seconds: Sequence[float]) -> str:
 
 
 def found_table(sample: pd.DataFrame, theirs: Sequence[np.ndarray | None], crops: CropSet) -> pd.DataFrame:
-    """Share of images in which a face was found, and the median distance of the eyes, by mask state."""
+    """Return the share of images with a face and the median distance of the eyes, by mask state."""
     index = crops.keep(sample["image"]).index
     ours = index[LANDMARKS].to_numpy(float).reshape(-1, 5, 2)
     rows = pd.DataFrame(

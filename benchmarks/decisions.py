@@ -1,8 +1,8 @@
-"""What each way to decide gains on persons it was not learnt on, when so many were there to learn from.
+"""Measure the gain of each decision rule on other persons, by the number of persons it was learned on.
 
     python benchmarks/decisions.py --mask outputs/mask --gender outputs/gender --age outputs/age
 
-Learns on a random draw of held-out persons, scores on all others, again and again. docs/experiments.md has the results.
+Learns on a random draw of held-out persons and scores on all others, repeatedly. docs/experiments.md has the results.
 """
 
 from collections.abc import Mapping
@@ -36,11 +36,11 @@ class Options:
     age: Path = Path("outputs/age")
     """Run folder of the age specialist, with a distribution over years."""
     learn_on: tuple[int, ...] = (12, 60, 300)
-    """So many persons are learnt on; there must be more."""
+    """Numbers of persons to learn on; there must be more."""
     repeats: int = 16
-    """Draws of persons for each of these."""
+    """Draws of persons for each number."""
     average: bool = False
-    """Average gender and age over the images of a person first."""
+    """First average gender and age over the images of a person."""
 
 
 def main(options: Options) -> None:
@@ -53,12 +53,12 @@ def main(options: Options) -> None:
     for count in options.learn_on:
         draws = [random.permutation(people)[:count] for _ in range(options.repeats)]
         scores = pd.DataFrame([_scores(held_out, chosen) for chosen in tqdm(draws, f"{count} persons", disable=None)])
-        print(f"\nlearnt on {count:,} of {people:,} persons, {options.repeats} times: macro F1 on the others")
+        print(f"\nlearned on {count:,} of {people:,} persons, {options.repeats} times: macro F1 on the others")
         print(_table(scores))
 
 
 def _scores(held_out: HeldOut, chosen: NDArray[np.int64]) -> dict[str, float]:
-    """Of the 18 classes by each way, and of the bands by thresholds on the distribution and on its mean."""
+    """Score the 18 classes by each rule, and the bands by thresholds on the distribution and on its mean."""
     inside = np.isin(person_codes(held_out.persons), chosen)
     here, others = _part(held_out, inside), _part(held_out, ~inside)
     ways = candidate_rules("auto", "auto", calibrate=True, years=True)
@@ -75,18 +75,18 @@ def _bands(here: HeldOut, others: HeldOut) -> dict[str, float]:
     for name, years in (("distribution", _distribution), ("mean", _mean)):
         tuned = fit_thresholds(years(here.predictions), here.truth["age"], person_codes(here.persons))
         for how, thresholds in (("30/60", FIXED), ("tuned", tuned)):
-            answers = band_masses(years(others.predictions), thresholds).argmax(axis=1)
-            scores[f"bands alone, {name}, {how}"] = macro_f1(others.truth["age"], answers, len(BANDS))
+            predictions = band_masses(years(others.predictions), thresholds).argmax(axis=1)
+            scores[f"bands alone, {name}, {how}"] = macro_f1(others.truth["age"], predictions, len(BANDS))
     return scores
 
 
-def _distribution(answers: Mapping[str, pd.DataFrame]) -> NDArray[np.float64]:
-    return probabilities(answers)["age"]
+def _distribution(predictions: Mapping[str, pd.DataFrame]) -> NDArray[np.float64]:
+    return probabilities(predictions)["age"]
 
 
-def _mean(answers: Mapping[str, pd.DataFrame]) -> NDArray[np.float64]:
-    """All probability on the year that the distribution's mean lies in: bands are then cut on the mean."""
-    years = _distribution(answers)
+def _mean(predictions: Mapping[str, pd.DataFrame]) -> NDArray[np.float64]:
+    """Put all probability on the year of the mean, so that bands are cut on the mean."""
+    years = _distribution(predictions)
     whole = (years @ np.arange(years.shape[1]) + 1e-9).astype(np.int64)
     return np.eye(years.shape[1])[whole]
 

@@ -1,9 +1,9 @@
-"""Images per second of a network that answers, with its batch norms and with them taken into its convolutions.
+"""Measure images per second of inference with batch norms, and with batch norms fused into convolutions.
 
     python benchmarks/fused_speed.py
 
-Both in turns on the same random images, random weights: speed does not depend on either. Ratios are medians over
-rounds, by the clock and by the CPU time of all cores.
+Both take turns on random images with random weights. Ratios are medians over rounds, by wall time and by the CPU time
+of all cores.
 """
 
 import copy
@@ -20,20 +20,20 @@ from shared.training.options import DEFAULT_BACKBONE
 
 @dataclass(frozen=True)
 class Options:
-    """Measure a network's answers with and without batch norms."""
+    """Measure inference with and without batch norms."""
 
     backbones: tuple[str, ...] = (DEFAULT_BACKBONE,)
     """timm models."""
     sizes: tuple[int, ...] = (96, 112, 160)
-    """Pixels a side of what the network sees."""
+    """Input size of the network, pixels."""
     batch_size: int = 64
     """Images per step."""
     steps: int = 5
-    """Of each variant in each round."""
+    """Steps of each variant in each round."""
     rounds: int = 5
-    """How often the variants take turns."""
+    """Number of rounds."""
     threads: int = 1
-    """Of torch."""
+    """Threads of torch."""
 
 
 def main(options: Options) -> None:

@@ -1,9 +1,8 @@
-"""How many faces of groups are found, and how often a portrait is given a second one.
+"""Count the faces found in groups, and portraits with a second face.
 
     python benchmarks/group_faces.py --portraits data/sample/eval/images --every 3
 
-Groups are four portraits each, pasted into one image, so a group has four faces. A second face in a portrait is
-written down for you to look at: somebody may really be there.
+A group is four portraits pasted into one image. Second faces in portraits are listed, because they may be real.
 """
 
 import random
@@ -22,7 +21,7 @@ from shared.faces.mtcnn_nets import load_detector
 from shared.predictor.detect import detect_faces
 
 SIZE = (300, 400)
-"""Width and height that a portrait is pasted with."""
+"""Width and height of a pasted portrait."""
 
 
 @dataclass(frozen=True)
@@ -32,9 +31,9 @@ class Options:
     portraits: Path = Path("data/sample/eval/images")
     """A folder of photographs of one person each."""
     every: int = 1
-    """Of the sorted names each so-manieth is taken."""
+    """Take every n-th of the sorted files."""
     first: int = 0
-    """Beginning with this one."""
+    """Index of the first file."""
 
 
 def main(options: Options) -> None:
@@ -54,7 +53,7 @@ def main(options: Options) -> None:
 
 
 def paste(files: Sequence[Path]) -> Iterator[NDArray[np.uint8]]:
-    """Groups of four, in two rows."""
+    """Yield groups of four, in two rows."""
     mixed = random.Random(0).sample(files, len(files))
     for at in range(0, len(mixed) - 3, 4):
         first, second, third, fourth = (_read(file) for file in mixed[at : at + 4])

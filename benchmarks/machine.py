@@ -1,4 +1,4 @@
-"""What every measurement is printed with: the machine in words, versions, and how variants are timed in turn."""
+"""Describe the machine and its versions, and time variants in turn."""
 
 import os
 import platform
@@ -14,7 +14,7 @@ import torch
 
 
 def describe(*packages: str) -> str:
-    """Cores, processor and versions on one line."""
+    """Return cores, processor and versions on one line."""
     versions = ", ".join(f"{name} {version(name)}" for name in ("torch", *packages))
     gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
     return f"{joblib.cpu_count()} cores ({_processor()}){gpu}; python {platform.python_version()}, {versions}"
@@ -30,7 +30,7 @@ def _processor() -> str:
 
 
 def cpu_seconds() -> float:
-    """Used so far by this process and its children, where /proc tells; else by this process alone."""
+    """Return the CPU seconds of this process and, if there is /proc, of its children."""
     children = [
         Path(f"/proc/{child}/stat") for file in Path("/proc/self/task").glob("*/children") for child in _words(file)
     ]
@@ -47,18 +47,18 @@ def _words(file: Path) -> list[str]:
 
 @dataclass(frozen=True)
 class Times:
-    """Of one variant, a value for each round."""
+    """Times of one variant, one per round."""
 
     seconds: list[float] = field(default_factory=list)
-    """By the clock."""
+    """Wall time."""
     cpu: list[float] = field(default_factory=list)
-    """Of all cores, which another load on the machine changes little."""
+    """CPU time of all cores, little affected by other jobs."""
 
 
 def in_turn(variants: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, Times]:
-    """Time each variant in each round, after a round that does not count.
+    """Time each variant in each round, after an uncounted round.
 
-    All variants of a round meet about the same machine, so compare them round by round (`ratio`).
+    Compare variants within a round (`ratio`): other jobs affect all variants of a round alike.
     """
     times: dict[str, Times] = {name: Times() for name in variants}
     for number in range(rounds + 1):
@@ -74,5 +74,5 @@ def in_turn(variants: Mapping[str, Callable[[], object]], rounds: int) -> dict[s
 
 
 def ratio(slower: list[float], faster: list[float]) -> float:
-    """How many times as much, as the median over rounds."""
+    """Return the median ratio over rounds."""
     return statistics.median(a / b for a, b in zip(slower, faster, strict=True))

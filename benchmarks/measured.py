@@ -1,11 +1,10 @@
-"""Run a command and print what it took, as JSON: seconds, CPU seconds, the most memory of a process (bytes), status.
+"""Run a command and print its cost as JSON: seconds, CPU seconds, peak memory of a process (bytes), status.
 
     python benchmarks/measured.py COMMAND...
 
-CPU seconds are of the command and all that it started and waited for. Memory is of the largest single process among
-them, for that is what the system tells of those that have ended: workers side by side hold more together.
-
-A process of its own, and a small one: what a child is said to have held at most includes its parent at the fork.
+CPU seconds include all processes that the command waited for. Memory is that of the largest of them, as the system
+reports it; several workers together use more. This is a small process of its own, because the peak memory of a child
+includes that of its parent at the fork.
 """
 
 import json
@@ -21,7 +20,7 @@ if __name__ == "__main__":
     took = {
         "seconds": time.perf_counter() - started,
         "cpu": usage.ru_utime + usage.ru_stime,
-        # Kilobytes, but on macOS bytes.
+        # Kilobytes; bytes on macOS.
         "memory": usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024),
         "status": os.waitstatus_to_exitcode(status),
     }

