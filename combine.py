@@ -23,7 +23,7 @@ import pandas as pd
 
 from shared import tracking
 from shared.commands import run
-from shared.files import replacing
+from shared.files import table_csv, write_text
 from shared.fusion.ages import age_error
 from shared.fusion.decision import Decide, Decision, ThresholdChoice, decide_classes, gain_by_argmax
 from shared.fusion.fusion import SPECIALISTS
@@ -213,9 +213,7 @@ def draw(folder: Path | None, reports: Sequence[Report]) -> list[Path]:
 
 def write_submission(path: Path, images: pd.Index, predicted: Ints) -> None:
     """Write ImageID and ans, completely or not at all."""
-    with replacing(path) as temporary:
-        table = pd.DataFrame({"ImageID": images, "ans": predicted})
-        table.to_csv(temporary, index=False, lineterminator="\n")
+    write_text(path, table_csv(pd.DataFrame({"ImageID": images, "ans": predicted}), index=False))
 
 
 def keep_record(options: Options, reports: Sequence[Report], seconds: float) -> None:

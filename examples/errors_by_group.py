@@ -16,6 +16,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from shared.commands import run
+from shared.files import table_csv, write_text
 from shared.fusion.fusion import SPECIALISTS
 from shared.fusion.metrics import share_interval
 from shared.fusion.predictions import read_held_out
@@ -37,7 +38,7 @@ def main(options: Options) -> None:
     print(table.to_string(index=False))
     print("Share of wrong images in percent; together: any of the three is wrong.")
     if options.csv:
-        table.to_csv(options.csv, index=False)
+        write_text(options.csv, table_csv(table, index=False))
 
 
 def wrong(outputs: Path) -> pd.DataFrame:

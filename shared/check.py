@@ -28,7 +28,7 @@ class Options:
     """Number of folds to show; persons are assigned by gender and age band."""
 
     fixes: tuple[Path, ...] = ()
-    """Files of label corrections, such as shared/fixes/boostcamp.csv."""
+    """Files of label corrections; boostcamp names the one that comes with face18."""
 
     skip_bad: bool = False
     """Leave out faulty rows and images and list them in rejected.csv, instead of stopping."""

@@ -20,11 +20,13 @@ A field is a flag, the docstring below it its help, and `__post_init__` refuses 
     window = [0.9, 0.5, 0.5]
     balance = true
 
-The command line wins over the file, and the file over the defaults.
+The command line wins over the file, and the file over the defaults. A plain name, such as `--config with_extra`,
+also finds the file `with_extra.toml` beside the command's module.
 """
 
 import difflib
 import errno
+import inspect
 import os
 import select
 import sys
@@ -62,7 +64,7 @@ def run(main: Callable[[Options], None], defaults: Options, arguments: list[str]
     """
 
     def work() -> None:
-        main(parse(defaults, arguments))
+        main(parse(defaults, arguments, Path(inspect.getfile(main)).parent))
         sys.stdout.flush()
 
     # Threads of OpenMP would spin while they wait, on cores that the loaders of a training need: .81 instead of .85 of
@@ -82,13 +84,15 @@ def run(main: Callable[[Options], None], defaults: Options, arguments: list[str]
         _fail(f"{error.filename or 'the output'} cannot be written ({error.strerror})")
 
 
-def parse(defaults: Options, arguments: list[str] | None = None) -> Options:
+def parse(defaults: Options, arguments: list[str] | None = None, beside: Path | None = None) -> Options:
     """Parse a command line (`sys.argv` when None); unusable arguments exit with status 2 and name the flag.
+
+    `beside` is the folder of the option files that come with the command.
 
     Raises `UserError` if `__post_init__` refuses a value, or the file of `--config` is unusable.
     """
     words = sys.argv[1:] if arguments is None else list(arguments)
-    file = _config_file(words) if "config" in dict(_values(defaults)) else None
+    file = _config_file(words, beside) if "config" in dict(_values(defaults)) else None
     flags = config_flags(file, defaults, but=_named(words)) if file else []
     try:
         return tyro.cli(
@@ -161,11 +165,15 @@ def _toml(value: object) -> str:
     raise TypeError(f"TOML cannot hold {value!r}")
 
 
-def _config_file(words: Sequence[str]) -> Path | None:
-    """The last file that the words name by --config."""
+def _config_file(words: Sequence[str], beside: Path | None) -> Path | None:
+    """The last file that the words name by --config; for a plain name perhaps the one in the folder `beside`."""
     following = [word for flag, word in pairwise(words) if flag == "--config"]
     found = [*following, *(word.partition("=")[2] for word in words if word.startswith("--config="))]
-    return Path(found[-1]) if found and found[-1] != "None" and not found[-1].startswith("--") else None
+    if not found or found[-1] == "None" or found[-1].startswith("--"):
+        return None
+    file = Path(found[-1])
+    shipped = beside / f"{file}.toml" if beside else file
+    return shipped if not file.exists() and file.parent == Path() and shipped.is_file() else file
 
 
 def _named(words: Sequence[str]) -> list[str]:

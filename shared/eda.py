@@ -43,7 +43,7 @@ class Options:
     """Threads that open images; 0 for one per core."""
 
     fixes: tuple[Path, ...] = ()
-    """Label fixes (id, image, field, value)."""
+    """Label fixes (id, image, field, value); boostcamp names the one that comes with face18."""
 
     skip_bad: bool = False
     """Leave out faulty rows of the tables and list them in rejected.csv, instead of stopping."""

@@ -23,6 +23,9 @@ from shared.tables import Fault, Row, describe_faults, read_age, read_gender, re
 
 FLIP = "flip"
 
+SHIPPED = Path(__file__).parent / "fixes"
+"""Folder of the label fixes that come with face18: boostcamp."""
+
 Pair = tuple[str, str]
 """Two ids of one person."""
 
@@ -76,7 +79,14 @@ def _apply(table: pd.DataFrame, fix: _Fix) -> bool:
     return bool(chosen.any())
 
 
+def fixes_file(file: Path) -> Path:
+    """The file with this path or, for a plain name such as `boostcamp`, the one that comes with face18."""
+    shipped = SHIPPED / f"{file}.csv"
+    return shipped if not file.exists() and file.parent == Path() and shipped.is_file() else file
+
+
 def _read_fixes(file: Path) -> list[_Fix]:
+    file = fixes_file(file)
     rows, faults = read_rows(file, ("id", "image", "field", "value"), may_be_empty=True)
     fixes = []
     for row in rows:

@@ -125,7 +125,7 @@ def main(options: Options) -> None:
         return
     _draw_all(missing, options.workers or joblib.cpu_count())
     for path, table in tables.items():
-        files.write_text(path, table.to_csv(index=False))
+        files.write_text(path, files.table_csv(table, index=False))
     print(f"{options.out}: {_summary(options)}")
 
 

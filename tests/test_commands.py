@@ -99,6 +99,56 @@ def test_a_reader_that_has_gone_is_no_fault(lines: int, tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (141, "")
 
 
+TALK = r"""
+import os
+from dataclasses import dataclass
+from shared.commands import run
+from shared.messages import UserError
+
+@dataclass(frozen=True)
+class Options:
+    "Print a name."
+
+    lines: int = 1
+    fails: bool = False
+
+def main(options):
+    for _ in range(options.lines):
+        print("caf\u00e9 \ud55c\uae00", os.fsdecode(b"\xe9.jpg"))
+    if options.fails:
+        raise UserError("no caf\u00e9")
+
+run(main, Options())
+"""
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "cp949", "utf-8"])
+def test_any_name_is_printed_on_any_terminal(encoding: str, tmp_path: Path) -> None:
+    (tmp_path / "talk.py").write_text(TALK, encoding="utf-8")
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    for words, status in (([], 0), (["--help"], 0), (["--fails"], 2)):
+        command = [sys.executable, str(tmp_path / "talk.py"), *words]
+        done = subprocess.run(command, env=environment, capture_output=True, check=False)
+        assert done.returncode == status, done.stderr
+        assert b"Traceback" not in done.stderr
+        if not words:
+            printed = done.stdout.decode(encoding)
+            assert ("\u00e9" in printed) == (encoding in ("cp1252", "utf-8"))
+            assert ("\ud55c\uae00" in printed) == (encoding in ("cp949", "utf-8"))
+            assert r"\udce9.jpg" in printed
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has a disk that is always full")
+@pytest.mark.parametrize("words", [[], ["--lines", "100000"]], ids=["few", "many"])
+def test_a_full_disk_behind_standard_output_is_an_error(words: list[str], tmp_path: Path) -> None:
+    (tmp_path / "talk.py").write_text(TALK, encoding="utf-8")
+    with Path("/dev/full").open("wb") as full:
+        command = [sys.executable, str(tmp_path / "talk.py"), *words]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == "error: the output cannot be written (No space left on device)\n"
+
+
 def test_a_broken_pipe_elsewhere_is_told() -> None:
     @dataclass(frozen=True)
     class Options:

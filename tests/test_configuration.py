@@ -109,9 +109,9 @@ def test_a_flag_without_its_file_is_named(capsys: pytest.CaptureFixture[str]) ->
 
 @pytest.mark.parametrize("task", ["mask", "gender", "age"])
 def test_shipped_recipes_are_taken_with_the_folder_they_are_for(task: str, tmp_path: Path) -> None:
-    recipe = Path(__file__).parents[1] / "pipelines" / task / "with_extra.toml"
+    beside = Path(__file__).parents[1] / "pipelines" / task
     defaults = DEFAULTS if task == "age" else TrainOptions()
-    options = parse(defaults, ["--config", str(recipe), "--extra", str(tmp_path), "--epochs", "3"])
+    options = parse(defaults, ["--config", "with_extra", "--extra", str(tmp_path), "--epochs", "3"], beside)
     assert options.optimisation.extra_epochs > 0
     assert options.optimisation.epochs == 3
     assert options.data.extra == (tmp_path,)
@@ -149,6 +149,17 @@ def test_a_value_of_another_type_names_its_flag_and_the_file(file: Path, capsys:
     told = capsys.readouterr().err
     assert "--lr" in told
     assert str(file) in told.replace("\n", "")
+
+
+def test_a_file_of_the_user_comes_before_a_shipped_one_of_that_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "shipped").mkdir()
+    (tmp_path / "shipped/name.toml").write_text("lr = 0.5")
+    monkeypatch.chdir(tmp_path)
+    assert parse(Inner(), ["--config=name"], tmp_path / "shipped").lr == 0.5
+    Path("name").write_text("lr = 0.7")
+    assert parse(Inner(), ["--config=name"], tmp_path / "shipped").lr == 0.7
 
 
 def test_a_missing_file_is_named(file: Path) -> None:

@@ -99,3 +99,13 @@ def test_the_shipped_fixes_are_those_on_which_several_teams_agree(tmp_path: Path
     assert sorted(changed) == sorted(flipped)
     assert (before["mask"] != after["mask"]).sum() == 2 * len(swapped)
     assert before["age"].equals(after["age"])
+
+
+def test_shipped_fixes_are_found_by_their_name_from_any_folder(
+    competition: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    load_training(competition / "train", [Path("boostcamp")])
+    assert "label fixes concern images that are not here" in capsys.readouterr().err
+    with pytest.raises(UserError, match="absent is missing"):
+        load_training(competition / "train", [Path("absent")])

@@ -22,7 +22,7 @@ from shared.crops import BOX, INDEX, LANDMARKS, UNFINISHED, Row, as_rows, as_tab
 from shared.crops import RECIPE as RECIPE_FILE
 from shared.faces.alignment import RECIPE
 from shared.faces.crop import fingerprint
-from shared.files import write_text
+from shared.files import table_csv, write_text
 
 
 @dataclass(frozen=True)
@@ -103,4 +103,4 @@ def _exists(out: Path, file: str) -> bool:
 
 def _as_csv(rows: pd.DataFrame) -> str:
     digits = {**dict.fromkeys([*BOX, *LANDMARKS], 2), "probability": 4}
-    return rows.round(digits).to_csv(index_label="image", lineterminator="\n")
+    return table_csv(rows.round(digits), index_label="image")

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from shared.files import replacing
+from shared.files import table_csv, write_text
 from shared.folds import assign_folds, check_folds
 from shared.fusion.fusion import SPECIALISTS, average_runs, common_index, equal_weights, learn_weights
 from shared.fusion.metrics import Floats, Ints
@@ -42,8 +42,7 @@ def write_predictions(path: Path, table: pd.DataFrame) -> None:
 
     Raises `UserError` if the disk refuses; the file is then unchanged.
     """
-    with replacing(path) as temporary:
-        table.to_csv(temporary, index=table.index.name == "image", float_format="%.7g", lineterminator="\n")
+    write_text(path, table_csv(table, index=table.index.name == "image", float_format="%.7g"))
 
 
 def read_predictions(path: Path, classes: Sequence[str]) -> pd.DataFrame:

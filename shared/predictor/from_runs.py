@@ -45,7 +45,7 @@ def runs_below(outputs: Path, elsewhere: Runs = MappingProxyType({})) -> dict[st
         raise UserError(
             f"{outputs} holds no trained {' and no '.join(missing)} specialist. Train them "
             f"(python -m pipelines.{missing[0]}.train --outputs {outputs / missing[0]}), or name a bundle or a folder "
-            "that holds mask/, gender/ and age/ with --model; make demo leaves one at outputs/demo"
+            "that holds mask/, gender/ and age/ with --model"
         )
     return {task: (outputs / task,) for task in SPECIALISTS}
 

@@ -1,12 +1,11 @@
 """Predictions for a photograph and its faces, and the same as a table, JSON or CSV."""
 
-import csv
-import io
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from shared.files import csv_text
 from shared.labels import BANDS, CLASS_COUNT, GENDERS, MASKS, class_name
 from shared.messages import counted
 
@@ -218,7 +217,4 @@ def _cells(face: Mapping[str, Any]) -> Iterator[object]:
 
 
 def _csv_line(cells: Iterable[object]) -> str:
-    # The writer quotes only the characters of its line terminator: this one has both that may break a line.
-    line = io.StringIO()
-    csv.writer(line, lineterminator="\r\n").writerow(cells)
-    return line.getvalue().removesuffix("\r\n")
+    return csv_text([[*cells]]).removesuffix("\n")

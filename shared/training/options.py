@@ -60,7 +60,7 @@ class DataOptions:
     extra: tyro.conf.UseAppendAction[tuple[Path, ...]] = ()
     """A further folder with train.csv and images/. Its persons are used for training and never held out."""
     fixes: tuple[Path, ...] = ()
-    """CSV files of label corrections (id, image, field, value), such as shared/fixes/boostcamp.csv."""
+    """CSV files of label corrections (id, image, field, value), or boostcamp for those that come with face18."""
     group_duplicates: Path | None = None
     """A CSV file of persons that appear under two ids (id, other), as shared.label_audit writes it. Both ids are kept
     in one fold."""

@@ -15,7 +15,7 @@ from accelerate import Accelerator
 
 from shared import tracking
 from shared.crops import UNREADABLE, CropSet, open_crops
-from shared.files import replacing
+from shared.files import table_csv, write_text
 from shared.folds import assign_folds
 from shared.fusion.metrics import accuracy, macro_f1
 from shared.fusion.predictions import EVAL, OOF, read_held_out, write_predictions
@@ -244,8 +244,7 @@ def _fit_fold(training: Training, fold: int, start: Path | None) -> None:
 
 
 def _write_history(folder: Path, history: list[Epoch]) -> None:
-    with replacing(folder / HISTORY) as temporary:
-        pd.DataFrame([asdict(epoch) for epoch in history]).to_csv(temporary, index=False)
+    write_text(folder / HISTORY, table_csv(pd.DataFrame([asdict(epoch) for epoch in history]), index=False))
 
 
 def predict_eval(training: Training) -> pd.DataFrame | None:
