@@ -35,7 +35,7 @@ def one_thread() -> Iterator[None]:
 def few_draws() -> Iterator[None]:
     """The intervals have tests of their own."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("shared.experiments.measure.compare.__defaults__", (20,))
+        patch.setattr("shared.experiments.measure.compare.__defaults__", (False, 20))
         yield
 
 

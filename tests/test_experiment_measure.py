@@ -99,6 +99,17 @@ def test_intervals_cover_no_difference_although_trainings_are_lucky_or_not() -> 
     assert significant(4) < 0.2
 
 
+def test_the_luck_of_training_cancels_where_the_networks_are_the_same() -> None:
+    before = measured((1, 2), 9)
+    older = [table.assign(age=table["age"] + 1) for table in before.predictions]
+    after = replace(before, predictions=older, labels=before.labels - 100)
+    before = replace(before, labels=after.labels)
+    # With labels below every prediction, each error grows by one year, whichever persons and seeds are drawn.
+    assert compare(before, after, same_networks=True).gains["mae_years"] == pytest.approx((1, 1, 1))
+    unpaired = compare(before, after).gains["mae_years"]
+    assert unpaired.low < 1 < unpaired.high
+
+
 def test_a_change_is_compared_on_the_images_that_both_hold_out() -> None:
     before, after = measured((1,), 9), measured((2,), 6)
     fewer = after.on(after.images[::-1][: 9 * IMAGES])

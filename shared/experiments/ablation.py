@@ -80,7 +80,8 @@ def _line(
         if variant.is_same(start):
             raise UserError("that is the baseline")
         measured = measure(variant, seeds, specialist_of, root, table_of(root))
-        comparison = compare(reference, measured)
+        same_networks = variant.cache_key() == start.cache_key()
+        comparison = compare(reference, measured, same_networks)
     except Exception as error:
         # Any fault of one change must not end the hours of all others.
         if not isinstance(error, UserError):
@@ -88,7 +89,7 @@ def _line(
         reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
         print(f"not measured: {reason}", flush=True)
         return Line(change, pd.DataFrame(), {}, None, " ".join(reason.split()))
-    seconds = None if variant.cache_key() == start.cache_key() else measured.seconds
+    seconds = None if same_networks else measured.seconds
     remark = ""
     if comparison.images < len(reference.images):
         remark = f"on the {comparison.images:,} images that both hold out under the same labels"

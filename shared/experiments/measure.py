@@ -150,8 +150,8 @@ def _held_out(
     return predictions
 
 
-def compare(before: Measured, after: Measured, draws: int = DRAWS) -> Comparison:
-    """Compare a variant with the baseline.
+def compare(before: Measured, after: Measured, same_networks: bool = False, draws: int = DRAWS) -> Comparison:
+    """Compare a variant with the baseline; with `same_networks`, each seed is compared with itself.
 
     If label fixes or grouped persons differ, so do labels and folds: an image with different labels, or one that one
     side was trained on, is left out. Raises `UserError` if no image is left.
@@ -161,6 +161,8 @@ def compare(before: Measured, after: Measured, draws: int = DRAWS) -> Comparison
     persons = person_codes(after.predictions[0]["person"])
     person_draws = draw_persons(int(persons.max()) + 1, draws)
     seed_draws = _draw_seeds(len(before.predictions), len(after.predictions), draws)
+    if same_networks:
+        seed_draws = (seed_draws[0], seed_draws[0])
     gains = {"macro_f1": _macro_f1_gain(before, after, persons, person_draws, seed_draws)}
     return Comparison(
         after.scores(), {**gains, **_further_gains(before, after, persons, person_draws, seed_draws)}, len(images)
