@@ -42,7 +42,7 @@ def main(options: Options) -> None:
     files = sorted(file for file in options.portraits.rglob("*") if file.is_file())[options.first :: options.every]
     second = 0
     for file in tqdm(files, unit=" portraits"):
-        others = detect_faces([file], detector)[0].faces[1:]
+        others = [face for face in detect_faces([file], detector)[0].faces if not face.main]
         second += bool(others)
         for face in others:
             print(f"{file}: second face {face.box.round().tolist()}, {face.probability:.2f}")

@@ -221,23 +221,28 @@ def lock(path: Path, wait: bool = False) -> Iterator[None]:
         os.close(descriptor)
 
 
-def refuse_overwriting(outputs: Mapping[str, Path | None], inputs: Iterable[Path]) -> None:
+def refuse_overwriting(outputs: Mapping[str, Path | Sequence[Path] | None], inputs: Iterable[Path]) -> None:
     """Raise `UserError` if an output, by the flag that names it, would overwrite an input.
 
-    That is: both are the same file or folder (links resolved), or the output exists and is inside an input folder.
+    That is: both are the same file or folder (symbolic and hard links count), or the output exists and is inside an
+    input folder.
     """
-    sources = [Path(os.path.realpath(path)) for path in inputs]
-    for flag, output in outputs.items():
-        if output is None:
-            continue
-        target = Path(os.path.realpath(output))
-        for source in sources:
-            if target == source or _same_file(target, source) or (source in target.parents and target.exists()):
+    sources = {Path(os.path.realpath(path)): path for path in inputs}
+    identities = {identity: path for path in sources.values() if (identity := _identity(path))}
+    for flag, named in outputs.items():
+        for output in [named] if isinstance(named, Path) else named or ():
+            target, identity = Path(os.path.realpath(output)), _identity(output)
+            around = [target, *(target.parents if identity else ())]
+            source = next(
+                (sources[path] for path in around if path in sources), identities.get(identity) if identity else None
+            )
+            if source is not None:
                 raise UserError(f"{flag} {output} would overwrite its input {source}: name another place")
 
 
-def _same_file(one: Path, other: Path) -> bool:
-    """Whether two paths are hard links of one file."""
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What is the same for all hard links of a file; None if there is no such file."""
     with suppress(OSError):
-        return one.samefile(other)
-    return False
+        found = path.stat()
+        return found.st_dev, found.st_ino
+    return None

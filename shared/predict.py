@@ -11,30 +11,26 @@
 
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TextIO
 
-import cv2
-import numpy as np
 import tyro
 from tqdm import tqdm
 
 from shared.commands import run
-from shared.faces.image_io import UnusableImageError, decode
-from shared.files import IMAGE_SUFFIXES, find_images, replacing
+from shared.faces.image_io import UnusableImageError
+from shared.files import IMAGE_SUFFIXES, UNENCODABLE, find_images, refuse_overwriting, replacing
 from shared.messages import UserError, counted
 from shared.predictor import Photograph, Predictor
 from shared.predictor.detect import FaceSelection
-from shared.predictor.drawing import draw
+from shared.predictor.drawing import drawn_files, write_copy
 from shared.predictor.ensemble import Runtime
+from shared.predictor.predictor import model_files
 from shared.predictor.results import as_csv, as_json, as_table
 
 STDIN = "-"
-
-DRAWN_SIDE = 1600
-"""Pixels: larger photographs are halved before they are annotated."""
 
 EXIT_SOME_UNREADABLE = 1
 
@@ -93,24 +89,33 @@ class Options:
 def main(options: Options) -> None:
     """Read, predict and print one chunk of photographs after another."""
     sources = find_photographs(options.photographs)
-    copies = drawn_files(sources, options.draw)
+    copies = drawn_files(sources, options.draw) if options.draw else {}
+    refuse_overwriting(
+        {"--draw": [*copies.values()], "--out": options.out},
+        [*(Path(source) for source in sources if source != STDIN), *model_files(options.model)],
+    )
+    refuse_overwriting({"--out": options.out}, copies.values())
     predictor = Predictor.load(options.model, options.runtime, options.device, options.batch_size)
     if predictor.contents.decisions.intervals.coverage is None:
         print(UNCHECKED, file=sys.stderr)
     images = {source: sys.stdin.buffer.read() if source == STDIN else source for source in sources}
-    photographs = predictor.stream(images.values(), options.faces)
+    photographs = _named_and_drawn(predictor.stream(images.values(), options.faces), images, copies)
     unreadable: list[str] = []
-    lines = (as_json if options.json else as_csv if options.csv else as_table)(
-        _drawn_and_noted(photographs, images, copies, unreadable)
-    )
     with _output(options.out) as file:
-        for line in lines:
+        for line in _lines(_noted(photographs, unreadable), options, file.encoding):
             print(line, file=file)
     if unreadable:
         print(f"warning: {counted(len(unreadable), 'photograph')} could not be read:", file=sys.stderr)
         for text in unreadable:
             print(f"  {text}", file=sys.stderr)
         sys.exit(EXIT_SOME_UNREADABLE)
+
+
+def _lines(photographs: Iterable[Photograph], options: Options, encoding: str) -> Iterator[str]:
+    if options.json:
+        # Other encodings than UTF-8 would escape characters in a way that JSON does not know.
+        return as_json(photographs, ascii_only=encoding.lower().replace("-", "") != "utf8")
+    return as_csv(photographs) if options.csv else as_table(photographs)
 
 
 def find_photographs(named: Iterable[str]) -> list[str]:
@@ -135,52 +140,29 @@ def find_photographs(named: Iterable[str]) -> list[str]:
     return [*found]
 
 
-def drawn_files(sources: list[str], out: Path | None) -> dict[str, Path]:
-    """Return the file of each source's annotated copy; empty without `out`.
-
-    Raises `UserError` if one file would hold several photographs.
-    """
-    if out is None:
-        return {}
-    if out.suffix.lower() in (".jpg", ".jpeg", ".png"):
-        if len(sources) > 1:
-            raise UserError(f"--draw {out} is one file, but there are {len(sources):,} photographs: name a folder")
-        return {sources[0]: out}
-    files: dict[str, Path] = {}
-    taken: dict[str, int] = {}
-    for source in sources:
-        stem = "stdin" if source == STDIN else Path(source).stem
-        taken[stem] = taken.get(stem, 0) + 1
-        files[source] = out / (f"{stem}.jpg" if taken[stem] == 1 else f"{stem}-{taken[stem]}.jpg")
-    return files
-
-
-def _drawn_and_noted(
-    photographs: Iterable[Photograph],
-    images: dict[str, str | bytes],
-    copies: dict[str, Path],
-    unreadable: list[str],
+def _named_and_drawn(
+    photographs: Iterable[Photograph], images: dict[str, str | bytes], copies: dict[str, Path]
 ) -> Iterator[Photograph]:
-    """Yield the photographs; draw each on the way, and note those that could not be read."""
+    """Yield the photographs with the names of their sources, and draw the copies on the way."""
     hidden = True if len(images) == 1 else None
     bar = tqdm(zip(images.items(), photographs, strict=True), total=len(images), unit=" photographs", disable=hidden)
     for (source, image), photograph in bar:
+        drawn = None
+        # A file that changed after it was read for prediction gets no copy.
+        with suppress(OSError, UnusableImageError):
+            if source in copies and not photograph.problem:
+                content = image if isinstance(image, bytes) else Path(image).read_bytes()
+                write_copy(content, photograph, copies[source])
+                drawn = str(copies[source])
+        yield replace(photograph, source=source, drawn=drawn)
+
+
+def _noted(photographs: Iterable[Photograph], unreadable: list[str]) -> Iterator[Photograph]:
+    """Yield the photographs, and note those that could not be read."""
+    for photograph in photographs:
         if photograph.problem:
-            unreadable.append(f"{source}: {photograph.problem}")
-        elif source in copies:
-            _draw(image, photograph, copies[source])
-        yield replace(photograph, source=source)
-
-
-def _draw(image: str | bytes, photograph: Photograph, target: Path) -> None:
-    try:
-        decoded = decode(image if isinstance(image, bytes) else Path(image).read_bytes(), DRAWN_SIDE)
-    except (OSError, UnusableImageError):
-        return  # The file changed after it was read for prediction.
-    drawn = draw(decoded.pixels.astype(np.uint8, copy=False), photograph)
-    _, encoded = cv2.imencode(target.suffix, cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR))
-    with replacing(target) as temporary:
-        temporary.write_bytes(encoded.tobytes())
+            unreadable.append(f"{photograph.source}: {photograph.problem}")
+        yield photograph
 
 
 @contextmanager
@@ -188,7 +170,7 @@ def _output(out: Path | None) -> Iterator[TextIO]:
     if out is None:
         yield sys.stdout
         return
-    with replacing(out) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
+    with replacing(out) as temporary, temporary.open("w", encoding="utf-8", errors=UNENCODABLE, newline="\n") as file:
         yield file
 
 

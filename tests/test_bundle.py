@@ -20,7 +20,7 @@ from tiny_model import entries, write_model
 from shared.bundle import Options, main
 from shared.faces.alignment import RECIPE
 from shared.messages import UserError
-from shared.predictor import Predictor
+from shared.predictor import Predictor, bundle_file
 from shared.predictor.bundle_file import CARD, MANIFEST, open_bundle
 
 ROOT = Path(__file__).parents[1]
@@ -138,11 +138,23 @@ def test_files_that_the_manifest_does_not_name_are_never_touched(content: dict[s
     assert set(tmp_path.rglob("*")) == {*before, archive}
 
 
-def test_an_entry_of_boundless_size_is_not_unpacked(content: dict[str, bytes], tmp_path: Path) -> None:
-    bomb = packed(tmp_path / "b.zip", {**content, MANIFEST: b" " * (64 << 20)})
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [(MANIFEST, r"face18.json is larger than"), (WEIGHTS, "fold0.safetensors is compressed beyond all reason")],
+)
+def test_an_entry_of_boundless_size_is_not_unpacked(
+    content: dict[str, bytes], tmp_path: Path, name: str, reason: str
+) -> None:
+    bomb = packed(tmp_path / "b.zip", {**content, name: b" " * (64 << 20)})
     assert bomb.stat().st_size < 4 << 20
-    with pytest.raises(UserError, match=r"face18.json is larger than"):
-        Predictor.load(bomb)
+    with pytest.raises(UserError, match=reason):
+        Predictor.load(bomb, device="cpu")
+
+
+def test_networks_that_take_too_much_in_all_are_refused(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bundle_file, "MAX_TOTAL", bundle.stat().st_size // 2)
+    with pytest.raises(UserError, match="its networks take more than"):
+        open_bundle(bundle)
 
 
 BROKEN: dict[str, Callable[[Any], object]] = {
@@ -153,6 +165,8 @@ BROKEN: dict[str, Callable[[Any], object]] = {
     "too many networks": lambda manifest: manifest["specialists"]["age"][0].update(
         weights=[f"{number}.safetensors" for number in range(1000)]
     ),
+    "a network twice": lambda manifest: manifest["specialists"]["mask"][0]["weights"].append(WEIGHTS),
+    "a network of two specialists": lambda manifest: manifest["specialists"]["age"][0].update(weights=[WEIGHTS]),
     "unknown tta": lambda manifest: manifest["specialists"]["age"][0].update(tta="every"),
     "temperature of nothing": lambda manifest: manifest["decisions"]["temperatures"].update(mask=None),
     "temperature zero": lambda manifest: manifest["decisions"]["temperatures"].update(mask=0),
@@ -202,6 +216,8 @@ def with_one_value_replaced(value: Any, random: np.random.Generator) -> Any:
 
 def test_a_manifest_with_any_value_anywhere_is_read_or_refused(content: dict[str, bytes], tmp_path: Path) -> None:
     random, manifest, refused = np.random.default_rng(0), json.loads(content[MANIFEST]), 0
+    with zipfile.ZipFile(packed(tmp_path / "b.zip", content)) as archive:
+        archive.extractall(tmp_path)
     for _ in range(300):
         (tmp_path / MANIFEST).write_text(json.dumps(with_one_value_replaced(manifest, random)))
         try:
@@ -262,7 +278,7 @@ def test_a_large_backbone_without_its_tensors_is_refused_before_memory_is_alloca
 import resource, sys
 import shared.training.model
 from shared.messages import UserError
-from shared.predictor import Predictor
+from shared.predictor import Predictor, bundle_file
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:
     Predictor.load(sys.argv[1], device="cpu")

@@ -19,7 +19,6 @@ import pytest
 from drawn_faces import bare, encode, portraits
 from tiny_model import write_model
 
-from shared.page.explain import reading_order
 from shared.page.rendering import face_html
 from shared.predictor import Face, Predictor
 
@@ -146,8 +145,7 @@ def test_the_faces_of_a_group_can_be_chosen_by_mouse_and_keyboard(
 ) -> None:
     group = write_group(tmp_path / "group.png")
     (photograph,) = Predictor.load(model, device="cpu")(group)
-    faces = [photograph.faces[at] for at in reading_order([face.box for face in photograph.faces])]
-    first, second = (words_of(face, number, 2) for number, face in enumerate(faces, 1))
+    first, second = (words_of(face, number, 2) for number, face in enumerate(photograph.faces, 1))
     assert first != second
     upload(opened, group)
     wait(opened, lambda: len(find(opened, "#photo input[type=radio]")) == 2)

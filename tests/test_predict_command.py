@@ -3,7 +3,9 @@
 import csv
 import io
 import json
+import os
 import shutil
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -17,9 +19,12 @@ from tiny_model import write_model
 
 from shared.commands import parse
 from shared.messages import UserError
-from shared.predict import Options, drawn_files, find_photographs, main
+from shared.predict import Options, find_photographs, main
 from shared.predictor import Photograph, Predictor
+from shared.predictor.drawing import drawn_files
 from shared.predictor.results import as_csv, as_json, as_table
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +59,9 @@ def test_the_table_has_a_line_for_each_photograph_and_each_face(
         f"{album}/deep/one.JPG: 384 x 512, 1 face",
         f"{album}/nobody.jpg: 300 x 200, no face found",
     ]
-    assert len([line for line in lines if line.lstrip()[:2] in ("1 ", "2 ")]) == 3
+    rows = [line for line in lines if line.startswith("  ") and line[2].isdigit()]
+    assert sorted(row[:10].strip().removesuffix(" (main)") for row in rows) == ["1", "1", "2"]
+    assert sum("(main)" in row for row in rows) == 1
 
 
 def test_json_equals_what_the_predictor_returns(model: Path, album: Path, tmp_path: Path) -> None:
@@ -93,7 +100,7 @@ def test_a_face_at_the_edge_begins_at_0_and_not_at_minus_0(model: Path) -> None:
     face = replace(photograph.faces[0], box=(-0.04, -0.3, 100.0, 120.0))
     edge = [replace(photograph, faces=(face,))]
     assert list(as_table(edge))[-1].split()[1:5] == ["0", "0", "100", "120"]
-    assert list(as_csv(edge))[-1].startswith("pixels,1,0.0,-0.3,100.0,120.0,")
+    assert list(as_csv(edge))[-1].startswith("pixels,1,True,0.0,-0.3,100.0,120.0,")
     assert '"box": [0.0, -0.3, 100.0, 120.0]' in next(as_json(edge))
 
 
@@ -158,9 +165,76 @@ def test_each_file_is_predicted_once_and_a_folder_in_the_order_of_paths(album: P
     assert find_photographs([pair, str(album), pair]) == found
 
 
-def test_copies_of_files_with_the_same_name_do_not_overwrite_each_other() -> None:
-    names = drawn_files(["x/a.jpg", "y/a.png", "-"], Path("out"))
-    assert list(names.values()) == [Path("out/a.jpg"), Path("out/a-2.jpg"), Path("out/stdin.jpg")]
+@pytest.mark.parametrize(
+    ("sources", "copies"),
+    [
+        (["x/a.jpg", "y/a.png", "-"], ["a.jpg", "a-2.jpg", "stdin.jpg"]),
+        (["x/a.png", "y/a.png", "y/a-2.png"], ["a.jpg", "a-3.jpg", "a-2.jpg"]),
+        (
+            ["x/A.png", "y/a.png", "x/caf\u00e9.png", "x/cafe\u0301.png"],
+            ["A.jpg", "a-2.jpg", "café.jpg", "cafe\u0301-2.jpg"],
+        ),
+    ],
+)
+def test_every_copy_has_a_file_of_its_own(sources: list[str], copies: list[str]) -> None:
+    assert [file.name for file in drawn_files(sources, Path("out")).values()] == copies
+
+
+def test_each_photograph_names_its_copy(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sources = [tmp_path / name for name in ("x/a.jpg", "y/a.jpg", f"{'long' * 60}.jpg", "broken.jpg")]
+    for source in sources:
+        source.parent.mkdir(exist_ok=True)
+        source.write_bytes(b"" if source.stem == "broken" else files()[0])
+    with pytest.raises(SystemExit):
+        main(options(model, *map(str, sources), "--draw", str(tmp_path / "drawn"), "--csv"))
+    drawn = [row["drawn"] for row in csv.DictReader(io.StringIO(capsys.readouterr().out))]
+    assert len(set(drawn)) == 4
+    assert drawn[3] == ""
+    assert {Path(name) for name in drawn[:3]} == set((tmp_path / "drawn").iterdir())
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["album", "--draw", "album"],
+        ["album", "--draw", "link to album"],
+        ["album/nobody.jpg", "--draw", "album/nobody.jpg"],
+        ["album", "--out", "album/a pair.png"],
+        ["album", "--out", "hard link.png"],
+        ["album", "--draw", "drawn.jpg", "--out", "drawn.jpg"],
+        ["album/nobody.jpg", "--draw", "drawn", "--out", "drawn/nobody.jpg"],
+        ["album", "--out", "outputs/age/oof.csv"],
+    ],
+)
+def test_output_that_would_overwrite_its_input_is_refused_before_any_work(
+    album: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    monkeypatch.chdir(album.parent)
+    Path("outputs").mkdir()
+    Path("link to album").symlink_to("album")
+    Path("hard link.png").hardlink_to("album/a pair.png")
+    before = {path: path.read_bytes() for path in album.rglob("*.*")}
+    with pytest.raises(UserError, match=r"would overwrite its input|names? (a folder|another place)"):
+        main(parse(Options(model=Path("outputs")), words))
+    assert {path: path.read_bytes() for path in album.rglob("*.*")} == before
+
+
+@pytest.mark.parametrize(
+    ("form", "encoding"), [("--json", "utf-8"), ("--json", "ascii"), ("--csv", "cp949"), ("table", "cp1252")]
+)
+def test_names_that_an_output_cannot_express_are_escaped(model: Path, tmp_path: Path, form: str, encoding: str) -> None:
+    names = [b"caf\xe9 \xf0\x9f\x98\x80.jpg", "Zoë.jpg".encode()]
+    for name in names:
+        (tmp_path / os.fsdecode(name)).write_bytes(encode(np.full((90, 90, 3), 90, np.uint8)))
+    words = [sys.executable, "-m", "shared.predict", str(tmp_path), "--model", str(model), *[form][: form != "table"]]
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    done = subprocess.run(words, capture_output=True, check=True, cwd=ROOT, env=environment)
+    if form == "--json":
+        assert {photograph["source"] for photograph in json.loads(done.stdout)} == {
+            str(tmp_path / os.fsdecode(name)) for name in names
+        }
+    else:
+        assert len(done.stdout.decode(encoding).splitlines()) == (3 if form == "--csv" else 2)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import doctest
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pandas as pd
 import pytest
 from drawn_faces import bare, broken_files, encode, files, portraits
 from tiny_competition import write_csv
-from tiny_model import SPECIALISTS, write_model
+from tiny_model import SPECIALISTS, write_fold, write_model
 
 import combine
 from shared.crops import open_crops
@@ -20,7 +21,8 @@ from shared.fusion.fusion import SPECIALISTS as CLASSES
 from shared.fusion.predictions import read_predictions
 from shared.labels import decode_class
 from shared.messages import UserError
-from shared.predictor import Face, Photograph, Predictor, detect, predictor, results
+from shared.predictor import Face, Photograph, Predictor, detect, drawing, predictor, results
+from shared.predictor.detect import turn
 from shared.training.inference import predict
 from shared.training.options import PredictOptions
 
@@ -97,13 +99,14 @@ def test_the_predictions_of_a_face_agree_with_each_other(predict_faces: Predicto
     assert face.class_probabilities[face.class_number] == pytest.approx(product)
 
 
-def test_every_face_of_a_group_is_found_the_main_one_first_then_from_left_to_right(predict_faces: Predictor) -> None:
+def test_every_face_of_a_group_is_found_in_reading_order_with_one_main_face(predict_faces: Predictor) -> None:
     widths = (190, 384, 240, 150)
     (photograph,), (portrait,) = (predict_faces([group(widths)], faces) for faces in ("all", "main"))
     middles = [(face.box[0] + face.box[2]) / 2 for face in photograph.faces]
-    assert (np.searchsorted(np.cumsum((0, *widths)), middles) - 1).tolist() == [1, 0, 2, 3]
+    assert (np.searchsorted(np.cumsum((0, *widths)), middles) - 1).tolist() == [0, 1, 2, 3]
+    assert [face.main for face in photograph.faces] == [False, True, False, False]
     (main,) = portrait.faces
-    assert_alike(main, photograph.faces[0])
+    assert_alike(main, photograph.faces[1])
 
 
 def test_small_faces_of_a_large_photograph_are_found_though_portraits_are_decoded_at_reduced_size(
@@ -135,13 +138,45 @@ def test_a_doubtful_face_is_accepted_if_it_is_about_as_large_as_the_main_one(
     boxes, landmarks = zip(*(place(left, size) for left, size, _ in seen), strict=True)
     faces = Faces(np.stack(boxes), np.array([probability for *_, probability in seen]), np.stack(landmarks))
     monkeypatch.setattr(detect, "detect", lambda *_: [faces])
-    others = predict_faces.detect([pixels])[0].faces[1:]
+    others = [face for face in predict_faces.detect([pixels])[0].faces if not face.main]
     assert [round(face.box[0]) for face in others] == [600, 1200, 1400]
 
 
 def test_a_portrait_has_no_second_face(predict_faces: Predictor) -> None:
     detected = predict_faces.detect([portrait.pixels for portrait in portraits()])
     assert [len(photograph.faces) for photograph in detected] == [1] * len(portraits())
+
+
+@pytest.mark.parametrize("clockwise", [90, 180, 270])
+def test_a_photograph_on_its_side_or_upside_down_is_turned_and_the_turn_reported(
+    predict_faces: Predictor, clockwise: int
+) -> None:
+    upright = [portrait.pixels for portrait in portraits()]
+    photographs = predict_faces([turn(pixels, 360 - clockwise) for pixels in upright])
+    righted = [number for number, photograph in enumerate(photographs) if photograph.turned == clockwise]
+    assert len(righted) >= 0.8 * len(upright)
+    expected = predict_faces(upright)
+    assert all(photograph.turned == 0 for photograph in expected)
+    for number in righted:
+        assert "turned" in photographs[number].remarks[0]
+        assert photographs[number].to_dict()["upright"] is False
+        assert (photographs[number].width, photographs[number].height) == (384, 512)
+        assert_alike(photographs[number].faces[0], expected[number].faces[0])
+
+
+def test_small_faces_get_a_remark(predict_faces: Predictor) -> None:
+    (photograph,) = predict_faces.detect([group((190, 384, 80))])
+    widths = [face.box[2] - face.box[0] for face in photograph.faces]
+    assert widths[0] > 48 > widths[2]
+    assert photograph.remarks == ("face 3 is less than 48 pixels wide: predictions are unreliable",)
+
+
+def test_a_fingerprint_identifies_weights_and_decisions(model: Path, predict_faces: Predictor, tmp_path: Path) -> None:
+    assert predict_faces.name == model.name
+    shutil.copytree(model, tmp_path / "copy")
+    assert Predictor.load(tmp_path / "copy", device="cpu").fingerprint == predict_faces.fingerprint
+    write_fold(tmp_path / "copy/age/fold1", "age", 7)
+    assert Predictor.load(tmp_path / "copy", device="cpu").fingerprint != predict_faces.fingerprint
 
 
 def test_path_content_and_pixels_get_the_same_prediction(predict_faces: Predictor, tmp_path: Path) -> None:
@@ -202,7 +237,7 @@ def test_examples_in_docstrings_run(model: Path, tmp_path: Path) -> None:
     portrait.write_bytes(encode(bare().pixels, "PNG"))
     names = {"model": model, "portrait": portrait, "Predictor": Predictor, "np": np}
     examples = 0
-    for module in (predictor, results):
+    for module in (detect, drawing, predictor, results):
         for test in doctest.DocTestFinder().find(module, globs={**vars(module), **names}):
             outcome = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(test)
             assert outcome.failed == 0, test.name

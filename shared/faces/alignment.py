@@ -86,10 +86,12 @@ class DetectedFace:
     """Shape (5, 2): eyes, nose, corners of the mouth; of each pair the one at the left of the image first."""
 
 
-def find_faces(images: Sequence[DecodedImage], detector: Detector) -> list[DetectedFace | None]:
-    """Find the face of each image by the attempts of `RECIPE`; None where all of them fail."""
+def find_faces(
+    images: Sequence[DecodedImage], detector: Detector, attempts: Sequence[Attempt] = RECIPE.attempts
+) -> list[DetectedFace | None]:
+    """Find the face of each image by several attempts, those of the recipe by default; None where all of them fail."""
     found: list[DetectedFace | None] = [None] * len(images)
-    for number, attempt in enumerate(RECIPE.attempts):
+    for number, attempt in enumerate(attempts):
         missed = [at for at, face in enumerate(found) if face is None]
         searched = [images[at].pixels for at in missed]
         if attempt.contrast:

@@ -23,6 +23,7 @@ from torch.nn import functional
 
 from shared.faces.image_io import UnusableImageError, decode
 from shared.predictor import Face, Predictor
+from shared.predictor.detect import turn
 
 Pixels = NDArray[np.uint8]
 Box = tuple[float, float, float, float]
@@ -57,14 +58,13 @@ def analyze(predictor: Predictor, content: bytes) -> Analysis:
     (photograph,) = predictor.predict(found)
     if photograph.problem:
         raise UnusableImageError(photograph.problem)
-    order = reading_order([face.box for face in photograph.faces])
-    size = (shown.width, shown.height)
+    size = (photograph.width, photograph.height)
     return Analysis(
-        pixels=fit(shown.pixels, SHOWN_SIDE),
-        faces=[photograph.faces[at] for at in order],
-        crops=[found[0].faces[at].crop for at in order],
-        boxes=[relative_box(photograph.faces[at].box, size) for at in order],
-        main=order.index(0) if order else 0,
+        pixels=fit(turn(shown.pixels, photograph.turned), SHOWN_SIDE),
+        faces=photograph.faces,
+        crops=[face.crop for face in found[0].faces],
+        boxes=[relative_box(face.box, size) for face in photograph.faces],
+        main=next((at for at, face in enumerate(photograph.faces) if face.main), 0),
     )
 
 
@@ -81,16 +81,6 @@ def relative_box(box: Box, size: tuple[int, int]) -> Box:
     """Return a box in pixels as shares of the image's size (width, height), cut off at the image's edges."""
     x0, y0, x1, y1 = (min(max((place + 0.5) / size[at % 2], 0.0), 1.0) for at, place in enumerate(box))
     return x0, y0, x1, y1
-
-
-def reading_order(boxes: Sequence[Box]) -> list[int]:
-    """Return indices of boxes from left to right, row by row; a new row begins below the first face of the last."""
-    rows: list[list[int]] = []
-    for at in sorted(range(len(boxes)), key=lambda at: boxes[at][1]):
-        if not rows or boxes[at][1] >= boxes[rows[-1][0]][3]:
-            rows.append([])
-        rows[-1].append(at)
-    return [at for row in rows for at in sorted(row, key=lambda at: boxes[at][0])]
 
 
 def heat_maps(predictor: Predictor, crop: Pixels) -> dict[str, Pixels]:

@@ -42,8 +42,11 @@ DETECTOR_FILES = ("detector/pnet.onnx", "detector/rnet.onnx", "detector/onet.onn
 MAX_MANIFEST = 4 << 20
 MAX_WEIGHTS = 2 << 30
 """Bytes of one network."""
+MAX_TOTAL = 8 << 30
+"""Bytes of all networks."""
 MAX_NETWORKS = 200
-"""Of one specialist."""
+MAX_COMPRESSION = 10
+"""Weights hardly compress; a file that takes more times its size in the archive is made to fill the memory."""
 MAX_FILES = 10_000
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*")
@@ -59,6 +62,9 @@ class BundleSource(Protocol):
     def holds(self, name: str) -> bool:
         """Return whether there is a file of this name."""
 
+    def size(self, name: str) -> int:
+        """Return the bytes of a file; raises `UserError` if it is missing."""
+
     def read(self, name: str, limit: int) -> bytes:
         """Return a file's content; raises `UserError` if it is missing, broken or longer than `limit` bytes."""
 
@@ -73,15 +79,26 @@ class Archive:
         with self._open() as archive:
             return name in archive.namelist()
 
+    def size(self, name: str) -> int:
+        with self._open() as archive:
+            return self._entry(archive, name).file_size
+
     def read(self, name: str, limit: int) -> bytes:
         with self._open() as archive:
+            entry = self._entry(archive, name)
+            _limit(self.path, name, entry.file_size, limit)
+            if entry.file_size > max(MAX_MANIFEST, MAX_COMPRESSION * entry.compress_size):
+                raise UserError(f"{self.path} is no bundle of face18: {name} is compressed beyond all reason")
             try:
-                with archive.open(_checked_name(self.path, name)) as file:
-                    return _limited(self.path, name, file.read(limit + 1), limit)
-            except KeyError:
-                raise UserError(f"{self.path} is no whole bundle: {name} is missing") from None
+                return archive.read(entry)
             except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, OSError) as error:
                 raise UserError(f"{self.path} is broken: {name} cannot be read ({error})") from error
+
+    def _entry(self, archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
+        try:
+            return archive.getinfo(_checked_name(self.path, name))
+        except KeyError:
+            raise UserError(f"{self.path} is no whole bundle: {name} is missing") from None
 
     def _open(self) -> zipfile.ZipFile:
         try:
@@ -104,11 +121,16 @@ class Folder:
     def holds(self, name: str) -> bool:
         return self._file(name).is_file()
 
+    def size(self, name: str) -> int:
+        if not self.holds(name):
+            raise UserError(f"{self.path} is no whole bundle: {name} is missing")
+        return self._file(name).stat().st_size
+
     def read(self, name: str, limit: int) -> bytes:
         file = self._file(name)
         try:
-            with file.open("rb") as opened:
-                return _limited(self.path, name, opened.read(limit + 1), limit)
+            _limit(self.path, name, file.stat().st_size, limit)
+            return file.read_bytes()
         except OSError as error:
             raise UserError(f"{file} cannot be read ({error.strerror or error})") from error
 
@@ -124,10 +146,9 @@ def _checked_name(path: Path, name: str) -> str:
     return name
 
 
-def _limited(path: Path, name: str, content: bytes, limit: int) -> bytes:
-    if len(content) > limit:
+def _limit(path: Path, name: str, size: int, limit: int) -> None:
+    if size > limit:
         raise UserError(f"{path} is no bundle of face18: {name} is larger than {limit:,} bytes")
-    return content
 
 
 @dataclass(frozen=True)
@@ -187,7 +208,7 @@ def open_bundle(path: Path) -> tuple[BundleSource, BundleContents]:
             )
         recipe = manifest["recipe"]["id"]
         contents = BundleContents(
-            runs={task: _parse_runs(path, manifest["specialists"][task]) for task in SPECIALISTS},
+            runs=_parse_runs(path, manifest["specialists"]),
             decisions=Decisions(_parse_rule(manifest["decisions"]), _parse_intervals(manifest["age_interval"])),
             about=dict(manifest["about"]),
         )
@@ -199,15 +220,27 @@ def open_bundle(path: Path) -> tuple[BundleSource, BundleContents]:
             f"{path} needs crops of recipe {recipe}, this version of face18 makes {RECIPE.id}: "
             "use the version that made the bundle, or train again and make a new one"
         )
+    total = sum(source.size(name) for runs in contents.runs.values() for run in runs for name in run.weights)
+    if total > MAX_TOTAL:
+        raise UserError(f"{path} is no bundle of face18: its networks take more than {MAX_TOTAL:,} bytes")
     return source, contents
 
 
-def _parse_runs(path: Path, runs: list[dict[str, Any]]) -> tuple[RunFiles, ...]:
-    parsed = tuple(RunFiles(run["tta"], tuple(_checked_name(path, name) for name in run["weights"])) for run in runs)
-    if any(run.tta not in get_args(TtaName) for run in parsed):
+def _parse_runs(path: Path, specialists: dict[str, Any]) -> dict[str, tuple[RunFiles, ...]]:
+    parsed = {
+        task: tuple(
+            RunFiles(run["tta"], tuple(_checked_name(path, name) for name in run["weights"]))
+            for run in specialists[task]
+        )
+        for task in SPECIALISTS
+    }
+    if not all(parsed.values()) or not all(run.weights for runs in parsed.values() for run in runs):
+        raise ValueError("a specialist or a run without networks")
+    if any(run.tta not in get_args(TtaName) for runs in parsed.values() for run in runs):
         raise ValueError(f"tta is none of {', '.join(get_args(TtaName))}")
-    if not 0 < sum(len(run.weights) for run in parsed) <= MAX_NETWORKS or not all(run.weights for run in parsed):
-        raise ValueError(f"not 1 to {MAX_NETWORKS} networks for a specialist")
+    names = [name for runs in parsed.values() for run in runs for name in run.weights]
+    if len(names) > MAX_NETWORKS or len(set(names)) < len(names):
+        raise ValueError(f"more than {MAX_NETWORKS} networks, or one of them twice")
     return parsed
 
 

@@ -57,6 +57,7 @@ def _face(face: AlignedFace, class_number: int, probabilities: Mapping[str, Floa
         band=_choice(BANDS, band, probabilities["age"]),
         class_number=class_number,
         class_probabilities=tuple(joint.tolist()),
+        main=face.main,
     )
 
 

@@ -1,12 +1,13 @@
 """Find every face in a photograph, and cut it out aligned by the eyes.
 
 The main face is found and cut exactly as the crop stage does it, so that a portrait gets the predictions of
-`pipelines.*.predict` and `combine.py`. The other faces are looked for in a larger copy of the photograph: the crop
-stage looks for one large face in a copy of 256 pixels, in which the faces of a group are too small.
+`pipelines.*.predict` and `combine.py`. If its face looks doubtful, the photograph is searched again on its side and
+upside down, and turned if the face is clearer there. The other faces are looked for in a larger copy of the photograph:
+the crop stage looks for one large face in a copy of 256 pixels, in which the faces of a group are too small.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -14,7 +15,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.faces.alignment import MIN_EYE_DISTANCE, crop, find_faces, full_size
+from shared.crops import DETECTED
+from shared.faces.alignment import MIN_EYE_DISTANCE, RECIPE, DetectedFace, crop, find_faces, full_size
 from shared.faces.crop import as_stored
 from shared.faces.image_io import ENOUGH_SIDE, DecodedImage, UnusableImageError, decode, from_pixels
 from shared.faces.mtcnn import Detector, Search, detect
@@ -41,6 +43,17 @@ have faces of similar size. `benchmarks/group_faces.py` counts what both rules f
 
 SAME_FACE = 0.3
 """Overlap, as a share of the smaller box, from which a box shows the main face again."""
+
+SURE_UPRIGHT, CLEARER, BY = 0.95, 0.8, 0.1
+"""A main face that the first attempt finds with this probability is upright. Otherwise the photograph is turned if the
+first attempt finds a face of probability `CLEARER` in a turned copy, by `BY` more than in the photograph as it is.
+`benchmarks/turned_photographs.py` counts how often that is right."""
+
+MAX_ROLL = 30
+"""Degrees between the eyes and the horizontal: beyond, a detected face does not look upright."""
+
+SMALL_FACE = 48
+"""Pixels of the full-size photograph: the predictions of narrower faces are unreliable."""
 
 
 @dataclass(frozen=True)
@@ -69,18 +82,25 @@ class AlignedFace:
     """(5, 2): eyes, nose, corners of the mouth; of each pair the one on the left of the image first."""
     crop: Pixels
     """Aligned by the eyes, RGB (256, 256, 3): the input of the specialists."""
+    main: bool
+    """Whether it is the face that the crop stage would choose."""
 
 
 @dataclass(frozen=True)
 class DetectedPhotograph:
-    """The faces of a photograph: the main one first, then the others from left to right."""
+    """The faces of a photograph in reading order: from left to right, row by row."""
 
     source: str
     width: int
+    """Pixels of the upright photograph; 0 if it could not be read."""
     height: int
     faces: tuple[AlignedFace, ...]
     problem: str | None = None
     """Why it could not be read, in a few words."""
+    turned: int = 0
+    """Degrees clockwise that the photograph was turned to be upright, besides its EXIF orientation: 0, 90, 180, 270."""
+    remarks: tuple[str, ...] = ()
+    """What may make its predictions unreliable, a sentence each."""
 
 
 def detect_faces(
@@ -89,17 +109,28 @@ def detect_faces(
     """Find the faces of each source. A source that cannot be read gets a `problem` and does not stop the others."""
     decoded = [_decoded_or_problem(source, faces) for source in sources]
     photographs = [photograph for photograph in decoded if isinstance(photograph, DecodedPhotograph)]
-    mains = iter(find_faces([photograph.normal for photograph in photographs], detector))
+    mains = iter(_main_faces([photograph.normal for photograph in photographs], detector))
     detected = []
     for source, photograph in zip(sources, decoded, strict=True):
         if not isinstance(photograph, DecodedPhotograph):
             detected.append(DetectedPhotograph(name_of(source), 0, 0, (), photograph))
             continue
-        main, normal = next(mains), photograph.normal
-        found = [] if main is None else [_align(normal, main.box, main.probability, main.landmarks)]
+        main, turned = next(mains)
+        upright = _turned(photograph.normal, turned)
+        found = [] if main is None else [_align(upright, main.box, main.probability, main.landmarks, main=True)]
         if faces == "all":
-            found += _other_faces(photograph.enlarged, found, detector)
-        detected.append(DetectedPhotograph(photograph.source, normal.width, normal.height, tuple(found)))
+            found += _other_faces(_turned(photograph.enlarged, turned), found, detector)
+        ordered = tuple(found[at] for at in reading_order([face.box for face in found]))
+        detected.append(
+            DetectedPhotograph(
+                photograph.source,
+                upright.width,
+                upright.height,
+                ordered,
+                turned=turned,
+                remarks=_remarks(upright, turned, ordered),
+            )
+        )
     return detected
 
 
@@ -144,20 +175,81 @@ def _checked(pixels: Pixels) -> Pixels:
     return pixels
 
 
+def _main_faces(images: Sequence[DecodedImage], detector: Detector) -> list[tuple[DetectedFace | None, int]]:
+    """Find the main face of each image, and the degrees clockwise by which the image is turned for it."""
+    found: list[tuple[DetectedFace | None, int]] = [(face, 0) for face in find_faces(images, detector)]
+    required = {
+        at: max(CLEARER, _upright_probability(face) + BY)
+        for at, (face, _) in enumerate(found)
+        if face is None or face.found != DETECTED or _upright_probability(face) < SURE_UPRIGHT
+    }
+    for degrees in (90, 180, 270):
+        copies = [_turned(images[at], degrees) for at in required]
+        for at, face in zip(required, find_faces(copies, detector, RECIPE.attempts[:1]), strict=True):
+            if _upright_probability(face) >= required[at]:
+                found[at], required[at] = (face, degrees), _upright_probability(face)
+    return found
+
+
+def _upright_probability(face: DetectedFace | None) -> float:
+    """Probability of a face whose eyes are about level; 0 for none."""
+    if face is None:
+        return 0.0
+    x, y = face.landmarks[1] - face.landmarks[0]
+    return face.probability if abs(np.degrees(np.arctan2(y, x))) <= MAX_ROLL else 0.0
+
+
+def turn(pixels: Pixels, degrees: int) -> Pixels:
+    """Turn an image (H, W, 3) clockwise by 0, 90, 180 or 270 degrees."""
+    return np.ascontiguousarray(np.rot90(pixels, -degrees // 90))
+
+
+def _turned(image: DecodedImage, degrees: int) -> DecodedImage:
+    if not degrees:
+        return image
+    width, height = (image.height, image.width) if degrees in (90, 270) else (image.width, image.height)
+    return replace(image, pixels=turn(image.pixels, degrees), width=width, height=height)
+
+
+def _remarks(decoded: DecodedImage, turned: int, faces: Sequence[AlignedFace]) -> tuple[str, ...]:
+    small = [str(number) for number, face in enumerate(faces, 1) if face.box[2] - face.box[0] < SMALL_FACE]
+    remarks = [f"{decoded.remark}: a part of the image is missing"] if decoded.remark else []
+    if turned:
+        remarks.append(f"the photograph was turned {turned} degrees clockwise, because its face is clearer that way")
+    if small:
+        which = f"face {small[0]} is" if len(small) == 1 else f"faces {', '.join(small)} are"
+        remarks.append(f"{which} less than {SMALL_FACE} pixels wide: predictions are unreliable")
+    return tuple(remarks)
+
+
+def reading_order(boxes: Sequence[Sequence[float] | NDArray[np.float64]]) -> list[int]:
+    """Return indices of boxes from left to right, row by row; a new row begins below the first face of the last.
+
+    >>> reading_order([(50, 80, 60, 90), (40, 12, 50, 22), (5, 10, 15, 20)])
+    [2, 1, 0]
+    """
+    rows: list[list[int]] = []
+    for at in sorted(range(len(boxes)), key=lambda at: boxes[at][1]):
+        if not rows or boxes[at][1] >= boxes[rows[-1][0]][3]:
+            rows.append([])
+        rows[-1].append(at)
+    return [at for row in rows for at in sorted(row, key=lambda at: boxes[at][0])]
+
+
 def _other_faces(decoded: DecodedImage, main: Sequence[AlignedFace], detector: Detector) -> list[AlignedFace]:
-    """Find the faces besides the main one, from left to right."""
+    """Find the faces besides the main one, in any order."""
     side = min(max(decoded.pixels.shape[:2]), GROUP_SIDE)
     search = Search(max(side, 256), SMALLEST_FACE, 0.6, 0.7, LIKELY, 2 * MAX_FACES, MAX_FACES)
     faces = detect([decoded.pixels], search, detector, PROPOSALS_PER_SCALE)[0]
     others = []
-    for at in np.argsort(faces.boxes[:, 0]):
-        box, landmarks = (full_size(places[at], decoded.scale) for places in (faces.boxes, faces.landmarks))
-        width, probability = box[2] - box[0], float(faces.probabilities[at])
+    for places, points, share in zip(faces.boxes, faces.landmarks, faces.probabilities, strict=True):
+        box, landmarks, probability = full_size(places, decoded.scale), full_size(points, decoded.scale), float(share)
+        width = box[2] - box[0]
         known = any(_overlap(box, face.box) > SAME_FACE for face in main)
         similar = any(width >= SIMILAR_WIDTH * (face.box[2] - face.box[0]) for face in main)
         has_two_eyes = np.hypot(*(landmarks[1] - landmarks[0])) >= MIN_EYE_DISTANCE * width
         if has_two_eyes and not known and (similar or probability >= SURE):
-            others.append(_align(decoded, box, probability, landmarks))
+            others.append(_align(decoded, box, probability, landmarks, main=False))
     return others
 
 
@@ -169,8 +261,9 @@ def _overlap(one: NDArray[np.floating], other: NDArray[np.floating]) -> float:
 
 
 def _align(
-    decoded: DecodedImage, box: NDArray[np.floating], probability: float, landmarks: NDArray[np.floating]
+    decoded: DecodedImage, box: NDArray[np.floating], probability: float, landmarks: NDArray[np.floating], main: bool
 ) -> AlignedFace:
     """Cut a face out, with places rounded and pixels compressed as the crop stage stores them."""
     places = landmarks.astype(np.float64).round(2)
-    return AlignedFace(box.astype(np.float64).round(2), probability, places, as_stored(crop(decoded, places[:2])))
+    crop_ = as_stored(crop(decoded, places[:2]))
+    return AlignedFace(box.astype(np.float64).round(2), probability, places, crop_, main)

@@ -1,9 +1,18 @@
-"""Annotated copies of photographs: a box and a caption for each face."""
+"""Annotated copies of photographs: a box and a caption for each face, and the files that the copies are written to."""
+
+import os
+import unicodedata
+from collections.abc import Sequence
+from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.faces.image_io import decode
+from shared.files import replacing
+from shared.messages import UserError
+from shared.predictor.detect import turn
 from shared.predictor.results import Face, Photograph
 
 COLOURS = {"worn": (34, 139, 34), "incorrect": (230, 130, 0), "none": (200, 30, 30)}
@@ -12,9 +21,62 @@ COLOURS = {"worn": (34, 139, 34), "incorrect": (230, 130, 0), "none": (200, 30, 
 INK = (255, 255, 255)
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 
+DRAWN_SIDE = 1600
+"""Pixels: larger photographs are halved before they are annotated."""
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
+
+MAX_STEM = 180
+"""Bytes of a copy's name without number and suffix; most disks allow 255 in all, temporary files included."""
+
+
+def drawn_files(sources: Sequence[str], out: Path) -> dict[str, Path]:
+    """Return a file of its own for each source's annotated copy: `out` if it names an image, else files below `out`.
+
+    A copy has the name of its source. If that is taken, a number follows: the first that no other source or copy has,
+    also on disks that ignore case or compose letters in another way. Raises `UserError` if one file would hold several
+    photographs.
+
+    >>> [file.name for file in drawn_files(["x/a.png", "y/a.png", "y/a-2.png"], Path("out")).values()]
+    ['a.jpg', 'a-3.jpg', 'a-2.jpg']
+    """
+    if out.suffix.lower() in IMAGE_SUFFIXES:
+        if len(sources) > 1:
+            raise UserError(f"--draw {out} is one file, but there are {len(sources):,} photographs: name a folder")
+        return {sources[0]: out}
+    stems = {source: _shortened("stdin" if source == "-" else Path(source).stem) for source in sources}
+    reserved, taken = {_key(stem) for stem in stems.values()}, set[str]()
+    files = {}
+    for source, stem in stems.items():
+        name, number = stem, 2
+        while _key(name) in taken or (name != stem and _key(name) in reserved):
+            name, number = f"{stem}-{number}", number + 1
+        taken.add(_key(name))
+        files[source] = out / f"{name}.jpg"
+    return files
+
+
+def _key(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def _shortened(stem: str) -> str:
+    return os.fsencode(stem)[:MAX_STEM].decode(errors="ignore") if len(os.fsencode(stem)) > MAX_STEM else stem
+
+
+def write_copy(content: bytes, photograph: Photograph, target: Path) -> None:
+    """Write an annotated copy of an image file.
+
+    Raises `UnusableImageError` if the file cannot be decoded, `UserError` if the copy cannot be written.
+    """
+    pixels = turn(decode(content, DRAWN_SIDE).pixels.astype(np.uint8, copy=False), photograph.turned)
+    _, encoded = cv2.imencode(target.suffix, cv2.cvtColor(draw(pixels, photograph), cv2.COLOR_RGB2BGR))
+    with replacing(target) as temporary:
+        temporary.write_bytes(encoded.tobytes())
+
 
 def draw(pixels: NDArray[np.uint8], photograph: Photograph) -> NDArray[np.uint8]:
-    """Return a copy of the photograph's pixels, uint8 RGB at any size, with a box and a caption for each face."""
+    """Return a copy of the upright photograph, uint8 RGB at any size, with a box and a caption for each face."""
     drawn = np.ascontiguousarray(pixels).copy()
     scale = max(drawn.shape[:2]) / max(photograph.width, photograph.height)
     for number, face in enumerate(photograph.faces, 1):

@@ -4,6 +4,7 @@ A network runs by PyTorch or by onnxruntime; with the latter, torch is never imp
 of megabytes.
 """
 
+import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -49,6 +50,8 @@ class FoldNetwork:
     size: int
     """Pixels a side of its input."""
     logits: Logits
+    digest: str
+    """Hash of its file."""
     module: Any = None
     """Its `shared.training.model.Network` if PyTorch runs it, else None."""
 
@@ -149,29 +152,35 @@ def torch_network(content: bytes, task: str, label: str, device: str) -> FoldNet
     def logits(images: Pixels) -> NDArray[np.float32]:
         return module(torch.from_numpy(images).to(device)).float().cpu().numpy()
 
-    return FoldNetwork(window, metadata.size, logits, module)
+    return FoldNetwork(window, metadata.size, logits, digest_of(content), module)
 
 
 def _onnx_network(source: BundleSource, name: str, task: str) -> FoldNetwork:
-    session, label = _open_file(source, name)
+    content, label = _read_onnx(source, name), f"{source.path}: {name}"
+    session = open_session(content, label)
     metadata = onnx_metadata(session, label)
     window, run = check_metadata(metadata, task, label), _function(session)
-    return FoldNetwork(window, metadata.size, lambda images: run(images)[0])
+    return FoldNetwork(window, metadata.size, lambda images: run(images)[0], digest_of(content))
+
+
+def digest_of(content: bytes) -> str:
+    """Return 16 hex digits that identify the content of a file."""
+    return hashlib.blake2b(content, digest_size=8).hexdigest()
 
 
 def load_detector_sessions(source: BundleSource) -> Detector:
     """Load the nets of the detector for onnxruntime; raises `UserError` if the bundle was made without --onnx."""
-    return Detector(*(_in_batches(_function(_open_file(source, name)[0])) for name in DETECTOR_FILES))
+    sessions = [open_session(_read_onnx(source, name), f"{source.path}: {name}") for name in DETECTOR_FILES]
+    return Detector(*(_in_batches(_function(session)) for session in sessions))
 
 
-def _open_file(source: BundleSource, name: str) -> "tuple[InferenceSession, str]":
+def _read_onnx(source: BundleSource, name: str) -> bytes:
     if not source.holds(name):
         raise UserError(
             f"--runtime onnx: {source.path} holds no {name}. Make a bundle with python -m shared.bundle --onnx, "
             "or leave --runtime at torch"
         )
-    label = f"{source.path}: {name}"
-    return open_session(source.read(name, MAX_WEIGHTS), label), label
+    return source.read(name, MAX_WEIGHTS)
 
 
 def open_session(content: bytes, label: str) -> "InferenceSession":

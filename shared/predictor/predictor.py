@@ -1,5 +1,7 @@
 """`Predictor`: from photographs to predictions, with the networks of a bundle or of trained runs."""
 
+import hashlib
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -11,12 +13,15 @@ from numpy.typing import NDArray
 from shared.faces.mtcnn import Detector
 from shared.faces.workers import choose_device
 from shared.fusion.fusion import SPECIALISTS
+from shared.fusion.predictions import OOF
 from shared.messages import UserError
 from shared.predictor.bundle_file import CARD, MANIFEST, MAX_MANIFEST, BundleContents, BundleSource, open_bundle
 from shared.predictor.detect import DecodedPhotograph, DetectedPhotograph, FaceSelection, ImageSource, detect_faces
 from shared.predictor.ensemble import Runtime, SpecialistEnsemble, load_detector_sessions, load_ensemble
 from shared.predictor.from_runs import read_trained_runs, runs_below
 from shared.predictor.results import Face, Photograph
+from shared.tracking import RUN
+from shared.training.run_folder import WEIGHTS, finished_folds
 
 PHOTOGRAPHS_IN_MEMORY = 16
 
@@ -35,6 +40,10 @@ class Predictor:
     (True, True)
     """
 
+    name: str
+    """Name of the bundle, or of the folder with the trained runs."""
+    fingerprint: str
+    """16 hex digits that identify weights and decisions; files for another runtime have another fingerprint."""
     specialists: Mapping[str, SpecialistEnsemble]
     """By name: mask, gender, age. With PyTorch, `specialists["age"].networks[0].module` is the first network, and
     `.inputs(crops)` gives its input."""
@@ -63,11 +72,22 @@ class Predictor:
         >>> Predictor.load(model, device="cpu").device
         'cpu'
         """
-        source, contents = open_model(Path(path))
+        path = Path(path)
+        source, contents = open_model(path)
         device = choose_device(device) if runtime == "torch" else "cpu"
         specialists = {task: load_ensemble(task, contents.runs[task], source, runtime, device) for task in SPECIALISTS}
         card = source.read(CARD, MAX_MANIFEST).decode(errors="replace") if source.holds(CARD) else ""
-        return cls(specialists, contents, card, runtime, device, _detector(source, runtime, device), batch_size)
+        return cls(
+            name=path.resolve().name,
+            fingerprint=_fingerprint(specialists, contents),
+            specialists=specialists,
+            contents=contents,
+            card=card,
+            runtime=runtime,
+            device=device,
+            detector=_detector(source, runtime, device),
+            batch_size=batch_size,
+        )
 
     def __call__(self, images: ImageSource | Iterable[ImageSource], faces: FaceSelection = "all") -> list[Photograph]:
         """Predict for photographs: paths, contents of files, or upright pixels (uint8 RGB, (height, width, 3)).
@@ -113,11 +133,13 @@ class Predictor:
             predicted = iter(self.contents.decisions.decide(faces, probabilities))
         return [
             Photograph(
-                photograph.source,
-                photograph.width,
-                photograph.height,
-                tuple(islice(predicted, len(photograph.faces))),
-                photograph.problem,
+                source=photograph.source,
+                width=photograph.width,
+                height=photograph.height,
+                faces=tuple(islice(predicted, len(photograph.faces))),
+                problem=photograph.problem,
+                turned=photograph.turned,
+                remarks=photograph.remarks,
             )
             for photograph in detected
         ]
@@ -147,9 +169,27 @@ def open_model(path: Path) -> tuple[BundleSource, BundleContents]:
     return open_bundle(path)
 
 
+def model_files(path: Path) -> list[Path]:
+    """Return the files that `Predictor.load` may read: a bundle's, or weights, oof.csv and run.json of trained runs."""
+    if not path.is_dir():
+        return [path]
+    if (path / MANIFEST).exists():
+        return [file for file in path.rglob("*") if file.is_file()]
+    runs = [path / task for task in SPECIALISTS]
+    weights = [folder / WEIGHTS for run in runs for folder in finished_folds(run).values()]
+    return [*weights, *(run / name for run in runs for name in (OOF, RUN))]
+
+
 def _detector(source: BundleSource, runtime: Runtime, device: str) -> Detector:
     if runtime == "onnx":
         return load_detector_sessions(source)
     from shared.faces.mtcnn_nets import load_detector
 
     return load_detector(device)
+
+
+def _fingerprint(specialists: Mapping[str, SpecialistEnsemble], contents: BundleContents) -> str:
+    manifest = contents.to_dict()
+    networks = {task: [network.digest for network in ensemble.networks] for task, ensemble in specialists.items()}
+    text = json.dumps([networks, manifest["recipe"]["id"], manifest["decisions"], manifest["age_interval"]])
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()

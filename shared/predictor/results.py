@@ -93,6 +93,8 @@ class Face:
     """0-17: 6 * mask + 3 * gender + band."""
     class_probabilities: tuple[float, ...]
     """Probability of each of the 18 classes, by number."""
+    main: bool = True
+    """Whether it is the main face of the photograph, the one that the crop stage would choose."""
 
     @property
     def class_name(self) -> str:
@@ -112,6 +114,7 @@ class Face:
             "class": self.class_number,
             "class_name": self.class_name,
             "class_probabilities": [*map(_share, self.class_probabilities)],
+            "main": self.main,
         }
 
 
@@ -125,18 +128,28 @@ class Photograph:
     """Pixels of the upright photograph; 0 if it could not be read."""
     height: int
     faces: tuple[Face, ...]
-    """The main face first, then the others from left to right."""
+    """In reading order: from left to right, row by row."""
     problem: str | None = None
     """Why it could not be read, in a few words."""
+    turned: int = 0
+    """Degrees clockwise that it was turned to be upright, besides its EXIF orientation: 0, 90, 180 or 270."""
+    remarks: tuple[str, ...] = ()
+    """What may make its predictions unreliable, a sentence each."""
+    drawn: str | None = None
+    """Path of its annotated copy."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON."""
+        """Return plain values for JSON; `drawn` only if there is an annotated copy."""
         return {
             "source": self.source,
             "width": self.width,
             "height": self.height,
             "faces": [face.to_dict() for face in self.faces],
             "problem": self.problem,
+            "upright": not self.turned,
+            "turned": self.turned,
+            "remarks": [*self.remarks],
+            **({} if self.drawn is None else {"drawn": self.drawn}),
         }
 
 
@@ -149,7 +162,7 @@ def _share(value: float) -> float:
 
 
 _HEAD = ("face", "box x0 y0 x1 y1", "mask", "gender", "age (80 %)", "band", "class")
-_WIDTHS = (4, 23, 16, 13, 16, 13, 26)
+_WIDTHS = (8, 23, 16, 13, 16, 13, 26)
 
 
 def as_table(photographs: Iterable[Photograph]) -> Iterator[str]:
@@ -161,13 +174,15 @@ def as_table(photographs: Iterable[Photograph]) -> Iterator[str]:
         count = len(photograph.faces)
         found = counted(count, "face") if count else "no face found"
         yield f"{photograph.source}: {photograph.width} x {photograph.height}, {found}"
+        yield from (f"  note: {remark}" for remark in photograph.remarks)
         if count:
             yield _aligned(_HEAD)
         for number, face in enumerate(photograph.faces, 1):
+            label = f"{number} (main)" if face.main and count > 1 else str(number)
             box = " ".join(str(round(value)) for value in face.box)
             mask, gender, band = (f"{part.name} {part.probability:.2f}" for part in (face.mask, face.gender, face.band))
             name = f"{face.class_number} ({face.class_name})"
-            yield _aligned((str(number), box, mask, gender, str(face.age), band, name))
+            yield _aligned((label, box, mask, gender, str(face.age), band, name))
 
 
 def _aligned(cells: Sequence[str]) -> str:
@@ -175,22 +190,26 @@ def _aligned(cells: Sequence[str]) -> str:
     return "  " + "  ".join(padded).rstrip()
 
 
-def as_json(photographs: Iterable[Photograph]) -> Iterator[str]:
-    """Yield lines of one JSON array, with the `Photograph.to_dict` of each photograph on its own line."""
+def as_json(photographs: Iterable[Photograph], ascii_only: bool = False) -> Iterator[str]:
+    """Yield lines of one JSON array, with the `Photograph.to_dict` of each photograph on its own line.
+
+    `ascii_only` escapes all other characters of names, for an output that cannot express them.
+    """
     before = "["
     for photograph in photographs:
-        yield before + json.dumps(photograph.to_dict(), ensure_ascii=False)
+        yield before + json.dumps(photograph.to_dict(), ensure_ascii=ascii_only)
         before = ","
     yield "]" if before == "," else "[]"
 
 
 COLUMNS = (
-    *("source", "face", "x0", "y0", "x1", "y1", "face_probability"),
+    *("source", "face", "main", "x0", "y0", "x1", "y1", "face_probability"),
     *("mask", *(f"mask_{name}" for name in MASKS)),
     *("gender", *(f"gender_{name}" for name in GENDERS)),
     *("age", "age_low", "age_high", "age_open_above"),
     *("band", *(f"band_{name}" for name in BANDS)),
-    *("class", *(f"class_{number}" for number in range(CLASS_COUNT)), "problem"),
+    *("class", *(f"class_{number}" for number in range(CLASS_COUNT))),
+    *("problem", "turned", "remarks", "drawn"),
 )
 """Columns of the CSV: one row for each face; a photograph without faces has one row with its `problem`."""
 
@@ -199,16 +218,17 @@ def as_csv(photographs: Iterable[Photograph]) -> Iterator[str]:
     """Yield lines of CSV with the columns `COLUMNS`."""
     yield _csv_line(COLUMNS)
     for photograph in photographs:
+        about = (photograph.turned, "; ".join(photograph.remarks), photograph.drawn or "")
         for number, face in enumerate(photograph.faces, 1):
-            yield _csv_line([photograph.source, number, *_cells(face.to_dict()), ""])
+            yield _csv_line([photograph.source, number, *_cells(face.to_dict()), "", *about])
         if not photograph.faces:
-            problem = photograph.problem or "no face found"
-            yield _csv_line([photograph.source, *[""] * (len(COLUMNS) - 2), problem])
+            no_face = [""] * (len(COLUMNS) - 2 - len(about))
+            yield _csv_line([photograph.source, *no_face, photograph.problem or "no face found", *about])
 
 
 def _cells(face: Mapping[str, Any]) -> Iterator[object]:
     """The values of `Face.to_dict` in the order of `COLUMNS`."""
-    yield from (*face["box"], face["probability"])
+    yield from (face["main"], *face["box"], face["probability"])
     yield from (face["mask"]["name"], *face["mask"]["probabilities"].values())
     yield from (face["gender"]["name"], *face["gender"]["probabilities"].values())
     yield from face["age"].values()
@@ -216,5 +236,5 @@ def _cells(face: Mapping[str, Any]) -> Iterator[object]:
     yield from (face["class"], *face["class_probabilities"])
 
 
-def _csv_line(cells: Iterable[object]) -> str:
-    return csv_text([[*cells]]).removesuffix("\n")
+def _csv_line(cells: Sequence[object]) -> str:
+    return csv_text([cells]).removesuffix("\n")

@@ -43,6 +43,7 @@ class FaceResult(Strict):
     class_number: int = Field(alias="class", description="0 to 17: 6 * mask + 3 * gender + band")
     class_name: str = Field(description="the class in words")
     class_probabilities: list[float] = Field(description="probability of each of the 18 classes")
+    main: bool = Field(description="whether it is the main face, by size, centrality and probability")
 
 
 class PhotographResult(Strict):
@@ -51,8 +52,11 @@ class PhotographResult(Strict):
     source: str = Field(description='always "bytes": the service knows no file names')
     width: int = Field(description="pixels of the upright image")
     height: int = Field(description="pixels of the upright image")
-    faces: list[FaceResult] = Field(description="the main face first, then from left to right; empty if none was found")
+    faces: list[FaceResult] = Field(description="from left to right, row by row; empty if none was found")
     problem: None = Field(description="always null: an image with a problem is refused")
+    upright: bool = Field(description="whether the image was upright as sent, its EXIF orientation included")
+    turned: int = Field(description="degrees clockwise by which the image was turned: 0, 90, 180 or 270")
+    remarks: list[str] = Field(description="what may make the predictions unreliable, a sentence each")
 
 
 class Problem(Strict):
