@@ -15,10 +15,19 @@ import numpy as np
 
 from shared.commands import run
 from shared.crops import INDEX, UNREADABLE, open_crops
+from shared.files import refuse_overwriting
 from shared.fusion.decision import Decide, ThresholdChoice
 from shared.fusion.fusion import SPECIALISTS
 from shared.messages import UserError
-from shared.predictor.bundle_file import CARD, DETECTOR_FILES, MANIFEST, MAX_WEIGHTS, onnx_name, write_bundle
+from shared.predictor.bundle_file import (
+    CARD,
+    DETECTOR_FILES,
+    MANIFEST,
+    MAX_WEIGHTS,
+    check_target,
+    onnx_name,
+    write_bundle,
+)
 from shared.predictor.ensemble import check_metadata, torch_network
 from shared.predictor.from_runs import Runs, TrainedRuns, read_trained_runs, runs_below
 from shared.predictor.model_card import write_card
@@ -65,7 +74,10 @@ class Options:
 
 def main(options: Options) -> None:
     """Read and check everything, then write."""
-    trained = read_trained_runs(_runs(options), options.model, options.decide, options.thresholds, options.calibrate)
+    runs = _runs(options)
+    refuse_overwriting({"--out": options.out}, [run for several in runs.values() for run in several])
+    check_target(options.out)
+    trained = read_trained_runs(runs, options.model, options.decide, options.thresholds, options.calibrate)
     assert trained.source.files is not None, "the files of trained runs have names"
     files = {name: trained.source.read(name, MAX_WEIGHTS) for name in trained.source.files}
     for name, content in files.items():

@@ -117,6 +117,16 @@ def test_a_folder_with_other_files_is_not_written_into(model: Path, tmp_path: Pa
     assert [file.name for file in tmp_path.iterdir()] == ["thesis.txt"]
 
 
+def test_a_bundle_does_not_overwrite_its_runs(model: Path, tmp_path: Path) -> None:
+    run = tmp_path / "age.zip"
+    shutil.copytree(model / "age", run)
+    before = sorted(run.rglob("*"))
+    for out in (run, run / "fold0"):
+        with pytest.raises(UserError, match=r"--out .* would overwrite its input"):
+            main(Options(out=out, model=model, age=(run,)))
+    assert sorted(run.rglob("*")) == before
+
+
 @pytest.mark.parametrize(
     "name",
     ["../../outside.safetensors", "/etc/passwd", "a/../../b", "..\\b", ".hidden", "C:/x", "a//b", "", 7, None, ["a"]],

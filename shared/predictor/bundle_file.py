@@ -274,23 +274,37 @@ _TIME = (1980, 1, 1, 0, 0, 0)
 """Of every file in an archive, so that the same content gives the same bytes."""
 
 
-def write_bundle(out: Path, files: Mapping[str, bytes]) -> None:
-    """Write the files of a bundle, by name: a zip archive if `out` ends in .zip, else a folder.
-
-    Raises `UserError` if the disk refuses, or the folder holds something else.
-    """
-    if out.suffix.lower() == ".zip":
-        with replacing(out) as temporary:
-            _write_archive(temporary, files)
-        return
-    if out.exists() and not (out / MANIFEST).is_file() and (not out.is_dir() or any(out.iterdir())):
+def check_target(out: Path) -> None:
+    """Raise `UserError` if a bundle cannot be written to `out`: a folder that holds something else."""
+    if (
+        not _is_archive(out)
+        and out.exists()
+        and not (out / MANIFEST).is_file()
+        and (not out.is_dir() or any(out.iterdir()))
+    ):
         raise UserError(
             f"--out {out} holds something other than a bundle: name another folder, or a file ending in .zip"
         )
+
+
+def write_bundle(out: Path, files: Mapping[str, bytes]) -> None:
+    """Write the files of a bundle, by name: a zip archive if `out` ends in .zip, else a folder.
+
+    Raises `UserError` as `check_target` does, and if the disk refuses.
+    """
+    check_target(out)
+    if _is_archive(out):
+        with replacing(out) as temporary:
+            _write_archive(temporary, files)
+        return
     # The manifest comes last: a folder without it is no bundle.
     for name in sorted(files, key=lambda name: name == MANIFEST):
         with replacing(out / name) as temporary:
             temporary.write_bytes(files[name])
+
+
+def _is_archive(out: Path) -> bool:
+    return out.suffix.lower() == ".zip"
 
 
 def _write_archive(path: Path, files: Mapping[str, bytes]) -> None:
