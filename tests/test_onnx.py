@@ -21,7 +21,6 @@ from shared.crops import Window
 from shared.faces.alignment import RECIPE
 from shared.messages import UserError
 from shared.predictor import Photograph, Predictor
-from shared.predictor.detect import detect_faces
 from shared.predictor.ensemble import onnx_metadata, open_session
 from shared.predictor.onnx_export import TOLERANCE, check
 
@@ -47,8 +46,8 @@ def by_onnx(bundle: Path) -> Predictor:
 
 
 @pytest.fixture(scope="module")
-def crops() -> list[np.ndarray]:
-    detected = detect_faces([portrait.pixels for portrait in portraits()], faces="main")
+def crops(by_torch: Predictor) -> list[np.ndarray]:
+    detected = by_torch.detect([portrait.pixels for portrait in portraits()], faces="main")
     return [face.crop for photograph in detected for face in photograph.faces]
 
 
@@ -89,10 +88,10 @@ def test_logits_agree_for_any_number_of_images(
             np.testing.assert_allclose(other.logits(images), one.logits(images), atol=1e-4)
 
 
-def test_the_detector_finds_the_same_faces(by_onnx: Predictor) -> None:
+def test_the_detector_finds_the_same_faces(by_torch: Predictor, by_onnx: Predictor) -> None:
     pair = np.hstack([bare().pixels, bare().pixels[:, ::-1]])
     images = [*(portrait.pixels for portrait in portraits()[:7]), pair, np.full((90, 40, 3), 127, np.uint8)]
-    for one, other in zip(detect_faces(images), by_onnx.detect(images), strict=True):
+    for one, other in zip(by_torch.detect(images), by_onnx.detect(images), strict=True):
         assert len(one.faces) == len(other.faces)
         for face, same in zip(one.faces, other.faces, strict=True):
             # OpenCV cuts at a thirty-second of a pixel, so that the last digit of a box may change what is seen.
