@@ -1,0 +1,1 @@
+"""Predictions of three specialists -> calibrated probabilities, decisions, the submission, and their scores."""
