@@ -69,7 +69,8 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def _beside(path: Path) -> Iterator[Path]:
-    temporary = path.with_name(f".{path.stem}.{_HOST}-{os.getpid()}-{threading.get_ident()}{path.suffix}")
+    # Shortened, as the name of the file itself may be as long as the disk allows.
+    temporary = path.with_name(f".{path.stem[:40]}.{_HOST}-{os.getpid()}-{threading.get_ident()}{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove_remains(path.parent)

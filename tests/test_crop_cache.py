@@ -5,13 +5,15 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from drawn_faces import broken_files, encode, write_portraits
+import torch
+from drawn_faces import broken_files, encode, files, write_portraits
 
 from shared import crop_faces
 from shared.crop_faces import update_crops
@@ -195,6 +197,37 @@ def test_an_unreadable_image_is_looked_at_again_when_it_was_mended(images: pd.Da
     assert new == 1
     assert crops.index.iloc[-1]["found"] == crops.index.iloc[0]["found"]
     assert crops.index.iloc[-1]["problem"] == ""
+
+
+def test_threads_that_feed_a_gpu_share_nets_that_are_loaded_once(
+    images: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded, load = [], torch.load
+    monkeypatch.setattr(crop_faces, "choose_device", lambda _: "cpu:0")  # Not "cpu", so it is treated as a GPU.
+    monkeypatch.setattr(crop_faces, "CHUNK", 2)
+    monkeypatch.setattr(torch, "load", lambda *given, **named: loaded.append(given) or load(*given, **named))
+    threads = cv2.getNumThreads()
+    within = []
+    monkeypatch.setattr(crop_files, "find_faces", _noting(within, crop_files.find_faces))
+    made = update_crops(images, tmp_path / "gpu", workers=3, device="auto", progress=False)
+    assert (made.new, len(loaded)) == (16, 3)
+    assert set(within) == {1}
+    assert cv2.getNumThreads() == threads
+
+
+def _noting(within: list[int], work: Callable[..., object]) -> Callable[..., object]:
+    def wrapper(*given: object) -> object:
+        within.append(cv2.getNumThreads())
+        return work(*given)
+
+    return wrapper
+
+
+def test_an_image_with_the_longest_possible_name_is_cropped(tmp_path: Path, out: Path) -> None:
+    name = "x" * 251 + ".jpg"
+    (tmp_path / name).write_bytes(files()[0])
+    crops, _ = update(pd.DataFrame({"image": [f"a/{name}"], "path": [str(tmp_path / name)]}), out)
+    assert crops.read(f"a/{name}").shape == (256, 256, 3)
 
 
 def test_where_nobody_may_write_the_error_names_the_folder(images: pd.DataFrame, tmp_path: Path) -> None:

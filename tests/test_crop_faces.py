@@ -96,6 +96,15 @@ def test_unusable_options_name_the_flag(arguments: list[str]) -> None:
         parse(Options(), arguments)
 
 
+def test_a_sheet_in_the_place_of_an_image_is_refused_before_any_work(data: Path) -> None:
+    wall = data / "eval/images/wall.jpg"
+    before = wall.read_bytes()
+    with pytest.raises(UserError, match=r"--sheet .*wall\.jpg would overwrite its input"):
+        main(Options(data, data.parent / "crops", sheet=wall, device="cpu"))
+    assert wall.read_bytes() == before
+    assert not (data.parent / "crops").exists()
+
+
 def test_a_gpu_that_is_not_there_is_an_error_that_names_the_flag(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(UserError, match="--device cuda"):
