@@ -80,7 +80,7 @@ def _line(
         if variant.is_same(start):
             raise UserError("that is the baseline")
         measured = measure(variant, seeds, specialist_of, root, table_of(root))
-        same_networks = variant.cache_key() == start.cache_key()
+        same_networks = variant.has_same_networks(start)
         comparison = compare(reference, measured, same_networks)
     except Exception as error:
         # Any fault of one change must not end the hours of all others.

@@ -4,15 +4,13 @@ Any option of training can be changed except those that the whole experiment sha
 the networks of the baseline, so nothing is trained.
 """
 
-import hashlib
-import json
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from shared.commands import as_flags, parse
-from shared.experiments.options import label_options
+from shared.experiments.options import cache_key
 from shared.messages import UserError
 from shared.training.options import TrainOptions, TtaName
 
@@ -32,22 +30,20 @@ class Variant:
     tta: TtaName
     """Test-time augmentation of its predictions."""
 
-    def cache_key(self) -> str:
-        """Return a hash of the options that change training; TTA choices reuse the trained networks."""
-        extra = [str(folder) for folder in self.options.data.extra]
-        content = json.dumps([self.options.identity(), extra, label_options(self.options)], sort_keys=True)
-        return hashlib.sha256(content.encode()).hexdigest()[:8]
-
     def run_folder(self, root: Path) -> Path:
         """Return the folder of the training below the experiment's, whichever change was the first to need it."""
-        key = self.cache_key()
+        key = cache_key(self.options)
         words = " ".join(word for word in self.name.split() if not word.startswith("tta="))
         name = re.sub(r"[^0-9a-zA-Z_.=,-]+", "-", words or BASELINE)[:60]
         return next(root.glob(f"*-{key}"), root / f"{name}-seed{self.options.optimisation.seed}-{key}")
 
     def is_same(self, other: "Variant") -> bool:
         """Return whether both mean the same training and prediction."""
-        return (self.cache_key(), self.tta) == (other.cache_key(), other.tta)
+        return self.has_same_networks(other) and self.tta == other.tta
+
+    def has_same_networks(self, other: "Variant") -> bool:
+        """Return whether both mean the same training."""
+        return cache_key(self.options) == cache_key(other.options)
 
     def with_seed(self, seed: int) -> "Variant":
         """Return the same variant, trained with another seed."""

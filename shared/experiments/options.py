@@ -1,5 +1,7 @@
 """Options of `ablate` and `tune`, and the changes and search space that all tasks share. Loads nothing heavy."""
 
+import hashlib
+import json
 import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any
@@ -22,8 +24,7 @@ class AblateOptions:
     change: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
     """OPTION=VALUE of training; repeatable. Several in quotes are one change. Default: the list of the task."""
     seeds: int = 2
-    """Trainings of the baseline and of every change: SEED, SEED + 1, ... With 1, the intervals leave out the luck of
-    training."""
+    """Trainings of each row, with SEED, SEED + 1, ... From 2 on, intervals include the luck of training."""
 
     def __post_init__(self) -> None:
         if self.seeds < 1:
@@ -64,6 +65,13 @@ def label_options(options: TrainOptions) -> dict[str, Any]:
         "skip_bad": options.data.skip_bad,
     }
     return {name: value for name, value in values.items() if value}
+
+
+def cache_key(options: TrainOptions) -> str:
+    """Return a hash of the options that change training; fold and TTA choices reuse the trained networks."""
+    extra = [str(folder.absolute()) for folder in options.data.extra]
+    content = json.dumps([options.identity(), extra, label_options(options)], sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()[:8]
 
 
 def refuse_several_processes(command: str) -> None:

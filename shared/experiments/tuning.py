@@ -6,8 +6,6 @@ are written to best.toml for `python -m pipelines.TASK.train --config`.
 """
 
 import errno
-import hashlib
-import json
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -19,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from shared import tracking
 from shared.commands import as_toml
 from shared.experiments.measure import SpecialistOf
-from shared.experiments.options import TuneOptions, label_options, refuse_several_processes
+from shared.experiments.options import TuneOptions, cache_key, label_options, refuse_several_processes
 from shared.experiments.study import OPTIONS, ask, disk_errors_of, finished, open_study, put_back, sign
 from shared.files import write_text
 from shared.messages import UserError, counted, markdown_table
@@ -133,7 +131,7 @@ class _Search:
 
         chosen = dict(self.space(trial))
         options = self.options.train.with_values(**chosen, predict_eval=False)
-        run = self.root / f"trial-{_cache_key(options)}"
+        run = self.root / f"trial-{cache_key(options)}"
         options = options.with_values(outputs=run)
         sign(trial, options.identity())
         print(
@@ -206,10 +204,6 @@ class _Search:
 def _is_disk_error(error: UserError) -> bool:
     """Return whether a file could not be written, which is not the fault of the options."""
     return isinstance(error.__cause__, OSError) and error.__cause__.errno in DISK_ERRORS
-
-
-def _cache_key(options: TrainOptions) -> str:
-    return hashlib.sha256(json.dumps(options.identity(), sort_keys=True).encode()).hexdigest()[:8]
 
 
 def _short(value: object) -> str:

@@ -46,8 +46,7 @@ def contents(evaluation: Evaluation) -> dict[str, Any]:
     """Return the values that report.html shows of scores."""
     *specialists, together = evaluation.scores
     return {
-        "cards": _cards(evaluation),
-        "scores": _score_table(evaluation),
+        **_summary(evaluation),
         "remark": evaluation.remark,
         "confusion": [(_confusion(each), f"{TITLES[each.name]}: the most probable class") for each in specialists],
         "confusion_together": _confusion(together, (9.6, 9.0)),
@@ -61,28 +60,19 @@ def contents(evaluation: Evaluation) -> dict[str, Any]:
     }
 
 
-def _cards(evaluation: Evaluation) -> list[tuple[str, str, str]]:
-    cards = []
+def _summary(evaluation: Evaluation) -> dict[str, Any]:
+    cards, rows = [], {}
     for scored in reversed(evaluation.scores):
-        f1 = bootstrap_score(scored.truth, scored.predicted, evaluation.persons, len(scored.classes))
-        cards.append((f"{TITLES[scored.name]}, macro F1", f"{f1.value:.3f}", f"{f1.low:.3f} to {f1.high:.3f}"))
+        title, classes = TITLES[scored.name], len(scored.classes)
+        f1 = bootstrap_score(scored.truth, scored.predicted, evaluation.persons, classes)
+        correct = share_interval(scored.truth == scored.predicted, evaluation.persons)
+        cards.append((f"{title}, macro F1", f"{f1.value:.3f}", f"{f1.low:.3f} to {f1.high:.3f}"))
+        intervals = {"macro F1 [95 %]": format_interval(f1), "accuracy [95 %]": format_interval(correct)}
+        rows[title] = {"classes": classes, **intervals}
     if evaluation.age_errors is not None:
         error = mean_interval(np.abs(evaluation.age_errors), evaluation.persons)
         cards.append(("Age error, mean", f"{error.value:.1f} years", f"{error.low:.1f} to {error.high:.1f}"))
-    return cards
-
-
-def _score_table(evaluation: Evaluation) -> pd.DataFrame:
-    rows = {}
-    for scored in reversed(evaluation.scores):
-        f1 = bootstrap_score(scored.truth, scored.predicted, evaluation.persons, len(scored.classes))
-        correct = share_interval(scored.truth == scored.predicted, evaluation.persons)
-        rows[TITLES[scored.name]] = {
-            "classes": len(scored.classes),
-            "macro F1 [95 %]": format_interval(f1),
-            "accuracy [95 %]": format_interval(correct),
-        }
-    return pd.DataFrame.from_dict(rows, orient="index")
+    return {"cards": cards, "scores": pd.DataFrame.from_dict(rows, orient="index")}
 
 
 def _confusion(scored: ScoredPredictions, size: tuple[float, float] = (4.2, 3.7)) -> str:
