@@ -206,8 +206,6 @@ class Mask:
     """Heights of pleats or folds, 0-1."""
     reach: float
     around_head: bool
-    clear: bool
-    """Whether it has a window in front of the mouth."""
     gloss: float
 
 
@@ -233,7 +231,6 @@ def sample_mask(rng: np.random.Generator) -> Mask:
         seams=_sample_seams(rng, name),
         reach=kind.reach * rng.uniform(0.92, 1.06),
         around_head=rng.random() < kind.around_head,
-        clear=rng.random() < 0.012,
         gloss=rng.uniform(0, 0.25) if name in ("pleated", "smooth", "sporty") else 0.0,
     )
 

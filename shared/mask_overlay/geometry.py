@@ -12,7 +12,7 @@ and the outline of the face is where |x + B| = R.
 import math
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -185,10 +185,10 @@ WORN, INCORRECT, NONE = (MASKS.index(name) for name in ("worn", "incorrect", "no
 
 HANGING = "hanging from one ear"
 WAYS = {
-    WORN: {"right": 1.0},
+    WORN: {"stiff": 0.4, "soft": 0.6},
     INCORRECT: {"nose out": 0.42, "under the chin": 0.30, "mouth out": 0.08, "low and askew": 0.08, HANGING: 0.12},
 }
-"""Ways to wear a mask in each mask state, with their probabilities."""
+"""Ways to wear a mask in each mask state, with their probabilities. Soft masks follow the nose down, stiff ones do not."""
 
 
 @dataclass(frozen=True)
@@ -231,79 +231,66 @@ class Fit:
         return surface.along((self.cut - self.sag * ANGLES**2 + self.tilt * np.sin(ANGLES)).astype(np.float32))
 
 
+Range = tuple[float, float]
+
+
+class _FitRanges(NamedTuple):
+    """Ranges from which a `Fit` is drawn; see its fields."""
+
+    top_between: tuple[int, int]
+    """The upper edge is between these two of eye line (0), tip of the nose (1), mouth (2) and chin (3)."""
+    top: Range
+    """As a share of the way between them."""
+    flank: Range
+    peak: Range
+    rise: Range
+    below_chin: Range
+    """Pixels from the chin to `Fit.bottom`."""
+    upper_reach: Range
+    lower_share: Range
+    """`Fit.lower_reach` as a share of the upper one."""
+    tilt: float
+    """Standard deviation."""
+    slack: Range
+
+
+_CHIN = _FitRanges((2, 3), (0.38, 1.0), (-8, 5), (0.4, 0.9), (2, 30), (14, 44), (0.9, 1.5), (0.75, 1.3), 4.0, (0, 9))
+_NOSE = _FitRanges((1, 2), (0.2, 0.56), (-6, 7), (0.3, 0.7), (-2, 22), (2, 24), (0.92, 1.36), (0.8, 1.1), 3.0, (-1, 6))
+_SOFT = _FitRanges(
+    (0, 1), (0.06, 0.74), (4, 23), (0.25, 0.6), (-2, 9), (1, 15), (0.92, 1.45), (0.82, 1.12), 2.5, (-2, 8)
+)
+_FITS = {
+    "stiff": _SOFT._replace(flank=(-4, 6)),
+    "soft": _SOFT,
+    "mouth out": _SOFT._replace(top=(0.0, 0.5)),
+    "nose out": _NOSE,
+    "low and askew": _NOSE._replace(top=(0.34, 0.7)),
+    "under the chin": _CHIN,
+    HANGING: _CHIN,
+}
+
+
 def fit_for(state: int, face: FaceGeometry, rng: np.random.Generator) -> Fit:
     """Draw a way to wear a mask that has this mask state (an index into `labels.MASKS`), and how the mask sits."""
     ways = WAYS[state]
     way = str(rng.choice(list(ways), p=list(ways.values())))
-    if way == "right":
-        fit = _right(face, rng)
-    elif way == "mouth out":
-        # Drawn up over the nose, the mouth free below it.
-        nose, mouth = face.nose[1], face.mouth[1]
-        fit = replace(
-            _right(face, rng),
-            top=EYE_LINE + (nose - EYE_LINE) * rng.uniform(0.0, 0.5),
-            cut=nose + rng.uniform(0.30, 0.68) * (mouth - nose),
-            sag=rng.uniform(-6, 16),
-        )
-    elif way in ("under the chin", HANGING):
-        fit = _under_chin(face, rng)
-    else:
-        fit = _nose_out(face, rng)
-        if way == "low and askew":
-            side = 1 if rng.random() < 0.5 else -1
-            fit = replace(fit, top=fit.top + 4, tilt=side * rng.uniform(10, 18))
-    return replace(fit, way=way)
-
-
-def _right(face: FaceGeometry, rng: np.random.Generator) -> Fit:
-    """Cover nose, mouth and chin."""
-    nose = face.nose[1] - EYE_LINE
-    top = EYE_LINE + nose * rng.uniform(0.06, 0.74)
-    reach = rng.uniform(0.92, 1.45)
-    stiff = rng.random() < 0.4
-    return Fit(
-        top=top,
-        # Stiff masks run straight across the nose, soft ones follow it down.
-        flank=(rng.uniform(-0.1, 0.15) if stiff else rng.uniform(0.1, 0.6)) * nose,
-        peak=rng.uniform(0.25, 0.6),
-        rise=rng.uniform(-2, 9),
-        bottom=face.chin + rng.uniform(1, 15),
+    ranges, (nose, mouth) = _FITS[way], (face.nose[1], face.mouth[1])
+    low, high = ((EYE_LINE, nose, mouth, face.chin)[level] for level in ranges.top_between)
+    reach = rng.uniform(*ranges.upper_reach)
+    fit = Fit(
+        top=low + rng.uniform(*ranges.top) * (high - low),
+        flank=rng.uniform(*ranges.flank),
+        peak=rng.uniform(*ranges.peak),
+        rise=rng.uniform(*ranges.rise),
+        bottom=face.chin + rng.uniform(*ranges.below_chin),
         upper_reach=reach,
-        lower_reach=reach * rng.uniform(0.82, 1.12),
-        tilt=rng.normal(0, 2.5),
-        slack=rng.uniform(-2, 8),
+        lower_reach=reach * rng.uniform(*ranges.lower_share),
+        tilt=rng.normal(0, ranges.tilt),
+        slack=rng.uniform(*ranges.slack),
+        way=way,
     )
-
-
-def _nose_out(face: FaceGeometry, rng: np.random.Generator) -> Fit:
-    """Leave the tip of the nose free and cover the mouth."""
-    nose, mouth = face.nose[1], face.mouth[1]
-    reach = rng.uniform(0.92, 1.36)
-    return Fit(
-        top=nose + rng.uniform(0.2, 0.56) * (mouth - nose),
-        flank=rng.uniform(-6, 7),
-        peak=rng.uniform(0.3, 0.7),
-        rise=rng.uniform(-2, 22),
-        bottom=face.chin + rng.uniform(2, 24),
-        upper_reach=reach,
-        lower_reach=reach * rng.uniform(0.8, 1.1),
-        tilt=rng.normal(0, 3),
-        slack=rng.uniform(-1, 6),
-    )
-
-
-def _under_chin(face: FaceGeometry, rng: np.random.Generator) -> Fit:
-    """Leave nose and mouth free; the mask hugs the chin or hangs below it."""
-    mouth, chin = face.mouth[1], face.chin
-    return Fit(
-        top=mouth + rng.uniform(0.38, 1.0) * (chin - mouth),
-        flank=rng.uniform(-8, 5),
-        peak=rng.uniform(0.4, 0.9),
-        rise=rng.uniform(2, 30),
-        bottom=chin + rng.uniform(14, 44),
-        upper_reach=rng.uniform(0.9, 1.5),
-        lower_reach=rng.uniform(0.9, 1.5),
-        tilt=rng.normal(0, 4),
-        slack=rng.uniform(0, 9),
-    )
+    if way == "mouth out":
+        return replace(fit, cut=nose + rng.uniform(0.30, 0.68) * (mouth - nose), sag=rng.uniform(-6, 16))
+    if way == "low and askew":
+        return replace(fit, tilt=rng.choice((-1, 1)) * rng.uniform(10, 18))
+    return fit

@@ -87,7 +87,12 @@ def draw_mask(crop: Plane, face: FaceGeometry, state: int, rng: np.random.Genera
         for plane in colour:
             cv2.GaussianBlur(plane, (0, 0), light.blur, dst=plane)
     colour += noise(edge.shape, rng) * np.float32(light.noise)
-    cover = _cover(crop, surface, fit, mask, light, edge, rng)
+    cover = np.clip(edge * np.float32(1 / (0.8 + 1.6 * light.blur)) + 0.5, 0, 1)
+    if rng.random() < 0.6:
+        # What is much darker than the skin at the sides of the face is hair; it falls over the mask.
+        grey = cv2.cvtColor(crop[surface.box], cv2.COLOR_RGB2GRAY).astype(np.float32)
+        dark = np.clip((0.42 * light.skin - grey) * np.float32(1 / 14), 0, 1)
+        cover = cover * (1 - dark * surface.along(np.clip(6 * (np.abs(ANGLES) - 0.75), 0, 1)))
     # The contact shadow falls below the mask and away from the light.
     anchor = (5 + round(3 * light.side), 8)
     shadow = cv2.blur(cover, (11, 11), anchor=anchor, borderType=cv2.BORDER_REPLICATE)
@@ -110,23 +115,6 @@ def _edge(surface: Surface, fit: Fit) -> Plane:
     # Corners are round: where two edges are near, the corner is nearer than either.
     edge = edge - np.maximum(np.float32(2.5) - np.abs(upper - flank) * np.float32(0.25), 0)
     return np.minimum(edge, fit.lower_edge(surface) - surface.down) if fit.cut < 300 else edge
-
-
-def _cover(
-    crop: Plane, surface: Surface, fit: Fit, mask: Mask, light: Light, edge: Plane, rng: np.random.Generator
-) -> Plane:
-    """Return the coverage of the mask, 0-1: soft edges, sometimes under hair, sometimes with a clear window."""
-    cover = np.clip(edge * np.float32(1 / (0.8 + 1.6 * light.blur)) + 0.5, 0, 1)
-    if rng.random() < 0.6:
-        # What is much darker than the skin at the sides of the face is hair; it falls over the mask.
-        grey = cv2.cvtColor(crop[surface.box], cv2.COLOR_RGB2GRAY).astype(np.float32)
-        dark = np.clip((0.42 * light.skin - grey) * np.float32(1 / 14), 0, 1)
-        cover = cover * (1 - dark * surface.along(np.clip(6 * (np.abs(ANGLES) - 0.75), 0, 1)))
-    if mask.clear:
-        middle = 0.45 * fit.top + 0.55 * min(fit.bottom, fit.cut)
-        away = (surface.around / 0.55) ** 2 + ((surface.down - middle) / (0.26 * (fit.bottom - fit.top))) ** 2
-        cover = cover * np.clip(0.25 + (away - 1) * 6, 0.25, 1)
-    return cover
 
 
 def _draw_straps(
