@@ -188,7 +188,7 @@ WAYS = {
     WORN: {"stiff": 0.4, "soft": 0.6},
     INCORRECT: {"nose out": 0.42, "under the chin": 0.30, "mouth out": 0.08, "low and askew": 0.08, HANGING: 0.12},
 }
-"""Ways to wear a mask in each mask state, with their probabilities. Soft masks follow the nose down, stiff ones do not."""
+"""Ways to wear a mask in each mask state, with probabilities. Soft masks follow the nose down, stiff ones do not."""
 
 
 @dataclass(frozen=True)
