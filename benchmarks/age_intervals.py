@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from shared.commands import run
 from shared.fusion.age_intervals import AgeIntervals
-from shared.fusion.ages import year_columns
+from shared.fusion.ages import middle_of_year, year_columns
 from shared.fusion.metrics import format_interval, mean_interval
 from shared.fusion.predictions import read_predictions
 from shared.fusion.rules import temper
@@ -63,7 +63,7 @@ def main(options: Options) -> None:
 
 def holds(truth: pd.DataFrame, low: NDArray[np.float64], high: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Whether the interval of each image (N,) holds its age."""
-    ages = truth["age"].to_numpy()
+    ages = middle_of_year(truth["age"])
     return np.asarray((low <= ages) & (ages <= high))
 
 

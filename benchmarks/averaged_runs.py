@@ -17,7 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from shared.commands import run
-from shared.fusion.ages import year_columns
+from shared.fusion.ages import age_error, year_columns
 from shared.fusion.fusion import average_runs
 from shared.fusion.metrics import Interval, format_interval, macro_f1, mean_interval, person_codes
 from shared.fusion.predictions import EVAL, OOF, read_held_out_runs, read_predictions
@@ -58,7 +58,7 @@ def main(options: Options) -> None:
         name: {**scores(way, ages, bands, persons, "held out"), "beside the first": gain(first, way, ages, persons)}
         for name, way in ways.items()
     }
-    found = {f"{name}: held out, years": float(np.nanmean(age_error(way, ages))) for name, way in ways.items()}
+    found = {f"{name}: held out, years": float(np.nanmean(absolute_error(way, ages))) for name, way in ways.items()}
     counts = f"{len(ages):,} held-out images of {persons.max() + 1:,} persons"
     if options.truth:
         predicted = averages(options.age, [read_predictions(folder / EVAL, BANDS) for folder in options.age])
@@ -70,7 +70,7 @@ def main(options: Options) -> None:
         people = person_codes(solution["person"])
         for name, way in predicted.items():
             rows[name] |= scores(way.loc[images], years, truth, people, "eval")
-            found[f"{name}: eval, years"] = float(np.nanmean(age_error(way.loc[images], years)))
+            found[f"{name}: eval, years"] = float(np.nanmean(absolute_error(way.loc[images], years)))
         counts += f"; {len(images):,} eval images"
     print(f"{counts}\n\n{pd.DataFrame(rows).T.to_string()}")
     data, recipe = origin(options.age)
@@ -99,14 +99,14 @@ def scores(
     """Return the mean age error of known ages (N,) with its interval, and macro F1 of the most probable band."""
     chosen = predictions[list(BANDS)].to_numpy().argmax(axis=1)
     return {
-        f"{of}, years": format_interval(over_persons(age_error(predictions, ages), persons), digits=2),
+        f"{of}, years": format_interval(over_persons(absolute_error(predictions, ages), persons), digits=2),
         f"{of}, bands": f"{macro_f1(bands, chosen, len(BANDS)):.3f}",
     }
 
 
 def gain(before: pd.DataFrame, after: pd.DataFrame, ages: NDArray[np.float64], persons: NDArray[np.int64]) -> str:
     """Return the difference in age error, negative if `after` is better, with its 95 % interval over persons."""
-    return str(over_persons(age_error(after, ages) - age_error(before, ages), persons))
+    return str(over_persons(absolute_error(after, ages) - absolute_error(before, ages), persons))
 
 
 def over_persons(values: NDArray[np.float64], persons: NDArray[np.int64]) -> Interval:
@@ -115,9 +115,9 @@ def over_persons(values: NDArray[np.float64], persons: NDArray[np.int64]) -> Int
     return mean_interval(values[known], np.unique(persons[known], return_inverse=True)[1])
 
 
-def age_error(predictions: pd.DataFrame, ages: NDArray[np.float64]) -> NDArray[np.float64]:
+def absolute_error(predictions: pd.DataFrame, ages: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the absolute age error in years, (N,); NaN if the age is unknown."""
-    return np.abs(predictions["age"].to_numpy(np.float64) - ages)
+    return np.abs(age_error(predictions["age"], ages))
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from stages import run_stage
 
 from shared.commands import run
+from shared.fusion.ages import age_error
 from shared.fusion.fusion import SPECIALISTS
 from shared.fusion.metrics import accuracy, macro_f1
 from shared.fusion.predictions import EVAL, read_predictions
@@ -82,7 +83,7 @@ def _table(options: Options, truth: pd.DataFrame) -> list[str]:
         predictions = {task: _predictions(options, way, task) for task in SPECIALISTS}
         scores = {task: _score(task, predictions[task], truth) for task in SPECIALISTS}
         if (age := predictions["age"]) is not None:
-            scores["mae_years"] = float((age["age"] - truth["age"].loc[age.index]).abs().mean())
+            scores["mae_years"] = float(np.abs(age_error(age["age"], truth["age"].loc[age.index])).mean())
         scores["macro_f1"] = _together(predictions, truth)
         known = {name: score for name, score in scores.items() if score is not None}
         digits = {name: f"{score:.{2 if name == 'mae_years' else 3}f}" for name, score in known.items()}

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from shared.fusion.ages import age_error
 from shared.fusion.fusion import SPECIALISTS
 from shared.fusion.metrics import (
     Ints,
@@ -169,7 +170,7 @@ def _years(line: Line, known: pd.DataFrame) -> str:
 
 
 def _age_error(ages: pd.Series, known: pd.DataFrame) -> float:
-    return float((known["age"] - ages.loc[known.index]).abs().mean())
+    return float(np.abs(age_error(ages.loc[known.index], known["age"])).mean())
 
 
 def _attributes(numbers: Ints) -> Ints:

@@ -19,6 +19,7 @@ from pipelines.mask.specialist import MASK
 from shared.commands import run
 from shared.crops import open_crops
 from shared.files import replacing
+from shared.fusion.ages import age_error
 from shared.labels import NORMAL, age_band
 from shared.manifest import load_training
 
@@ -95,7 +96,9 @@ def draw_ages(options: Options) -> None:
     truth = pd.read_csv(options.data / "eval_solution.csv", index_col="ImageID")["age"].loc[predicted.index]
     figure = Figure(figsize=(4.2, 4.2), dpi=100, layout="constrained")
     axes = figure.add_subplot(xlabel="true age", ylabel="predicted age", xlim=(15, 80), ylim=(15, 80), aspect="equal")
-    axes.set_title(f"mean error {(predicted - truth).abs().mean():.1f} years, {len(predicted):,} images", fontsize=10)
+    axes.set_title(
+        f"mean error {abs(age_error(predicted, truth)).mean():.1f} years, {len(predicted):,} images", fontsize=10
+    )
     axes.plot([15, 80], [15, 80], color="lightgrey")
     axes.scatter(truth, predicted, s=12, alpha=0.5)
     for edge in (30, 60):

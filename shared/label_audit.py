@@ -154,7 +154,7 @@ def _suspect_persons(held_out: HeldOut, labels: pd.DataFrame, task: str) -> Iter
 def _age_fix(years: float, band: int, oldest: float) -> str:
     """Return whole years within the band, at most the oldest label, which may stand for "or older"."""
     low, high = (0, *BAND_EDGES)[band], (*BAND_EDGES, max(oldest, BAND_EDGES[-1]) + 1)[band] - 1
-    return f"{min(max(round(years), low), high):g}"
+    return f"{min(max(int(years), low), high):g}"
 
 
 def _suspect_images(held_out: HeldOut, labels: pd.DataFrame) -> Iterator[dict[str, object]]:

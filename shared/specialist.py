@@ -53,6 +53,12 @@ def no_scores(predictions: pd.DataFrame, table: pd.DataFrame) -> dict[str, float
     return {}
 
 
+def no_remark(table: pd.DataFrame) -> str:
+    """For specialists with labels that need no interpretation."""
+    del table
+    return ""
+
+
 @dataclass(frozen=True)
 class Specialist:
     """One task: N images, K network outputs, C classes.
@@ -88,6 +94,8 @@ class Specialist:
     """Columns of train.csv that it learns, besides mask, gender and age."""
     further_scores: Callable[[pd.DataFrame, pd.DataFrame], dict[str, float]] = no_scores
     """Scores besides macro F1 and accuracy, from its columns and the manifest, both indexed by image."""
+    remark: Callable[[pd.DataFrame], str] = no_remark
+    """A line on the labels of a manifest, printed before training; empty if there is nothing to say."""
 
     def columns(self, distribution: NDArray[np.float64]) -> pd.DataFrame:
         """Return the columns of the prediction files for a mean distribution (N, K): the classes, then the details."""

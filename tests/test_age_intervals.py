@@ -89,3 +89,30 @@ def test_persons_count_not_images() -> None:
 
 def test_where_ages_are_not_told_the_quantiles_stay_as_they_are() -> None:
     assert learn_intervals(held_out(12), temperature=1.0) == AgeIntervals()
+
+
+def lower_ends(coded: bool, seed: int = 0) -> tuple[AgeIntervals, np.ndarray, np.ndarray]:
+    """Intervals learned on ages of which some are 60 or more, coded or not; their lower ends for others; those ages."""
+    answers, others = held_out_predictions(600, seed, doubt=0.2), held_out_predictions(600, seed + 1, doubt=0.2)
+    learned = learn_intervals(told(answers, true_ages(answers), 60 if coded else None), temperature=1.0)
+    years = others.predictions["age"][[f"year_{year}" for year in YEARS]].to_numpy()
+    return learned, learned.ends(years)[0], true_ages(others, seed=seed + 2)
+
+
+def test_top_coded_ages_do_not_widen_the_intervals_of_everyone() -> None:
+    exact, low, ages = lower_ends(coded=False)
+    coded, low_coded, _ = lower_ends(coded=True)
+    assert coded.below == pytest.approx(exact.below, abs=0.7)
+    for ends in (low, low_coded):
+        assert (ends <= ages + 0.5).mean() == pytest.approx(0.9, abs=0.02)
+
+
+def test_where_all_ages_are_coded_the_lower_end_stays() -> None:
+    answers = held_out(20)
+    assert learn_intervals(told(answers, np.full(len(answers.persons), 70.0), 60), temperature=1.0).below == 0
+
+
+def test_the_ends_of_several_networks_are_averaged() -> None:
+    years = np.stack([np.eye(101)[[30]], np.eye(101)[[50]]])
+    low, high = AgeIntervals(1.0, 2.0).ends(years)
+    assert (low[0], high[0]) == (pytest.approx(40.1 - 1), pytest.approx(40.9 + 2))

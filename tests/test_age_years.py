@@ -11,7 +11,9 @@ from pipelines.age.years import (
     YEARS,
     age_loss,
     censored_targets,
+    describe_top_code,
     find_top_code,
+    known_ages,
 )
 
 
@@ -25,8 +27,40 @@ def certain_of(year: int) -> torch.Tensor:
     return logits
 
 
-def test_labels_that_thin_out_with_age_are_not_top_coded() -> None:
-    assert find_top_code(np.concatenate([np.repeat(np.arange(20, 70), 5), [74]])) is None
+YOUNGER = np.repeat(np.arange(18, 60), 20)
+DECADES = np.repeat([20, 30, 40, 50, 60, 70, 80], [90, 80, 70, 60, 50, 40, 35])
+
+
+@pytest.mark.parametrize(
+    ("labels", "code"),
+    [
+        (np.concatenate([YOUNGER, [60] * 192]), 60),
+        (np.concatenate([YOUNGER, [60] * 192, [61]]), 60),
+        (np.concatenate([YOUNGER, [60] * 192, [64, 71, 71]]), 60),
+        (np.concatenate([np.repeat(np.arange(20, 70), 5), [74]]), None),
+        (np.concatenate([YOUNGER, DECADES]), None),
+        (DECADES, None),
+        (np.concatenate([DECADES[DECADES < 60], [60] * 125]), 60),
+        (np.concatenate([YOUNGER, [60.5] * 192]), 60),
+        (np.array([30]), None),
+    ],
+    ids=["heap", "one above", "three above", "thin out", "round ages", "decades", "coded decades", "half years", "one"],
+)
+def test_a_top_code_is_a_heap_above_which_hardly_anyone_is(labels: np.ndarray, code: int | None) -> None:
+    assert find_top_code(labels) == code
+
+
+def test_a_line_says_what_labels_were_taken_for() -> None:
+    table = pd.DataFrame({"age": np.concatenate([YOUNGER, [60] * 192])})
+    assert describe_top_code(table) == 'age labels: 60 stands for "60 or older" (192 of 1032 images)'
+    assert "none stands for itself or older" in describe_top_code(table[:800])
+
+
+@pytest.mark.parametrize("whole", [29, 59, 40])
+def test_a_fractional_age_is_learned_as_the_year_that_it_is_in(whole: int) -> None:
+    whole_year, fraction = (censored_targets(ages(value, 20)) for value in (whole, whole + 0.6))
+    np.testing.assert_array_equal(whole_year, fraction)
+    assert known_ages(ages(whole + 0.6))["true_age"].tolist() == [whole]
 
 
 def test_the_images_of_one_oldest_person_are_no_heap() -> None:
@@ -89,6 +123,6 @@ def test_the_columns_are_the_median_in_years_and_the_bands() -> None:
     distribution = np.zeros((1, YEARS))
     distribution[0, [20, 30, 70]] = 0.3, 0.4, 0.3
     columns = AGE.columns(distribution)
-    assert columns["age"].item() == pytest.approx(30)
+    assert columns["age"].item() == pytest.approx(30.5)
     assert columns[["<30", "30-59", ">=60"]].iloc[0].tolist() == pytest.approx([0.3, 0.4, 0.3])
     assert columns["year_70"].item() == 0.3

@@ -14,7 +14,7 @@ from tiny_runs import write_runs
 
 from combine import Options, main
 from shared.fusion.fusion import SPECIALISTS
-from shared.fusion.predictions import write_predictions
+from shared.fusion.predictions import read_eval_set, write_predictions
 from shared.messages import UserError
 from shared.tracking import read_runs
 
@@ -82,7 +82,7 @@ def test_what_is_learnt_on_held_out_persons_helps_others(biased: Options, capsys
     told = capsys.readouterr().out
     main(replace(biased, persons="ignore", decide="argmax", thresholds="fixed", calibrate=False))
     assert tuned > right_share(biased)
-    assert "tuned thresholds (the simplest rule, or one that is clearly better), fitted on 120 held-out persons" in told
+    assert "Decided by argmax, tuned thresholds, calibrated (the simplest rule, or one that is clearly better)" in told
     assert "(not done: --persons ignore)" in told
 
 
@@ -169,3 +169,30 @@ def test_runs_count_as_held_out_persons_ask_for(
 def test_one_run_of_each_cannot_be_weighted(biased: Options) -> None:
     with pytest.raises(UserError, match="--weights learned needs several runs"):
         replace(biased, weights="learned")
+
+
+def write_folds(run: Path, doubt: float) -> None:
+    """Split eval.csv into two folds that are unlike, of which it is the mean."""
+    table = pd.read_csv(run / "eval.csv", index_col="image")
+    for fold, sign in enumerate((1, -1)):
+        shifted = table.assign(male=table["male"] + sign * doubt * table["male"] * table["female"])
+        write_predictions(run / f"fold{fold}" / "eval.csv", shifted.assign(female=1 - shifted["male"]))
+
+
+def test_the_networks_of_the_folds_are_read_beside_their_mean(biased: Options) -> None:
+    main(biased)
+    before = biased.out.read_bytes()
+    write_folds(biased.gender[0], 0.0)
+    main(biased)
+    assert biased.out.read_bytes() == before
+    write_folds(biased.gender[0], 0.9)
+    read = read_eval_set(biased.data, {task: biased.runs(task) for task in SPECIALISTS}, False, biased.out)
+    assert {task: len(tables) for task, tables in read.networks.items()} == {"mask": 1, "gender": 2, "age": 1}
+    main(biased)
+
+
+def test_folds_that_are_not_those_of_the_mean_are_refused(biased: Options) -> None:
+    write_folds(biased.gender[0], 0.9)
+    (biased.gender[0] / "fold1" / "eval.csv").unlink()
+    with pytest.raises(UserError, match=r"eval\.csv is not the mean of the 1 file fold\*/eval\.csv"):
+        main(biased)

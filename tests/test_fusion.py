@@ -74,7 +74,7 @@ def test_the_age_of_averaged_runs_and_persons_is_the_median_of_their_averaged_di
     years[0, [20, 50]], years[1, [20, 30, 50]] = (0.8, 0.2), (0.3, 0.5, 0.2)
     table = pd.DataFrame(years, ["x", "y"], [f"year_{year}" for year in range(101)]).assign(age=[20.1, 29.9])
     # 20 years has .55 together, of which the first .50 are below the age; the mean of the two ages would be 25.
-    age = 19.5 + 0.5 / 0.55
+    age = 20 + 0.5 / 0.55
     runs = [table.iloc[[row]].set_axis(["x"]) for row in range(2)]
     assert average_runs(runs)["age"].item() == pytest.approx(age)
     averaged = average_persons({"age": table}, pd.Series(["p", "p"], table.index))["age"]

@@ -19,7 +19,7 @@ from torch.nn.functional import cross_entropy, one_hot
 
 from pipelines.age.options import AgeLoss, AgeOptions
 from pipelines.age.specialist import AGE
-from pipelines.age.years import YEARS, censored_targets, known_ages
+from pipelines.age.years import YEARS, censored_targets, describe_top_code, known_ages
 from shared.labels import BAND_EDGES, BANDS
 from shared.specialist import Specialist, no_details, no_scores, same
 from shared.training.run_folder import run_folder, trained_option
@@ -58,7 +58,7 @@ def corn_loss(logits: Tensor, targets: Tensor) -> Tensor:
 
     Output k learns "older than k?" from those of age k or older. For a censored label that is unknown from its age on.
     """
-    age = targets[:, :1].round()
+    age = targets[:, :1]
     years = torch.arange(YEARS - 1, device=logits.device)
     known = torch.where(targets[:, 1:].bool(), years < age, years <= age)
     older = (age > years).to(logits.dtype)
@@ -92,7 +92,9 @@ def specialist(options: AgeOptions) -> Specialist:
     """Return the age specialist with the head and the top code of the options."""
     top_code = options.top_code
     targets, labels = partial(censored_targets, top_code=top_code), partial(known_ages, top_code=top_code)
-    return replace(HEADS[options.loss], targets=targets, labels=labels)
+    return replace(
+        HEADS[options.loss], targets=targets, labels=labels, remark=partial(describe_top_code, top_code=top_code)
+    )
 
 
 def head_of(outputs: Path | None) -> Specialist:

@@ -21,12 +21,13 @@ YEARS = 101
 SPREAD = 2.5
 """Standard deviation of a label in years: annotators differ by more."""
 
-_TOP_HEAP = 4.0
-"""The oldest age is a top code if it is this many times as frequent as a year of the ten before it."""
+_HEAP, _ROUND_HEAP, _STRAYS = 4.0, 1.5, 0.05
+"""A top code is this many times as frequent as a year of the ten before it, in the mean, and as the most frequent of
+them: round ages are heaps too. At most this share of its count is older: a few labels that ignore the code."""
 
 
 def censored_targets(table: pd.DataFrame, top_code: TopCode = "auto") -> NDArray[np.float32]:
-    """Return targets (N, 2): the age in years, and 1 if it means "this or older", else 0.
+    """Return targets (N, 2): the age in completed years, and 1 if it means "this or older", else 0.
 
     The code is found by counting persons (column `person`; without it, images). Images of each further source (column
     `source`) may be coded in another way: a given code is that of the base data, theirs are found.
@@ -34,7 +35,7 @@ def censored_targets(table: pd.DataFrame, top_code: TopCode = "auto") -> NDArray
     >>> censored_targets(pd.DataFrame({"age": [20, 59, 60]}), top_code=60).tolist()
     [[20.0, 0.0], [59.0, 0.0], [60.0, 1.0]]
     """
-    ages = table["age"].to_numpy(np.float32)
+    ages = np.floor(table["age"].to_numpy(np.float32))
     censored = np.zeros_like(ages)
     sources = table["source"].to_numpy() if "source" in table else np.full(len(table), "")
     # A person has several images of one age: seven images of the oldest person are no heap.
@@ -49,23 +50,39 @@ def censored_targets(table: pd.DataFrame, top_code: TopCode = "auto") -> NDArray
 
 
 def known_ages(table: pd.DataFrame, top_code: TopCode = "auto") -> dict[str, NDArray[np.float32]]:
-    """Return the columns `true_age`, in years, and `top_coded`, 1 if that means "this or older", else 0."""
+    """Return the columns `true_age`, in completed years, and `top_coded`, 1 if that means "this or older", else 0."""
     ages, censored = censored_targets(table, top_code).T
     return {"true_age": ages, "top_coded": censored}
 
 
 def find_top_code(ages: NDArray[np.floating]) -> int | None:
-    """Return the age at which labels are top-coded, found by the heap at the oldest age; None without a heap.
+    """Return the age at which labels are top-coded, found by its heap among the oldest ages; None without a heap.
 
     `ages` (P,) in years, one for each person.
 
     >>> find_top_code(np.array([20, 25, 52, 55, 58] + [60] * 30))
     60
     """
-    oldest = ages.max()
-    at_top = (ages == oldest).sum()
-    a_year_before = ((ages >= oldest - 10) & (ages < oldest)).sum() / 10
-    return int(oldest) if at_top > _TOP_HEAP * max(a_year_before, 1) else None
+    counts = np.bincount(np.floor(ages).astype(np.int64))
+    for age in range(len(counts) - 1, 0, -1):
+        before = counts[max(age - 10, 0) : age]
+        heap = counts[age] > _HEAP * max(before.sum() / 10, 1) and counts[age] > _ROUND_HEAP * before.max()
+        if heap and counts[age + 1 :].sum() <= _STRAYS * counts[age]:
+            return age
+    return None
+
+
+def describe_top_code(table: pd.DataFrame, top_code: TopCode = "auto") -> str:
+    """Return a line on what the labels of a table are taken for.
+
+    >>> describe_top_code(pd.DataFrame({"age": [20, 59, 60, 60]}), top_code=60)
+    'age labels: 60 stands for "60 or older" (2 of 4 images)'
+    """
+    ages, censored = censored_targets(table, top_code).T
+    if not censored.any():
+        return f"age labels: none stands for itself or older (--top-code {top_code}); the oldest is {ages.max():.0f}"
+    code = ages[censored > 0].min()
+    return f'age labels: {code:.0f} stands for "{code:.0f} or older" ({censored.sum():.0f} of {len(ages)} images)'
 
 
 def age_loss(logits: Tensor, targets: Tensor) -> Tensor:
@@ -97,7 +114,7 @@ def year_columns(distribution: NDArray[np.float64]) -> dict[str, NDArray[np.floa
 
     >>> columns = year_columns(np.eye(YEARS)[[34]])
     >>> columns["age"].tolist(), columns["year_34"].tolist()
-    ([34.0], [1.0])
+    ([34.5], [1.0])
     """
     return {"age": median_age(distribution), **{f"year_{year}": distribution[:, year] for year in range(YEARS)}}
 
@@ -105,7 +122,7 @@ def year_columns(distribution: NDArray[np.float64]) -> dict[str, NDArray[np.floa
 def mean_absolute_error(predictions: pd.DataFrame, table: pd.DataFrame) -> dict[str, float]:
     """Return the MAE of the predicted age in years; above a top-coded label (column `top_coded`) there is no error.
 
-    >>> mean_absolute_error(pd.DataFrame({"age": [31.0, 52.0]}), pd.DataFrame({"age": [30, 50]}))
+    >>> mean_absolute_error(pd.DataFrame({"age": [31.5, 52.5]}), pd.DataFrame({"age": [30, 50]}))
     {'mae_years': 1.5}
     """
     error = age_error(predictions["age"], table["age"], predictions.get("top_coded"))

@@ -1,4 +1,9 @@
-"""Age as a distribution over years: its columns in the prediction files, its quantiles, its bands, its error."""
+"""Age as a distribution over years: its columns in the prediction files, its quantiles, its bands, its error.
+
+One convention everywhere: a year of age lasts from one birthday to the next. So the probability of 34 is spread evenly
+over [34, 35), labels are rounded down to completed years, someone of 34 is 34.5 years old in the mean, and an age of
+29.6 is below 30 as a label, as a prediction and as a band.
+"""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -37,13 +42,13 @@ def year_columns(table: pd.DataFrame) -> list[str]:
 def quantiles(years: Floats, shares: Sequence[float]) -> Floats:
     """Return the ages (len(shares), N) below which `shares` (0-1) of distributions (N, Y) lie.
 
-    The probability of a year is spread evenly over half a year before and after it.
+    The probability of a year is spread evenly from its birthday to the next.
 
     >>> quantiles(np.eye(101)[[34]], (0.1, 0.5, 0.9)).ravel().round(3).tolist()
-    [33.6, 34.0, 34.4]
+    [34.1, 34.5, 34.9]
     """
     below = np.pad(years.cumsum(axis=1), ((0, 0), (1, 0)))
-    edges = np.arange(below.shape[1]) - 0.5
+    edges = np.arange(below.shape[1])
     return np.array([np.interp(shares, row / row[-1], edges) for row in below]).reshape(-1, len(shares)).T
 
 
@@ -55,7 +60,7 @@ def median_age(years: Floats) -> Floats:
     >>> years = np.zeros((1, 101))
     >>> years[0, [30, 90]] = 0.9, 0.1
     >>> median_age(years).round(2).tolist()
-    [30.06]
+    [30.56]
     """
     return quantiles(years, (0.5,))[0]
 
@@ -69,15 +74,25 @@ def with_median_age(predictions: pd.DataFrame) -> pd.DataFrame:
 
 
 def age_error(predicted: ArrayLike, ages: ArrayLike, top_coded: ArrayLike | None = None) -> Floats:
-    """Return predicted minus true age (N,), in years.
+    """Return predicted minus true age (N,), in years; the true age is the middle of the labelled year.
 
-    A label can stand for "this or older" (`top_coded`, 1 or 0); a prediction above it then has no error.
+    A label can stand for "this or older" (`top_coded`, 1 or 0); a prediction at or above it then has no error.
 
-    >>> age_error([72.0, 55.0], [60, 60], [1, 1]).tolist()
-    [0.0, -5.0]
+    >>> age_error([34.5, 72.0, 55.0], [34, 60, 60], [0, 1, 1]).tolist()
+    [0.0, 0.0, -5.0]
     """
-    error = np.asarray(predicted, np.float64) - np.asarray(ages, np.float64)
-    return error if top_coded is None else np.where(np.asarray(top_coded) > 0.5, np.minimum(error, 0), error)
+    given, labels = np.asarray(predicted, np.float64), np.asarray(ages, np.float64)
+    error = given - middle_of_year(labels)
+    return error if top_coded is None else np.where(np.asarray(top_coded) > 0.5, np.minimum(given - labels, 0), error)
+
+
+def middle_of_year(ages: ArrayLike) -> Floats:
+    """Return the middle of the year of age (N,) that labels are in.
+
+    >>> middle_of_year([29, 29.6]).tolist()
+    [29.5, 29.5]
+    """
+    return np.floor(np.asarray(ages, np.float64)) + 0.5
 
 
 def band_masses(years: Floats, thresholds: Thresholds = FIXED) -> Floats:

@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from shared.fusion.ages import year_columns
-from shared.fusion.fusion import SPECIALISTS, Predictions, average_persons, fuse, most_probable, true_classes
+from shared.fusion.fusion import SPECIALISTS, Networks, Predictions, average_persons, fuse, most_probable, true_classes
 from shared.fusion.metrics import Floats, Interval, Ints, bootstrap_gain, person_codes
 from shared.fusion.predictions import EvalSet, HeldOut, Persons, persons_of
 from shared.fusion.rules import (
+    CALIBRATED,
     PLAIN,
     DecisionRule,
     FittedRule,
@@ -20,16 +21,12 @@ from shared.fusion.rules import (
     calibration_error,
     fit_rules,
     probabilities,
-    without_years,
 )
 from shared.labels import BANDS, CLASS_COUNT
 from shared.messages import UserError
 
 Decide = Literal["auto", "argmax", "f1"]
 ThresholdChoice = Literal["auto", "tuned", "fixed"]
-
-PLAIN_RULES = (PLAIN, DecisionRule(calibrated=True))
-"""The rules that all others are compared with: probabilities as in the files, and calibrated."""
 
 FEW = 100
 """Below this many persons a gain is clear only if its 95 % interval lies above zero; from there on, if it is more than
@@ -66,20 +63,20 @@ class CrossFitted:
         return calibration_error(given, truth), calibration_error(self.tempered[task], truth)
 
 
-def cross_fit(held_out: HeldOut, rules: Sequence[DecisionRule]) -> CrossFitted:
-    """Predict each part of the held-out images by rules that were fitted on the other parts; always the plain ones too.
+def cross_fit(held_out: HeldOut, rules: Sequence[DecisionRule], years: bool = True) -> CrossFitted:
+    """Predict each part of the held-out images by rules that were fitted on the other parts.
 
-    With a single person nothing is learned, and all rules predict as the plain one.
+    PLAIN and CALIBRATED are always among the rules. With a single person nothing is learned: all predict as PLAIN.
     """
-    every = list(dict.fromkeys([*PLAIN_RULES, *rules]))
-    given = probabilities(held_out.predictions)
+    every = list(dict.fromkeys([PLAIN, CALIBRATED, *rules]))
+    given = probabilities(held_out.predictions, years)
     plain = fit_rules([PLAIN], given, held_out.truth, held_out.persons)[PLAIN]
     predicted = {rule: plain.decide(given) for rule in every}
     tempered = plain.tempered(given)
     for inside, here, fitted_rules in parts(held_out, given, every):
         for rule, fitted in fitted_rules.items():
             predicted[rule][inside] = fitted.decide(here)
-        for task, table in fitted_rules[PLAIN_RULES[1]].tempered(here).items():
+        for task, table in fitted_rules[CALIBRATED].tempered(here).items():
             tempered[task][inside] = table
     return CrossFitted(held_out, predicted, tempered)
 
@@ -112,12 +109,17 @@ def choose_rule(cross_fitted: CrossFitted, candidates: Sequence[DecisionRule]) -
 def candidate_rules(decide: Decide, thresholds: ThresholdChoice, calibrate: bool, years: bool) -> list[DecisionRule]:
     """Return the rules that the options allow, the simplest first; tuned thresholds need the distribution over `years`.
 
+    If there is a choice, doing nothing is among it: argmax on the probabilities as they are.
+
     >>> [str(rule) for rule in candidate_rules("auto", "fixed", calibrate=True, years=True)]
-    ['argmax, 30/60', 'f1, 30/60']
+    ['argmax, 30/60', 'argmax, 30/60, calibrated', 'f1, 30/60, calibrated']
     """
-    rules = {"auto": (False, True), "argmax": (False,), "f1": (True,)}[decide]
+    class_rules = {"auto": (False, True), "argmax": (False,), "f1": (True,)}[decide]
     cuts = {"auto": (False, True) if years else (False,), "tuned": (True,), "fixed": (False,)}[thresholds]
-    return [DecisionRule(calibrate, cut, rule) for rule in rules for cut in cuts]
+    rules = [DecisionRule(calibrate, cut, f1) for f1 in class_rules for cut in cuts]
+    simplest = rules[0]._replace(calibrated=False)
+    # Class weights are made for calibrated probabilities.
+    return [simplest, *rules] if calibrate and len(rules) > 1 and not simplest.f1 else rules
 
 
 @dataclass(frozen=True)
@@ -132,9 +134,14 @@ class FittedDecision:
     years: bool
     """Whether age is decided from its distribution over years; otherwise from the bands in the files."""
 
-    def decide(self, predictions: Predictions) -> Ints:
+    def decide(self, predictions: Networks) -> Ints:
         """Return the classes, 0-17, (N,) of N images."""
-        return self.fitted_rule.decide(probabilities(predictions if self.years else without_years(predictions)))
+        return self.fitted_rule.decide(probabilities(predictions, self.years))
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether probabilities are tempered, be it only to report them."""
+        return any(rule.calibrated for rule in self.candidates)
 
     @property
     def predicted(self) -> Ints:
@@ -147,6 +154,7 @@ def fit_decision(
 ) -> FittedDecision:
     """Cross-fit all rules, choose one of those that the options allow, and fit it on all held-out persons.
 
+    Temperatures are fitted also if classes are decided without them: reported probabilities should be calibrated.
     Of `predictions`, which are to be decided later, only the columns matter. Raises `UserError` if thresholds are to be
     tuned but a side has no distribution over years.
     """
@@ -157,11 +165,14 @@ def fit_decision(
             "--thresholds tuned needs year_0, year_1, ... in every oof.csv and eval.csv of the age runs: "
             "take runs of one version, or --thresholds fixed"
         )
-    known = held_out if years else replace(held_out, predictions=without_years(held_out.predictions))
     candidates = candidate_rules(decide, thresholds, calibrate, years)
-    cross_fitted = cross_fit(known, candidate_rules("auto", "auto", calibrate, years))
+    cross_fitted = cross_fit(held_out, [*candidate_rules("auto", "auto", calibrate, years), *candidates], years)
     rule = choose_rule(cross_fitted, candidates)
-    fitted_rule = fit_rules([rule], probabilities(known.predictions), known.truth, known.persons)[rule]
+    given = probabilities(held_out.predictions, years)
+    fitted = fit_rules([rule, CALIBRATED], given, held_out.truth, held_out.persons)
+    fitted_rule = fitted[rule]
+    if calibrate and not rule.calibrated:
+        fitted_rule = replace(fitted_rule, temperatures=fitted[CALIBRATED].temperatures, calibrated=False)
     return FittedDecision(fitted_rule, rule, candidates, cross_fitted, years)
 
 
@@ -192,12 +203,13 @@ def decide_classes(
     Raises `UserError` as `persons_of` and `fit_decision` do.
     """
     seen = persons_of(eval_set, persons)
-    predictions = eval_set.predictions if seen is None else average_persons(eval_set.predictions, seen)
+    eval_set = eval_set if seen is None else eval_set.averaged(seen)
+    predictions = eval_set.predictions
     if held_out is None:
         return Decision(predictions, most_probable(fuse(predictions)), None, seen is not None)
     learned_on = held_out if seen is None else averaged(held_out)
     fitted = fit_decision(learned_on, predictions, decide, thresholds, calibrate)
-    return Decision(predictions, fitted.decide(predictions), fitted, seen is not None)
+    return Decision(predictions, fitted.decide(eval_set.networks), fitted, seen is not None)
 
 
 def averaged(held_out: HeldOut) -> HeldOut:

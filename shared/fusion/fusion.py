@@ -22,6 +22,9 @@ SPECIALISTS = {"mask": MASKS, "gender": GENDERS, "age": BANDS}
 Predictions = Mapping[str, pd.DataFrame]
 """A table of the same N images for each specialist: class probabilities and further columns."""
 
+Networks = Mapping[str, pd.DataFrame | Sequence[pd.DataFrame]]
+"""For each specialist a table of the same N images, or one table for the network of each fold."""
+
 CONSTANT = ("gender", "age")
 """The specialists for attributes that do not change between two images of a person; how the mask is worn does."""
 
@@ -30,13 +33,13 @@ SMALLEST = 1e-7
 
 
 def softmax(logits: NDArray[np.floating]) -> Floats:
-    """Return the probabilities (N, C) of logits (N, C), as float64.
+    """Return the probabilities (..., C) of logits (..., C), as float64.
 
     >>> softmax(np.log([[1.0, 3.0]])).tolist()
     [[0.25, 0.75]]
     """
-    powers: Floats = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
+    powers: Floats = np.exp(logits.astype(np.float64) - logits.max(axis=-1, keepdims=True))
+    return powers / powers.sum(axis=-1, keepdims=True)
 
 
 def joint_probabilities(mask: Floats, gender: Floats, band: Floats) -> Floats:

@@ -3,8 +3,10 @@
 One row per image, one column of probability per class, then further columns of a specialist (age: `age`, the median in
 years, and the distribution over years).
 
-    eval.csv   image, <classes>, [further]                         the eval images
-    oof.csv    image, person, fold, truth, <classes>, [further]    held-out images, by the fold that had not seen them
+    eval.csv        image, <classes>, [further]                       eval images, by the mean of all networks
+    fold0/eval.csv  image, <classes>, [further]                       eval images, by the network of one fold
+    oof.csv         image, person, fold, truth, <classes>, [further]  held-out images, by the network that did not train
+                                                                      on them
 
 `EvalSet` joins the eval.csv of all runs of all specialists, `HeldOut` their oof.csv.
 """
@@ -21,7 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from shared.files import table_csv, write_text
 from shared.folds import assign_folds, check_folds
-from shared.fusion.fusion import SPECIALISTS, average_runs, common_index, equal_weights, learn_weights
+from shared.fusion.fusion import SPECIALISTS, average_persons, average_runs, common_index, equal_weights, learn_weights
 from shared.fusion.metrics import Floats, Ints
 from shared.labels import BAND_EDGES
 from shared.manifest import list_images, split_folder
@@ -132,17 +134,30 @@ Persons = Literal["average", "folder", "ignore"]
 
 
 @dataclass(frozen=True)
+class RunPredictions:
+    """The predictions of a run for eval images."""
+
+    mean: pd.DataFrame
+    folds: Mapping[int, pd.DataFrame]
+    """Those of the network of each fold; empty if the run keeps only their mean."""
+
+
+@dataclass(frozen=True)
 class EvalSet:
     """The N images that info.csv names and all runs predicted, in the order of info.csv."""
 
     predictions: dict[str, pd.DataFrame]
     """For each specialist the mean of its runs: a table of N rows, indexed by image."""
 
+    networks: Mapping[str, Sequence[pd.DataFrame]]
+    """For each specialist one table per fold, the mean of the runs' networks of that fold. A single table, the mean of
+    all, if the runs differ in their folds or keep only their mean."""
+
     persons: pd.Series | None
     """The person of each image, (N,) text indexed by image; None if info.csv has no such column."""
 
-    runs: Mapping[str, Sequence[pd.DataFrame]]
-    """For each specialist the tables of its runs, which may have more images."""
+    runs: Mapping[str, Sequence[RunPredictions]]
+    """For each specialist its runs, which may have more images."""
 
     @property
     def images(self) -> pd.Index:
@@ -150,8 +165,15 @@ class EvalSet:
 
     def weighted(self, weights: Mapping[str, Floats]) -> "EvalSet":
         """Return the same images with runs weighted, (R,) for each specialist."""
-        means = {task: average_runs(runs, weights[task]).loc[self.images] for task, runs in self.runs.items()}
-        return replace(self, predictions=means)
+        return _average(self.images, self.persons, self.runs, weights)
+
+    def averaged(self, persons: pd.Series) -> "EvalSet":
+        """Return the same images with gender and age averaged over persons (N,)."""
+        networks = {
+            task: [average_persons({task: table}, persons)[task] for table in tables]
+            for task, tables in self.networks.items()
+        }
+        return replace(self, predictions=average_persons(self.predictions, persons), networks=networks)
 
 
 def read_eval_set(data: Path, runs: Mapping[str, Sequence[Path]], skip_bad: bool, rejected: Path) -> EvalSet:
@@ -162,28 +184,54 @@ def read_eval_set(data: Path, runs: Mapping[str, Sequence[Path]], skip_bad: bool
     """
     split = split_folder(data, "eval")
     info = list_images(split, skip_bad, rejected).set_index("image")
-    tables: dict[str, list[pd.DataFrame]] = {}
+    read: dict[str, list[RunPredictions]] = {}
     for task in SPECIALISTS:
-        tables[task] = [_read_run(task, folder) for folder in runs[task]]
-        for folder, table in zip(runs[task], tables[task], strict=True):
-            check_images(folder / EVAL, table.index, split / "info.csv", info.index, skip_bad)
-    means = {task: average_runs(several) for task, several in tables.items()}
-    images = common_index([info.index, *(table.index for table in means.values())])
+        read[task] = [_read_run(task, folder) for folder in runs[task]]
+        for folder, run in zip(runs[task], read[task], strict=True):
+            check_images(folder / EVAL, run.mean.index, split / "info.csv", info.index, skip_bad)
+    images = common_index([info.index, *(run.mean.index for several in read.values() for run in several)])
     if images.empty:
         raise UserError(
             f"no image of {split}/info.csv was predicted by all runs: predict with the --data that is given here"
         )
-    persons = info.loc[images, "person"] if "person" in info else None
-    return EvalSet({task: table.loc[images] for task, table in means.items()}, persons, tables)
+    return _average(images, info.loc[images, "person"] if "person" in info else None, read)
 
 
-def _read_run(task: str, folder: Path) -> pd.DataFrame:
+def _average(
+    images: pd.Index,
+    persons: pd.Series | None,
+    runs: Mapping[str, Sequence[RunPredictions]],
+    weights: Mapping[str, Floats] | None = None,
+) -> EvalSet:
+    predictions, networks = {}, {}
+    for task, several in runs.items():
+        own = weights[task] if weights else None
+        predictions[task] = average_runs([run.mean for run in several], own).loc[images]
+        folds = several[0].folds.keys()
+        same = all(run.folds.keys() == folds for run in several)
+        each = [average_runs([run.folds[fold] for run in several], own).loc[images] for fold in folds if same]
+        networks[task] = each or [predictions[task]]
+    return EvalSet(predictions, networks, persons, runs)
+
+
+def _read_run(task: str, folder: Path) -> RunPredictions:
     if not (folder / EVAL).is_file():
         raise UserError(
             f"{folder / EVAL} is missing: python -m pipelines.{task}.train makes it (or .predict, from a trained run); "
             f"--{task} FOLDER names runs elsewhere"
         )
-    return read_predictions(folder / EVAL, SPECIALISTS[task])
+    classes = list(SPECIALISTS[task])
+    mean = read_predictions(folder / EVAL, classes)
+    files = {int(file.parent.name.removeprefix("fold")): file for file in folder.glob(f"fold[0-9]*/{EVAL}")}
+    folds = {fold: read_predictions(files[fold], classes) for fold in sorted(files)}
+    if folds:
+        known = all(table.index.equals(mean.index) and table.columns.equals(mean.columns) for table in folds.values())
+        if not known or not np.allclose(average_runs([*folds.values()])[classes], mean[classes], atol=1e-5):
+            raise UserError(
+                f"{folder / EVAL} is not the mean of the {counted(len(folds), 'file')} fold*/{EVAL} beside it: "
+                f"python -m pipelines.{task}.predict makes them again"
+            )
+    return RunPredictions(mean, folds)
 
 
 def check_images(file: Path, images: pd.Index, other: Path, expected: pd.Index, skip_bad: bool) -> None:

@@ -162,19 +162,18 @@ def describe(fitted: FittedDecision) -> str:
         "Macro F1 of the 18 classes on persons not fitted on; difference with a 95 % interval over persons:",
         *_rules(cross_fitted, fitted.rule),
     ]
-    if fitted.rule.calibrated:
+    if fitted.calibrated:
         lines.append(_temperatures(fitted))
-    if DecisionRule(fitted.rule.calibrated, thresholds=True) in cross_fitted.predicted:
+    if DecisionRule(fitted.calibrated, thresholds=True) in cross_fitted.predicted:
         lines.append(_thresholds(fitted))
     return "\n".join(lines)
 
 
 def _rules(cross_fitted: CrossFitted, taken: DecisionRule) -> list[str]:
     truth = true_classes(cross_fitted.held_out.truth)
-    names = {rule: f"{rule}{', calibrated' if rule.calibrated else ''}" for rule in cross_fitted.predicted}
-    width = max(map(len, names.values()))
+    width = max(len(str(rule)) for rule in cross_fitted.predicted)
     return [
-        f"  {names[rule]:<{width}}  {macro_f1(truth, predicted, CLASS_COUNT):.3f}"
+        f"  {rule!s:<{width}}  {macro_f1(truth, predicted, CLASS_COUNT):.3f}"
         + (f"  {cross_fitted.gain(rule)}" if rule != PLAIN else "")
         + ("  <- taken" if rule == taken else "")
         for rule, predicted in cross_fitted.predicted.items()
@@ -192,7 +191,7 @@ def _temperatures(fitted: FittedDecision) -> str:
 def _thresholds(fitted: FittedDecision) -> str:
     """Return the thresholds fitted on all persons, used or not, and their gain on persons not fitted on."""
     cross_fitted, held_out = fitted.cross_fitted, fitted.cross_fitted.held_out
-    fixed, tuned = DecisionRule(fitted.rule.calibrated), DecisionRule(fitted.rule.calibrated, thresholds=True)
+    fixed, tuned = DecisionRule(fitted.calibrated), DecisionRule(fitted.calibrated, thresholds=True)
     given = probabilities(held_out.predictions)
     learned = fit_rules([tuned], given, held_out.truth, held_out.persons)[tuned]
     years = temper(given["age"], learned.temperatures["age"])

@@ -25,44 +25,52 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from shared.fusion.ages import FIXED, Thresholds, band_masses, share_below, year_columns
-from shared.fusion.fusion import SMALLEST, SPECIALISTS, Predictions, joint_probabilities, most_probable, softmax
+from shared.fusion.fusion import SMALLEST, SPECIALISTS, Networks, joint_probabilities, most_probable, softmax
 from shared.fusion.metrics import Floats, Ints, bootstrap_scores, person_codes
 from shared.fusion.predictions import TOLERANCE
 from shared.labels import BAND_EDGES, BANDS
 from shared.messages import UserError, first_of
 
 Probabilities = Mapping[str, Floats]
-"""What is tempered, (N, C) for each specialist: the classes of mask and gender, the years (or bands) of age."""
+"""What is tempered, for each specialist: the classes of mask and gender, the years (or bands) of age.
+
+(N, C) if each image was predicted by a single network, as held-out images are; (F, N, C) if by those of F folds.
+"""
 
 
-def probabilities(predictions: Predictions) -> dict[str, Floats]:
-    """Return what is tempered: the distribution over years of age if there is one, else its bands.
+def probabilities(predictions: Networks, years: bool = True) -> dict[str, Floats]:
+    """Return what is tempered: (N, C) for a table, (F, N, C) for a list of tables.
 
+    Of age that is the distribution over years if there is one, else the bands; without `years`, always the bands.
     Raises `UserError` if the bands are not the sums of their years.
     """
-    given = {task: predictions[task][list(classes)].to_numpy(np.float64) for task, classes in SPECIALISTS.items()}
-    names = year_columns(predictions["age"])
+    return {
+        task: _read(task, table, years)
+        if isinstance(table, pd.DataFrame)
+        else np.stack([_read(task, each, years) for each in table])
+        for task, table in predictions.items()
+    }
+
+
+def _read(task: str, table: pd.DataFrame, years: bool) -> Floats:
+    classes = table[list(SPECIALISTS[task])].to_numpy(np.float64)
+    names = year_columns(table) if task == "age" and years else []
     if not names:
-        return given
-    years = predictions["age"][names].to_numpy(np.float64)
-    close = np.abs(band_masses(years) - given["age"]).max(axis=1) <= TOLERANCE
-    wrong = ~close | (years < 0).any(axis=1)
+        return classes
+    distribution = table[names].to_numpy(np.float64)
+    close = np.abs(band_masses(distribution) - classes).max(axis=1) <= TOLERANCE
+    wrong = ~close | (distribution < 0).any(axis=1)
     if wrong.any():
         raise UserError(
             f"{names[0]} to {names[-1]} of {wrong.sum():,} images do not sum to the bands of age: "
-            f"{first_of(predictions['age'].index[wrong])}. Make the age run's oof.csv and eval.csv again"
+            f"{first_of(table.index[wrong])}. Make the age run's oof.csv and eval.csv again"
         )
-    return {**given, "age": years / years.sum(axis=1, keepdims=True)}
-
-
-def without_years(predictions: Predictions) -> dict[str, pd.DataFrame]:
-    """Return predictions without the distribution over years: of age only the bands are left."""
-    return {**predictions, "age": predictions["age"].drop(columns=year_columns(predictions["age"]))}
+    return distribution / distribution.sum(axis=1, keepdims=True)
 
 
 def bands_of(age: Floats, thresholds: Thresholds = FIXED) -> Floats:
-    """Return the probabilities of the three bands (N, 3) from those of years, or, unchanged, of bands."""
-    return age if age.shape[1] == len(BANDS) else band_masses(age, thresholds)
+    """Return the probabilities of the three bands (..., 3) from those of years, or, unchanged, of bands."""
+    return age if age.shape[-1] == len(BANDS) else band_masses(age, thresholds)
 
 
 # Temperatures.
@@ -75,7 +83,7 @@ _TEMPERATURE_PENALTY = 3.0
 
 
 def temper(probabilities: Floats, temperature: float) -> Floats:
-    """Return probabilities (N, C) with their logarithms divided by the temperature, normalised again.
+    """Return probabilities (..., C) with their logarithms divided by the temperature, normalised again.
 
     Above 1 confidence is lowered, below 1 raised; which class is most probable stays the same.
 
@@ -247,30 +255,48 @@ class DecisionRule(NamedTuple):
     f1: bool = False
 
     def __str__(self) -> str:
-        return f"{'f1' if self.f1 else 'argmax'}, {'tuned thresholds' if self.thresholds else '30/60'}"
+        parts = ("f1" if self.f1 else "argmax", "tuned thresholds" if self.thresholds else "30/60")
+        return ", ".join((*parts, "calibrated") if self.calibrated else parts)
 
 
-PLAIN = DecisionRule()
+PLAIN, CALIBRATED = DecisionRule(), DecisionRule(calibrated=True)
 
 
 @dataclass(frozen=True)
 class FittedRule:
-    """A decision rule with the numbers that were learned on held-out persons."""
+    """A decision rule with the numbers that were learned on held-out persons.
+
+    Each network is tempered by itself, then the networks are averaged: temperatures are learned on held-out images, and
+    those were predicted by single networks. The mean of calibrated networks has no larger log loss than they have on
+    average (Jensen's inequality), while the mean of several networks is less confident than each, and a temperature of
+    single networks would lower its confidence twice.
+    """
 
     temperatures: Mapping[str, float]
     thresholds: Thresholds
     class_rule: ClassRule | None
     """None for the most probable class."""
+    calibrated: bool = True
+    """Whether classes are decided on tempered probabilities; if not, temperatures only serve to report them."""
 
     def decide(self, given: Probabilities) -> Ints:
         """Return the predicted classes, 0-17, (N,)."""
-        joint = joint_probabilities(*self.tempered(given).values())
+        tempered = self.tempered(given) if self.calibrated else self._tempered(given, dict.fromkeys(SPECIALISTS, 1.0))
+        joint = joint_probabilities(*tempered.values())
         return self.class_rule.predict(joint) if self.class_rule else most_probable(joint)
 
     def tempered(self, given: Probabilities) -> dict[str, Floats]:
         """Return the calibrated class probabilities (N, C) of each specialist, those of age cut into bands."""
-        tempered = {task: temper(given[task], self.temperatures[task]) for task in SPECIALISTS}
+        return self._tempered(given, self.temperatures)
+
+    def _tempered(self, given: Probabilities, temperatures: Mapping[str, float]) -> dict[str, Floats]:
+        tempered = {task: mean_of_networks(temper(given[task], temperatures[task])) for task in SPECIALISTS}
         return {**tempered, "age": bands_of(tempered["age"], self.thresholds)}
+
+
+def mean_of_networks(probabilities: Floats) -> Floats:
+    """Return the mean (N, C) of the networks of several folds (F, N, C); (N, C) is returned unchanged."""
+    return probabilities if probabilities.ndim == 2 else probabilities.mean(axis=0)
 
 
 def fit_rules(

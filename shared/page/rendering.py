@@ -97,12 +97,12 @@ def examples_html(files: Sequence[bytes]) -> str:
 
 def headline(face: Face) -> str:
     """Return a line about a face, for example "no mask, female, about 33"."""
-    return f"{WORDS[face.mask.name]}, {face.gender.name}, about {face.age.years:.0f}"
+    return f"{WORDS[face.mask.name]}, {face.gender.name}, about {int(face.age.years)}"
 
 
 def summary(face: Face) -> list[str]:
     """Return two short lines about a face, for example "no mask" and "female, 33"."""
-    return [WORDS[face.mask.name], f"{face.gender.name}, {face.age.years:.0f}"]
+    return [WORDS[face.mask.name], f"{face.gender.name}, {int(face.age.years)}"]
 
 
 def percent(probability: float) -> str:
@@ -122,11 +122,11 @@ def bars(choice: Choice) -> list[tuple[str, str, float, bool]]:
 
 def scale(age: Age) -> dict[str, object]:
     """Return the age and its 80 % interval as words and as places on a scale of 0 to `OLDEST` years, in percent."""
-    upper = f"{age.top_code} or more" if age.open_above else f"{age.high:.0f}"
+    upper = f"{age.top_code} or more" if age.open_above else f"{int(age.high)}"
     end = OLDEST if age.open_above else age.high
     return {
-        "words": f"{age.low:.0f} to {upper} in 8 of 10 cases",
-        "years": f"about {age.years:.0f}",
+        "words": f"{int(age.low)} to {upper} in 8 of 10 cases",
+        "years": f"about {int(age.years)}",
         "left": 100 * age.low / OLDEST,
         "width": 100 * (end - age.low) / OLDEST,
         "middle": 100 * age.years / OLDEST,

@@ -182,6 +182,7 @@ class BundleContents:
                 "temperatures": dict(rule.temperatures),
                 "thresholds": list(rule.thresholds),
                 "class_weights": weights,
+                "calibrated": rule.calibrated,
             },
             "age_interval": asdict(self.decisions.intervals),
             "about": dict(self.about),
@@ -253,7 +254,10 @@ def _parse_rule(decisions: dict[str, Any]) -> FittedRule:
         raise ValueError(f"temperatures {temperatures}")
     weights = decisions["class_weights"]
     class_rule = weights and ClassRule(*(np.array(_numbers(weights[name], CLASS_COUNT)) for name in ClassRule._fields))
-    return FittedRule(dict(zip(SPECIALISTS, temperatures, strict=True)), Thresholds(low, high), class_rule)
+    calibrated = decisions["calibrated"]
+    if not isinstance(calibrated, bool):
+        raise ValueError(f"calibrated {calibrated!r}")
+    return FittedRule(dict(zip(SPECIALISTS, temperatures, strict=True)), Thresholds(low, high), class_rule, calibrated)
 
 
 def _parse_intervals(interval: dict[str, Any]) -> AgeIntervals:

@@ -9,7 +9,7 @@ from shared.fusion.age_intervals import AgeIntervals
 from shared.fusion.ages import median_age
 from shared.fusion.fusion import joint_probabilities
 from shared.fusion.metrics import Floats
-from shared.fusion.rules import FittedRule, temper
+from shared.fusion.rules import FittedRule, mean_of_networks, temper
 from shared.labels import BANDS, GENDERS, MASKS, decode_class
 from shared.predictor.detect import AlignedFace
 from shared.predictor.results import Age, Choice, Face
@@ -23,12 +23,12 @@ class Decisions:
     intervals: AgeIntervals
 
     def decide(self, faces: Sequence[AlignedFace], probabilities: Mapping[str, Floats]) -> list[Face]:
-        """Return a prediction for each of N faces from the probabilities (N, K) of each specialist's outputs."""
-        years = probabilities["age"] / probabilities["age"].sum(axis=1, keepdims=True)
+        """Return a prediction for each of N faces from the probabilities (F, N, K) of each specialist's F networks."""
+        years = probabilities["age"] / probabilities["age"].sum(axis=-1, keepdims=True)
         given = {**probabilities, "age": years}
         classes, tempered = self.fitted_rule.decide(given), self.fitted_rule.tempered(given)
         joint = joint_probabilities(*tempered.values())
-        medians = median_age(years)
+        medians = median_age(mean_of_networks(years))
         # The interval holds the median also where temperature or shift would move an end past it.
         low, high = self.intervals.ends(temper(years, self.fitted_rule.temperatures["age"]))
         low, high = np.minimum(low, medians), np.maximum(high, medians)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from shared.crops import Window
 from shared.faces.alignment import RECIPE
 from shared.faces.mtcnn import Detector, Net
-from shared.fusion.fusion import SPECIALISTS
+from shared.fusion.fusion import SPECIALISTS, softmax
 from shared.fusion.metrics import Floats
 from shared.messages import UserError
 from shared.predictor.bundle_file import DETECTOR_FILES, MAX_WEIGHTS, BundleSource, RunFiles, onnx_name
@@ -61,14 +61,12 @@ class FoldNetwork:
 
     def probabilities(self, images: Pixels) -> Floats:
         """Return probabilities of the outputs (B, K) for images (B, size, size, 3)."""
-        logits = self.logits(np.ascontiguousarray(images)).astype(np.float64)
-        powers: Floats = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return powers / powers.sum(axis=1, keepdims=True)
+        return softmax(self.logits(np.ascontiguousarray(images)))
 
 
 @dataclass(frozen=True)
 class SpecialistEnsemble:
-    """The networks of a specialist, those of each run together; its prediction is the mean of its runs."""
+    """The networks of a specialist, those of each run together, one for each fold."""
 
     runs: tuple[tuple[FoldNetwork, ...], ...]
     tta: tuple[TtaName, ...]
@@ -80,16 +78,24 @@ class SpecialistEnsemble:
         return tuple(network for run in self.runs for network in run)
 
     def probabilities(self, crops: Sequence[Pixels], batch_size: int) -> Floats:
-        """Return probabilities of the outputs (N, K) for N crops, at least one."""
-        batches = [crops[start : start + batch_size] for start in range(0, len(crops), batch_size)]
-        return np.concatenate([self._mean_over_runs(batch) for batch in batches])
+        """Return probabilities of the outputs (F, N, K) for N crops, at least one.
 
-    def _mean_over_runs(self, crops: Sequence[Pixels]) -> Floats:
-        means = [
-            ensemble_probabilities([(network.probabilities, network.inputs(crops)) for network in run], tta)
-            for run, tta in zip(self.runs, self.tta, strict=True)
-        ]
-        return np.mean(means, axis=0)
+        Each of F folds predicts by the mean of its networks in all runs; F is 1, the mean of all networks, if the runs
+        differ in the number of folds.
+        """
+        batches = [crops[start : start + batch_size] for start in range(0, len(crops), batch_size)]
+        same = len({len(run) for run in self.runs}) == 1
+
+        def predict(batch: Sequence[Pixels]) -> Floats:
+            runs = [_by_fold(run, tta, batch) for run, tta in zip(self.runs, self.tta, strict=True)]
+            return np.mean(runs if same else [run.mean(axis=0, keepdims=True) for run in runs], axis=0)
+
+        return np.concatenate([predict(batch) for batch in batches], axis=1)
+
+
+def _by_fold(run: Sequence[FoldNetwork], tta: TtaName, crops: Sequence[Pixels]) -> Floats:
+    """Return the probabilities (F, B, K) by each network of a run, averaged over views."""
+    return ensemble_probabilities([(network.probabilities, network.inputs(crops)) for network in run], tta)
 
 
 def load_ensemble(

@@ -145,12 +145,12 @@ class Predictor:
         ]
 
     def probabilities(self, crops: Sequence[NDArray[np.uint8]]) -> dict[str, NDArray[np.float64]]:
-        """Return each specialist's probabilities of its outputs (N, K) for crops, uint8 RGB (256, 256, 3).
+        """Return each specialist's probabilities of its outputs (F, N, K) for crops, uint8 RGB (256, 256, 3).
 
-        They are averaged over views, folds and runs, but not calibrated; the outputs of age are years.
+        They are averaged over views and runs, not over the F folds, and not calibrated; the outputs of age are years.
 
         >>> crop = np.zeros((256, 256, 3), np.uint8)
-        >>> {task: table.shape for task, table in Predictor.load(model).probabilities([crop]).items()}
+        >>> {task: table.shape[1:] for task, table in Predictor.load(model).probabilities([crop]).items()}
         {'mask': (1, 3), 'gender': (1, 2), 'age': (1, 101)}
         """
         return {task: ensemble.probabilities(crops, self.batch_size) for task, ensemble in self.specialists.items()}

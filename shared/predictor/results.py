@@ -42,10 +42,10 @@ class Choice:
 
 @dataclass(frozen=True)
 class Age:
-    """A predicted age in years, with an 80 % interval.
+    """A predicted age in years, with an 80 % interval; as text it is in completed years.
 
     >>> print(Age(34.2, low=27.9, high=41.0), "or", Age(58.4, low=49.0, high=66.0, top_code=60))
-    34 (28-41) or 58 (49-60+)
+    34 (27-41) or 58 (49-60+)
     """
 
     years: float
@@ -63,7 +63,8 @@ class Age:
         return self.top_code is not None and self.high >= self.top_code
 
     def __str__(self) -> str:
-        return f"{self.years:.0f} ({self.low:.0f}-{f'{self.top_code}+' if self.open_above else f'{self.high:.0f}'})"
+        upper = f"{self.top_code}+" if self.open_above else f"{int(self.high)}"
+        return f"{int(self.years)} ({int(self.low)}-{upper})"
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""

@@ -284,7 +284,7 @@ class FoldTraining:
     def _score(self) -> float:
         """Return macro F1 over the specialist's own classes on every held-out image."""
         batches = ([images] for images, _ in self._held_out_loader)
-        distribution = predict_batches(self._specialist, [(self._scored, 0)], batches, "none", self._accelerator)
+        distribution = predict_batches(self._specialist, [(self._scored, 0)], batches, "none", self._accelerator)[0]
         predicted = self._specialist.class_probabilities(distribution).argmax(1)
         return macro_f1(self._data.truth, predicted, len(self._specialist.classes))
 

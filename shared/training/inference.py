@@ -4,7 +4,7 @@ Training scores its epochs with `predict_batches`; `python -m pipelines.TASK.pre
 """
 
 import gc
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -70,11 +70,23 @@ def predict(specialist: Specialist, options: PredictOptions) -> None:
     with accelerator.main_process_first():
         crops = make_crops(table, crop_folder(options.crops, options.data, "eval"))
     tta = options.tta or tta_of(run)
-    predictions = predict_crops(specialist, weights, crops, tta, options.batch_size, options.workers, accelerator)
+    predictions, networks = predict_networks(
+        specialist, weights, crops, tta, options.batch_size, options.workers, accelerator
+    )
     if accelerator.is_main_process:
         out = options.out or run / EVAL
-        write_predictions(out, predictions)
+        write_eval(out, predictions, {} if options.out else dict(zip(weights, networks, strict=True)))
         print(f"wrote {out}: {len(predictions):,} images, folds {', '.join(map(str, folds))} averaged, --tta {tta}")
+
+
+def write_eval(out: Path, mean: pd.DataFrame, networks: Mapping[Path, pd.DataFrame]) -> None:
+    """Write the mean predictions to `out`, and those of each network, by its weights, to eval.csv beside them.
+
+    What is learned on held-out images, each predicted by a single network, is applied to single networks.
+    """
+    for weights, table in networks.items():
+        write_predictions(weights.parent / EVAL, table)
+    write_predictions(out, mean)
 
 
 def predict_crops(
@@ -86,7 +98,22 @@ def predict_crops(
     workers: int,
     accelerator: Accelerator,
 ) -> pd.DataFrame:
-    """Return the mean prediction of trained networks for every crop: `image`, then the specialist's columns.
+    """Return the mean prediction of trained networks for every crop; see `predict_networks`."""
+    return predict_networks(specialist, weights, crops, tta, batch_size, workers, accelerator)[0]
+
+
+def predict_networks(
+    specialist: Specialist,
+    weights: Sequence[Path],
+    crops: CropSet,
+    tta: TtaName,
+    batch_size: int,
+    workers: int,
+    accelerator: Accelerator,
+) -> tuple[pd.DataFrame, list[pd.DataFrame]]:
+    """Return the mean prediction of trained networks for every crop, and the prediction of each network.
+
+    A table has the column `image`, then those of the specialist.
 
     Raises `UserError` if weights are broken, of another specialist, or trained on crops of another recipe.
     """
@@ -106,11 +133,15 @@ def predict_crops(
     batches = accelerator.prepare(loader(dataset, SequentialSampler(len(dataset)), batch_size, workers))
     hidden = not accelerator.is_main_process
     bar = tqdm(batches, desc=f"{specialist.name} predictions", unit="batch", disable=hidden, leave=False)
-    distribution = predict_batches(specialist, networks, bar, tta, accelerator)
+    distributions = predict_batches(specialist, networks, bar, tta, accelerator)
     del batches, bar
     free_workers(accelerator)
     images = pd.Series(crops.index.index, name="image")
-    return pd.concat([images, specialist.columns(distribution)], axis="columns")
+    mean, *each = (
+        pd.concat([images, specialist.columns(part)], axis="columns")
+        for part in (distributions.mean(axis=0), *distributions)
+    )
+    return mean, each
 
 
 @torch.inference_mode()
@@ -121,10 +152,10 @@ def predict_batches(
     tta: TtaName,
     accelerator: Accelerator,
 ) -> NDArray[np.float64]:
-    """Return the specialist's distribution for every image in order, (N, outputs), in every process.
+    """Return the specialist's distribution by each of F networks for every image in order, (F, N, outputs).
 
     A batch holds its images (B, size, size, 3) once for every distinct input; each network comes with the number of
-    its input. The batches must come from a loader that `accelerator` has prepared.
+    its input. The batches must come from a loader that `accelerator` has prepared; every process gets all rows.
     """
 
     def probabilities(network: nn.Module, images: Tensor) -> Tensor:
@@ -137,6 +168,7 @@ def predict_batches(
     rows = []
     for inputs in batches:
         predicted = [(partial(probabilities, network), inputs[number]) for network, number in networks]
-        mean = torch.from_numpy(ensemble_probabilities(predicted, tta))
-        rows.append(accelerator.gather_for_metrics(mean.to(accelerator.device)).cpu())
-    return torch.cat(rows).numpy()
+        # The images of all processes are joined along the first axis.
+        each = torch.from_numpy(ensemble_probabilities(predicted, tta)).transpose(0, 1).contiguous()
+        rows.append(accelerator.gather_for_metrics(each.to(accelerator.device)).cpu())
+    return torch.cat(rows).transpose(0, 1).numpy()

@@ -26,7 +26,7 @@ from shared.specialist import Specialist, softmax
 from shared.tracking import Record, is_recorded, read_run_json, record
 from shared.training.extra_data import with_extra
 from shared.training.fit import AfterEpoch, Epoch, FoldTraining, ignore_epoch, smoothed
-from shared.training.inference import accelerator_for, free_workers, predict_crops
+from shared.training.inference import accelerator_for, free_workers, predict_networks, write_eval
 from shared.training.options import DataOptions, TrainOptions
 from shared.training.run_folder import (
     CHECKPOINT,
@@ -92,10 +92,10 @@ class Training:
         only = self.options.run.only_fold
         return tuple(range(self.options.data.folds)) if only is None else (only,)
 
-    def predict(self, weights: list[Path], crops: CropSet) -> pd.DataFrame:
-        """Return the mean prediction of trained networks for every crop."""
+    def predict(self, weights: list[Path], crops: CropSet) -> tuple[pd.DataFrame, list[pd.DataFrame]]:
+        """Return the mean prediction of trained networks for every crop, and the prediction of each network."""
         run, batch_size = self.options.run, self.options.optimisation.batch_size
-        return predict_crops(self.specialist, weights, crops, run.tta, batch_size, run.workers, self.accelerator)
+        return predict_networks(self.specialist, weights, crops, run.tta, batch_size, run.workers, self.accelerator)
 
 
 def train(specialist: Specialist, options: TrainOptions, context: RunContext = PLAIN_TRAINING) -> None:
@@ -122,6 +122,8 @@ def prepare(specialist: Specialist, options: TrainOptions, context: RunContext) 
     identity = {"options": options.identity(), **data_identity(specialist, table, crops)}
     if accelerator.is_main_process:
         claim(run, identity, options.run.overwrite)
+        if remark := specialist.remark(base):
+            print(remark)
     accelerator.wait_for_everyone()
     finished = tuple(finished_folds(run))
     return Training(specialist, options, context, run, identity, table, crops, eval_crops, accelerator, finished)
@@ -232,7 +234,7 @@ def _fit_fold(training: Training, fold: int, start: Path | None) -> None:
     accelerator.wait_for_everyone()
     rows = table["fold"] == fold
     held_out = table[rows].reset_index(drop=True)
-    predictions = training.predict([folder / WEIGHTS], training.crops.keep(held_out["image"]))
+    predictions, _ = training.predict([folder / WEIGHTS], training.crops.keep(held_out["image"]))
     if not accelerator.is_main_process:
         return
     # Of the whole table: what a label stands for may depend on all labels.
@@ -247,15 +249,15 @@ def _write_history(folder: Path, history: list[Epoch]) -> None:
     write_text(folder / HISTORY, table_csv(pd.DataFrame([asdict(epoch) for epoch in history]), index=False))
 
 
-def predict_eval(training: Training) -> pd.DataFrame | None:
-    """Return the mean prediction of all trained folds for the eval images; None if there are none to predict."""
+def predict_eval(training: Training) -> tuple[pd.DataFrame, list[pd.DataFrame]] | None:
+    """Return the mean prediction of all trained folds for the eval images, and that of each; None without images."""
     if training.eval_crops is None:
         return None
     weights = [folder / WEIGHTS for folder in finished_folds(training.run).values()]
     return training.predict(weights, training.eval_crops)
 
 
-def write_results(training: Training, predictions: pd.DataFrame | None) -> None:
+def write_results(training: Training, predictions: tuple[pd.DataFrame, list[pd.DataFrame]] | None) -> None:
     """Write oof.csv, eval.csv, the scores in run.json and a row of the table of runs; print the scores."""
     if not training.accelerator.is_main_process:
         return
@@ -273,7 +275,10 @@ def write_results(training: Training, predictions: pd.DataFrame | None) -> None:
     print(pd.DataFrame(scores).T.to_string(float_format="{:.3f}".format))
     print(f"{specialist.name}: {len(folds)} of {training.options.data.folds} folds trained, results in {run}")
     if predictions is not None:
-        write_predictions(run / EVAL, predictions)
+        mean, each = predictions
+        write_eval(
+            run / EVAL, mean, {folder / WEIGHTS: table for folder, table in zip(folds.values(), each, strict=True)}
+        )
     _record(training, late=tuple(folds) == training.finished)
 
 

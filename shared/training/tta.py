@@ -3,7 +3,7 @@
 Training, prediction, the predictor and its ONNX runtime all average here. Nothing heavy is imported: networks are
 functions, and images are arrays or tensors.
 
-    mean = ensemble_probabilities([(network, images), (other, other_images)], "flip")
+    each = ensemble_probabilities([(network, images), (other, other_images)], "flip")
 """
 
 from collections.abc import Callable, Iterable
@@ -50,11 +50,11 @@ TTA_VIEWS: dict[TtaName, tuple[View, ...]] = {
 
 
 def ensemble_probabilities(networks: Iterable[tuple[Predict, Any]], tta: TtaName) -> NDArray[np.float64]:
-    """Return the mean probabilities (B, K) over networks, and over views of each image.
+    """Return the probabilities (F, B, K) by each of F networks, averaged over views of each image.
 
     Every network comes with the B images as it sees them, since its window and size may be its own.
     """
-    return np.mean([_mean_over_views(predict, images, tta) for predict, images in networks], axis=0)
+    return np.stack([_mean_over_views(predict, images, tta) for predict, images in networks])
 
 
 def _mean_over_views(predict: Predict, images: Any, tta: TtaName) -> NDArray[np.float64]:
