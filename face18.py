@@ -32,6 +32,7 @@ COMMANDS = (
     Command("check", "shared.check", "check a competition folder and print what is in it"),
     Command("import", "shared.import_dataset", "lay a published data set out as a competition folder"),
     Command("crop", "shared.crop_faces", "find the face in every portrait and cut it out, aligned"),
+    Command("weights", "shared.weights", "fetch a network that was trained on faces, to start from with --backbone"),
     *(Command(f"train {task}", f"pipelines.{task}.train", f"train the {task} specialist") for task in TASKS),
     *(
         Command(f"predict-eval {task}", f"pipelines.{task}.predict", f"predict {task} for the eval images")

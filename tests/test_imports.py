@@ -21,7 +21,7 @@ LAYERS = (
     ("shared.crops", "shared.faces", "shared.crop_faces", "shared.near_duplicates", "shared.import_dataset"),
     ("shared.mask_overlay", "shared.portraits", "shared.sample_data"),
     ("shared.fusion", "combine"),
-    ("shared.specialist", "shared.training"),
+    ("shared.specialist", "shared.training", "shared.weights"),
     ("shared.predictor", "shared.predict", "shared.bundle"),
 )
 """Lowest first: a module imports from its own layer and from those below."""

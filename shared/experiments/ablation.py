@@ -102,7 +102,7 @@ def _effort(options: TrainOptions, seeds: Sequence[int], reference: Measured) ->
     epochs, model = options.optimisation.epochs, options.model
     persons = reference.predictions[0]["person"].nunique()
     images = f"{len(reference.images):,} images of {persons:,} persons held out"
-    effort = f"seeds {', '.join(map(str, seeds))}, {part}, {model.size} px, {epochs} epochs, {model.backbone}"
+    effort = f"seeds {', '.join(map(str, seeds))}, {part}, {model.input_size} px, {epochs} epochs, {model.backbone}"
     return f"{effort}; {images}"
 
 

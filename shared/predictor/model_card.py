@@ -19,6 +19,7 @@ from shared.labels import BANDS, CLASS_COUNT, GENDERS, MASKS
 from shared.messages import markdown_table
 from shared.predictor.from_runs import TrainedRuns
 from shared.tracking import provenance
+from shared.weights import FACE_BACKBONES
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
 ACCURACY_COLUMNS = ("images", "mask", "gender", "age band", "all three")
@@ -77,6 +78,9 @@ def _runs(trained: TrainedRuns) -> Iterator[str]:
                 f"{options.get('epochs', '?')} epochs, {len(files.weights)} of {options.get('folds', '?')} folds, "
                 f"data fingerprint {run.get('data', 'unknown')}"
             )
+            backbone = FACE_BACKBONES.get(options.get("backbone"))
+            if backbone is not None and options.get("pretrained"):
+                yield f"{task} started from a network that was trained on faces: {backbone}"
 
 
 def _scores(held_out: HeldOut, decision: FittedDecision) -> dict[str, Any]:

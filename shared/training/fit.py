@@ -25,8 +25,9 @@ from tqdm import tqdm
 from shared.files import replacing
 from shared.fusion.metrics import macro_f1
 from shared.messages import UserError
-from shared.specialist import Loss, Specialist
+from shared.specialist import Loss, Specialist, softmax
 from shared.training.data import loader
+from shared.training.face_backbones import start_head
 from shared.training.inference import predict_batches
 from shared.training.model import CheckpointMetadata, Network, load_weights, save_weights
 from shared.training.options import SchedulerName, TrainOptions
@@ -176,7 +177,9 @@ class FoldTraining:
         self._data = data
         self._folder = folder
         self._accelerator = accelerator
-        self._metadata = CheckpointMetadata.of(specialist, options.model.backbone, options.model.size, data.recipe)
+        self._metadata = CheckpointMetadata.of(
+            specialist, options.model.backbone, options.model.input_size, data.recipe
+        )
         self._history: list[Epoch] = []
         batch_size, workers = options.optimisation.batch_size, options.run.workers
         self._train_loader, self._held_out_loader = accelerator.prepare(
@@ -192,6 +195,8 @@ class FoldTraining:
         self._bare = Network(model.backbone, self._specialist.outputs, model.dropout, pretrained, model.mean, model.std)
         if start is not None:
             self._bare.load_state_dict(load_weights(start).state_dict())
+        elif pretrained and self._specialist.distribution is softmax:
+            start_head(self._bare.backbone, self._specialist.name)
         groups = timm.optim.param_groups_weight_decay(self._bare, learning.weight_decay)
         optimizer = torch.optim.AdamW(groups, lr=learning.lr)
         steps = len(self._train_loader)

@@ -22,6 +22,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from shared.files import replacing
 from shared.messages import UserError
+from shared.training import face_backbones  # noqa: F401 - importing it registers its models with timm
 from shared.training.options import DEFAULT_BACKBONE, Rgb
 from shared.training.run_folder import HEADER, CheckpointMetadata, read_header
 

@@ -17,8 +17,12 @@ import tyro
 
 from shared.messages import UserError
 from shared.tracking import Tracker
+from shared.weights import FACE_BACKBONES
 
 DEFAULT_BACKBONE = "tf_efficientnet_lite0"
+
+DEFAULT_SIZE = 112
+"""Pixels a side, for backbones that were not trained on faces."""
 
 DeviceName = Literal["auto", "cpu", "cuda"]
 
@@ -79,11 +83,11 @@ class ModelOptions:
     """Name of a timm model."""
     pretrained: bool = True
     """Start from ImageNet weights. --no-pretrained starts from random weights."""
-    size: int = 112
-    """Side of the network's input in pixels."""
+    size: int | None = None
+    """Side of the network's input in pixels. When left out 112, or that of a backbone that was trained on faces."""
     window: tuple[float, float, float] | None = None
-    """The square of the crop that the network sees: side, centre x and centre y, as shares of the crop's side. The
-    specialist's own window when left out."""
+    """The square of the crop that the network sees: side, centre x and centre y, as shares of the crop's side. When
+    left out that of a backbone that was trained on faces, otherwise the specialist's own."""
     mean: Rgb | None = None
     """RGB mean, 0 to 1, for normalising images. The backbone's own when left out."""
     std: Rgb | None = None
@@ -92,8 +96,20 @@ class ModelOptions:
     """Dropout rate before the head, 0 to below 1."""
 
     def __post_init__(self) -> None:
-        _require("--size", self.size, self.size >= 32, "at least 32 pixels")
+        _require("--size", self.size, self.size is None or self.size >= 32, "at least 32 pixels")
         _require("--dropout", self.dropout, 0 <= self.dropout < 1, "0 to below 1")
+
+    @property
+    def input_size(self) -> int:
+        """Side of the network's input in pixels, as it takes effect."""
+        own = FACE_BACKBONES[self.backbone].size if self.backbone in FACE_BACKBONES else DEFAULT_SIZE
+        return self.size or own
+
+    @property
+    def input_window(self) -> tuple[float, float, float] | None:
+        """The window as it takes effect; None for the specialist's own."""
+        own = FACE_BACKBONES[self.backbone].window if self.backbone in FACE_BACKBONES else None
+        return self.window or own
 
 
 @dataclass(frozen=True)
@@ -239,9 +255,10 @@ class TrainOptions:
 
     def identity(self) -> dict[str, Any]:
         """Return the options that change the weights, as JSON values. Runs that agree in them may share a folder."""
+        effective = {**self.values(), "size": self.model.input_size}
         return {
             name: list(value) if isinstance(value, tuple) else value
-            for name, value in self.values().items()
+            for name, value in effective.items()
             if name not in WITHOUT_EFFECT
         }
 

@@ -139,7 +139,7 @@ def configured(specialist: Specialist, options: TrainOptions) -> Specialist:
         raise UserError(
             f"--label-smoothing does not go with this head of the {specialist.name} specialist: set it to 0"
         )
-    window = dict(zip(("side", "centre_x", "centre_y"), options.model.window or (), strict=False))
+    window = dict(zip(("side", "centre_x", "centre_y"), options.model.input_window or (), strict=False))
     try:
         return replace(
             specialist, window=replace(specialist.window, **window), loss=smoothed(specialist.loss, smoothing)
@@ -150,7 +150,7 @@ def configured(specialist: Specialist, options: TrainOptions) -> Specialist:
 
 def resolved_options(specialist: Specialist, options: TrainOptions) -> dict[str, Any]:
     """Return every option by name, with the value that takes effect if it was left out."""
-    window, values = specialist.window, options.values()
+    window, values = specialist.window, {**options.values(), "size": options.model.input_size}
     defaults = {"window": (window.side, window.centre_x, window.centre_y), "fold_lr": options.optimisation.lr}
     return {**values, **{name: value for name, value in defaults.items() if values[name] is None}}
 

@@ -26,6 +26,7 @@ from shared.manifest import split_folder
 from shared.messages import UserError
 from shared.tracking import RUN, provenance, read_run_json
 from shared.training.options import TtaName
+from shared.weights import FACE_BACKBONES
 
 if TYPE_CHECKING:
     from shared.crops import CropSet, Window
@@ -191,6 +192,8 @@ class CheckpointMetadata:
     """Recipe id of the crops they were trained on."""
     distribution: str = "softmax"
     """Name of the function that turns logits into probabilities."""
+    origin: str = ""
+    """Where a backbone that was trained on faces is from: package, licence and training data."""
 
     @classmethod
     def of(cls, specialist: "Specialist", backbone: str, size: int, recipe: str) -> "CheckpointMetadata":
@@ -204,6 +207,7 @@ class CheckpointMetadata:
             size=size,
             recipe=recipe,
             distribution=specialist.distribution.__name__,
+            origin=str(FACE_BACKBONES.get(backbone, "")),
         )
 
     def check(self, path: Path, specialist: "Specialist", crops: "CropSet") -> None:

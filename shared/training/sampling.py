@@ -81,7 +81,7 @@ def _training_data(
         # Of the whole table: what a label stands for may depend on all labels, for example a top code.
         specialist.targets(table)[rows],
         specialist.window,
-        options.model.size,
+        options.model.input_size,
         specialist.augmentation(),
         overlay if options.sampling.drawn_masks else None,
         by_state(specialist.targets, table)[:, rows],
@@ -103,7 +103,7 @@ def held_out_data(
         overlay = MaskOverlay(unseen, known.index)
         sampler = drawn = MaskStateSampler(overlay.drawable)
         truth = classes[drawn.states, np.arange(len(unseen))]
-    targets, size = specialist.targets(table)[rows], options.model.size
+    targets, size = specialist.targets(table)[rows], options.model.input_size
     return CropDataset(known, targets, specialist.window, size, transform=overlay), sampler, truth
 
 
