@@ -152,16 +152,18 @@ def write_stand_ins(out: Path, table: pd.DataFrame, seen: NDArray[np.float32]) -
     labels = {"mask": table["mask"], "gender": table["gender"], "age": table["age"].map(age_band)}
     for task, classes in SPECIALISTS.items():
         truth = labels[task].to_numpy()
-        answers = pd.DataFrame(0.0, index=table.index, columns=list(classes))
+        predictions = pd.DataFrame(0.0, index=table.index, columns=list(classes))
         for fold in range(FOLDS):
             out_of = folds == fold
             model = make_pipeline(StandardScaler(), LogisticRegression(C=0.003, max_iter=300))
-            answers.loc[out_of, list(classes)] = model.fit(seen[~out_of], truth[~out_of]).predict_proba(seen[out_of])
+            predictions.loc[out_of, list(classes)] = model.fit(seen[~out_of], truth[~out_of]).predict_proba(
+                seen[out_of]
+            )
             if task == "age":
                 years = make_pipeline(StandardScaler(), Ridge(3000)).fit(seen[~out_of], table["age"][~out_of])
-                answers.loc[out_of, "age"] = years.predict(seen[out_of]).clip(0, 100)
+                predictions.loc[out_of, "age"] = years.predict(seen[out_of]).clip(0, 100)
         known = table[["image", "person"]].assign(fold=folds, truth=truth)
-        write_predictions(out / task / OOF, pd.concat([known, answers], axis="columns"))
+        write_predictions(out / task / OOF, pd.concat([known, predictions], axis="columns"))
 
 
 def scores(audit: Path, planted: Planted) -> str:

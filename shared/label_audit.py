@@ -256,7 +256,7 @@ def _write_page(
         "audit.html",
         title="face18: label audit",
         lead=(
-            f"{counted(len(suspects), 'label')} that networks contradict which had not seen the person, "
+            f"{counted(len(suspects), 'label')} contradicted by held-out predictions, "
             f"{counted(len(duplicates), 'pair')} of ids that may be one person, and "
             f"{counted(len(tables['eval_duplicates']), 'person')} with a photograph among the eval images."
         ),
@@ -300,7 +300,8 @@ def _duplicate_tiles(pairs: pd.DataFrame, crops: CropSet) -> list[Tile]:
             f"{pair['id']} and {pair['other']}",
             (
                 f"{pair['how']}, {pair['distance']:.2f}",
-                f"gender {pair['gender']}, {pair['years_apart']:.0f} years apart",
+                f"gender {pair['gender']}, "
+                + ("age unknown" if np.isnan(pair["years_apart"]) else f"{pair['years_apart']:.0f} years apart"),
             ),
             _faces(crops, [pair["image"], pair["other_image"]]),
         )
