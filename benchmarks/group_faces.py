@@ -1,4 +1,4 @@
-"""Count the faces found in groups, and portraits with a second face.
+"""Count the faces found in groups, portraits with a second face, and portraits that are turned upright.
 
     python benchmarks/group_faces.py --portraits data/sample/eval/images --every 3
 
@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from shared.commands import run
 from shared.faces.mtcnn_nets import load_detector
-from shared.predictor.detect import detect_faces
+from shared.predictor.detect import detect_faces, turn
 
 SIZE = (300, 400)
 """Width and height of a pasted portrait."""
@@ -47,6 +47,10 @@ def main(options: Options) -> None:
         for face in others:
             print(f"{file}: second face {face.box.round().tolist()}, {face.probability:.2f}")
     print(f"{len(files):,} portraits: {second} with a second face")
+    for degrees in (0, 90, 180, 270):
+        detected = (detect_faces([turn(read_small(file), degrees)], detector, "main")[0] for file in files)
+        upright = sum((photograph.turned + degrees) % 360 == 0 for photograph in detected)
+        print(f"turned {degrees} degrees: {upright} of {len(files)} seen upright", flush=True)
     groups = list(paste(files))
     found = [min(4, len(detect_faces([group], detector)[0].faces)) for group in tqdm(groups, unit=" groups")]
     print(f"{len(groups):,} groups of four: {sum(found)} of {4 * len(groups)} faces found")
@@ -56,11 +60,12 @@ def paste(files: Sequence[Path]) -> Iterator[NDArray[np.uint8]]:
     """Yield groups of four, in two rows."""
     mixed = random.Random(0).sample(files, len(files))
     for at in range(0, len(mixed) - 3, 4):
-        first, second, third, fourth = (_read(file) for file in mixed[at : at + 4])
+        first, second, third, fourth = (read_small(file) for file in mixed[at : at + 4])
         yield np.vstack([np.hstack([first, second]), np.hstack([third, fourth])])
 
 
-def _read(file: Path) -> NDArray[np.uint8]:
+def read_small(file: Path) -> NDArray[np.uint8]:
+    """Read a portrait in the size that is pasted."""
     with Image.open(file) as image:
         return np.asarray(image.convert("RGB").resize(SIZE))
 

@@ -226,7 +226,7 @@ def test_batches_of_any_size_give_the_same_probabilities(predict_faces: Predicto
 
 
 def test_without_a_model_the_error_says_how_to_get_one(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"does not exist.*shared\.bundle.*make demo"):
+    with pytest.raises(UserError, match=r"does not exist.*shared\.bundle.*pipelines\.mask\.train"):
         Predictor.load(tmp_path / "gone.zip")
     with pytest.raises(UserError, match=r"holds no trained mask and no gender and no age.*pipelines\.mask\.train"):
         Predictor.load(tmp_path)

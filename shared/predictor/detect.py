@@ -47,7 +47,7 @@ SAME_FACE = 0.3
 SURE_UPRIGHT, CLEARER, BY = 0.95, 0.8, 0.1
 """A main face that the first attempt finds with this probability is upright. Otherwise the photograph is turned if the
 first attempt finds a face of probability `CLEARER` in a turned copy, by `BY` more than in the photograph as it is.
-`benchmarks/turned_photographs.py` counts how often that is right."""
+`benchmarks/group_faces.py` counts how often that is right."""
 
 MAX_ROLL = 30
 """Degrees between the eyes and the horizontal: beyond, a detected face does not look upright."""
