@@ -11,16 +11,16 @@ d   three specialists, the most probable class
 e   the same with temperatures, tuned age thresholds and class weights for macro F1, learned on held-out persons
 ep  e with gender and age averaged over the images of a person (--persons of combine.py)
 
-Scored are the eval images, by the networks of all folds together, and those that the folds held out, each by the one
-that has not seen its person (e is learnt on other persons there too). Where photographs of eval persons are among those
-to learn from (shared.near_duplicates), a further table leaves these persons out.
+The eval images are scored with the networks of all folds averaged, held-out images with the one network that has not
+seen their person (the decisions of e are learned on other persons there too). If photographs of eval persons are among
+the training images (shared.near_duplicates), a further table leaves these persons out.
 
-Every part keeps what it trained and answered in its folder below --out, and is not run again; its scores are a row of
-runs.csv there, beside those of its trainings. "shown" counts every image that its trainings learnt from. Options of a
-training (--epochs, --size, --backbone, ...) are those of all parts alike; what a task ships as its own, such as the
-learning rate of age, stays its own unless the option is given another value than trainings have by themselves.
-With --recipes that is all of pipelines/TASK/with_extra.toml, and the command line speaks of the single models. With
---age-runs 3 the age specialist is trained three times, each time with another seed, and the three are averaged.
+Every part keeps its runs and predictions in its folder below --out and is not run again. Its scores are a row of
+runs.csv there; "shown" counts the images of all its training epochs. Options of a training (--epochs, --size,
+--backbone, ...) apply to all parts; a task's own default, such as the learning rate of age, holds unless the option is
+given another value than the general default. With --recipes, pipelines/TASK/with_extra.toml sets all options of the
+specialists and the command line only those of the single models. With --age-runs 3, age is trained with three seeds and
+averaged.
 """
 
 import time
@@ -101,25 +101,25 @@ class Model:
     """Whether it trains on the persons of --extra."""
 
 
-def _held_back(options: TrainOptions, **strengths: float) -> TrainOptions:
-    """As `with_extra.toml` holds networks back from learning persons by heart, and as the tables were made."""
+def _regularised(options: TrainOptions, **strengths: float) -> TrainOptions:
+    """Return the options with the regularisation of `with_extra.toml`, as in the published tables."""
     return options.with_values(dropout=0.2, ema=0.99, **strengths)
 
 
-_SINGLE_OPTIONS = _held_back(TrainOptions(), label_smoothing=0.05)
+_SINGLE_OPTIONS = _regularised(TrainOptions(), label_smoothing=0.05)
 
 EXTRA_OPTIONS = ("extra", "extra_epochs", "fold_lr", "extra_draws", "extra_balance")
 
 MODELS = {
-    "a": Model(lambda _: PLAIN, _held_back(TrainOptions.of(tta="none", drawn_masks=0.0)), aligned=False),
+    "a": Model(lambda _: PLAIN, _regularised(TrainOptions.of(tta="none", drawn_masks=0.0)), aligned=False),
     "b": Model(lambda _: SINGLE, _SINGLE_OPTIONS),
     "b+": Model(lambda _: SINGLE, _SINGLE_OPTIONS, extra=True),
-    "c": Model(lambda _: THREE_HEADS, _held_back(TrainOptions())),
-    "mask": Model(lambda _: MASK, _held_back(TrainOptions(), label_smoothing=0.05), extra=True),
-    "gender": Model(lambda _: GENDER, _held_back(TrainOptions(), label_smoothing=0.05), extra=True),
-    "age": Model(age_specialist, _held_back(age_options.DEFAULTS), extra=True),
+    "c": Model(lambda _: THREE_HEADS, _regularised(TrainOptions())),
+    "mask": Model(lambda _: MASK, _regularised(TrainOptions(), label_smoothing=0.05), extra=True),
+    "gender": Model(lambda _: GENDER, _regularised(TrainOptions(), label_smoothing=0.05), extra=True),
+    "age": Model(age_specialist, _regularised(age_options.DEFAULTS), extra=True),
 }
-"""By the folder of their runs; a is shown images as they are and asked for one view, as its authors do."""
+"""By run folder; a has no augmentation and no test-time augmentation, as its authors trained it."""
 
 
 def main(options: Options) -> None:
@@ -164,10 +164,10 @@ def known_eval_persons(options: Options, solution: pd.DataFrame) -> set[str]:
     table = load_training(
         split_folder(options.train.data.data, "train"), options.train.data.fixes, options.train.data.skip_bad
     )
-    asked = eval_faces(open_crops(crop_folder(options.out / "crops", options.train.data.data, "eval")))
+    eval_set = eval_faces(open_crops(crop_folder(options.out / "crops", options.train.data.data, "eval")))
     crops = open_crops(crop_folder(options.out / "crops", options.train.data.data, "train"))
-    twins = find_near_duplicates(table, crops, asked).values()
-    return {str(person) for person in solution.loc[[twin.name for twin in twins], "person"]}
+    duplicates = find_near_duplicates(table, crops, eval_set).values()
+    return {str(person) for person in solution.loc[[duplicate.name for duplicate in duplicates], "person"]}
 
 
 def _lines(part: Part, options: Options, solution: pd.DataFrame) -> tuple[Line, Line]:
@@ -177,26 +177,27 @@ def _lines(part: Part, options: Options, solution: pd.DataFrame) -> tuple[Line, 
     total = {key: sum(times[key] for times in took) for key in ("training", "predicting", "shown")}
     if part in MODELS:
         folder = options.out / part
-        said = [read_predictions(folder / EVAL, PLAIN.classes), read_held_out(folder / OOF, PLAIN.classes)]
-        decided = [table[list(PLAIN.classes)].to_numpy().argmax(axis=1) for table in said]
+        tables = [read_predictions(folder / EVAL, PLAIN.classes), read_held_out(folder / OOF, PLAIN.classes)]
+        decided = [table[list(PLAIN.classes)].to_numpy().argmax(axis=1) for table in tables]
     else:
-        asked = {
+        eval_set = {
             task: average_runs([read_predictions(options.out / name / EVAL, SPECIALISTS[task]) for name in names])
             for task, names in runs.items()
         }
         # Decisions are learned here, without access to the true labels of eval.
         held_out = join_held_out({task: [options.out / name / OOF for name in names] for task, names in runs.items()})
         if part == "ep":
-            asked, held_out = average_persons(asked, solution.loc[asked["mask"].index, "person"]), averaged(held_out)
-        said = [asked["age"], held_out.predictions["age"]]
+            eval_set = average_persons(eval_set, solution.loc[eval_set["mask"].index, "person"])
+            held_out = averaged(held_out)
+        tables = [eval_set["age"], held_out.predictions["age"]]
         if part == "d":
-            decided = [most_probable(fuse(predictions)) for predictions in (asked, held_out.predictions)]
+            decided = [most_probable(fuse(predictions)) for predictions in (eval_set, held_out.predictions)]
         else:
-            settled = fit_decision(held_out, asked, "f1", "tuned", calibrate=True)
-            decided = [settled.decide(asked), settled.predicted]
+            fitted = fit_decision(held_out, eval_set, "f1", "tuned", calibrate=True)
+            decided = [fitted.decide(eval_set), fitted.predicted]
     first, second = (
         Line(part, table.index, classes, table.get("age"), **total)
-        for table, classes in zip(said, decided, strict=True)
+        for table, classes in zip(tables, decided, strict=True)
     )
     return first, second
 
@@ -204,7 +205,7 @@ def _lines(part: Part, options: Options, solution: pd.DataFrame) -> tuple[Line, 
 def _record(part: Part, line: Line, held_out: Line, options: Options, solution: pd.DataFrame) -> None:
     """Add a row to runs.csv, unless the part has the same one already."""
     unseen = {f"held_out_{name}": score for name, score in scores(held_out, labelled(options.train)).items()}
-    told = {name: value for name, value in vars(options).items() if name != "train"}
+    own = {name: value for name, value in vars(options).items() if name != "train"}
     folders = [options.out / name for names in _runs_of(part, options).values() for name in names]
     data, recipe = origin(folders)
     entry = Record(
@@ -213,7 +214,7 @@ def _record(part: Part, line: Line, held_out: Line, options: Options, solution: 
         run=options.out / part,
         seconds=line.training + line.predicting,
         scores={**scores(line, solution), **unseen},
-        options={**options.train.values(), **told},
+        options={**options.train.values(), **own},
         data=data,
         recipe=recipe,
         seed=options.train.optimisation.seed,
@@ -237,7 +238,7 @@ def _name(task: str, number: int) -> str:
 
 
 def _run(task: str, number: int, options: Options) -> dict[str, float]:
-    """Train a model, the first of its kind or a further one, and let it answer, unless that is done.
+    """Train a model and predict eval with it, unless that is done.
 
     Returns the seconds of both, and how many images it was shown.
     """
@@ -261,9 +262,9 @@ def _run(task: str, number: int, options: Options) -> dict[str, float]:
         + len(folds) * further * chosen.sampling.extra_draws
     )
     shown += chosen.optimisation.extra_epochs * further * (EXTRA_PARTS - 1) / EXTRA_PARTS
-    asked = open_crops(crop_folder(crops, chosen.data.data, "eval"))
+    eval_crops = open_crops(crop_folder(crops, chosen.data.data, "eval"))
     weights = [path / WEIGHTS for path in folds.values()]
-    predicting = predict_once(specialist, weights, asked, chosen, folder / EVAL)
+    predicting = predict_once(specialist, weights, eval_crops, chosen, folder / EVAL)
     return {"training": sum(known["seconds"].values()), "predicting": predicting, "shown": shown}
 
 
@@ -283,10 +284,10 @@ def predict_once(
     return float(took.read_text(encoding="utf-8"))
 
 
-def _merged(asked: TrainOptions, own: TrainOptions) -> TrainOptions:
+def _merged(requested: TrainOptions, own: TrainOptions) -> TrainOptions:
     """Return a model's own defaults, overridden by options of the command line that differ from general defaults."""
     plain = TrainOptions().values()
-    return own.with_values(**{name: value for name, value in asked.values().items() if value != plain[name]})
+    return own.with_values(**{name: value for name, value in requested.values().items() if value != plain[name]})
 
 
 if __name__ == "__main__":

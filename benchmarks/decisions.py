@@ -63,8 +63,8 @@ def _scores(held_out: HeldOut, chosen: NDArray[np.int64]) -> dict[str, float]:
     here, others = _part(held_out, inside), _part(held_out, ~inside)
     ways = candidate_rules("auto", "auto", calibrate=True, years=True)
     deciders = fit_rules([PLAIN, *ways], probabilities(here.predictions), here.truth, here.persons)
-    asked, right = probabilities(others.predictions), true_classes(others.truth)
-    by_way = {way: macro_f1(right, decider.decide(asked), CLASS_COUNT) for way, decider in deciders.items()}
+    unseen, right = probabilities(others.predictions), true_classes(others.truth)
+    by_way = {way: macro_f1(right, decider.decide(unseen), CLASS_COUNT) for way, decider in deciders.items()}
     auto = by_way[choose_rule(cross_fit(here, ways), ways)]
     names = {way: f"{way}{', calibrated' if way.calibrated else ''}" for way in by_way}
     return {**{names[way]: score for way, score in by_way.items()}, "auto": auto, **_bands(here, others)}

@@ -121,7 +121,7 @@ def measure(options: Options, size: int, table: pd.DataFrame, crops: CropSet, fo
 
 
 def _training(options: Options, size: int) -> TrainOptions:
-    # A rate at which nothing is learnt, without a schedule, so that any number of rounds may follow.
+    # A learning rate near zero without a schedule, so that any number of rounds can follow.
     return TrainOptions.of(
         size=size,
         batch_size=options.batch_size,

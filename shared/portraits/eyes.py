@@ -159,7 +159,7 @@ def draw_brows(rng: np.random.Generator, person: Person, head: Head, relief: Rel
 
 def glasses_layer(rng: np.random.Generator, person: Person, head: Head, worn: bool | None = None) -> Layer | None:
     """Draw thin frames, or return None if the person wears none; `worn=None` draws by lot, more often with age."""
-    by_lot = rng.random() <= 0.12 + 0.38 * ramp(person.looks, 35.0, 65.0)
+    by_lot = rng.random() <= 0.12 + 0.38 * ramp(person.apparent_age, 35.0, 65.0)
     if not (by_lot if worn is None else worn):
         return None
     m = head.measures

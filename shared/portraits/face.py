@@ -147,7 +147,7 @@ def _spots(rng: np.random.Generator, person: Person) -> Plane:
             dot(jitter(rng, 0.0, 0.38), jitter(rng, 0.28, 0.14), 0.011, 0.35)
     for _ in range(int(rng.integers(0, 3))):
         dot(jitter(rng, 0.0, 0.52), jitter(rng, -0.05, 0.55), 0.014, 0.8)
-    for _ in range(int(36 * ramp(person.looks, 45.0, 74.0))):
+    for _ in range(int(36 * ramp(person.apparent_age, 45.0, 74.0))):
         dot(jitter(rng, 0.0, 0.52), jitter(rng, -0.05, 0.55), jitter(rng, 0.035, 0.010), 0.5)
     return np.clip(paint, 0, 0.8)
 

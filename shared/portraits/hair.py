@@ -96,12 +96,12 @@ MEN = {
 def sample_style(rng: np.random.Generator, person: Person) -> Style:
     """Draw a style for this gender and age; men's hairlines recede with the years."""
     styles = list((WOMEN if person.female else MEN).values())
-    late = ramp(person.looks, 20.0, 70.0)
+    late = ramp(person.apparent_age, 20.0, 70.0)
     weights = np.array([young + late * (old - young) for young, old in (style.chance for style in styles)])
     style = styles[rng.choice(len(styles), p=weights / weights.sum())]
     if person.people == "dark" and rng.random() < 0.6:
         style = replace(style, flow="coil", part=0.0, fringe=0.0, slant=0.0, wave=0.03)
-    lost = ramp(person.looks, 26.0, 72.0) * (0.06 if person.female else 0.34)
+    lost = ramp(person.apparent_age, 26.0, 72.0) * (0.06 if person.female else 0.34)
     fringe = style.fringe * (1 - (0.3 if person.female else 0.8) * late)
     mirror = 1.0 if rng.random() < 0.5 else -1.0
     return replace(

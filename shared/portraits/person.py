@@ -21,8 +21,8 @@ class Person:
     female: bool
     age: int
     """Years."""
-    looks: float
-    """Apparent age in years: the true one with a small error."""
+    apparent_age: float
+    """Years that the face shows: the age with a small error."""
     people: str
     """A key of `PEOPLES`: the skin tones and hair colours that occur together."""
     skin: Colour
@@ -35,7 +35,7 @@ class Person:
     @property
     def wear(self) -> float:
         """Strength of the marks of age: 0 up to 20 years, 1 from 74 years."""
-        return ramp(self.looks, 20.0, 74.0)
+        return ramp(self.apparent_age, 20.0, 74.0)
 
     def greyed(self, share: float) -> Colour:
         """Return the hair colour with this share of grey."""
@@ -88,14 +88,14 @@ def sample_person(rng: np.random.Generator, female: bool, age: int) -> Person:
     names = list(PEOPLES)
     name = names[rng.choice(len(names), p=[PEOPLES[key].share for key in names])]
     people = PEOPLES[name]
-    looks = jitter(rng, float(age), 1.2)
+    apparent_age = jitter(rng, float(age), 1.2)
     skin, hair = _varied(rng, people.skins, 0.015), _varied(rng, people.hairs, 0.012)
     onset = jitter(rng, 33.0 if female else 30.0, 1.5)
-    grey = ramp(looks, onset, onset + 40.0)
+    grey = ramp(apparent_age, onset, onset + 40.0)
     # One woman in five colours her grey hair.
     if rng.random() < 0.20 and female:
         grey *= 0.5
-    return Person(female, age, looks, name, skin, hair, grey, iris=_varied(rng, people.irises, 0.02))
+    return Person(female, age, apparent_age, name, skin, hair, grey, iris=_varied(rng, people.irises, 0.02))
 
 
 def _varied(rng: np.random.Generator, colours: tuple[Colour, ...], sigma: float) -> Colour:
