@@ -1,5 +1,6 @@
 """The page about finished runs: what it measures, and that it opens."""
 
+import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -139,6 +140,16 @@ def test_without_data_and_crops_the_page_says_what_is_missing(outputs: Path, tmp
     assert "true ages in years need --data" in text
     assert "the crops are not at hand (--crops)" in text
     assert "data:image/jpeg" not in text
+
+
+def test_runs_that_kept_the_best_epoch_are_reported_as_too_optimistic(tmp_path: Path) -> None:
+    outputs = write_finished(tmp_path, drawn(6))
+    run = json.loads((outputs / "age/run.json").read_text())
+    for keep, warned in (("last", False), ("best", True)):
+        options = {**run["options"], "keep": keep}
+        (outputs / "age/run.json").write_text(json.dumps({**run, "options": options}))
+        main(Options(outputs=outputs))
+        assert ("Too optimistic" in (outputs / "report.html").read_text(encoding="utf-8")) == warned
 
 
 def test_labels_other_than_those_trained_on_are_refused(outputs: Path, tmp_path: Path) -> None:

@@ -33,6 +33,9 @@ def contents(runs: FinishedRuns) -> dict[str, Any]:
             curves.append((_curves(task, histories), f"{TITLES[task]}: one line per fold{extra}"))
     return {
         "curves": curves,
+        "best_epochs": [
+            str(run) for run, content in contents.items() if content.get("options", {}).get("keep") == "best"
+        ],
         "origins": pd.DataFrame({str(run): origin(content) for run, content in contents.items()}).fillna(""),
         "options": _options(contents),
         "commands": [
