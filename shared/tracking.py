@@ -24,7 +24,7 @@ import sys
 import warnings
 from collections.abc import Iterable, Mapping
 from contextlib import closing, suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -142,30 +142,10 @@ class Record:
     """Whether another process did the work and was killed before it wrote the row; its memory is unknown."""
 
 
-@dataclass(frozen=True)
-class _Row:
-    """The columns, in their order; all text."""
-
-    id: str
-    time: str
-    kind: str
-    task: str
-    run: str
-    fold: str
-    seed: str
-    scores: str
-    seconds: str
-    memory_mib: str
-    gpu_memory_mib: str
-    commit: str
-    dirty: str
-    data: str
-    recipe: str
-    command: str
-    options: str
-
-
-COLUMNS = tuple(column.name for column in fields(_Row))
+COLUMNS = (
+    *("id", "time", "kind", "task", "run", "fold", "seed", "scores", "seconds", "memory_mib", "gpu_memory_mib"),
+    *("commit", "dirty", "data", "recipe", "command", "options"),
+)
 
 
 def table_of(run: Path) -> Path:
@@ -209,11 +189,11 @@ def record(entry: Record, table: Path | None = None, tracker: Tracker = "none") 
 
     Results of hours must not be lost because of a row, so failures are only printed to stderr.
     """
-    row, table = _row(entry), table or table_of(entry.run)
+    table = table or table_of(entry.run)
     try:
-        _append(table, row)
+        row = append(table, entry)
         if tracker == "mlflow":
-            _send_to_mlflow(asdict(row), table.with_name(STORE))
+            _send_to_mlflow(row, table.with_name(STORE))
     except UserError as error:
         print(f"warning: this run is not on record: {error}", file=sys.stderr)
 
@@ -224,31 +204,27 @@ def is_recorded(entry: Record, table: Path | None = None) -> bool:
         rows = read_rows(table or table_of(entry.run))
     except UserError:
         return False
-    wanted = {name: value for name, value in _cells(entry).items() if name in ("kind", "task", "fold", "data")}
-    scores = json.loads(_cells(entry)["scores"])
+    wanted: dict[str, Any] = {name: _text(getattr(entry, name)) for name in ("kind", "task", "fold", "data")}
+    wanted["scores"] = _rounded(entry.scores)
     # The run folder is beside the table, whichever path a command used for it.
     return any(
-        wanted.items() <= row.items() and row["scores"] == scores and Path(row["run"]).name == entry.run.absolute().name
+        all(row[name] == value for name, value in wanted.items()) and Path(row["run"]).name == entry.run.absolute().name
         for row in rows
     )
 
 
-def append(table: Path, entry: Record) -> str:
-    """Append a row and return its id. Raises `UserError` if the file cannot be written or is another table."""
+def append(table: Path, entry: Record) -> dict[str, str]:
+    """Append a row and return it. Raises `UserError` if the file cannot be written or is another table."""
     row = _row(entry)
-    _append(table, row)
-    return row.id
-
-
-def _append(table: Path, row: _Row) -> None:
     try:
         table.parent.mkdir(parents=True, exist_ok=True)
         with table.open("ab") as file, lock(table, wait=True):
             # One write to a file opened for appending: rows stay whole even without locks.
-            os.write(file.fileno(), _start(table) + _line(asdict(row).values()))
+            os.write(file.fileno(), _start(table) + _line(row[name] for name in COLUMNS))
             os.fsync(file.fileno())
     except OSError as error:
         raise UserError(f"{table} cannot be written ({error.strerror or error})") from error
+    return row
 
 
 def _start(table: Path) -> bytes:
@@ -261,33 +237,19 @@ def _start(table: Path) -> bytes:
     return b"" if found.endswith(b"\n") else b"\n"
 
 
-def _row(entry: Record) -> _Row:
+def _row(entry: Record) -> dict[str, str]:
+    """All columns of a row, as text."""
     source = provenance()
     process, gpu = (None, None) if entry.late else peak_memory()
-    return _Row(
-        id=secrets.token_hex(4),
-        time=source["time"],
-        seconds=f"{entry.seconds:.1f}",
-        memory_mib=_text(process),
-        gpu_memory_mib=_text(gpu),
-        commit=_text(source["commit"]),
-        dirty=_text(source["dirty"]),
-        command=_json(source["command"]),
-        **_cells(entry),
-    )
-
-
-def _cells(entry: Record) -> dict[str, str]:
-    """The columns that the entry itself fills."""
     return {
-        "kind": entry.kind,
-        "task": entry.task,
-        "run": str(entry.run),
-        "fold": _text(entry.fold),
-        "seed": _text(entry.seed),
-        "scores": _json({name: _six_digits(score) for name, score in entry.scores.items()}),
-        "data": entry.data,
-        "recipe": entry.recipe,
+        "id": secrets.token_hex(4),
+        "seconds": f"{entry.seconds:.1f}",
+        "memory_mib": _text(process),
+        "gpu_memory_mib": _text(gpu),
+        "command": _json(source["command"]),
+        **{name: _text(source[name]) for name in ("time", "commit", "dirty")},
+        **{name: _text(getattr(entry, name)) for name in ("kind", "task", "run", "fold", "seed", "data", "recipe")},
+        "scores": _json(_rounded(entry.scores)),
         "options": _json(entry.options),
     }
 
@@ -296,9 +258,9 @@ def _text(value: object) -> str:
     return "" if value is None else str(value)
 
 
-def _six_digits(score: float) -> float | None:
-    """None for infinite numbers and NaN, which JSON does not have."""
-    return float(f"{score:.6g}") if math.isfinite(score) else None
+def _rounded(scores: Mapping[str, float]) -> dict[str, float | None]:
+    """Six digits; None for infinite numbers and NaN, which JSON does not have."""
+    return {name: float(f"{score:.6g}") if math.isfinite(score) else None for name, score in scores.items()}
 
 
 def _json(content: object) -> str:

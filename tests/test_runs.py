@@ -11,7 +11,7 @@ def write(table: Path, task: str, score: float, lr: float = 1e-3, kind: str = "t
     """Append a run and return its id."""
     scores = {"macro_f1": score, "mae_years": 10 * (1 - score)}
     options = {"lr": lr, "size": 112, **more}
-    return append(table, Record(kind, task, Path(f"outputs/{task}-{lr:g}"), 60, scores, options))
+    return append(table, Record(kind, task, Path(f"outputs/{task}-{lr:g}"), 60, scores, options))["id"]
 
 
 @pytest.fixture

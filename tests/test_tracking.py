@@ -32,7 +32,7 @@ def append_many(table: Path, count: int) -> None:
 
 
 def test_what_is_written_is_read_again(tmp_path: Path) -> None:
-    name = append(tmp_path / "runs.csv", ENTRY)
+    name = append(tmp_path / "runs.csv", ENTRY)["id"]
     row = read_runs(tmp_path / "runs.csv").iloc[0]
     assert row["id"] == name
     assert (row["kind"], row["task"], row["run"], row["fold"], row["seed"]) == ("fold", "age", "outputs/age", "2", "0")
@@ -69,12 +69,12 @@ def test_rows_of_several_processes_are_all_there_and_whole(tmp_path: Path) -> No
 @pytest.mark.parametrize("kept", [0.1, 0.95])
 def test_a_row_cut_short_costs_no_other(tmp_path: Path, kept: float) -> None:
     table = tmp_path / "runs.csv"
-    first = append(table, ENTRY)
+    first = append(table, ENTRY)["id"]
     before = table.read_bytes()
     append(table, ENTRY)
     row = table.read_bytes()[len(before) :]
     table.write_bytes(before + row[: int(len(row) * kept)])
-    last = append(table, ENTRY)
+    last = append(table, ENTRY)["id"]
     assert read_runs(table)["id"].tolist() == [first, last]
 
 
