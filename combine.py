@@ -14,7 +14,7 @@ if __name__ == "__main__":
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -23,17 +23,18 @@ import pandas as pd
 
 from shared import tracking
 from shared.commands import run
-from shared.files import table_csv, write_text
+from shared.files import refuse_overwriting, table_csv, write_text
 from shared.fusion.ages import age_error
 from shared.fusion.decision import Decide, Decision, ThresholdChoice, decide_classes, gain_by_argmax
 from shared.fusion.fusion import SPECIALISTS
 from shared.fusion.metrics import Floats, Interval, Ints
-from shared.fusion.predictions import OOF, HeldOutRuns, Persons, check_images, read_eval_set, read_held_out_runs
+from shared.fusion.predictions import EVAL, OOF, HeldOutRuns, Persons, check_images, read_eval_set, read_held_out_runs
 from shared.fusion.report import Report, describe_decision, draw_confusion, score_predictions
 from shared.label_fixes import read_solution
 from shared.labels import decode_class
+from shared.manifest import split_folder
 from shared.messages import UserError
-from shared.tracking import Record, Tracker, origin, record, table_of
+from shared.tracking import DATA_FOLDER, RUN, Record, Tracker, origin, read_run_json, record, table_of
 
 RunWeights = Literal["equal", "learned"]
 
@@ -48,8 +49,9 @@ class Options:
     out: Path = Path("submission.csv")
     """The submission to write (ImageID, ans)."""
 
-    data: Path = Path("data")
-    """The competition's folder: its eval/info.csv lists the images to predict, in order."""
+    data: Path | None = None
+    """The competition's folder: its eval/info.csv lists the images to predict, in order. Default: the folder that the
+    runs were trained on."""
 
     mask: tuple[Path, ...] = (Path("outputs/mask"),)
     """Run folders of the mask specialist; several are averaged."""
@@ -110,7 +112,9 @@ def main(options: Options) -> None:
     started = time.perf_counter()
     tracking.check(options.track)
     folders = {task: options.runs(task) for task in SPECIALISTS}
-    eval_set = read_eval_set(options.data, folders, options.skip_bad, options.out.with_name("rejected.csv"))
+    data = options.data or data_of(folders)
+    refuse_to_overwrite_inputs(options, data)
+    eval_set = read_eval_set(data, folders, options.skip_bad, rejected_beside(options.out))
     runs, remark = read_held_out(options)
     held_out = runs.averaged if runs else None
     if runs and options.weights == "learned":
@@ -127,7 +131,38 @@ def main(options: Options) -> None:
     for figure in figures:
         print(f"drew {figure}")
     print(f"wrote {options.out} ({len(eval_set.images):,} images)")
-    keep_record(options, reports, time.perf_counter() - started)
+    keep_record(replace(options, data=data), reports, time.perf_counter() - started)
+
+
+def data_of(folders: Mapping[str, Sequence[Path]]) -> Path:
+    """Return the data folder that the runs name in run.json; "data" if none names one that is there.
+
+    Raises `UserError` if they name different folders.
+    """
+    named = [read_run_json(run).get(DATA_FOLDER) for runs in folders.values() for run in runs]
+    found = sorted({name for name in named if isinstance(name, str) and Path(name).is_dir()})
+    if len(found) > 1:
+        raise UserError(f"the runs were trained on different folders ({', '.join(found)}): name one with --data")
+    return Path(found[0]) if found else Path("data")
+
+
+def rejected_beside(submission: Path) -> Path:
+    """Return the file that lists what --skip-bad leaves out."""
+    return submission.with_name("rejected.csv")
+
+
+def refuse_to_overwrite_inputs(options: Options, data: Path) -> None:
+    """Raise `UserError` if the submission, the list beside it or a figure would replace what is read."""
+    runs = [folder for task in SPECIALISTS for folder in options.runs(task)]
+    split = split_folder(data, "eval")
+    read = [file for run in runs for file in (run / RUN, run / OOF, run / EVAL, *run.glob(f"fold*/{EVAL}"))]
+    read += [split / "info.csv", split / "images", *filter(None, [options.truth])]
+    names = [f"{name}-{each}.png" for name in ("held-out", "truth") for each in (*SPECIALISTS, "together")]
+    figures = [options.figures / name for name in names] if options.figures else []
+    refuse_overwriting(
+        {"--out": [options.out, rejected_beside(options.out)], "--figures": figures},
+        [data / "train", data / "eval", *read],
+    )
 
 
 def read_held_out(options: Options) -> tuple[HeldOutRuns | None, str]:

@@ -36,6 +36,9 @@ from shared.messages import UserError
 if TYPE_CHECKING:
     import pandas as pd
 
+DATA_FOLDER = "data_folder"
+"""Key of run.json: the absolute path of the folder that a run was trained on."""
+
 RUN = "run.json"
 """File of a run folder with the options, data, crop recipe and scores of its training."""
 

@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -209,3 +210,38 @@ def test_the_command_ends_with_status_2_and_no_traceback_without_predictions(opt
     assert ended.returncode == 2
     assert ended.stderr.startswith("error: outputs/mask/eval.csv is missing")
     assert "Traceback" not in ended.stderr
+
+
+def test_the_data_folder_is_the_one_that_the_runs_were_trained_on(options: Options, tmp_path: Path) -> None:
+    def name(task: str, folder: Path) -> None:
+        (options.runs(task)[0] / "run.json").write_text(json.dumps({"data_folder": str(folder)}), encoding="utf-8")
+
+    name("age", options.data)
+    main(replace(options, data=None))
+    assert len(pd.read_csv(options.out)) == 9
+    other = tmp_path / "other"
+    other.mkdir()
+    name("mask", other)
+    with pytest.raises(UserError, match=r"trained on different folders \(.*: name one with --data"):
+        main(replace(options, data=None))
+    other.rmdir()
+    main(replace(options, data=None))
+
+
+@pytest.mark.parametrize("place", ["mask/eval.csv", "age/oof.csv", "info", "truth", "photograph", "linked"])
+def test_nothing_that_is_read_is_overwritten(options: Options, tmp_path: Path, place: str) -> None:
+    truth, images = options.data / "eval_solution.csv", options.data / "eval" / "images"
+    places = {"info": options.data / "eval" / "info.csv", "truth": truth, "photograph": next(images.iterdir())}
+    target = places.get(place, tmp_path / "outputs" / place)
+    if place == "linked":
+        target.symlink_to(truth)
+    before = target.read_bytes()
+    with pytest.raises(UserError, match=r"--out .* would overwrite its input"):
+        main(replace(options, out=target, truth=truth))
+    assert target.read_bytes() == before
+
+
+def test_a_submission_or_figure_may_be_written_again_beside_what_is_read(options: Options) -> None:
+    again = replace(options, out=options.mask[0] / "submission.csv", figures=options.mask[0])
+    main(again)
+    main(again)

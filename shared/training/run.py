@@ -121,7 +121,7 @@ def prepare(specialist: Specialist, options: TrainOptions, context: RunContext) 
     specialist.check(table)
     identity = {"options": options.identity(), **data_identity(specialist, table, crops)}
     if accelerator.is_main_process:
-        claim(run, identity, options.run.overwrite)
+        claim(run, identity, options.run.overwrite, options.data.data)
         if remark := specialist.remark(base):
             print(remark)
     accelerator.wait_for_everyone()

@@ -24,7 +24,7 @@ from shared.files import write_text
 from shared.fusion.predictions import EVAL, OOF
 from shared.manifest import split_folder
 from shared.messages import UserError
-from shared.tracking import RUN, provenance, read_run_json
+from shared.tracking import DATA_FOLDER, RUN, provenance, read_run_json
 from shared.training.options import TtaName
 from shared.weights import FACE_BACKBONES
 
@@ -128,8 +128,11 @@ def fingerprint(specialist: "Specialist", table: pd.DataFrame, crops: "CropSet")
     return hashlib.sha256((known + crops.index["fingerprint"].to_csv()).encode()).hexdigest()[:16]
 
 
-def claim(run: Path, identity: dict[str, Any], overwrite: bool) -> None:
-    """Start a run in a folder or continue it; raises `UserError` if it holds another run that must not be discarded."""
+def claim(run: Path, identity: dict[str, Any], overwrite: bool, data: Path) -> None:
+    """Start a run on a data folder or continue it.
+
+    Raises `UserError` if its own folder holds another run that must not be discarded.
+    """
     known = read_run_json(run)
     if not known and (run / RUN).exists():
         raise UserError(f"{run / RUN} cannot be read; move {run} away to train anew")
@@ -142,7 +145,7 @@ def claim(run: Path, identity: dict[str, Any], overwrite: bool) -> None:
     if changes:
         _discard(run)
     if not (run / RUN).exists():
-        write_run_json(run, {**identity, "provenance": provenance()})
+        write_run_json(run, {**identity, DATA_FOLDER: str(data.absolute()), "provenance": provenance()})
 
 
 def write_run_json(run: Path, content: dict[str, Any]) -> None:
