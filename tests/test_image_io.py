@@ -11,7 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from shared.faces.image_io import ENOUGH_SIDE, NEUTRAL, UnusableImageError, decode, read_jpeg_header
+from shared.faces.image_io import (
+    ENOUGH_SIDE,
+    NEUTRAL,
+    UnusableImageError,
+    decode,
+    decode_sizes,
+    read_jpeg_header,
+    read_size,
+)
 
 ORIENTATIONS = range(1, 9)
 
@@ -196,6 +204,16 @@ def test_a_large_png_is_shrunk_after_decoding() -> None:
     image = decode(encode(np.zeros((3200, 2000, 3), np.uint8), "PNG"))
     assert (image.width, image.height, image.scale) == (2000, 3200, 4)
     assert image.pixels.shape == (800, 500, 3)
+
+
+@pytest.mark.parametrize("options", [{"form": "JPEG"}, {"form": "JPEG", "progressive": True}, {"form": "PNG"}])
+def test_an_image_that_is_decoded_once_has_the_pixels_of_each_size(options: dict) -> None:
+    data = encode(np.tile(bare().pixels, (6, 9, 1)), **options)
+    assert read_size(data) == (9 * 384, 6 * 512)
+    for side, image in zip((768, 1600), decode_sizes(data, 768, 1600), strict=True):
+        alone = decode(data, side)
+        assert (image.width, image.height) == (alone.width, alone.height) == (9 * 384, 6 * 512)
+        assert np.array_equal(image.pixels, alone.pixels)
 
 
 def test_the_smallest_images_are_images() -> None:

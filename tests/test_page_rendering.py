@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from shared.faces.image_io import MissingReaderError, UnusableImageError
 from shared.page.explain import Analysis
-from shared.page.rendering import face_html, marks, percent, photo_html, sentence_html
+from shared.page.rendering import face_html, marks, percent, photo_html, sentence_about, sentence_html
 from shared.predictor import Age, Choice, Face
 
 
@@ -39,6 +40,21 @@ def test_an_interval_that_reaches_the_top_code_is_open() -> None:
 )
 def test_no_probability_is_certain(probability: float, words: str) -> None:
     assert percent(probability) == words
+
+
+@pytest.mark.parametrize(
+    ("problem", "words"),
+    [
+        (
+            MissingReaderError("HEIC", "pip install 'face18[heic]'"),
+            "cannot read HEIC. Please save the photograph as JPEG",
+        ),
+        (UnusableImageError("truncated"), "incomplete"),
+        (UnusableImageError("broken"), "cannot be used: broken"),
+    ],
+)
+def test_an_unusable_image_gets_a_sentence_for_visitors(problem: UnusableImageError, words: str) -> None:
+    assert words in sentence_about(problem)
 
 
 def test_text_from_a_file_is_no_markup() -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from drawn_faces import broken_files, encode, files, png_header, portraits
+from drawn_faces import bare, broken_files, encode, files, png_header, portraits
 from served import PATIENCE, TOKEN, serving
 from tiny_model import write_model
 
@@ -57,7 +57,7 @@ def pair() -> bytes:
 
 
 def test_the_response_is_the_predictors_in_the_documented_form(client: httpx.Client, model: Path) -> None:
-    for image in (files()[0], pair()):
+    for image in (files()[0], pair(), encode(bare().pixels, "AVIF")):
         response = client.post("/faces", content=image)
         assert response.status_code == 200, response.text
         answer = PhotographResult.model_validate_json(response.text)

@@ -3,6 +3,8 @@
 import io
 import struct
 import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -72,6 +74,15 @@ class DecodedImage:
         return max(self.width, self.height) / max(self.pixels.shape[:2])
 
 
+class MissingReaderError(UnusableImageError):
+    """The image's format is known, but the package that reads it is not installed."""
+
+    def __init__(self, image_format: str, remedy: str):
+        super().__init__(f"{image_format}: {remedy}")
+        self.image_format = image_format
+        self.remedy = remedy
+
+
 def decode(data: bytes, enough: int = ENOUGH_SIDE) -> DecodedImage:
     """Decode the bytes of an image file; of several frames the first.
 
@@ -79,10 +90,32 @@ def decode(data: bytes, enough: int = ENOUGH_SIDE) -> DecodedImage:
     A JPEG with a missing end is used with a remark if less than a quarter of its area is missing.
     Raises `UnusableImageError`: empty file, not an image, truncated, too large, broken, or a reader is not installed.
     """
-    if not data:
-        raise UnusableImageError("empty file")
+    return decode_sizes(data, enough)[0]
+
+
+def decode_sizes(data: bytes, *sides: int) -> tuple[DecodedImage, ...]:
+    """Decode an image file once, and return what `decode` returns for each `enough` of `sides`."""
     header = read_jpeg_header(data)
-    return _decode_jpeg(data, header, enough) if header and header.plain else _decode_any(data, enough)
+    if header and header.plain:
+        return _decode_jpeg(data, header, sides)
+    with _opened(data) as image:
+        if image.width * image.height > MOST_PIXELS:
+            _refuse_size(*image.size)
+        ImageOps.exif_transpose(image, in_place=True)
+        pixels = _flatten(image)
+    return tuple(from_pixels(pixels, side) for side in sides)
+
+
+def read_size(data: bytes) -> tuple[int, int]:
+    """Read width and height of an image file from its header, before its EXIF orientation; nothing is decoded.
+
+    Raises `UnusableImageError` for what is no image.
+    """
+    header = read_jpeg_header(data)
+    if header:
+        return header.width, header.height
+    with _opened(data) as image:
+        return image.size
 
 
 def from_pixels(pixels: np.ndarray, enough: int = ENOUGH_SIDE) -> DecodedImage:
@@ -127,11 +160,23 @@ def read_jpeg_header(data: bytes) -> JpegHeader | None:
     return None
 
 
-def _decode_jpeg(data: bytes, header: JpegHeader, enough: int) -> DecodedImage:
-    area, side = header.width * header.height, max(header.width, header.height)
+def _decode_jpeg(data: bytes, header: JpegHeader, sides: Sequence[int]) -> tuple[DecodedImage, ...]:
     # A progressive JPEG takes the memory of its full size at any reduction.
-    reduction = 1 if header.progressive else max(r for r in _REDUCED if r == 1 or side >= r * enough)
-    if area > min(MOST_PIXELS * reduction**2, MOST_JPEG_PIXELS):
+    longest = 0 if header.progressive else max(header.width, header.height)
+    reductions = [max(r for r in _REDUCED if r == 1 or longest >= r * side) for side in sides]
+    decoded = {reduction: _decode_reduced(data, header, reduction) for reduction in dict.fromkeys(reductions)}
+    images = []
+    for side, reduction in zip(sides, reductions, strict=True):
+        pixels, remark = decoded[reduction]
+        turned = (pixels.shape[0] > pixels.shape[1]) != (header.height > header.width)  # By its EXIF orientation.
+        width, height = (header.height, header.width) if turned else (header.width, header.height)
+        images.append(DecodedImage(_shrink(pixels, side), width, height, remark))
+    return tuple(images)
+
+
+def _decode_reduced(data: bytes, header: JpegHeader, reduction: int) -> tuple[np.ndarray, str]:
+    """Decode a JPEG with its sides divided by `reduction`; return its pixels and a remark."""
+    if header.width * header.height > min(MOST_PIXELS * reduction**2, MOST_JPEG_PIXELS):
         _refuse_size(header.width, header.height)
     truncated = data.rfind(EOI) < header.end
     problem = UnusableImageError("truncated" if truncated else "broken JPEG data")
@@ -144,9 +189,7 @@ def _decode_jpeg(data: bytes, header: JpegHeader, enough: int) -> DecodedImage:
         raise problem
     if truncated and (header.progressive or _missing_share(pixels) > MOST_MISSING):
         raise problem
-    turned = (pixels.shape[0] > pixels.shape[1]) != (header.height > header.width)  # By its EXIF orientation.
-    width, height = (header.height, header.width) if turned else (header.width, header.height)
-    return DecodedImage(_shrink(pixels, enough), width, height, "truncated" if truncated else "")
+    return pixels, "truncated" if truncated else ""
 
 
 def _missing_share(pixels: np.ndarray) -> float:
@@ -159,34 +202,35 @@ def _missing_share(pixels: np.ndarray) -> float:
     return max(shares)
 
 
-def _decode_any(data: bytes, enough: int) -> DecodedImage:
+@contextmanager
+def _opened(data: bytes) -> Iterator[Image.Image]:
+    """Open an image file with Pillow; all that it raises becomes `UnusableImageError`."""
+    if not data:
+        raise UnusableImageError("empty file")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # About odd metadata, and about large images, which are refused below.
+            warnings.simplefilter("ignore")  # About odd metadata and large images; the size is looked at here.
             with Image.open(io.BytesIO(data), formats=_formats(data)) as image:
-                if image.width * image.height > MOST_PIXELS:
-                    _refuse_size(*image.size)
-                pixels = _flatten(ImageOps.exif_transpose(image))
+                yield image
     except UnidentifiedImageError as error:
         raise UnusableImageError("not an image") from error
     except (Image.DecompressionBombError, MemoryError) as error:
         raise UnusableImageError("too large") from error
     except (OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, ArithmeticError, struct.error) as error:
         raise UnusableImageError("truncated" if "truncated" in str(error) else "broken") from error
-    return from_pixels(pixels, enough)
 
 
 def _formats(data: bytes) -> tuple[str, ...]:
     """The formats that Pillow may try; raises `UnusableImageError` if the reader of HEIC or AVIF is not installed."""
     brand = data[8:12] if data[4:8] == b"ftyp" else b""
     if brand in AVIF_BRANDS and not features.check("avif"):
-        raise UnusableImageError("AVIF: this Pillow cannot read it: pip install --upgrade pillow")
+        raise MissingReaderError("AVIF", "this Pillow cannot read it: pip install --upgrade pillow")
     if brand not in HEIC_BRANDS:
         return FORMATS
     try:
         from pi_heif import register_heif_opener
     except ImportError as error:
-        raise UnusableImageError("HEIC: pip install 'face18[heic]'") from error
+        raise MissingReaderError("HEIC", "pip install 'face18[heic]'") from error
     register_heif_opener()
     return (*FORMATS, "HEIF")
 
@@ -198,7 +242,7 @@ def _flatten(image: Image.Image) -> np.ndarray:
     if image.has_transparency_data:
         below = Image.new("RGBA", image.size, (NEUTRAL, NEUTRAL, NEUTRAL, 255))
         image = Image.alpha_composite(below, image.convert("RGBA"))
-    return np.asarray(image.convert("RGB"))
+    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 
 
 def _to_eight_bits(image: Image.Image) -> Image.Image:

@@ -19,7 +19,7 @@ from fastapi import FastAPI, HTTPException, Request, Response
 from shared.faces.image_io import UnusableImageError
 from shared.html_pages import TEMPLATES
 from shared.page.explain import Analysis, Pixels, analyze, heat_maps
-from shared.page.rendering import examples_html, face_html, headline, photo_html, sentence_html
+from shared.page.rendering import examples_html, face_html, headline, photo_html, sentence_about, sentence_html
 from shared.page.retention import TemporaryStore, delete_regularly
 from shared.predictor import Predictor
 
@@ -32,12 +32,6 @@ minutes.</p>"""
 NO_FACE = "No face was found in this image. One that is larger, brighter or seen from the front may be."
 GONE = "This photograph was deleted after ten minutes. Please choose it again."
 FAILED = "The page failed on this image. Please choose another."
-REASONS = {
-    "empty file": "This file is empty. Please choose another.",
-    "not an image": "This file is not an image that the page reads. JPEG, PNG and WebP are fine.",
-    "truncated": "This image is incomplete, perhaps cut off while it was sent or saved. Please choose another.",
-}
-"""Sentences for reasons of `UnusableImageError`; other reasons have a general one."""
 
 UPLOAD_LIMIT = "16mb"
 WAITING = 16
@@ -200,8 +194,7 @@ class Page:
         try:
             analysis = analyze(self.predictor, content)
         except UnusableImageError as problem:
-            reason = REASONS.get(str(problem), f"This image cannot be used: {problem}. Please choose another.")
-            return self._show(None, reason, None, sentence_html(reason))
+            return self._show(None, sentence_about(problem), None, sentence_html(sentence_about(problem)))
         except Exception:
             logging.getLogger(__name__).exception("a photograph could not be analysed")
             return self._show(None, FAILED, None, sentence_html(FAILED))

@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from shared.faces.image_io import UnusableImageError, decode
+from shared.faces.image_io import UnusableImageError
 from shared.predictor import Face, Predictor
-from shared.predictor.detect import turn
+from shared.predictor.detect import decode_photograph, turn
 
 Pixels = NDArray[np.uint8]
 Box = tuple[float, float, float, float]
@@ -53,14 +53,14 @@ class Analysis:
 
 def analyze(predictor: Predictor, content: bytes) -> Analysis:
     """Predict every face in an image file; raises `UnusableImageError` with the reason."""
-    shown = decode(content, SHOWN_SIDE)
-    found = predictor.detect([content])
+    shown = decode_photograph(content)
+    found = predictor.detect([shown])
     (photograph,) = predictor.predict(found)
     if photograph.problem:
         raise UnusableImageError(photograph.problem)
     size = (photograph.width, photograph.height)
     return Analysis(
-        pixels=fit(turn(shown.pixels, photograph.turned), SHOWN_SIDE),
+        pixels=fit(turn(shown.enlarged.pixels, photograph.turned), SHOWN_SIDE),
         faces=photograph.faces,
         crops=[face.crop for face in found[0].faces],
         boxes=[relative_box(face.box, size) for face in photograph.faces],

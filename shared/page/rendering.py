@@ -4,6 +4,7 @@ import base64
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from shared.faces.image_io import MissingReaderError, UnusableImageError
 from shared.html_pages import render
 from shared.labels import BAND_EDGES
 from shared.page.explain import Analysis, Box, Pixels
@@ -14,6 +15,12 @@ WORDS = {
     **{"<30": "under 30", "30-59": "30 to 59", ">=60": "60 or older"},
 }
 """Names of classes for people; other classes have the same name in code and on the page."""
+REASONS = {
+    "empty file": "This file is empty. Please choose another.",
+    "not an image": "This file is not an image that the page reads. JPEG, PNG and WebP are fine.",
+    "truncated": "This image is incomplete, perhaps cut off while it was sent or saved. Please choose another.",
+}
+"""Sentences for reasons of `UnusableImageError`; other reasons have a general one."""
 OLDEST = 100
 """Years at the right end of the age scale."""
 CAPTION_SHARE = 0.12
@@ -82,6 +89,13 @@ def face_html(face: Face, number: int, count: int, crop: str, heat: Mapping[str,
         band=bars(face.band),
         scale=scale(face.age),
     )
+
+
+def sentence_about(problem: UnusableImageError) -> str:
+    """Return for people why an image cannot be used."""
+    if isinstance(problem, MissingReaderError):
+        return f"This page cannot read {problem.image_format}. Please save the photograph as JPEG, and choose that."
+    return REASONS.get(str(problem), f"This image cannot be used: {problem}. Please choose another.")
 
 
 def sentence_html(text: str) -> str:

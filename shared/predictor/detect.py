@@ -8,7 +8,6 @@ the crop stage looks for one large face in a copy of 256 pixels, in which the fa
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 from shared.crops import DETECTED
 from shared.faces.alignment import MIN_EYE_DISTANCE, RECIPE, DetectedFace, crop, find_faces, full_size
 from shared.faces.crop import as_stored
-from shared.faces.image_io import ENOUGH_SIDE, DecodedImage, UnusableImageError, decode, from_pixels
+from shared.faces.image_io import ENOUGH_SIDE, DecodedImage, UnusableImageError, decode_sizes, from_pixels
 from shared.faces.mtcnn import Detector, Search, detect
 
 Pixels = NDArray[np.uint8]
@@ -141,13 +140,12 @@ def decode_photograph(source: ImageSource, faces: FaceSelection = "all") -> Deco
     """
     if isinstance(source, DecodedPhotograph):
         return source
+    sides = (ENOUGH_SIDE, GROUP_SIDE) if faces == "all" else (ENOUGH_SIDE,)
     if isinstance(source, np.ndarray):
-        decode_to = partial(from_pixels, _checked(source))
+        sizes = tuple(from_pixels(_checked(source), side) for side in sides)
     else:
-        decode_to = partial(decode, source if isinstance(source, bytes) else Path(source).read_bytes())
-    normal = decode_to(ENOUGH_SIDE)
-    enlarged = decode_to(GROUP_SIDE) if faces == "all" and normal.scale > 1 else normal
-    return DecodedPhotograph(name_of(source), normal, enlarged)
+        sizes = decode_sizes(source if isinstance(source, bytes) else Path(source).read_bytes(), *sides)
+    return DecodedPhotograph(name_of(source), sizes[0], sizes[-1])
 
 
 def name_of(source: ImageSource) -> str:

@@ -4,23 +4,18 @@ Uploads are untrusted: bytes are counted while they arrive and kept in memory on
 file's header before anything is decoded.
 """
 
-import io
 import math
-import warnings
 from collections.abc import AsyncIterator
 from http import HTTPStatus
 
-from PIL import Image, UnidentifiedImageError
 from python_multipart import FormParser
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import File, parse_options_header
 from starlette.datastructures import Headers
 
-from shared.faces.image_io import UnusableImageError, read_jpeg_header
+from shared.faces.image_io import MissingReaderError, UnusableImageError, read_jpeg_header, read_size
 from shared.serving.limits import Limits, Places, Refusal, too_large
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
-"""What cameras, phones and browsers make. Pillow reads many more, some of them by starting other programs."""
 LARGE_PIXELS = 13_000_000
 """Images with more pixels than phones make are decoded one after the other, so that others do not wait for them."""
 JPEG_SPEED = 4
@@ -68,36 +63,25 @@ async def _read_form(body: AsyncIterator[bytes], boundary: bytes) -> bytes:
 def check_image(data: bytes, max_pixels: int) -> bool:
     """Read the size in an image's header; return whether it takes long to decode.
 
-    Raises `Refusal` for an empty file, a file of none of `FORMATS`, and too many pixels.
+    Raises `Refusal` for an empty file, a file that is no image, and too many pixels.
     """
-    if not data:
-        raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "empty file")
-    header = read_jpeg_header(data)
-    width, height = (header.width, header.height) if header else _size_in_header(data)
+    try:
+        width, height = read_size(data)
+    except UnusableImageError as problem:
+        raise refusal_of(problem) from None
     if width * height > max_pixels:
         raise too_large(f"too large: {width} x {height} pixels; the limit is {max_pixels:,}")
+    header = read_jpeg_header(data)
     quick = header is not None and header.plain and not header.progressive
     return width * height > LARGE_PIXELS * (JPEG_SPEED if quick else 1)
 
 
-def _size_in_header(data: bytes) -> tuple[int, int]:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Odd metadata is no problem, and the size is checked next.
-            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-                return image.size
-    except UnidentifiedImageError:
-        sentence = f"not an image, or none of {', '.join(FORMATS)}"
-        raise Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, sentence) from None
-    except Image.DecompressionBombError:
-        raise too_large("too large") from None
-    except Exception:  # Pillow raises nearly anything for a broken header.
-        raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "broken") from None
-
-
 def refusal_of(problem: UnusableImageError) -> Refusal:
-    """Return the refusal of an image that could not be decoded."""
+    """Return the refusal of an image that cannot be decoded."""
     reason = str(problem)
+    if isinstance(problem, MissingReaderError):
+        sentence = f"this service does not read {problem.image_format}: send JPEG (whoever runs it: {problem.remedy})"
+        return Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, sentence)
     if reason.startswith("too large"):
         return too_large(reason)
     known = reason != "not an image"
