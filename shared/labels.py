@@ -17,6 +17,14 @@ IMAGE_KINDS = (*WORN, INCORRECT, NORMAL)
 """The names, without suffix, of a person's images in the competition's layout."""
 
 
+IN_WORDS = {
+    **{"worn": "mask worn", "incorrect": "mask worn wrongly", "none": "no mask"},
+    **{"male": "male", "female": "female"},
+    **{"<30": "under 30", "30-59": "30 to 59", ">=60": "60 or older"},
+}
+"""Names of classes on pages and annotated copies; tables and files have the classes themselves."""
+
+
 class Attributes(NamedTuple):
     """Indices into `MASKS`, `GENDERS` and `BANDS`."""
 

@@ -8,7 +8,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from shared.page.explain import fit, grad_cam, network_heat, overlay_heat, reading_order, relative_box
+from shared.page.explain import fit, grad_cam, network_heat, overlay_heat, relative_box
 from shared.training.model import Network
 
 LEFT = torch.tensor([[4.0, 0.0], [0.0, 0.0]])
@@ -95,13 +95,6 @@ def test_hot_places_are_bright_and_the_rest_is_grey() -> None:
     lit = overlay_heat(grey, heat)
     assert np.abs(lit[40:, 40:].astype(int) - 100).max() <= 1
     assert int(lit[2, 2, 0]) - int(lit[40, 40, 0]) > 60
-
-
-def test_faces_are_in_reading_order() -> None:
-    upper_right, upper_left = (300.0, 0.0, 400.0, 100.0), (0.0, 30.0, 100.0, 130.0)
-    lower_left, lower_right = (10.0, 200.0, 110.0, 300.0), (320.0, 180.0, 420.0, 280.0)
-    assert reading_order([lower_right, upper_right, lower_left, upper_left]) == [3, 1, 2, 0]
-    assert reading_order([]) == []
 
 
 def test_a_box_that_fills_the_photograph_is_cut_off_at_its_edges() -> None:

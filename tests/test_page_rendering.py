@@ -64,7 +64,9 @@ def test_text_from_a_file_is_no_markup() -> None:
 def test_every_face_is_a_radio_button_with_a_name_and_the_main_face_is_chosen() -> None:
     boxes = [(0.1, 0.1, 0.3, 0.5), (0.4, 0.1, 0.45, 0.15)]
     pixels = np.zeros((40, 60, 3), np.uint8)
-    html = photo_html(Analysis(pixels, [face(), face("none")], [pixels] * 2, boxes, main=1), lambda _: "images/key")
+    analysis = Analysis(pixels, [face(), face("none")], [pixels] * 2, boxes, main=1, remarks=["face 2 is small"])
+    html = photo_html(analysis, lambda _: "images/key")
+    assert "face 2 is small" in html
     assert 'value="1" checked aria-label="Face 2: no mask, female, 33"' in html
     assert 'value="0" aria-label="Face 1: mask worn, female, 33"' in html
     assert html.count('name="face"') == 2

@@ -21,7 +21,7 @@ from shared.commands import parse
 from shared.messages import UserError
 from shared.predict import Options, find_photographs, main
 from shared.predictor import Photograph, Predictor
-from shared.predictor.drawing import drawn_files
+from shared.predictor.drawing import COLOURS, draw, drawn_files
 from shared.predictor.results import as_csv, as_json, as_table
 
 ROOT = Path(__file__).parents[1]
@@ -157,6 +157,15 @@ def test_annotated_copies_show_boxes_in_the_colour_of_the_mask_state(
     x0, y0, x1, _ = (round(value) for value in face["box"])
     assert changed[y0 - 1 : y0 + 2, x0 + 5 : x1 - 5].any(axis=0).mean() > 0.9
     assert not changed[: max(y0 - 6, 1)].any()
+
+
+def test_the_box_of_a_face_that_fills_the_photograph_shows(model: Path) -> None:
+    (photograph,) = Predictor.load(model, device="cpu")(bare().pixels)
+    filling = replace(photograph, faces=(replace(photograph.faces[0], box=(-40.0, -60.0, 500.0, 700.0)),))
+    drawn = draw(np.zeros((512, 384, 3), np.uint8), filling)
+    colour = COLOURS[photograph.faces[0].mask.name]
+    for edge in (drawn[0], drawn[:, 0], drawn[:, -1]):
+        assert (edge == colour).all(axis=-1).mean() > 0.5
 
 
 def test_each_file_is_predicted_once_and_a_folder_in_the_order_of_paths(album: Path) -> None:

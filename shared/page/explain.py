@@ -49,6 +49,8 @@ class Analysis:
     """x0, y0, x1, y1 of each face as shares of the photograph's width and height, cut off at its edges."""
     main: int
     """Index of the main face; 0 if there is no face."""
+    remarks: Sequence[str] = ()
+    """What may make the predictions unreliable."""
 
 
 def analyze(predictor: Predictor, content: bytes) -> Analysis:
@@ -65,6 +67,7 @@ def analyze(predictor: Predictor, content: bytes) -> Analysis:
         crops=[face.crop for face in found[0].faces],
         boxes=[relative_box(face.box, size) for face in photograph.faces],
         main=next((at for at, face in enumerate(photograph.faces) if face.main), 0),
+        remarks=photograph.remarks,
     )
 
 

@@ -6,15 +6,10 @@ from dataclasses import dataclass
 
 from shared.faces.image_io import MissingReaderError, UnusableImageError
 from shared.html_pages import render
-from shared.labels import BAND_EDGES
+from shared.labels import BAND_EDGES, IN_WORDS
 from shared.page.explain import Analysis, Box, Pixels
 from shared.predictor import Age, Choice, Face
 
-WORDS = {
-    **{"worn": "mask worn", "incorrect": "mask worn wrongly", "none": "no mask"},
-    **{"<30": "under 30", "30-59": "30 to 59", ">=60": "60 or older"},
-}
-"""Names of classes for people; other classes have the same name in code and on the page."""
 REASONS = {
     "empty file": "This file is empty. Please choose another.",
     "not an image": "This file is not an image that the page reads. JPEG, PNG and WebP are fine.",
@@ -52,6 +47,7 @@ def photo_html(analysis: Analysis, address_of: Callable[[Pixels], str]) -> str:
         ratio=analysis.pixels.shape[1] / analysis.pixels.shape[0],
         marks=marks(analysis.boxes, analysis.faces),
         main=analysis.main,
+        remarks=analysis.remarks,
     )
 
 
@@ -111,12 +107,12 @@ def examples_html(files: Sequence[bytes]) -> str:
 
 def headline(face: Face) -> str:
     """Return a line about a face, for example "no mask, female, about 33"."""
-    return f"{WORDS[face.mask.name]}, {face.gender.name}, about {int(face.age.years)}"
+    return f"{IN_WORDS[face.mask.name]}, {face.gender.name}, about {int(face.age.years)}"
 
 
 def summary(face: Face) -> list[str]:
     """Return two short lines about a face, for example "no mask" and "female, 33"."""
-    return [WORDS[face.mask.name], f"{face.gender.name}, {int(face.age.years)}"]
+    return [IN_WORDS[face.mask.name], f"{face.gender.name}, {int(face.age.years)}"]
 
 
 def percent(probability: float) -> str:
@@ -129,7 +125,7 @@ def percent(probability: float) -> str:
 def bars(choice: Choice) -> list[tuple[str, str, float, bool]]:
     """Return name, percentage, width of the bar in percent, and whether it is the prediction, of each class."""
     return [
-        (WORDS.get(name, name), percent(value), round(100 * value, 1), name == choice.name)
+        (IN_WORDS[name], percent(value), round(100 * value, 1), name == choice.name)
         for name, value in choice.probabilities.items()
     ]
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from shared.faces.image_io import decode
 from shared.files import replacing
+from shared.labels import IN_WORDS
 from shared.messages import UserError
 from shared.predictor.detect import turn
 from shared.predictor.results import Face, Photograph
@@ -85,10 +86,16 @@ def draw(pixels: NDArray[np.uint8], photograph: Photograph) -> NDArray[np.uint8]
 
 
 def _draw_face(pixels: NDArray[np.uint8], face: Face, number: int, scale: float) -> None:
-    x0, y0, x1, y1 = (round((value + 0.5) * scale - 0.5) for value in face.box)
+    corners = (np.array(face.box).reshape(2, 2) + 0.5) * scale - 0.5
+    # Cut off at the edges, so that the box of a face that fills the photograph shows.
+    (x0, y0), (x1, y1) = corners.round().clip(0, np.array(pixels.shape[1::-1]) - 1).astype(int).tolist()
     colour = COLOURS[face.mask.name]
     cv2.rectangle(pixels, (x0, y0), (x1, y1), colour, max(1, round(max(pixels.shape[:2]) / 500)))
-    lines = (f"{number}: mask {face.mask.name}", f"{face.gender.name}, {face.band.name}", f"age {face.age}")
+    lines = (
+        f"{number}: {IN_WORDS[face.mask.name]}",
+        f"{face.gender.name}, {IN_WORDS[face.band.name]}",
+        f"age {face.age}",
+    )
     # Letters scale with the face, within readable limits.
     size = float(np.clip((x1 - x0) / 190, 0.3, 1.2))
     extents = [cv2.getTextSize(line, FONT, size, 1) for line in lines]
