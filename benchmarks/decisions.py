@@ -17,12 +17,22 @@ from tqdm import tqdm
 from shared.commands import run
 from shared.fusion.ages import FIXED, band_masses
 from shared.fusion.decision import averaged, candidate_rules, choose_rule, cross_fit
-from shared.fusion.fusion import true_classes
+from shared.fusion.fusion import SPECIALISTS, true_classes
 from shared.fusion.metrics import macro_f1, person_codes
-from shared.fusion.predictions import OOF, HeldOut, join_held_out
-from shared.fusion.rules import PLAIN, fit_rules, fit_thresholds, probabilities
-from shared.labels import BANDS, CLASS_COUNT
-from shared.messages import UserError
+from shared.fusion.predictions import OOF, HeldOut, join_held_out, read_eval_set
+from shared.fusion.rules import (
+    CALIBRATED,
+    PLAIN,
+    FittedRule,
+    calibration_error,
+    fit_rules,
+    fit_thresholds,
+    negative_log_likelihood,
+    probabilities,
+)
+from shared.label_fixes import read_solution
+from shared.labels import BANDS, CLASS_COUNT, decode_class
+from shared.messages import UserError, text_table
 
 
 @dataclass(frozen=True)
@@ -39,6 +49,10 @@ class Options:
     """Numbers of persons to learn on; there must be more."""
     repeats: int = 16
     """Draws of persons for each number."""
+    data: Path = Path("data")
+    """Competition folder; read for --truth."""
+    truth: Path | None = None
+    """CSV of the true classes of the eval images, to score their calibration."""
     average: bool = False
     """First average gender and age over the images of a person."""
 
@@ -49,6 +63,8 @@ def main(options: Options) -> None:
     people = held_out.persons.nunique()
     if max(options.learn_on) >= people:
         raise UserError(f"--learn-on must be less than the {people:,} persons that were held out")
+    if options.truth:
+        print(_calibration(options, held_out, options.truth))
     random = np.random.default_rng(0)
     for count in options.learn_on:
         draws = [random.permutation(people)[:count] for _ in range(options.repeats)]
@@ -66,8 +82,38 @@ def _scores(held_out: HeldOut, chosen: NDArray[np.int64]) -> dict[str, float]:
     unseen, right = probabilities(others.predictions), true_classes(others.truth)
     by_way = {way: macro_f1(right, decider.decide(unseen), CLASS_COUNT) for way, decider in deciders.items()}
     auto = by_way[choose_rule(cross_fit(here, ways), ways)]
-    names = {way: f"{way}{', calibrated' if way.calibrated else ''}" for way in by_way}
-    return {**{names[way]: score for way, score in by_way.items()}, "auto": auto, **_bands(here, others)}
+    return {**{str(way): score for way, score in by_way.items()}, "auto": auto, **_bands(here, others)}
+
+
+def _calibration(options: Options, held_out: HeldOut, truth: Path) -> str:
+    """Score the calibration of eval predictions by temperatures of held-out persons, used in two ways.
+
+    A temperature is learned on single networks. It can be applied to the mean of the folds' networks, which is less
+    confident already, or to each network before the mean.
+    """
+    folders = {task: [getattr(options, task)] for task in SPECIALISTS}
+    eval_set = read_eval_set(options.data, folders, False, options.data / "rejected.csv")
+    solution = read_solution(truth).loc[eval_set.images, "truth"]
+    attributes = np.array([decode_class(number) for number in solution])
+    rule = fit_rules([CALIBRATED], probabilities(held_out.predictions), held_out.truth, held_out.persons)[CALIBRATED]
+    plain = FittedRule(dict.fromkeys(SPECIALISTS, 1.0), FIXED, None)
+    mean, networks = probabilities(eval_set.predictions), probabilities(eval_set.networks)
+    ways = {
+        "as they are": plain.tempered(mean),
+        "the mean tempered": rule.tempered(mean),
+        "each network tempered": rule.tempered(networks),
+    }
+    rows = [
+        (
+            f"{task}, {len(eval_set.networks[task])} networks, T {rule.temperatures[task]:.2f}",
+            name,
+            f"{calibration_error(tempered[task], attributes[:, place]):.4f}",
+            f"{negative_log_likelihood(tempered[task], attributes[:, place]):.4f}",
+        )
+        for place, task in enumerate(SPECIALISTS)
+        for name, tempered in ways.items()
+    ]
+    return text_table(("eval", "probabilities", "calibration error", "log loss"), rows, left=2)
 
 
 def _bands(here: HeldOut, others: HeldOut) -> dict[str, float]:
