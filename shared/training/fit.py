@@ -28,7 +28,7 @@ from shared.messages import UserError
 from shared.specialist import Loss, Specialist, softmax
 from shared.training.data import loader
 from shared.training.face_backbones import start_head
-from shared.training.inference import predict_batches
+from shared.training.inference import predict_batches, workers_per_process
 from shared.training.model import CheckpointMetadata, Network, load_weights, save_weights
 from shared.training.options import SchedulerName, TrainOptions
 from shared.training.run_folder import CHECKPOINT, WEIGHTS
@@ -177,22 +177,32 @@ class FoldTraining:
         self._data = data
         self._folder = folder
         self._accelerator = accelerator
-        self._metadata = CheckpointMetadata.of(
-            specialist, options.model.backbone, options.model.input_size, data.recipe
-        )
         self._history: list[Epoch] = []
-        batch_size, workers = options.optimisation.batch_size, options.run.workers
+        batch_size, workers = options.optimisation.batch_size, workers_per_process(options.run.workers, accelerator)
         self._train_loader, self._held_out_loader = accelerator.prepare(
             loader(data.train, data.sampler, batch_size, workers),
             loader(data.held_out, data.held_out_sampler, batch_size, workers),
         )
         self._prepare_network(start)
+        backbone = self._bare.architecture
+        self._metadata = CheckpointMetadata.of(specialist, backbone, options.model.input_size, data.recipe)
 
     def _prepare_network(self, start: Path | None) -> None:
         model, learning = self._options.model, self._options.optimisation
+        if self._accelerator.scaler is not None:
+            # That of the fold before has its own scale.
+            self._accelerator.scaler = torch.amp.GradScaler(self.device.type)
         set_seed(self._data.seed)
         pretrained = model.pretrained and start is None
-        self._bare = Network(model.backbone, self._specialist.outputs, model.dropout, pretrained, model.mean, model.std)
+        self._bare = Network(
+            model.backbone,
+            self._specialist.outputs,
+            model.dropout,
+            pretrained,
+            model.mean,
+            model.std,
+            model.input_size,
+        )
         if start is not None:
             self._bare.load_state_dict(load_weights(start).state_dict())
         elif pretrained and self._specialist.distribution is softmax:
@@ -248,8 +258,8 @@ class FoldTraining:
     def train_epoch(self, bar: "tqdm[Any]") -> float:
         """Go once over the training images and return the mean loss."""
         epoch, steps = len(self._history), len(self._train_loader)
-        # All random draws from here on depend on the epoch alone, and so are the same after a resume.
-        set_seed((self._data.seed + 1000003 * (epoch + 1)) % 2**32)
+        # All random draws from here on depend on the epoch and the process alone, and so are the same after a resume.
+        set_seed((self._data.seed + 1000003 * (epoch + 1)) % 2**32, device_specific=True)
         self._data.sampler.epoch = epoch
         self._network.train()
         total = torch.zeros((), device=self.device)
@@ -275,7 +285,8 @@ class FoldTraining:
         return loss.detach()
 
     def _checked_mean(self, total: Tensor, steps: int) -> float:
-        mean = total.item() / steps
+        # Over all processes, so that they stop together.
+        mean = self._accelerator.reduce(total, "mean").item() / steps
         if not math.isfinite(mean):
             learning = self._options.optimisation
             half = ", --mixed-precision no" if learning.mixed_precision != "no" else ""
@@ -288,17 +299,22 @@ class FoldTraining:
 
     def _score(self) -> float:
         """Return macro F1 over the specialist's own classes on every held-out image."""
+        if self._accelerator.num_processes > 1:
+            # Batch norms see the images of their own process.
+            for buffer in self._scored.buffers():
+                torch.distributed.broadcast(buffer, 0)
         batches = ([images] for images, _ in self._held_out_loader)
         distribution = predict_batches(self._specialist, [(self._scored, 0)], batches, "none", self._accelerator)[0]
         predicted = self._specialist.class_probabilities(distribution).argmax(1)
         return macro_f1(self._data.truth, predicted, len(self._specialist.classes))
 
     def _keep(self) -> None:
-        """Write the weights if this epoch is the best one, then the checkpoint to resume from."""
+        """Write the weights if this epoch is to be kept so far, then the checkpoint to resume from."""
         if not self._accelerator.is_main_process:
             return
-        scores = [epoch.macro_f1 for epoch in self._history]
-        if scores.index(max(scores)) == len(scores) - 1:
+        learning, scores = self._options.optimisation, [epoch.macro_f1 for epoch in self._history]
+        best = scores.index(max(scores)) == len(scores) - 1
+        if best if learning.keep == "best" else len(scores) == learning.epochs:
             save_weights(self._folder / WEIGHTS, self._scored.state_dict(), self._metadata)
         save_checkpoint(self._folder / CHECKPOINT, self._state())
 

@@ -3,7 +3,9 @@
 Training scores its epochs with `predict_batches`; `python -m pipelines.TASK.predict` starts in `predict`.
 """
 
+import atexit
 import gc
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -12,6 +14,8 @@ import numpy as np
 import pandas as pd
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from accelerate.utils import DataLoaderConfiguration
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from tqdm import tqdm
@@ -39,7 +43,40 @@ def accelerator_for(device: DeviceName, mixed_precision: Precision = "no") -> Ac
         raise UserError("--device cuda: torch sees no GPU here; --device auto uses the CPU if there is none")
     if mixed_precision == "fp16" and (device == "cpu" or not torch.cuda.is_available()):
         raise UserError("--mixed-precision fp16 needs a GPU; on a CPU take no or bf16")
-    return Accelerator(cpu=device == "cpu", mixed_precision=mixed_precision)
+    launched = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
+    if launched not in ("no", mixed_precision):
+        raise UserError(
+            f"accelerate launch --mixed_precision {launched} has no effect here: give --mixed-precision {launched} to "
+            "the command itself"
+        )
+    # accelerate keeps device and precision for the life of a process, and refuses others: a training that failed would
+    # decide for the next one of an ablation.
+    AcceleratorState._reset_state(reset_partial_state=not torch.distributed.is_initialized())
+    # A batch is split over the processes, so that any number of them takes the same steps.
+    splitting = DataLoaderConfiguration(split_batches=True)
+    accelerator = Accelerator(cpu=device == "cpu", mixed_precision=mixed_precision, dataloader_config=splitting)
+    if accelerator.num_processes > 1:
+        atexit.register(accelerator.end_training)
+    return accelerator
+
+
+def check_batch_size(batch_size: int, accelerator: Accelerator) -> None:
+    """Raise `UserError` unless every process gets the same number of images, two or more for batch norm."""
+    processes = accelerator.num_processes
+    if batch_size % processes or (processes > 1 and batch_size < 2 * processes):
+        raise UserError(
+            f"--batch-size {batch_size} is split over {processes} processes: take a multiple of {processes}, at least "
+            f"{2 * processes}"
+        )
+
+
+def workers_per_process(workers: int, accelerator: Accelerator) -> int:
+    """Return the number of loading processes, at most as many as this process has cores of its own."""
+    if accelerator.num_processes == 1:
+        return workers
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", accelerator.num_processes))
+    return min(workers, max(1, cores // local))
 
 
 def free_workers(accelerator: Accelerator) -> None:
@@ -67,6 +104,7 @@ def predict(specialist: Specialist, options: PredictOptions) -> None:
         read_weights_metadata(path).check_recipe(path, RECIPE.id, "those that this version makes")
     table = load_evaluation(split_folder(options.data, "eval"), options.skip_bad)
     accelerator = accelerator_for(options.device, options.mixed_precision)
+    check_batch_size(options.batch_size, accelerator)
     with accelerator.main_process_first():
         crops = make_crops(table, crop_folder(options.crops, options.data, "eval"))
     tta = options.tta or tta_of(run)
@@ -130,7 +168,9 @@ def predict_networks(
         fuse_batch_norms(network, size)
         networks.append((network, inputs.index((window, size))))
     dataset = WindowDataset(crops, inputs)
-    batches = accelerator.prepare(loader(dataset, SequentialSampler(len(dataset)), batch_size, workers))
+    batches = accelerator.prepare(
+        loader(dataset, SequentialSampler(len(dataset)), batch_size, workers_per_process(workers, accelerator))
+    )
     hidden = not accelerator.is_main_process
     bar = tqdm(batches, desc=f"{specialist.name} predictions", unit="batch", disable=hidden, leave=False)
     distributions = predict_batches(specialist, networks, bar, tta, accelerator)

@@ -10,9 +10,11 @@ import importlib
 import io
 import json
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
 import safetensors.torch
 import timm
 import torch
@@ -23,7 +25,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from shared.files import replacing
 from shared.messages import UserError
 from shared.training import face_backbones  # noqa: F401 - importing it registers its models with timm
-from shared.training.options import DEFAULT_BACKBONE, Rgb
+from shared.training.options import DEFAULT_BACKBONE, ModelOptions, Rgb
 from shared.training.run_folder import HEADER, CheckpointMetadata, read_header
 
 WEIGHT_PACKAGES = {
@@ -32,26 +34,35 @@ WEIGHT_PACKAGES = {
 }
 """timm name -> module and class of the package that carries the ImageNet weights as a file (Apache-2.0)."""
 
+HUB_PREFIXES = ("hf-hub:", "local-dir:")
+"""Of the names of models outside timm's own list: OWNER/NAME on the Hugging Face Hub, or a folder with such a model."""
+
 FUSION_TOLERANCE = 1e-3
 """Largest difference of logits after batch norms are merged, which sums floats in another order."""
 
 
-def create_backbone(name: str, outputs: int, dropout: float, pretrained: bool) -> nn.Module:
+def create_backbone(name: str, outputs: int, dropout: float, pretrained: bool, size: int | None = None) -> nn.Module:
     """Return a timm model with logits (B, outputs) and dropout before its head.
 
+    `size` is the side of its images in pixels; None takes that of its pretraining.
     Pretrained weights come from an installed package if there is one for this backbone, otherwise from timm.
     Raises `UserError` for an unknown name, and if the weights cannot be had.
     """
-    if not timm.is_model(name):
-        near = ", ".join(difflib.get_close_matches(name, timm.list_models(), n=5)) or "nothing"
-        raise UserError(f"--backbone {name}: timm knows no such model; near it: {near}. timm.list_models() names all")
+    if not name.startswith(HUB_PREFIXES):
+        _check_name(name)
     file = _packaged_weights(name) if pretrained else None
     if file is not None:
         model: Any = timm.create_model(name, drop_rate=dropout)
         load_in_order(model, torch.load(file, map_location="cpu", weights_only=True), str(file))
         model.reset_classifier(outputs)
         return model
-    return _from_timm(name, outputs, dropout, pretrained)
+    return _from_timm(name, outputs, dropout, pretrained, size)
+
+
+def _check_name(name: str) -> None:
+    if not timm.is_model(name):
+        near = ", ".join(difflib.get_close_matches(name, timm.list_models(), n=5)) or "nothing"
+        raise UserError(f"--backbone {name}: timm knows no such model; near it: {near}. timm.list_models() names all")
 
 
 def load_in_order(model: nn.Module, weights: dict[str, Tensor], source: str) -> None:
@@ -81,11 +92,18 @@ def _packaged_weights(name: str) -> Path | None:
     return Path(getattr(package, finder)().get_model_file_path())
 
 
-def _from_timm(name: str, outputs: int, dropout: float, pretrained: bool) -> nn.Module:
+def _from_timm(name: str, outputs: int, dropout: float, pretrained: bool, size: int | None) -> nn.Module:
+    on_hub = name.startswith(HUB_PREFIXES)
+    if pretrained or on_hub:
+        _avoid_unreachable_hub()
+    create: Any = partial(timm.create_model, name, num_classes=outputs, drop_rate=dropout)
     try:
-        return timm.create_model(name, pretrained=pretrained, num_classes=outputs, drop_rate=dropout)
+        config: Any = create().pretrained_cfg if on_hub else vars(timm.get_pretrained_cfg(name))
+        # Transformers have position embeddings for one input size, which timm resamples when it loads weights.
+        fixed = {"img_size": size} if size and config["fixed_input_size"] else {}
+        return create(pretrained=pretrained, **fixed)
     except (OSError, RuntimeError) as error:
-        if not pretrained:
+        if not (pretrained or on_hub):
             raise
         hint = ""
         if name in WEIGHT_PACKAGES:
@@ -97,9 +115,20 @@ def _from_timm(name: str, outputs: int, dropout: float, pretrained: bool) -> nn.
         ) from error
 
 
+def _avoid_unreachable_hub() -> None:
+    """Use cached files only if one request to the hub fails; huggingface_hub itself would retry for a minute."""
+    if huggingface_hub.constants.HF_HUB_OFFLINE:
+        return
+    try:
+        huggingface_hub.get_session().head(huggingface_hub.constants.ENDPOINT, timeout=10)
+    except Exception:  # Its HTTP client differs between versions, and so do the errors.
+        huggingface_hub.constants.HF_HUB_OFFLINE = True
+
+
 class Network(nn.Module):
     """Normalisation and a backbone: images, uint8 RGB (B, H, W, 3), to logits, float32 (B, outputs)."""
 
+    backbone: Any
     mean: Tensor
     std: Tensor
 
@@ -111,19 +140,57 @@ class Network(nn.Module):
         pretrained: bool,
         mean: Rgb | None = None,
         std: Rgb | None = None,
+        size: int | None = None,
     ):
-        """Take the mean and standard deviation of RGB in 0 to 1; None takes those of the backbone's pretraining."""
+        """Take the mean and standard deviation of RGB in 0 to 1, and the side of the images in pixels.
+
+        None takes those of the backbone's pretraining.
+        """
         super().__init__()
-        self.backbone = create_backbone(backbone, outputs, dropout, pretrained)
-        own: Any = self.backbone.pretrained_cfg
+        self.backbone = create_backbone(backbone, outputs, dropout, pretrained, size)
+        own = self.backbone.pretrained_cfg
         self.register_buffer("mean", 255 * torch.tensor(mean or own["mean"]).view(1, 3, 1, 1))
         self.register_buffer("std", 255 * torch.tensor(std or own["std"]).view(1, 3, 1, 1))
         self.to(memory_format=torch.channels_last)
 
     def forward(self, images: Tensor) -> Tensor:
         # Bytes with channels last are a quarter of the traffic, and the layout that convolutions are fastest with.
-        channels_first = images.permute(0, 3, 1, 2)
-        return self.backbone((channels_first - self.mean) / self.std)
+        normalised = (images.permute(0, 3, 1, 2) - self.mean) / self.std
+        device = normalised.device.type
+        if not torch.is_autocast_enabled(device):
+            return self.backbone(normalised)
+        # Half precision is too coarse for the head: 101 years differ by less than its rounding.
+        features = self.backbone.forward_features(normalised)
+        with torch.autocast(device, enabled=False):
+            return self.backbone.forward_head(features.float())
+
+    @property
+    def architecture(self) -> str:
+        """The backbone's name in timm's own list, also if it came from the hub."""
+        return str(self.backbone.pretrained_cfg["architecture"])
+
+
+def check_network(options: ModelOptions, outputs: int) -> None:
+    """Raise `UserError` unless the backbone and its weights can be had and take images of the wanted size.
+
+    The network is tried on two blank images, which takes a fraction of a second, before anything is written.
+    """
+
+    def failure(size: int, pretrained: bool) -> str | None:
+        network = Network(options.backbone, outputs, options.dropout, pretrained, options.mean, options.std, size)
+        try:
+            shape = tuple(network(torch.zeros(2, size, size, 3, dtype=torch.uint8)).shape)
+        except (AssertionError, IndexError, RuntimeError, TypeError, ValueError) as error:
+            return str(error).splitlines()[0] if str(error) else type(error).__name__
+        return None if shape == (2, outputs) else f"its logits have the shape {shape}"
+
+    wanted = options.input_size
+    reason = failure(wanted, options.pretrained)
+    if reason is not None:
+        larger = range(-(-wanted // 32) * 32, 385, 32)
+        fitting = next((size for size in larger if failure(size, pretrained=False) is None), None)
+        advice = f"it takes --size {fitting}" if fitting else "choose another --backbone"
+        raise UserError(f"--backbone {options.backbone} does not take --size {wanted} ({reason}): {advice}")
 
 
 def save_weights(path: Path, tensors: dict[str, Tensor], metadata: CheckpointMetadata) -> None:
@@ -150,18 +217,24 @@ def load_network(content: bytes, label: str, advice: str = "get it again") -> Ne
     Raises `UserError` with `label` and `advice` if the content is broken, or does not fit its backbone.
     """
     metadata, shapes = read_header(io.BytesIO(content), label, advice)
+    # A stranger's file must not choose what is downloaded.
+    _check_name(metadata.backbone)
     misfit = f"{label} does not fit its own backbone {metadata.backbone}: {advice}"
     # Compare the shapes before memory is allocated: the file may name a backbone of any size.
     with torch.device("meta"):
-        expected = Network(metadata.backbone, metadata.outputs, dropout=0.0, pretrained=False).state_dict()
+        expected = _network_of(metadata).state_dict()
     if shapes != {name: tuple(tensor.shape) for name, tensor in expected.items()}:
         raise UserError(misfit)
-    network = Network(metadata.backbone, metadata.outputs, dropout=0.0, pretrained=False)
+    network = _network_of(metadata)
     try:
         network.load_state_dict(safetensors.torch.load(content))
     except (RuntimeError, SafetensorError) as error:
         raise UserError(misfit) from error
     return network.eval()
+
+
+def _network_of(metadata: CheckpointMetadata) -> Network:
+    return Network(metadata.backbone, metadata.outputs, dropout=0.0, pretrained=False, size=metadata.size)
 
 
 def read_weights_metadata(path: Path) -> CheckpointMetadata:

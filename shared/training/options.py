@@ -33,6 +33,8 @@ Precision = Literal["no", "fp16", "bf16"]
 Rgb = tuple[float, float, float]
 """Red, green and blue."""
 
+KeptEpoch = Literal["last", "best"]
+
 SchedulerName = Literal["step", "cosine", "one-cycle", "plateau", "none"]
 
 TtaName = Literal["none", "flip", "all"]
@@ -80,7 +82,7 @@ class ModelOptions:
     """The network and what it sees of a crop."""
 
     backbone: str = DEFAULT_BACKBONE
-    """Name of a timm model."""
+    """Name of a timm model, also hf-hub:OWNER/NAME for one on the Hugging Face Hub."""
     pretrained: bool = True
     """Start from ImageNet weights. --no-pretrained starts from random weights."""
     size: int | None = None
@@ -119,7 +121,7 @@ class OptimisationOptions:
     epochs: int = 8
     """Passes over the training images of a fold."""
     batch_size: int = 32
-    """Images per step, on each process."""
+    """Images per step, over all processes together."""
     lr: float = 1e-3
     """Highest learning rate, of AdamW."""
     weight_decay: float = 0.02
@@ -136,8 +138,11 @@ class OptimisationOptions:
     """Blend every training image with another one, in a proportion drawn from Beta(MIXUP, MIXUP). 0 switches it off."""
     ema: float = 0.0
     """Decay of an exponential moving average of the weights, which is then scored and kept. 0 switches it off."""
+    keep: KeptEpoch = "last"
+    """The epoch of which each fold keeps the weights. best chooses by the score on the held-out persons, which makes
+    that score too good."""
     mixed_precision: Precision = "no"
-    """Train in half precision where the device is faster with it."""
+    """Train in half precision where the device is faster with it. The head and the loss stay in full precision."""
     seed: int = 0
     """Random seed of initial weights, sampling, augmentation and dropout. The folds do not depend on it."""
 
@@ -191,7 +196,7 @@ class RunOptions:
     device: DeviceName = "auto"
     """auto uses a GPU if there is one."""
     workers: int = 1
-    """Processes that load and augment images. 0 loads them in the training process."""
+    """Processes that load and augment images, for each process that trains. 0 loads them in the training process."""
     track: Tracker = "none"
     """Also log every row of runs.csv to a local MLflow store, mlflow.db beside it."""
     overwrite: bool = False

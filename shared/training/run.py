@@ -4,7 +4,8 @@ The files of a run are listed in `shared.training.run_folder`. Whatever is finis
 again, so that the same command continues a training that was stopped.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -15,7 +16,7 @@ from accelerate import Accelerator
 
 from shared import tracking
 from shared.crops import UNREADABLE, CropSet, open_crops
-from shared.files import table_csv, write_text
+from shared.files import lock, table_csv, write_text
 from shared.folds import assign_folds
 from shared.fusion.metrics import accuracy, macro_f1
 from shared.fusion.predictions import EVAL, OOF, read_held_out, write_predictions
@@ -26,7 +27,14 @@ from shared.specialist import Specialist, softmax
 from shared.tracking import Record, is_recorded, read_run_json, record
 from shared.training.extra_data import with_extra
 from shared.training.fit import AfterEpoch, Epoch, FoldTraining, ignore_epoch, smoothed
-from shared.training.inference import accelerator_for, free_workers, predict_networks, write_eval
+from shared.training.inference import (
+    accelerator_for,
+    check_batch_size,
+    free_workers,
+    predict_networks,
+    write_eval,
+)
+from shared.training.model import check_network
 from shared.training.options import DataOptions, TrainOptions
 from shared.training.run_folder import (
     CHECKPOINT,
@@ -66,7 +74,7 @@ PLAIN_TRAINING = RunContext()
 
 @dataclass(frozen=True)
 class Training:
-    """A training whose data is checked and whose folder is claimed."""
+    """A training whose data and options are checked."""
 
     specialist: Specialist
     """With what the options change of it."""
@@ -74,7 +82,7 @@ class Training:
     context: RunContext
     run: Path
     """The folder of its results."""
-    identity: Mapping[str, Any]
+    identity: dict[str, Any]
     """What run.json says of options and data."""
     table: pd.DataFrame
     """The manifest with columns `fold` and `source`; see `with_extra`."""
@@ -83,8 +91,6 @@ class Training:
     eval_crops: CropSet | None
     """Crops of the eval images, if these are to be predicted."""
     accelerator: Accelerator
-    finished: tuple[int, ...]
-    """Folds that were trained before."""
 
     @cached_property
     def wanted(self) -> tuple[int, ...]:
@@ -104,29 +110,51 @@ def train(specialist: Specialist, options: TrainOptions, context: RunContext = P
     Raises `UserError` if data or crops are missing, or the outputs folder holds a run with other options.
     """
     training = prepare(specialist, options, context)
-    fit_missing_folds(training)
-    predictions = predict_eval(training)
-    write_results(training, predictions)
+    with claimed(training):
+        trained = fit_missing_folds(training)
+        predictions = predict_eval(training)
+        write_results(training, predictions, late=not trained)
 
 
 def prepare(specialist: Specialist, options: TrainOptions, context: RunContext) -> Training:
-    """Check data and options, and claim the run's folder; see `train`."""
+    """Check data and options before anything is written; see `train`."""
     tracking.check(options.run.track)
     specialist = configured(specialist, options)
     run = run_folder(options.run.outputs, specialist.name)
     base, base_crops = labelled_crops(options.data)
     eval_crops = _eval_crops(options.data) if options.run.predict_eval else None
     accelerator = accelerator_for(options.run.device, options.optimisation.mixed_precision)
+    check_batch_size(options.optimisation.batch_size, accelerator)
     table, crops = with_extra(base, base_crops, options.data, accelerator)
     specialist.check(table)
     identity = {"options": options.identity(), **data_identity(specialist, table, crops)}
-    if accelerator.is_main_process:
-        claim(run, identity, options.run.overwrite, options.data.data)
-        if remark := specialist.remark(base):
-            print(remark)
-    accelerator.wait_for_everyone()
-    finished = tuple(finished_folds(run))
-    return Training(specialist, options, context, run, identity, table, crops, eval_crops, accelerator, finished)
+    if accelerator.is_main_process and (remark := specialist.remark(base)):
+        print(remark)
+    training = Training(specialist, options, context, run, identity, table, crops, eval_crops, accelerator)
+    if options.run.overwrite or not set(training.wanted) <= set(finished_folds(run)):
+        check_network(options.model, specialist.outputs)
+    return training
+
+
+@contextmanager
+def claimed(training: Training) -> Iterator[None]:
+    """Start or continue the run in its folder, which no other process may do until the end of the block.
+
+    Raises `UserError` if another process is at work there, or the folder holds a run with other options or data.
+    """
+    with ExitStack() as stack:
+        if training.accelerator.is_main_process:
+            try:
+                training.run.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise UserError(
+                    f"{training.run} cannot be written ({error.strerror}): name another --outputs"
+                ) from error
+            stack.enter_context(lock(training.run))
+            options = training.options
+            claim(training.run, training.identity, options.run.overwrite, options.data.data)
+        training.accelerator.wait_for_everyone()
+        yield
 
 
 def configured(specialist: Specialist, options: TrainOptions) -> Specialist:
@@ -174,24 +202,26 @@ def _eval_crops(options: DataOptions) -> CropSet | None:
     return open_crops(crop_folder(options.crops, options.data, "eval")).keep(images)
 
 
-def fit_missing_folds(training: Training) -> None:
-    """Train the wanted folds that are not finished, each from the extra stage if there is one."""
+def fit_missing_folds(training: Training) -> list[int]:
+    """Train the wanted folds that are not finished, each from the extra stage if there is one, and return them."""
+    finished = finished_folds(training.run)
     if training.accelerator.is_main_process:
-        for fold in training.finished:
+        for fold in finished:
             # Left by a kill between the predictions, which are written last, and the end.
             (fold_folder(training.run, fold) / CHECKPOINT).unlink(missing_ok=True)
             _record(training, fold, late=True)
     if training.context.after_epoch is not ignore_epoch:
-        for fold in (fold for fold in training.finished if fold in training.wanted):
+        for fold in (fold for fold in finished if fold in training.wanted):
             for epoch in read_history(fold_folder(training.run, fold)).itertuples(index=False):
                 training.context.after_epoch(fold, Epoch(*epoch))
-    missing = [fold for fold in training.wanted if fold not in training.finished]
+    missing = [fold for fold in training.wanted if fold not in finished]
     start = _fit_extra_stage(training) if missing and training.options.optimisation.extra_epochs else None
     for fold in missing:
         _fit_fold(training, fold, start)
         if training.accelerator.is_main_process:
             _record(training, fold)
         training.accelerator.wait_for_everyone()
+    return missing
 
 
 def _fit_extra_stage(training: Training) -> Path:
@@ -257,8 +287,11 @@ def predict_eval(training: Training) -> tuple[pd.DataFrame, list[pd.DataFrame]] 
     return training.predict(weights, training.eval_crops)
 
 
-def write_results(training: Training, predictions: tuple[pd.DataFrame, list[pd.DataFrame]] | None) -> None:
-    """Write oof.csv, eval.csv, the scores in run.json and a row of the table of runs; print the scores."""
+def write_results(training: Training, predictions: tuple[pd.DataFrame, list[pd.DataFrame]] | None, late: bool) -> None:
+    """Write oof.csv, eval.csv, the scores in run.json and a row of the table of runs; print the scores.
+
+    `late` says that everything was trained before; see `_record`.
+    """
     if not training.accelerator.is_main_process:
         return
     specialist, run = training.specialist, training.run
@@ -279,7 +312,7 @@ def write_results(training: Training, predictions: tuple[pd.DataFrame, list[pd.D
         write_eval(
             run / EVAL, mean, {folder / WEIGHTS: table for folder, table in zip(folds.values(), each, strict=True)}
         )
-    _record(training, late=tuple(folds) == training.finished)
+    _record(training, late=late)
 
 
 def _read_held_out(training: Training, fold: int) -> pd.DataFrame:
