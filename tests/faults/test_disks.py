@@ -52,7 +52,7 @@ def test_a_training_on_a_full_disk_says_so_and_goes_on_with_more_room(
 
 def test_a_finished_fold_outlives_a_disk_that_fills_up(place: Place, undisturbed: Path, tmp_path: Path) -> None:
     half = tmp_path / "half"
-    train(GENDER, replace(place.options(half), only_fold=0))
+    train(GENDER, place.options(half).with_values(only_fold=0))
     before = files_of(half)
     # Room for the weights of one more fold, but not for its checkpoint.
     with small_disk(tmp_path / "disk", 1_200_000) as disk:
@@ -119,7 +119,7 @@ def test_a_folder_that_cannot_be_written_is_named(place: Place, undisturbed: Pat
         with pytest.raises(UserError, match=r"crops.* cannot be written \((Read-only|Permission)"):
             make_crops(write_portraits(tmp_path / "images")[:1], old / "crops", workers=1, device="cpu")
         with pytest.raises(UserError, match=r"--overwrite: .* cannot be emptied"):
-            train(GENDER, replace(place.options(old), overwrite=True, lr=0.5))
+            train(GENDER, place.options(old).with_values(overwrite=True, lr=0.5))
     assert files_of(old) == before
 
 

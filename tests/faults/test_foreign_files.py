@@ -3,7 +3,6 @@
 import pickle
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -101,7 +100,7 @@ def test_weights_cut_short_after_training_are_refused_with_the_fold_to_remove(pl
 def test_held_out_predictions_that_lack_a_line_are_refused_with_the_fold_to_remove(place: Place, run: Path) -> None:
     oof = run / "fold0/oof.csv"
     oof.write_text("".join(oof.read_text().splitlines(keepends=True)[:-1]))
-    with pytest.raises(UserError, match=rf"{oof} does not answer .*remove {oof.parent} and train"):
+    with pytest.raises(UserError, match=rf"{oof} does not hold predictions .*remove {oof.parent} and train"):
         train(GENDER, place.options(run))
 
 
@@ -139,7 +138,7 @@ def test_a_checkpoint_of_another_network_or_version_names_the_file_to_remove(
     with pytest.raises(UserError, match=rf"{checkpoint} is not of this training .*remove it"):
         train(GENDER, place.options(tmp_path / "run"))
     checkpoint.unlink()
-    train(GENDER, replace(place.options(tmp_path / "run"), only_fold=0))
+    train(GENDER, place.options(tmp_path / "run").with_values(only_fold=0))
 
 
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.9, 0.999])
@@ -165,7 +164,7 @@ def test_a_training_does_not_go_on_with_crops_of_another_recipe(place: Place, ru
     (run / "fold1/oof.csv").unlink()
     before = files_of(run)
     with pytest.raises(UserError, match=r"the crop recipe changed.*--overwrite"):
-        train(GENDER, replace(place.options(run), crops=other_crops(place, tmp_path)))
+        train(GENDER, place.options(run).with_values(crops=other_crops(place, tmp_path)))
     assert files_of(run) == before
 
 
@@ -173,7 +172,7 @@ def test_predicting_with_weights_of_another_recipe_is_refused_before_crops_are_m
     place: Place, tmp_path: Path
 ) -> None:
     run, crops = tmp_path / "run", other_crops(place, tmp_path)
-    train(GENDER, replace(place.options(run), crops=crops, only_fold=0, epochs=1))
+    train(GENDER, place.options(run).with_values(crops=crops, only_fold=0, epochs=1))
     before = (crops / "eval" / INDEX).read_bytes()
     with pytest.raises(UserError, match=rf"trained on crops of recipe {OTHER_RECIPE}, those that this version makes"):
         predict(GENDER, PredictOptions(place.folder / "data", crops, run, device="cpu", workers=0))
@@ -185,4 +184,4 @@ def test_splits_of_different_recipes_are_refused(place: Place, tmp_path: Path) -
     shutil.rmtree(crops / "train")
     shutil.copytree(place.folder / "crops/train", crops / "train")
     with pytest.raises(UserError, match="recipe"):
-        train(GENDER, replace(place.options(tmp_path / "run"), crops=crops, only_fold=0, epochs=1))
+        train(GENDER, place.options(tmp_path / "run").with_values(crops=crops, only_fold=0, epochs=1))
