@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from pipelines.age.years import YEARS, age_loss, censored_targets, mean_absolute_error, year_columns
+from pipelines.age.years import YEARS, age_loss, age_targets, mean_absolute_error, year_columns
 from shared.fusion.ages import band_masses
 from shared.fusion.fusion import joint_probabilities, true_classes
 from shared.labels import CLASS_COUNT, GENDERS, MASKS, age_band, class_name
@@ -70,7 +70,7 @@ _HEADS = np.cumsum([len(MASKS), len(GENDERS)]).tolist()
 def heads_targets(table: pd.DataFrame) -> NDArray[np.float32]:
     """Return (N, 4): mask, gender, age in years, and 1 if the age is top-coded."""
     two = table[["mask", "gender"]].to_numpy(np.float32)
-    return np.concatenate([two, censored_targets(table)], axis=1)
+    return np.concatenate([two, age_targets(table)], axis=1)
 
 
 def heads_loss(logits: Tensor, targets: Tensor) -> Tensor:

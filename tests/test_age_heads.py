@@ -23,7 +23,7 @@ AGES = torch.tensor([0.0, 18, 29, 30, 59, 60, 100])
 
 
 def known(ages: torch.Tensor) -> torch.Tensor:
-    return torch.stack([ages, torch.zeros_like(ages)], dim=1)
+    return torch.stack([ages, ages, torch.ones_like(ages)], dim=1)
 
 
 def test_corn_is_that_of_coral_pytorch() -> None:
@@ -35,7 +35,7 @@ def test_corn_is_that_of_coral_pytorch() -> None:
 
 def test_corn_asks_nothing_of_years_from_a_censored_label_on() -> None:
     logits = torch.randn(1, YEARS - 1).requires_grad_()
-    corn_loss(logits, torch.tensor([[60.0, 1.0]])).backward()
+    corn_loss(logits, torch.tensor([[60.0, 120.0, 0.0]])).backward()
     assert logits.grad is not None
     assert (logits.grad[0, :60] < 0).all()
     assert (logits.grad[0, 60:] == 0).all()
@@ -61,9 +61,9 @@ def test_an_age_lies_on_the_two_years_around_it() -> None:
 
 def test_l1_is_the_distance_in_years_and_one_sided_where_censored() -> None:
     logits = torch.tensor([[1.0], [1.0], [0.0]])
-    assert l1_loss(logits[:1], torch.tensor([[50.0, 0.0]])).item() == pytest.approx(10 / 20)
-    assert l1_loss(logits[1:2], torch.tensor([[50.0, 1.0]])).item() == 0
-    assert l1_loss(logits[2:], torch.tensor([[50.0, 1.0]])).item() == pytest.approx(10 / 20)
+    assert l1_loss(logits[:1], torch.tensor([[50.0, 50.0, 1.0]])).item() == pytest.approx(10 / 20)
+    assert l1_loss(logits[1:2], torch.tensor([[50.0, 120.0, 0.0]])).item() == 0
+    assert l1_loss(logits[2:], torch.tensor([[50.0, 120.0, 0.0]])).item() == pytest.approx(10 / 20)
 
 
 def test_bands_are_learnt_by_cross_entropy() -> None:

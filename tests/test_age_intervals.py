@@ -116,3 +116,13 @@ def test_the_ends_of_several_networks_are_averaged() -> None:
     years = np.stack([np.eye(101)[[30]], np.eye(101)[[50]]])
     low, high = AgeIntervals(1.0, 2.0).ends(years)
     assert (low[0], high[0]) == (pytest.approx(40.1 - 1), pytest.approx(40.9 + 2))
+
+
+def test_labels_that_are_intervals_are_left_out() -> None:
+    answers = told(held_out(60), true_ages(held_out(60)))
+    inside = (answers.persons < "00040").to_numpy()
+    age = answers.predictions["age"]
+    mixed = replace(
+        answers, predictions={**answers.predictions, "age": age.assign(true_age=age["true_age"].where(inside))}
+    )
+    assert learn_intervals(mixed, temperature=1.0) == learn_intervals(answers.part(inside), temperature=1.0)

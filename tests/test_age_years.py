@@ -7,13 +7,15 @@ import torch
 
 from pipelines.age.specialist import AGE
 from pipelines.age.years import (
+    OPEN,
     SPREAD,
     YEARS,
     age_loss,
-    censored_targets,
-    describe_top_code,
+    age_targets,
+    describe_labels,
     find_top_code,
     known_ages,
+    mean_absolute_error,
 )
 
 
@@ -52,42 +54,44 @@ def test_a_top_code_is_a_heap_above_which_hardly_anyone_is(labels: np.ndarray, c
 
 def test_a_line_says_what_labels_were_taken_for() -> None:
     table = pd.DataFrame({"age": np.concatenate([YOUNGER, [60] * 192])})
-    assert describe_top_code(table) == 'age labels: 60 stands for "60 or older" (192 of 1032 images)'
-    assert "none stands for itself or older" in describe_top_code(table[:800])
+    assert describe_labels(table) == 'age labels: 60 stands for "60 or older" (192 of 1032 images)'
+    assert "none stands for itself or older" in describe_labels(table[:800])
 
 
 @pytest.mark.parametrize("whole", [29, 59, 40])
 def test_a_fractional_age_is_learned_as_the_year_that_it_is_in(whole: int) -> None:
-    whole_year, fraction = (censored_targets(ages(value, 20)) for value in (whole, whole + 0.6))
+    whole_year, fraction = (age_targets(ages(value, 20)) for value in (whole, whole + 0.6))
     np.testing.assert_array_equal(whole_year, fraction)
     assert known_ages(ages(whole + 0.6))["true_age"].tolist() == [whole]
 
 
 def test_the_images_of_one_oldest_person_are_no_heap() -> None:
     persons = pd.DataFrame({"person": [f"p{number}" for number in range(30)], "age": [*range(20, 49), 78]})
-    assert censored_targets(persons.loc[persons.index.repeat(7)])[:, 1].sum() == 0
+    assert (age_targets(persons.loc[persons.index.repeat(7)])[:, 1] == OPEN).sum() == 0
 
 
 def test_a_heap_of_persons_is_found_however_many_images_each_has() -> None:
     persons = pd.DataFrame({"person": [f"p{number}" for number in range(30)], "age": [*range(20, 45), *[60] * 5]})
-    assert censored_targets(persons.loc[persons.index.repeat(7)])[:, 1].sum() == 5 * 7
+    assert (age_targets(persons.loc[persons.index.repeat(7)])[:, 1] == OPEN).sum() == 5 * 7
 
 
 def test_a_censored_label_asks_for_nothing_but_an_age_at_or_above_it() -> None:
-    target = torch.tensor([[60.0, 1.0]])
+    target = torch.tensor([[60.0, 120.0, 0.0]])
     assert age_loss(certain_of(60), target).item() == pytest.approx(0, abs=1e-4)
     assert age_loss(certain_of(78), target).item() == pytest.approx(0, abs=1e-4)
     assert age_loss(certain_of(50), target).item() > 1
 
 
-@pytest.mark.parametrize("censored", [0.0, 1.0])
-def test_an_age_beyond_the_last_year_is_taken_for_that_year(censored: float) -> None:
-    loss = age_loss(certain_of(YEARS - 1), torch.tensor([[105.0, censored]]))
-    assert loss.item() == pytest.approx(age_loss(certain_of(YEARS - 1), torch.tensor([[100.0, censored]])).item())
+@pytest.mark.parametrize(("end", "exact"), [(0.0, 1.0), (OPEN, 0.0)])
+def test_an_age_beyond_the_last_year_is_taken_for_that_year(end: float, exact: float) -> None:
+    beyond, last = (
+        age_loss(certain_of(YEARS - 1), torch.tensor([[age, end or age, exact]])).item() for age in (105.0, 100.0)
+    )
+    assert beyond == pytest.approx(last)
 
 
 def test_an_uncensored_label_is_best_met_by_its_own_spread_and_pulls_from_both_sides() -> None:
-    target = torch.tensor([[40.0, 0.0]])
+    target = torch.tensor([[40.0, 40.0, 1.0]])
     years = torch.arange(YEARS, dtype=torch.float32)
     ideal = -((years - 40) ** 2)[None] / (2 * SPREAD**2)
     best = age_loss(ideal, target).item()
@@ -98,23 +102,44 @@ def test_an_uncensored_label_is_best_met_by_its_own_spread_and_pulls_from_both_s
 
 
 def test_the_loss_agrees_with_a_plain_calculation() -> None:
-    rng = np.random.default_rng(0)
-    logits, labels = rng.normal(size=(5, YEARS)), np.array([[20, 0], [33, 0], [60, 1], [60, 0], [75, 0]], float)
+    labels = [(20, 20), (33, 33), (60, 120), (60, 60), (20, 29), (0, 120), (50, 51), (75, 75)]
+    logits = np.random.default_rng(0).normal(size=(len(labels), YEARS))
     losses = []
-    for row, (age, censored) in zip(logits, labels, strict=True):
+    for row, (low, high) in zip(logits, labels, strict=True):
         p = np.exp(row) / np.exp(row).sum()
-        mean = (p * np.arange(YEARS)).sum()
-        if censored:
-            losses.append(-np.log(p[int(age) :].sum()) + max(age - mean, 0) / (2 * SPREAD))
+        mean = sum(year * p[year] for year in range(YEARS))
+        distance = low - mean if mean < low else max(mean - high, 0)
+        if low == high:
+            q = [np.exp(-0.5 * ((year - low) / SPREAD) ** 2) for year in range(YEARS)]
+            loss = -sum(share / sum(q) * np.log(p[year]) for year, share in enumerate(q))
         else:
-            q = np.exp(-0.5 * ((np.arange(YEARS) - age) / SPREAD) ** 2)
-            losses.append(-(q / q.sum() * np.log(p)).sum() + abs(mean - age) / (2 * SPREAD))
-    assert age_loss(torch.tensor(logits), torch.tensor(labels)).item() == pytest.approx(np.mean(losses))
+            loss = -np.log(sum(p[year] for year in range(YEARS) if low <= year <= high))
+        losses.append(loss + distance / (2 * SPREAD))
+    targets = torch.tensor([(low, high, low == high) for low, high in labels], dtype=torch.float64)
+    assert age_loss(torch.tensor(logits), targets).item() == pytest.approx(np.mean(losses))
+
+
+def test_labels_may_be_intervals() -> None:
+    table = pd.DataFrame({"age": [34, 24.5, 60], "age_low": [34, 20, 60], "age_high": [34, 29, 120]})
+    assert age_targets(table, "none").tolist() == [[34, 34, 1], [20, 29, 0], [60, 120, 0]]
+    known = known_ages(table, "none")
+    np.testing.assert_array_equal(known["true_age"], [34, np.nan, 60])
+    assert known["top_coded"].tolist() == [0, 0, 1]
+    assert describe_labels(table, "none").endswith("(1 of 3 images); 1 images have intervals")
+    predictions = pd.DataFrame({"age": [35.5, 80.0, 58.0], "top_coded": known["top_coded"]})
+    assert mean_absolute_error(predictions, table) == {"mae_years": pytest.approx((1 + 2) / 2)}
+
+
+def test_an_interval_asks_for_nothing_but_an_age_within_it() -> None:
+    target = torch.tensor([[20.0, 29.0, 0.0]])
+    assert age_loss(certain_of(20), target).item() == pytest.approx(0, abs=1e-4)
+    assert age_loss(certain_of(29), target).item() == pytest.approx(0, abs=1e-4)
+    assert age_loss(certain_of(30), target).item() > 1 < age_loss(certain_of(19), target).item()
 
 
 def test_gradients_are_finite_even_where_a_censored_label_is_missed_by_far() -> None:
     logits = certain_of(3).requires_grad_()
-    age_loss(logits, torch.tensor([[60.0, 1.0]])).backward()
+    age_loss(logits, torch.tensor([[60.0, 120.0, 0.0]])).backward()
     assert logits.grad is not None
     assert torch.isfinite(logits.grad).all()
 

@@ -6,7 +6,7 @@ bands   three outputs, the bands, by cross-entropy; it predicts no years
 corn    one output for each year but the first: the probability of being older, given at least that age (Shi et al.,
         "Deep Neural Networks for Rank-Consistent Ordinal Regression Based On Conditional Probabilities", 2021)
 
-Targets (B, 2) are those of `years.censored_targets`: the age, and 1 if it means "this or older".
+Targets (B, 3) are those of `years.age_targets`: the first and the last age of a label, and 1 if it is exact.
 """
 
 from dataclasses import replace
@@ -19,7 +19,7 @@ from torch.nn.functional import cross_entropy, one_hot
 
 from pipelines.age.options import AgeLoss, AgeOptions
 from pipelines.age.specialist import AGE
-from pipelines.age.years import YEARS, censored_targets, describe_top_code, known_ages
+from pipelines.age.years import YEARS, age_targets, describe_labels, known_ages, outside
 from shared.labels import BAND_EDGES, BANDS
 from shared.specialist import Specialist, no_details, no_scores, same
 from shared.training.run_folder import run_folder, trained_option
@@ -29,10 +29,8 @@ _MIDDLE, _SCALE = 40.0, 20.0
 
 
 def l1_loss(logits: Tensor, targets: Tensor) -> Tensor:
-    """Return the mean distance in years / 20 of logits (B, 1); above a censored label the distance is 0."""
-    gap = _age(logits) - targets[:, 0]
-    distance = torch.where(targets[:, 1].bool(), (-gap).clamp(min=0), gap.abs())
-    return distance.mean() / _SCALE
+    """Return the mean distance in years / 20 of logits (B, 1); within an interval the distance is 0."""
+    return outside(_age(logits), targets[:, 0], targets[:, 1]).mean() / _SCALE
 
 
 def l1_distribution(logits: Tensor) -> Tensor:
@@ -48,19 +46,19 @@ def _age(logits: Tensor) -> Tensor:
 
 
 def bands_loss(logits: Tensor, targets: Tensor) -> Tensor:
-    """Return the cross-entropy of the band for logits (B, 3); a censored label is in the last band anyway."""
+    """Return the cross-entropy of the band for logits (B, 3); an interval is in one band, or its image is left out."""
     edges = torch.tensor(BAND_EDGES, device=targets.device, dtype=targets.dtype)
     return cross_entropy(logits, (targets[:, :1] >= edges).sum(1))
 
 
 def corn_loss(logits: Tensor, targets: Tensor) -> Tensor:
-    """Return the loss of logits (B, YEARS - 1), equal to `coral_pytorch.losses.corn_loss` if no label is censored.
+    """Return the loss of logits (B, YEARS - 1), equal to `coral_pytorch.losses.corn_loss` if all labels are exact.
 
-    Output k learns "older than k?" from those of age k or older. For a censored label that is unknown from its age on.
+    Output k learns "older than k?" from those of age k or older. For an interval that is unknown from its start on.
     """
     age = targets[:, :1]
     years = torch.arange(YEARS - 1, device=logits.device)
-    known = torch.where(targets[:, 1:].bool(), years < age, years <= age)
+    known = torch.where(targets[:, 2:].bool(), years <= age, years < age)
     older = (age > years).to(logits.dtype)
     losses = torch.nn.functional.binary_cross_entropy_with_logits(logits, older, reduction="none")
     return (losses * known).sum() / known.sum()
@@ -91,9 +89,9 @@ HEADS: dict[AgeLoss, Specialist] = {
 def specialist(options: AgeOptions) -> Specialist:
     """Return the age specialist with the head and the top code of the options."""
     top_code = options.top_code
-    targets, labels = partial(censored_targets, top_code=top_code), partial(known_ages, top_code=top_code)
+    targets, labels = partial(age_targets, top_code=top_code), partial(known_ages, top_code=top_code)
     return replace(
-        HEADS[options.loss], targets=targets, labels=labels, remark=partial(describe_top_code, top_code=top_code)
+        HEADS[options.loss], targets=targets, labels=labels, remark=partial(describe_labels, top_code=top_code)
     )
 
 

@@ -5,7 +5,7 @@ from functools import partial
 from pipelines.age.years import (
     YEARS,
     age_loss,
-    censored_targets,
+    age_targets,
     known_ages,
     mean_absolute_error,
     year_columns,
@@ -24,7 +24,7 @@ AGE = Specialist(
     augmentation=partial(augmentation, blur=0.1),
     outputs=YEARS,
     truth=lambda table: table["age"].map(age_band).to_numpy("int64"),
-    targets=censored_targets,
+    targets=age_targets,
     loss=age_loss,
     class_probabilities=band_masses,
     details=year_columns,

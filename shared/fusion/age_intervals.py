@@ -81,6 +81,13 @@ def learn_intervals(held_out: HeldOut, temperature: float | None) -> AgeInterval
     age = held_out.predictions["age"]
     if not (set(LABELS) <= set(age.columns) and year_columns(age)):
         return AgeIntervals()
+    exact = age["true_age"].notna().to_numpy()
+    if not exact.all():
+        # Labels that are intervals say too little of where the age lies in it.
+        if not exact.any():
+            return AgeIntervals()
+        held_out = held_out.part(exact)
+        age = held_out.predictions["age"]
     persons = person_codes(held_out.persons)
     years = temper(probabilities(held_out.predictions)["age"], temperature or 1.0)
     codes = age.loc[age["top_coded"] > 0, "true_age"]

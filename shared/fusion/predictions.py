@@ -291,6 +291,15 @@ class HeldOut:
     folds: pd.Series
     """The fold that held the image out, (N,) int64, the same for all specialists."""
 
+    def part(self, inside: NDArray[np.bool_]) -> "HeldOut":
+        """Return the images `inside` (N,)."""
+        return HeldOut(
+            {task: table[inside] for task, table in self.predictions.items()},
+            {task: classes[inside] for task, classes in self.truth.items()},
+            self.persons[inside],
+            self.folds[inside],
+        )
+
     def parts(self) -> Ints:
         """Return the parts for cross-fitting, (N,): the folds or, if there is but one, a split of its persons."""
         persons = self.persons.nunique()

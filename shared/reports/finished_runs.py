@@ -203,7 +203,9 @@ class Evaluation:
         labels, predicted = self.runs.labels, self.held_out.predictions["age"]
         if labels is not None:
             return labels["age"].to_numpy(np.float64)
-        return predicted["true_age"].to_numpy(np.float64) if "true_age" in predicted else None
+        # Labels that are intervals have no exact age.
+        known = "true_age" in predicted and predicted["true_age"].notna().all()
+        return predicted["true_age"].to_numpy(np.float64) if known else None
 
     @cached_property
     def age_errors(self) -> Floats | None:

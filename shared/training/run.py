@@ -21,8 +21,9 @@ from shared.folds import assign_folds
 from shared.fusion.metrics import accuracy, macro_f1
 from shared.fusion.predictions import EVAL, OOF, read_held_out, write_predictions
 from shared.label_fixes import read_pairs
+from shared.labels import UNKNOWN
 from shared.manifest import load_evaluation, load_training, split_folder, split_folders
-from shared.messages import UserError
+from shared.messages import UserError, counted
 from shared.specialist import Specialist, softmax
 from shared.tracking import Record, is_recorded, read_run_json, record
 from shared.training.extra_data import with_extra
@@ -127,6 +128,7 @@ def prepare(specialist: Specialist, options: TrainOptions, context: RunContext) 
     check_batch_size(options.optimisation.batch_size, accelerator)
     table, crops = with_extra(base, base_crops, options.data, accelerator)
     specialist.check(table)
+    table, crops = _with_known_class(specialist, table, crops)
     identity = {"options": options.identity(), **data_identity(specialist, table, crops)}
     if accelerator.is_main_process and (remark := specialist.remark(base)):
         print(remark)
@@ -155,6 +157,18 @@ def claimed(training: Training) -> Iterator[None]:
             claim(training.run, training.identity, options.run.overwrite, options.data.data)
         training.accelerator.wait_for_everyone()
         yield
+
+
+def _with_known_class(specialist: Specialist, table: pd.DataFrame, crops: CropSet) -> tuple[pd.DataFrame, CropSet]:
+    """Leave out images of which the specialist's class is unknown: they can neither be held out nor scored."""
+    known = specialist.truth(table) != UNKNOWN
+    if known.all():
+        return table, crops
+    if not known.any():
+        raise UserError(f"train.csv has no image with a known {specialist.name}")
+    print(f"left out: {counted(int((~known).sum()), 'image')} of unknown {specialist.name}")
+    table = table[known].reset_index(drop=True)
+    return table, crops.keep(table["image"])
 
 
 def configured(specialist: Specialist, options: TrainOptions) -> Specialist:

@@ -147,7 +147,9 @@ class TrainingSampler(EpochSampler):
         # Without base data the extra persons take its place.
         base = base | only_extra
         self._base, self._extra = np.flatnonzero(base), np.flatnonzero(~base)
-        self._cell = (table["gender"] * len(BANDS) + table["age"].map(age_band)).to_numpy(np.int64)
+        # Unknown genders and bands, -1, are cells of their own.
+        bands = table["age"].map(age_band)
+        self._cell = ((table["gender"] + 1) * (len(BANDS) + 1) + bands + 1).to_numpy(np.int64)
         self._extra_count = round(options.extra_draws * len(self._extra))
         super().__init__(len(self._base) + self._extra_count, seed)
         classes = by_state(specialist.truth, table)
