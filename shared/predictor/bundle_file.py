@@ -157,7 +157,7 @@ class RunFiles:
 
     tta: TtaName
     weights: tuple[str, ...]
-    """A safetensors file for each fold; its ONNX file has the same name with another suffix."""
+    """A safetensors file for each fold, which specialists may share; its ONNX file has the same name but the suffix."""
 
 
 @dataclass(frozen=True)
@@ -239,9 +239,10 @@ def _parse_runs(path: Path, specialists: dict[str, Any]) -> dict[str, tuple[RunF
         raise ValueError("a specialist or a run without networks")
     if any(run.tta not in get_args(TtaName) for runs in parsed.values() for run in runs):
         raise ValueError(f"tta is none of {', '.join(get_args(TtaName))}")
-    names = [name for runs in parsed.values() for run in runs for name in run.weights]
-    if len(names) > MAX_NETWORKS or len(set(names)) < len(names):
-        raise ValueError(f"more than {MAX_NETWORKS} networks, or one of them twice")
+    for runs in parsed.values():
+        names = [name for run in runs for name in run.weights]
+        if len(names) > MAX_NETWORKS or len(set(names)) < len(names):
+            raise ValueError(f"more than {MAX_NETWORKS} networks of a specialist, or one of them twice")
     return parsed
 
 

@@ -6,8 +6,11 @@ of megabytes.
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -37,6 +40,9 @@ AGE_YEARS = range(61, 201)
 INPUT_SIDES = range(16, 1025)
 """Pixels a side that a network's input may have."""
 
+REMEMBERED = 16
+"""Batches whose logits are kept for the next specialist that shares the network."""
+
 DETECTOR_BATCH = 64
 """Pieces of an image that go through a net of the detector together."""
 
@@ -54,6 +60,8 @@ class FoldNetwork:
     """Hash of its file."""
     module: Any = None
     """Its `shared.training.model.Network` if PyTorch runs it, else None."""
+    head: tuple[int, int] | None = None
+    """First and end of the specialist's logits, in a network that several specialists share."""
 
     def inputs(self, crops: Sequence[Pixels]) -> Pixels:
         """Cut what the network sees, (B, size, size, 3), out of crops (256, 256, 3)."""
@@ -61,7 +69,8 @@ class FoldNetwork:
 
     def probabilities(self, images: Pixels) -> Floats:
         """Return probabilities of the outputs (B, K) for images (B, size, size, 3)."""
-        return softmax(self.logits(np.ascontiguousarray(images)))
+        logits = self.logits(np.ascontiguousarray(images))
+        return softmax(logits if self.head is None else logits[:, slice(*self.head)])
 
 
 @dataclass(frozen=True)
@@ -98,18 +107,55 @@ def _by_fold(run: Sequence[FoldNetwork], tta: TtaName, crops: Sequence[Pixels]) 
     return ensemble_probabilities([(network.probabilities, network.inputs(crops)) for network in run], tta)
 
 
-def load_ensemble(
-    task: str, runs: Sequence[RunFiles], source: BundleSource, runtime: Runtime, device: str
-) -> SpecialistEnsemble:
-    """Load the networks of a specialist; raises `UserError` if one is missing, broken, or of another specialist."""
+def load_ensembles(
+    runs: Mapping[str, Sequence[RunFiles]], source: BundleSource, runtime: Runtime, device: str
+) -> dict[str, SpecialistEnsemble]:
+    """Load the networks of every specialist; a file that several of them name is loaded and run once for all.
 
-    def load(name: str) -> FoldNetwork:
-        if runtime == "onnx":
-            return _onnx_network(source, onnx_name(name), task)
-        return torch_network(source.read(name, MAX_WEIGHTS), task, f"{source.path}: {name}", device)
+    Raises `UserError` if a network is missing, broken, or of another specialist.
+    """
+    loaded: dict[str, tuple[CheckpointMetadata, Logits, str, Any]] = {}
 
-    networks = tuple(tuple(load(name) for name in run.weights) for run in runs)
-    return SpecialistEnsemble(networks, tuple(run.tta for run in runs))
+    def load(task: str, name: str) -> FoldNetwork:
+        file = onnx_name(name) if runtime == "onnx" else name
+        label = f"{source.path}: {file}"
+        if file not in loaded:
+            content = _read_onnx(source, file) if runtime == "onnx" else source.read(file, MAX_WEIGHTS)
+            open_file = _open_onnx if runtime == "onnx" else partial(_open_torch, device=device)
+            metadata, logits, module = open_file(content, task, label)
+            loaded[file] = metadata, _run_once(logits) if metadata.heads else logits, digest_of(content), module
+        metadata, logits, digest, module = loaded[file]
+        window = check_metadata(metadata, task, label)
+        head = (metadata.heads[task][0], metadata.heads[task][1]) if metadata.heads else None
+        return FoldNetwork(window, metadata.size, logits, digest, module, head)
+
+    return {
+        task: SpecialistEnsemble(
+            tuple(tuple(load(task, name) for name in run.weights) for run in runs[task]),
+            tuple(run.tta for run in runs[task]),
+        )
+        for task in SPECIALISTS
+    }
+
+
+def _run_once(logits: Logits) -> Logits:
+    """Return the function with a memory of its last results: specialists that share a network see the same images."""
+    results: OrderedDict[bytes, NDArray[np.float32]] = OrderedDict()
+    lock = Lock()
+
+    def remembered(images: Pixels) -> NDArray[np.float32]:
+        key = hashlib.blake2b(images.tobytes(), digest_size=16).digest()
+        with lock:
+            known = results.get(key)
+        if known is None:
+            known = logits(images)
+            with lock:
+                results[key] = known
+                while len(results) > REMEMBERED:
+                    results.popitem(last=False)
+        return known
+
+    return remembered
 
 
 def check_metadata(metadata: CheckpointMetadata, task: str, label: str) -> Window:
@@ -119,9 +165,11 @@ def check_metadata(metadata: CheckpointMetadata, task: str, label: str) -> Windo
     was trained on crops of today's recipe. `label` names the file.
     """
     outputs = metadata.outputs
+    own = metadata.specialist == task and metadata.classes == list(SPECIALISTS[task])
+    if metadata.heads is not None:
+        own, outputs = _shared_outputs(metadata, task)
     sound = (
-        metadata.specialist == task
-        and metadata.classes == list(SPECIALISTS[task])
+        own
         and isinstance(outputs, int)
         and (outputs in AGE_YEARS if task == "age" else outputs == len(SPECIALISTS[task]))
         and isinstance(metadata.size, int)
@@ -142,14 +190,28 @@ def check_metadata(metadata: CheckpointMetadata, task: str, label: str) -> Windo
         raise UserError(f"{label} has no usable window of the crop ({error})") from error
 
 
+def _shared_outputs(metadata: CheckpointMetadata, task: str) -> tuple[bool, int]:
+    """Whether a network that specialists share has a head for the task, and how many outputs that has."""
+    try:
+        first, end = (metadata.heads or {})[task]
+        return 0 <= first < end <= metadata.outputs, end - first
+    except (KeyError, TypeError, ValueError):
+        return False, 0
+
+
 def torch_network(content: bytes, task: str, label: str, device: str) -> FoldNetwork:
-    """Return the network of a weights file's content for PyTorch; raises `UserError` as `load_ensemble` does."""
+    """Return the network of a weights file's content for PyTorch; raises `UserError` as `load_ensembles` does."""
+    metadata, logits, module = _open_torch(content, task, label, device)
+    return FoldNetwork(check_metadata(metadata, task, label), metadata.size, logits, digest_of(content), module)
+
+
+def _open_torch(content: bytes, task: str, label: str, device: str) -> tuple[CheckpointMetadata, Logits, Any]:
     import torch
 
     from shared.training.model import fuse_batch_norms, load_network
 
     metadata = metadata_of(content, label)
-    window = check_metadata(metadata, task, label)
+    check_metadata(metadata, task, label)
     module = load_network(content, label).requires_grad_(False).to(device)
     fuse_batch_norms(module, metadata.size)
     module.requires_grad_(False)
@@ -158,15 +220,15 @@ def torch_network(content: bytes, task: str, label: str, device: str) -> FoldNet
     def logits(images: Pixels) -> NDArray[np.float32]:
         return module(torch.from_numpy(images).to(device)).float().cpu().numpy()
 
-    return FoldNetwork(window, metadata.size, logits, digest_of(content), module)
+    return metadata, logits, module
 
 
-def _onnx_network(source: BundleSource, name: str, task: str) -> FoldNetwork:
-    content, label = _read_onnx(source, name), f"{source.path}: {name}"
+def _open_onnx(content: bytes, task: str, label: str) -> tuple[CheckpointMetadata, Logits, None]:
     session = open_session(content, label)
     metadata = onnx_metadata(session, label)
-    window, run = check_metadata(metadata, task, label), _function(session)
-    return FoldNetwork(window, metadata.size, lambda images: run(images)[0], digest_of(content))
+    check_metadata(metadata, task, label)
+    run = _function(session)
+    return metadata, lambda images: run(images)[0], None
 
 
 def digest_of(content: bytes) -> str:

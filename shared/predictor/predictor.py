@@ -17,7 +17,7 @@ from shared.fusion.predictions import OOF
 from shared.messages import UserError
 from shared.predictor.bundle_file import CARD, MANIFEST, MAX_MANIFEST, BundleContents, BundleSource, open_bundle
 from shared.predictor.detect import DecodedPhotograph, DetectedPhotograph, FaceSelection, ImageSource, detect_faces
-from shared.predictor.ensemble import Runtime, SpecialistEnsemble, load_detector_sessions, load_ensemble
+from shared.predictor.ensemble import Runtime, SpecialistEnsemble, load_detector_sessions, load_ensembles
 from shared.predictor.from_runs import read_trained_runs, runs_below
 from shared.predictor.results import Face, Photograph
 from shared.tracking import RUN
@@ -75,7 +75,7 @@ class Predictor:
         path = Path(path)
         source, contents = open_model(path)
         device = choose_device(device) if runtime == "torch" else "cpu"
-        specialists = {task: load_ensemble(task, contents.runs[task], source, runtime, device) for task in SPECIALISTS}
+        specialists = load_ensembles(contents.runs, source, runtime, device)
         card = source.read(CARD, MAX_MANIFEST).decode(errors="replace") if source.holds(CARD) else ""
         return cls(
             name=path.resolve().name,

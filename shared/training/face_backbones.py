@@ -3,6 +3,7 @@
 faceres             MobileNet v1 trained on VGGFace2, with age and gender on top (Savchenko, "Efficient facial
                     representations for age, gender and identity recognition", PeerJ Computer Science 5:e197, 2019)
 faceres_mid         its first nine blocks of thirteen: half as slow, and enough for the mask state
+faceres_branches    both in one: a common trunk with a branch for the mask state and one for gender and age
 dlib_age_resnet10   ResNet-10 for 64 px, trained on about 110,000 private faces (Cydral Technology, dlib-models)
 dlib_gender_cnn     a small CNN for 32 px, trained on about 200,000 private faces (the same)
 facenet_vggface2    InceptionResnetV1 of facenet-pytorch, trained on VGGFace2; its weights come from its own site
@@ -54,6 +55,7 @@ default_cfgs = generate_default_cfgs(
         # The original subtracts these means from BGR and does not scale; the stem's weights are reordered to RGB.
         "faceres": _cfg("faceres", (123.68, 116.779, 103.939), (1, 1, 1), "stem", "classifier"),
         "faceres_mid": _cfg("faceres_mid", (123.68, 116.779, 103.939), (1, 1, 1), "stem", "classifier"),
+        "faceres_branches": _cfg("faceres_branches", (123.68, 116.779, 103.939), (1, 1, 1), "stem", "classifier"),
         "dlib_age_resnet10": _cfg("dlib_age_resnet10", *_DLIB, "stem", "classifier"),
         "dlib_gender_cnn": _cfg("dlib_gender_cnn", *_DLIB, "convolutions.0", "classifier"),
         "facenet_vggface2": _cfg("facenet_vggface2", (127.5,) * 3, (128,) * 3, "body.conv2d_1a.conv", "classifier"),
@@ -137,6 +139,39 @@ class FaceRes(_FaceModel):
 
     def pool(self, maps: Tensor) -> Tensor:
         return self.feats(maps.mean((2, 3)))
+
+
+class FaceResBranches(_FaceModel):
+    """`FaceRes` with a second branch: the first six blocks run once, then one branch gives the mask state from three
+    more blocks, the other gives gender and age as `FaceRes` does. The logits of the mask state come first."""
+
+    TRUNK, MASK_DEPTH, MASK_CLASSES = 6, 9, 3
+
+    def __init__(self, num_classes: int = 106, in_chans: int = 3, drop_rate: float = 0.0):
+        super().__init__()
+        self._join(
+            FaceRes(num_classes - self.MASK_CLASSES, in_chans, drop_rate),
+            FaceRes(self.MASK_CLASSES, in_chans, drop_rate, feats=False, depth=self.MASK_DEPTH),
+        )
+
+    def _join(self, face: FaceRes, mask: FaceRes) -> None:
+        """Take over the layers of two networks that begin alike."""
+        layers = 1 + BLOCK_LAYERS * self.TRUNK
+        self.stem, self.trunk, self.feats = face.stem, face.blocks[:layers], face.feats
+        self.face, self.classifier, self.head_drop = face.blocks[layers:], face.classifier, face.head_drop
+        self.mask, self.mask_classifier = mask.blocks[layers:], mask.classifier
+        self.num_classes = face.num_classes + mask.num_classes
+        self.num_features, self.head_hidden_size = face.num_features, face.head_hidden_size
+
+    def forward_features(self, images: Tensor) -> Tensor:
+        return self.trunk(self.stem(images))
+
+    def forward_head(self, maps: Tensor, pre_logits: bool = False) -> Tensor:
+        if pre_logits:
+            raise ValueError("two branches have no common numbers before their logits")
+        mask = self.mask_classifier(self.head_drop(self.mask(maps).mean((2, 3))))
+        face = self.classifier(self.head_drop(self.feats(self.face(maps).mean((2, 3)))))
+        return torch.cat([mask, face], dim=1)
 
 
 class DlibAgeResNet10(_FaceModel):
@@ -244,6 +279,13 @@ def faceres_mid(pretrained: bool = False, **kwargs: Any) -> FaceRes:
 
 
 @register_model
+def faceres_branches(pretrained: bool = False, **kwargs: Any) -> FaceResBranches:
+    """`faceres` with a branch for the mask state; gender and age start from the published outputs, the mask state from
+    random weights."""
+    return _build(FaceResBranches, "faceres_branches", _load_branches if pretrained else None, kwargs)
+
+
+@register_model
 def dlib_age_resnet10(pretrained: bool = False, **kwargs: Any) -> DlibAgeResNet10:
     """ResNet-10 for ages at 64 px."""
     return _build(DlibAgeResNet10, "dlib_age_resnet10", _load_dlib if pretrained else None, kwargs)
@@ -325,6 +367,20 @@ def _load_faceres(model: FaceRes) -> None:
     if isinstance(model.feats, nn.Sequential):
         layers.append((tensors["feats/kernel"].T, tensors["feats/bias"]))
     _fill_in_order(model, layers, "faceres.bin")
+
+
+def _load_branches(model: FaceResBranches) -> None:
+    rate, outputs = model.head_drop.p, model.num_classes - model.MASK_CLASSES
+    face = FaceRes(outputs, drop_rate=rate)
+    mask = FaceRes(model.MASK_CLASSES, drop_rate=rate, feats=False, depth=model.MASK_DEPTH)
+    _load_faceres(face)
+    _load_faceres(mask)
+    heads = [_pretrained_head(face, task) for task in ("gender", "age")]
+    gender, age = (head for head in heads if head is not None)
+    age = _extend_years(age, outputs - len(gender[1]))
+    classifier: Any = face.classifier
+    _fill(classifier, (torch.cat([gender[0], age[0]]), torch.cat([gender[1], age[1]])), "faceres.bin, its outputs")
+    model._join(face, mask)
 
 
 def _load_dlib(model: nn.Module) -> None:

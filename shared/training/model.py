@@ -154,8 +154,7 @@ class Network(nn.Module):
         self.to(memory_format=torch.channels_last)
 
     def forward(self, images: Tensor) -> Tensor:
-        # Bytes with channels last are a quarter of the traffic, and the layout that convolutions are fastest with.
-        normalised = (images.permute(0, 3, 1, 2) - self.mean) / self.std
+        normalised = self.normalised(images)
         device = normalised.device.type
         if not torch.is_autocast_enabled(device):
             return self.backbone(normalised)
@@ -163,6 +162,11 @@ class Network(nn.Module):
         features = self.backbone.forward_features(normalised)
         with torch.autocast(device, enabled=False):
             return self.backbone.forward_head(features.float())
+
+    def normalised(self, images: Tensor) -> Tensor:
+        """Images uint8 (B, H, W, 3) as the backbone takes them, float32 (B, 3, H, W)."""
+        # Bytes with channels last are a quarter of the traffic, and the layout that convolutions are fastest with.
+        return (images.permute(0, 3, 1, 2) - self.mean) / self.std
 
     @property
     def architecture(self) -> str:
@@ -195,11 +199,16 @@ def check_network(options: ModelOptions, outputs: int) -> None:
 
 def save_weights(path: Path, tensors: dict[str, Tensor], metadata: CheckpointMetadata) -> None:
     """Write a network's state, completely or not at all."""
-    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     # Through memory: safetensors' own writer reports a full disk in its own way and makes the file private.
-    content = safetensors.torch.save(contiguous, metadata={HEADER: json.dumps(asdict(metadata))})
+    content = safetensors_content(tensors, metadata)
     with replacing(path) as temporary:
         temporary.write_bytes(content)
+
+
+def safetensors_content(tensors: dict[str, Tensor], metadata: CheckpointMetadata) -> bytes:
+    """Return the content of a weights file."""
+    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    return safetensors.torch.save(contiguous, metadata={HEADER: json.dumps(asdict(metadata))})
 
 
 def load_weights(path: Path) -> Network:

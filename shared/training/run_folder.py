@@ -197,6 +197,8 @@ class CheckpointMetadata:
     """Name of the function that turns logits into probabilities."""
     origin: str = ""
     """Where a backbone that was trained on faces is from: package, licence and training data."""
+    heads: dict[str, list[int]] | None = None
+    """First and end of the outputs of each specialist, in a network that several of them share."""
 
     @classmethod
     def of(cls, specialist: "Specialist", backbone: str, size: int, recipe: str) -> "CheckpointMetadata":
