@@ -1,6 +1,6 @@
 # Every target is complete in itself: it makes the environment if it is missing, then works.
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak lint format lock clean
+.PHONY: help demo model test soak lint format lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -38,6 +38,11 @@ demo: $(INSTALLED)  ## draw sample portraits, crop, train three specialists, fus
 	@echo "contact sheet of the crops: $(DEMO)/crops.jpg"
 	@echo "These faces are drawn by a program. The scores show that everything runs and learns;"
 	@echo "they prove nothing about photographs: for those, see benchmarks/real_faces.py."
+
+DATA ?= open
+
+model: $(INSTALLED)  ## train the ready-made model: make model DATA=folder with people.csv and photographs/
+	$(BIN)/python -m shared.ready_model --data $(DATA) --out shared/models/ready.zip
 
 test: $(INSTALLED)  ## the test suite
 	$(BIN)/python -m pytest -n auto --dist loadfile

@@ -40,6 +40,9 @@ _HOST = f"{zlib.crc32(platform.node().encode()):08x}"
 _OPEN_FILE = re.compile(r"/dev/(?P<name>stdout|stderr)|/dev/fd/(?P<number>\d+)")
 _TEMPORARY = re.compile(r"\..+\.(?P<host>[0-9a-f]{8})-(?P<process>\d+)-\d+(\.[^.]*)?")
 
+READY_MADE = Path(__file__).parent / "models" / "ready.zip"
+"""The model that comes with face18; `shared.ready_model` makes it."""
+
 _END_OF_ROW = "\r\n\0"
 """Row end while CSV is composed: Python 3.11 quotes line breaks only if they are part of it. No value has a NUL."""
 

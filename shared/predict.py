@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from shared.commands import run
 from shared.faces.image_io import UnusableImageError
-from shared.files import IMAGE_SUFFIXES, UNENCODABLE, find_images, refuse_overwriting, replacing
+from shared.files import IMAGE_SUFFIXES, READY_MADE, UNENCODABLE, find_images, refuse_overwriting, replacing
 from shared.messages import UserError, counted
 from shared.predictor import Photograph, Predictor
 from shared.predictor.detect import FaceSelection
@@ -34,9 +34,7 @@ STDIN = "-"
 
 EXIT_SOME_UNREADABLE = 1
 
-UNCHECKED = (
-    "note: the 80 % intervals of age were not checked on held-out persons, because the age run's oof.csv has no ages"
-)
+UNCHECKED = "note: how often the 80 % intervals of age hold was not measured for this model"
 
 
 @dataclass(frozen=True)
@@ -50,8 +48,8 @@ class Options:
     photographs: tyro.conf.Positional[tuple[str, ...]] = ()
     """Files, folders (with everything below them), or - for one photograph on standard input."""
 
-    model: Path = Path("outputs")
-    """A bundle, or a folder with trained runs as mask/, gender/ and age/."""
+    model: Path = READY_MADE
+    """A bundle, or a folder that holds mask/, gender/ and age/ with trained runs. The ready-made model if left out."""
 
     json: bool = False
     """Print a JSON array with one object for each photograph."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from shared.commands import run
+from shared.files import READY_MADE
 from shared.messages import UserError
 from shared.serving.limits import Limits
 
@@ -33,8 +34,8 @@ WARM_UP_SIDE = 256
 class Options:
     """Predict the faces of images over HTTP."""
 
-    model: Path = Path("outputs")
-    """A bundle, or the folder with the runs of the three specialists."""
+    model: Path = READY_MADE
+    """A bundle, or a folder that holds mask/, gender/ and age/ with trained runs. The ready-made model if left out."""
     faces: Literal["all", "main"] = "all"
     """all: also the faces of groups; main: only the main face of a portrait, in less time."""
     runtime: Literal["torch", "onnx"] = "torch"

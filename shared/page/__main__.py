@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from shared.commands import run
+from shared.files import READY_MADE
 from shared.labels import INCORRECT, NORMAL, WORN
 from shared.messages import UserError
 
@@ -28,8 +29,8 @@ SITTERS = ((67, True, 3, NORMAL), (24, False, 5, WORN[0]), (41, True, 8, INCORRE
 class Options:
     """Open a page to try the specialists on photographs."""
 
-    model: Path = Path("outputs")
-    """A bundle, or the folder with the runs of the three specialists."""
+    model: Path = READY_MADE
+    """A bundle, or a folder that holds mask/, gender/ and age/ with trained runs. The ready-made model if left out."""
     host: str = "127.0.0.1"
     """The address to listen at; 0.0.0.0 lets other machines see the page."""
     port: int = 7860

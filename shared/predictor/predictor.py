@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from shared.faces.mtcnn import Detector
 from shared.faces.workers import choose_device
+from shared.files import READY_MADE
 from shared.fusion.fusion import SPECIALISTS
 from shared.fusion.predictions import OOF
 from shared.messages import UserError
@@ -61,9 +62,11 @@ class Predictor:
 
     @classmethod
     def load(
-        cls, path: str | Path, runtime: Runtime = "torch", device: str = "auto", batch_size: int = 64
+        cls, path: str | Path = READY_MADE, runtime: Runtime = "torch", device: str = "auto", batch_size: int = 64
     ) -> "Predictor":
         """Load a bundle (zip file or folder), or a folder with trained runs as mask/, gender/ and age/.
+
+        The ready-made model when left out.
 
         Nothing is unpickled or written. Runs take seconds longer than a bundle: the decisions are fitted on their
         oof.csv first. Raises `UserError` if the path holds neither, a file is broken or needs crops of another recipe,

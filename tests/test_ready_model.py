@@ -1,0 +1,178 @@
+"""The ready-made model: its loss against brute force, the draws of an epoch, and the bundle that is shipped."""
+
+import math
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from shared.crops import Window
+from shared.files import READY_MADE
+from shared.portraits import draw_person
+from shared.predictor import Predictor
+from shared.predictor.ensemble import _run_once
+from shared.ready_data import INCORRECT, NONE, UNKNOWN, WORN, Mixture, degrade, epoch_of, warp
+from shared.ready_model import (
+    BACKBONE,
+    OUTPUTS,
+    SPREAD,
+    YEARS,
+    Options,
+    Targets,
+    age_loss,
+    blended,
+    loss_of,
+    make_targets,
+    metadata_of_network,
+    parameter_groups,
+    split,
+)
+from shared.training.model import Network, load_network, safetensors_content
+
+TABLE = pd.DataFrame(
+    {
+        "gender": [0, 1, -1, 1],
+        "age_low": [34.0, 20.0, math.nan, 70.0],
+        "age_high": [34.0, 29.0, math.nan, 100.0],
+    }
+)
+
+
+def targets(teacher_ages: torch.Tensor | None = None) -> Targets:
+    """Targets of `TABLE` with a teacher who knows nothing unless given."""
+    flat = torch.full((4, YEARS), 1 / YEARS)
+    return make_targets(TABLE, torch.full((4, 2), 0.5), flat if teacher_ages is None else teacher_ages)
+
+
+def test_the_loss_of_an_interval_is_the_negative_log_of_its_probability() -> None:
+    logits = torch.randn(4, YEARS, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    probabilities = logits.exp() / logits.exp().sum(1, keepdim=True)
+    known = targets()
+    losses = age_loss(logits, known.ages.double(), known.exact)
+    assert losses[1].item() == pytest.approx(-math.log(sum(probabilities[1, year].item() for year in range(20, 30))))
+    assert losses[3].item() == pytest.approx(-math.log(sum(probabilities[3, year].item() for year in range(70, 101))))
+
+
+def test_the_loss_of_a_known_year_is_the_cross_entropy_with_a_gaussian() -> None:
+    logits = torch.randn(4, YEARS, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    gaussian = [math.exp(-((year - 34) ** 2) / (2 * SPREAD**2)) for year in range(YEARS)]
+    log_p = logits[0].log_softmax(0).tolist()
+    expected = -sum(g * p for g, p in zip(gaussian, log_p, strict=True)) / sum(gaussian)
+    known = targets()
+    assert age_loss(logits, known.ages.double(), known.exact)[0].item() == pytest.approx(expected, rel=1e-5)
+    assert known.exact.tolist() == [True, False, False, False]
+
+
+def test_the_teacher_is_restricted_to_what_agrees_with_the_label() -> None:
+    wrong = torch.zeros(4, YEARS)
+    wrong[:, 50] = 0.9
+    wrong[:, 25] = 0.1
+    restricted = targets(wrong).teacher_ages
+    torch.testing.assert_close(restricted.sum(1), torch.ones(4))
+    assert restricted[1].argmax() == 25  # 20-29: 50 is out of the question.
+    assert restricted[2, 50] > 0.89  # Without a label the teacher is believed.
+
+
+def test_photographs_without_gender_or_age_only_teach_the_mask_state() -> None:
+    logits = torch.randn(2, OUTPUTS, requires_grad=True)
+    loss_of(logits, torch.tensor([2, 2]), torch.tensor([WORN, NONE]), targets(), Options()).backward()
+    mask, gender, age = split(logits.grad)
+    assert mask.abs().max() > 0
+    assert gender.abs().max() == age.abs().max() == 0
+
+
+def test_an_epoch_weighs_sources_by_the_root_of_their_size_and_one_twice() -> None:
+    table = pd.DataFrame({"source": ["big"] * 900 + ["small"] * 100 + ["fairface"] * 100})
+    drawable = np.arange(len(table)) < 1000
+    people: Any = SimpleNamespace(table=table, overlay=SimpleNamespace(drawable=drawable))
+    examples = epoch_of(people, np.arange(len(table)), Mixture(6000, 0.5, "fairface"), (0, 0))
+    rows = np.array([example.row for example in examples])
+    counts = np.bincount(np.searchsorted([900, 1000], rows, side="right"))
+    np.testing.assert_allclose(counts, [3000, 1000, 2000], atol=2)  # 30 : 10 : 2 * 10
+    states = np.array([example.state for example in examples])
+    assert set(states[~drawable[rows]]) == {UNKNOWN}
+    assert set(states[drawable[rows]]) == {UNKNOWN, WORN, INCORRECT}
+    assert (states[drawable[rows]] != UNKNOWN).mean() == pytest.approx(0.5, abs=0.03)
+    assert np.bincount(rows[rows >= 1000] - 1000).max() <= 21, "each of a source equally often"
+
+
+def test_augmentation_is_a_function_of_its_seed_and_keeps_size_and_type() -> None:
+    crop = np.random.default_rng(0).integers(0, 256, (256, 256, 3)).astype(np.uint8)
+    for seed in range(20):
+        both = [
+            degrade(warp(crop, Window(0.85, 0.5, 0.53), 64, r), r) for r in map(np.random.default_rng, (seed, seed))
+        ]
+        assert both[0].shape == (64, 64, 3)
+        assert both[0].dtype == np.uint8
+        assert np.array_equal(*both)
+
+
+def test_blending_moves_gender_and_age_and_leaves_the_mask_branch_trained() -> None:
+    beginning = {"backbone.face.a": torch.zeros(2), "backbone.mask.a": torch.zeros(2)}
+    end = {name: torch.full((2,), 4.0) for name in beginning}
+    mixed = blended(beginning, end, 0.25)
+    assert mixed["backbone.face.a"].tolist() == [1, 1]
+    assert mixed["backbone.mask.a"].tolist() == [4, 4]
+
+
+def test_the_parts_of_the_network_learn_at_their_own_rates_and_biases_do_not_decay() -> None:
+    network = Network(BACKBONE, OUTPUTS, 0.0, pretrained=False)
+    body: Any = network.backbone
+    options = Options()
+    groups = parameter_groups(network, options)
+    rate_of = {id(each): (group["lr"], group["weight_decay"]) for group in groups for each in group["params"]}
+    assert rate_of[id(body.mask_classifier.weight)] == (options.lr_mask, options.weight_decay)
+    assert rate_of[id(body.classifier.weight)] == (options.lr_heads, options.weight_decay)
+    assert rate_of[id(body.feats[0].weight)] == (options.lr_face, options.weight_decay)
+    assert rate_of[id(body.classifier.bias)] == (options.lr_heads, 0)
+
+
+def test_one_weights_file_serves_three_specialists() -> None:
+    network = Network(BACKBONE, OUTPUTS, 0.0, pretrained=False).eval()
+    halved = {name: tensor.half() for name, tensor in network.state_dict().items()}
+    loaded = load_network(safetensors_content(halved, metadata_of_network(64)), "a test")
+    images = torch.randint(0, 256, (2, 64, 64, 3), dtype=torch.uint8)
+    with torch.no_grad():
+        torch.testing.assert_close(loaded(images), network(images), atol=0.05, rtol=0.05)
+    heads = metadata_of_network(64).heads
+    assert heads == {"mask": [0, 3], "gender": [3, 5], "age": [5, 106]}
+
+
+def test_a_shared_network_runs_once_for_the_same_images() -> None:
+    calls: list[int] = []
+
+    def logits(images: np.ndarray) -> np.ndarray:
+        calls.append(len(images))
+        return np.full((len(images), 2), float(images.sum()), np.float32)
+
+    once = _run_once(logits)
+    first, second = np.zeros((1, 4, 4, 3), np.uint8), np.ones((2, 4, 4, 3), np.uint8)
+    assert [once(images).tolist() for images in (first, first, second, first)] == [
+        logits(images).tolist() for images in (first, first, second, first)
+    ]
+    assert calls[:2] == [1, 2], "each image once"
+
+
+needs_model = pytest.mark.skipif(not READY_MADE.is_file(), reason="the ready-made model is not in this checkout")
+
+
+@needs_model
+def test_the_shipped_model_predicts_the_same_by_torch_and_by_onnxruntime() -> None:
+    portrait = draw_person(30, True, np.random.SeedSequence(5))[-1].pixels
+    faces = [Predictor.load(runtime=runtime)(portrait)[0].faces[0] for runtime in ("torch", "onnx")]
+    one, other = (face.class_probabilities for face in faces)
+    assert one == pytest.approx(other, abs=1e-3)
+    assert faces[0].age.years == pytest.approx(faces[1].age.years, abs=0.1)
+
+
+@needs_model
+def test_the_shipped_model_is_small_and_its_card_names_sources_licences_and_limits() -> None:
+    assert READY_MADE.stat().st_size < 30e6
+    predictor = Predictor.load(runtime="onnx")
+    for word in ("CC BY 4.0", "VGGFace2", "public domain", "Limits", "Not for deciding about people"):
+        assert word in predictor.card
+    assert str(Path(predictor.name)) == "ready.zip"
