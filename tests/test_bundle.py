@@ -176,7 +176,6 @@ BROKEN: dict[str, Callable[[Any], object]] = {
         weights=[f"{number}.safetensors" for number in range(1000)]
     ),
     "a network twice": lambda manifest: manifest["specialists"]["mask"][0]["weights"].append(WEIGHTS),
-    "a network of two specialists": lambda manifest: manifest["specialists"]["age"][0].update(weights=[WEIGHTS]),
     "unknown tta": lambda manifest: manifest["specialists"]["age"][0].update(tta="every"),
     "temperature of nothing": lambda manifest: manifest["decisions"]["temperatures"].update(mask=None),
     "temperature zero": lambda manifest: manifest["decisions"]["temperatures"].update(mask=0),

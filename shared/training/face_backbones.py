@@ -161,7 +161,7 @@ class FaceResBranches(_FaceModel):
         self.face, self.classifier, self.head_drop = face.blocks[layers:], face.classifier, face.head_drop
         self.mask, self.mask_classifier = mask.blocks[layers:], mask.classifier
         self.num_classes = face.num_classes + mask.num_classes
-        self.num_features, self.head_hidden_size = face.num_features, face.head_hidden_size
+        self.num_features, self.head_hidden_size = FaceRes.CHANNELS[self.TRUNK - 1], face.head_hidden_size
 
     def forward_features(self, images: Tensor) -> Tensor:
         return self.trunk(self.stem(images))
