@@ -1,3 +1,5 @@
+"""Datasets, loaders and test-time augmentation."""
+
 from collections import Counter
 from pathlib import Path
 
@@ -27,8 +29,8 @@ def dataset(tmp_path: Path) -> CropDataset:
     return CropDataset(open_crops(tmp_path / "crops"), targets, Window(), 32, GENDER.augmentation())
 
 
-def mixed(count: int) -> TrainingSampler:
-    """An epoch of so many base images, of which none is bare."""
+def sampler(count: int) -> TrainingSampler:
+    """Return a sampler of base images, none of which is bare."""
     table = pd.DataFrame({"person": range(count), "mask": 0, "gender": 0, "age": 30, "source": ""})
     return TrainingSampler(GENDER, table, np.zeros(count, bool), seed=3, options=SamplingOptions(drawn_masks=0))
 
@@ -38,18 +40,9 @@ def test_held_out_images_come_once_each_in_order_and_none_is_dropped(dataset: Cr
     assert torch.cat(seen).tolist() == list(range(21))
 
 
-def test_an_epoch_draws_every_image_exactly_once_in_an_order_of_its_own() -> None:
-    order = mixed(50)
-    first = [draw.row for draw in order]
-    order.epoch = 1
-    second = [draw.row for draw in order]
-    assert sorted(first) == sorted(second) == list(range(50))
-    assert first != second
-
-
-def test_a_rest_smaller_than_a_batch_is_left_out_but_never_all_there_is(dataset: CropDataset) -> None:
+def test_an_incomplete_last_batch_is_dropped_unless_it_is_the_only_one(dataset: CropDataset) -> None:
     def seen(count: int) -> int:
-        return sum(len(images) for images, _ in loader(dataset, mixed(count), batch_size=8, workers=0))
+        return sum(len(images) for images, _ in loader(dataset, sampler(count), batch_size=8, workers=0))
 
     assert seen(21) == 16
     assert seen(5) == 5
@@ -64,7 +57,7 @@ def test_a_draw_gives_the_same_pixels_whatever_was_drawn_before(dataset: CropDat
     assert not torch.equal(first, other)
 
 
-def test_the_steps_of_an_augmentation_are_drawn_apart(tmp_path: Path) -> None:
+def test_the_steps_of_an_augmentation_are_independent(tmp_path: Path) -> None:
     write_crops(load_training(write_train(tmp_path / "train", people(6))).head(1), tmp_path / "crops")
     crops = open_crops(tmp_path / "crops")
     either_way = A.Compose([A.HorizontalFlip(p=0.5), A.VerticalFlip(p=0.5)])
@@ -77,7 +70,7 @@ def test_the_steps_of_an_augmentation_are_drawn_apart(tmp_path: Path) -> None:
 
 def test_the_number_of_workers_does_not_change_a_batch(dataset: CropDataset) -> None:
     def epoch(workers: int) -> list[torch.Tensor]:
-        return [images for images, _ in loader(dataset, mixed(len(dataset)), 8, workers)]
+        return [images for images, _ in loader(dataset, sampler(len(dataset)), 8, workers)]
 
     for alone, together in zip(epoch(0), epoch(2), strict=True):
         assert torch.equal(alone, together)

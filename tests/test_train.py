@@ -19,7 +19,9 @@ from shared.crops import UNREADABLE, open_crops
 from shared.fusion.predictions import read_held_out, read_predictions
 from shared.manifest import load_evaluation, load_training
 from shared.messages import UserError
+from shared.runs import read_runs
 from shared.specialist import Specialist
+from shared.tracking import Record, record
 from shared.training import inference as ensemble
 from shared.training import run as training_run
 from shared.training.fit import Epoch, FoldTraining, save_checkpoint
@@ -76,7 +78,7 @@ def files_of(run: Path | None) -> dict[str, bytes]:
     return {str(file.relative_to(run)): file.read_bytes() for file in files if file.name != "history.csv"}
 
 
-def test_what_can_be_seen_is_learnt(here: TrainOptions) -> None:
+def test_visible_labels_are_learned(here: TrainOptions) -> None:
     train(GENDER, here.with_values(epochs=8))
     assert here.run.outputs is not None
     report = json.loads((here.run.outputs / "run.json").read_text())
@@ -85,7 +87,7 @@ def test_what_can_be_seen_is_learnt(here: TrainOptions) -> None:
 
 
 @pytest.mark.parametrize("specialist", [MASK, GENDER, AGE], ids=lambda specialist: specialist.name)
-def test_every_specialist_leaves_held_out_and_eval_answers(here: TrainOptions, specialist: Specialist) -> None:
+def test_every_specialist_leaves_held_out_and_eval_predictions(here: TrainOptions, specialist: Specialist) -> None:
     train(specialist, here.with_values(epochs=1))
     assert here.run.outputs is not None
     oof = read_held_out(here.run.outputs / "oof.csv", specialist.classes)
@@ -96,12 +98,15 @@ def test_every_specialist_leaves_held_out_and_eval_answers(here: TrainOptions, s
     assert len(read_predictions(here.run.outputs / "eval.csv", specialist.classes)) == 9
 
 
-def test_folds_trained_one_by_one_are_joined(here: TrainOptions) -> None:
-    for fold in (2, 0):
-        train(GENDER, here.with_values(epochs=1, only_fold=fold))
+@pytest.mark.parametrize("keep", ["last", "best"])
+def test_a_fold_keeps_the_weights_of_its_last_epoch_or_of_its_best(here: TrainOptions, keep: str) -> None:
+    # At a rate at which the score rises and falls.
+    train(GENDER, here.with_values(keep=keep, tta="none", scheduler="none", lr=0.03, epochs=3))
     assert here.run.outputs is not None
-    oof = read_held_out(here.run.outputs / "oof.csv", GENDER.classes)
-    assert sorted(set(oof["fold"])) == [0, 2]
+    scores = pd.read_csv(here.run.outputs / "fold0/history.csv")["macro_f1"]
+    assert scores.iloc[-1] < scores.max()
+    report = json.loads((here.run.outputs / "run.json").read_text())
+    assert report["scores"]["fold0"]["macro_f1"] == pytest.approx(scores.iloc[-1] if keep == "last" else scores.max())
 
 
 def test_the_same_command_twice_gives_the_same_numbers(here: TrainOptions, tmp_path: Path) -> None:
@@ -113,6 +118,7 @@ def test_the_same_command_twice_gives_the_same_numbers(here: TrainOptions, tmp_p
 
 
 def test_another_seed_gives_other_numbers_on_the_same_folds(here: TrainOptions, tmp_path: Path) -> None:
+    here = here.with_values(epochs=1)
     other = here.with_values(outputs=tmp_path / "other", seed=1)
     train(GENDER, here)
     train(GENDER, other)
@@ -122,7 +128,7 @@ def test_another_seed_gives_other_numbers_on_the_same_folds(here: TrainOptions, 
 
 
 @pytest.mark.parametrize("scheduler", ["one-cycle", "plateau"])
-def test_a_training_stopped_between_epochs_goes_on_to_the_same_result(
+def test_a_training_stopped_between_epochs_continues_to_the_same_result(
     here: TrainOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheduler: str
 ) -> None:
     masks = 0.5 if scheduler == "plateau" else 0.0
@@ -214,7 +220,7 @@ def test_persons_under_two_ids_are_held_out_together(here: TrainOptions, tmp_pat
 
 
 @pytest.mark.parametrize("tta", ["flip", "all"])
-def test_predict_gives_the_same_answers_as_training_did(
+def test_predict_gives_the_same_predictions_as_training_did(
     tta: TtaName, here: TrainOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ensemble, "make_crops", lambda _, folder: open_crops(folder))
@@ -269,3 +275,52 @@ def test_the_processes_that_read_for_a_fold_end_with_it(here: TrainOptions) -> N
     assert list(reading) == [0, 1, 2]
     assert reading[0] == reading[1] == reading[2] > 0
     assert not new()
+
+
+def test_each_fold_and_each_training_leave_a_row_and_finished_ones_no_second(
+    here: TrainOptions, tmp_path: Path
+) -> None:
+    options = here.with_values(folds=2, only_fold=None, epochs=1)
+    train(GENDER, options.with_values(only_fold=1))
+    train(GENDER, options)
+    train(GENDER, options)
+    rows = read_runs(tmp_path / "runs.csv")
+    assert [*zip(rows["kind"], rows["fold"], strict=True)] == [
+        ("fold", "1"),
+        ("training", ""),
+        ("fold", "0"),
+        ("training", ""),
+    ]
+    last = rows.iloc[-1]
+    report = json.loads((tmp_path / "run/run.json").read_text())
+    assert last["scores"]["macro_f1"] == pytest.approx(report["scores"]["held out"]["macro_f1"], rel=1e-5)
+    assert last["scores"]["images"] == 24 * 7
+    assert (last["data"], last["recipe"], last["seed"]) == (report["data"], report["recipe"], "0")
+    assert last["options"]["backbone"] == "test_efficientnet"
+    # What was left out, with the value that took effect.
+    assert last["options"]["window"] == [GENDER.window.side, GENDER.window.centre_x, GENDER.window.centre_y]
+    assert last["options"]["fold_lr"] == options.optimisation.lr
+    assert float(last["seconds"]) == pytest.approx(sum(report["seconds"].values()), abs=0.1)
+
+
+@pytest.mark.parametrize("lost", [("fold", 0), ("training", None)])
+def test_the_row_of_a_run_that_was_killed_just_before_it_is_added_by_the_next(
+    here: TrainOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: tuple[str, int | None]
+) -> None:
+    options = here.with_values(folds=2, only_fold=None, epochs=1)
+
+    def deadly(entry: Record, *_: object) -> None:
+        if (entry.kind, entry.fold) == lost:
+            raise KeyboardInterrupt
+        record(entry)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("shared.training.run.record", deadly)
+        with pytest.raises(KeyboardInterrupt):
+            train(GENDER, options)
+    for _ in range(2):
+        train(GENDER, options)
+        rows = read_runs(tmp_path / "runs.csv").set_index(["kind", "fold"])
+        assert sorted(rows.index) == [("fold", "0"), ("fold", "1"), ("training", "")]
+    late = rows["memory_mib"]
+    assert [*late.index[late == ""]] == [(lost[0], "" if lost[1] is None else str(lost[1]))]
