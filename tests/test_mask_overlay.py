@@ -97,7 +97,7 @@ def test_absurd_landmarks_give_the_default_face(wrong: float) -> None:
 
 def overlay(mask: int, found: str = "detected") -> MaskOverlay:
     index = pd.DataFrame([dict.fromkeys([*LANDMARKS, *BOX], 1.0) | {"found": found}])
-    return MaskOverlay(pd.DataFrame({"mask": [mask]}), index)
+    return MaskOverlay(pd.DataFrame({"mask": [mask], "gender": [1]}), index)
 
 
 def test_only_detected_bare_faces_are_drawable() -> None:
@@ -114,4 +114,4 @@ def test_the_transform_depends_on_its_seed_alone_and_keeps_the_crop() -> None:
     np.testing.assert_array_equal(masked[4], transform(crop, 0, WORN, 4))
     np.testing.assert_array_equal(crop, skin())
     without = [np.array_equal(transform(crop, 0, -1, seed), crop) for seed in range(40)]
-    assert 20 < sum(without) < 40, "some are compressed or framed"
+    assert 10 < sum(without) < 40, "occlusions are drawn on some"

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from shared.crops import CROP_SIZE, DETECTED, RETRIED
+from shared.labels import GENDERS
 from shared.mask_overlay.fabric import BLACK, WHITE, Light, Mask, cloth, light_on, noise, sample_mask
 from shared.mask_overlay.geometry import (
     ANGLES,
@@ -24,19 +25,21 @@ from shared.mask_overlay.geometry import (
     places_in_crops,
     surface_of,
 )
+from shared.mask_overlay.occlusions import draw_beard, draw_glasses, draw_object, framed, recompressed
 
 
 class MaskOverlay:
-    """Training transform: draws masks on the crops of bare faces; sometimes compresses or frames a crop."""
+    """Training transform: draws masks on the crops of bare faces, and sometimes occlusions on any crop."""
 
-    RECOMPRESSED, FRAMED = 0.2, 0.12
-    """Shares of crops that are compressed once more, or end close around the face."""
+    GLASSES, BEARD, OBJECT, RECOMPRESSED, FRAMED = 0.06, 0.06, 0.16, 0.2, 0.12
+    """Probabilities of each occlusion; beards are drawn on bare men only."""
 
     def __init__(self, table: pd.DataFrame, index: pd.DataFrame):
         """Take a manifest, and the rows of the crop index of its images in the same order."""
         found = index["found"].isin((DETECTED, RETRIED)).to_numpy()
         self.drawable = found & (table["mask"] == NONE).to_numpy()
         """Boolean mask (N,): images with a detected, unmasked face."""
+        self._man = (table["gender"] == GENDERS.index("male")).to_numpy()
         self._places = places_in_crops(index)
 
     def __call__(self, crop: Plane, index: int, state: int, seed: int) -> Plane:
@@ -46,27 +49,22 @@ class MaskOverlay:
         not drawable. The same seed gives the same image.
         """
         rng = np.random.default_rng((seed, 18))
-        compressed, close = rng.random(2) < (self.RECOMPRESSED, self.FRAMED)
+        bare = bool(self.drawable[index])
+        face = face_of(self._places[index]) if bare else FaceGeometry()
+        chances = (self.GLASSES, self.BEARD, self.OBJECT, self.RECOMPRESSED, self.FRAMED)
+        glasses, beard, hidden, compressed, close = rng.random(5) < chances
         crop = crop.copy()
-        if self.drawable[index] and 0 <= state != NONE:
-            draw_mask(crop, face_of(self._places[index]), state, rng)
-        # After the mask, so that JPEG artefacts do not tell drawn masks from real ones.
+        if bare and beard and self._man[index]:
+            draw_beard(crop, face, rng)
+        if glasses:
+            draw_glasses(crop, face, rng)
+        if bare and 0 <= state != NONE:
+            draw_mask(crop, face, state, rng)
+        if hidden:
+            draw_object(crop, face, rng)
         if compressed:
-            quality = int(rng.integers(30, 92))
-            _, data = cv2.imencode(".jpg", crop, [cv2.IMWRITE_JPEG_QUALITY, quality])
-            crop = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))
-        return _framed(crop, rng) if close else crop
-
-
-def _framed(crop: Plane, rng: np.random.Generator) -> Plane:
-    """Return the crop of an image that ends close to the face: grey beyond a rotated rectangle."""
-    centre = (128 + rng.normal(0, 8), 136 + rng.normal(0, 10))
-    size = (rng.uniform(135, 230), rng.uniform(170, 250))
-    corners = cv2.boxPoints((centre, size, rng.normal(0, 9)))
-    image = np.zeros(crop.shape[:2], np.uint8)
-    cv2.fillConvexPoly(image, corners.astype(np.int32), 1)
-    # 127 is the grey beyond the edge of an image in all crops.
-    return np.where(image[..., None] == 1, crop, np.uint8(127))
+            crop = recompressed(crop, rng)
+        return framed(crop, rng) if close else crop
 
 
 def draw_mask(crop: Plane, face: FaceGeometry, state: int, rng: np.random.Generator) -> None:

@@ -166,7 +166,7 @@ class SamplingOptions:
     drawn_masks: float = 0.3
     """Share of masked images that are replaced by the same person's bare face with a drawn mask. Where all faces are
     bare, any value above 0 draws masks as often as the base data, or else the competition, shows them. 0 draws no
-    masks, and leaves out the recompression and close framing that go with them."""
+    masks, and none of the beards, hands and tight crops that are drawn together with them."""
     extra_draws: float = 1.0
     """How often an epoch shows an image of --extra on average. Every image of the base data is shown once."""
     extra_balance: ExtraBalance = "base"
