@@ -17,6 +17,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from shared.commands import run
+from shared.faces.image_io import decode
 from shared.faces.mtcnn_nets import load_detector
 from shared.predictor.detect import detect_faces, turn
 
@@ -48,7 +49,9 @@ def main(options: Options) -> None:
             print(f"{file}: second face {face.box.round().tolist()}, {face.probability:.2f}")
     print(f"{len(files):,} portraits: {second} with a second face")
     for degrees in (0, 90, 180, 270):
-        detected = (detect_faces([turn(read_small(file), degrees)], detector, "main")[0] for file in files)
+        detected = (
+            detect_faces([turn(decode(file.read_bytes()).pixels, degrees)], detector, "main")[0] for file in files
+        )
         upright = sum((photograph.turned + degrees) % 360 == 0 for photograph in detected)
         print(f"turned {degrees} degrees: {upright} of {len(files)} seen upright", flush=True)
     groups = list(paste(files))

@@ -43,7 +43,7 @@ have faces of similar size. `benchmarks/group_faces.py` counts what both rules f
 SAME_FACE = 0.3
 """Overlap, as a share of the smaller box, from which a box shows the main face again."""
 
-SURE_UPRIGHT, CLEARER, BY = 0.95, 0.8, 0.1
+SURE_UPRIGHT, CLEARER, BY = 0.95, 0.9, 0.1
 """A main face that the first attempt finds with this probability is upright. Otherwise the photograph is turned if the
 first attempt finds a face of probability `CLEARER` in a turned copy, by `BY` more than in the photograph as it is.
 `benchmarks/group_faces.py` counts how often that is right."""
