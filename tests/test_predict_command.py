@@ -116,7 +116,7 @@ def test_a_note_says_that_age_intervals_were_not_checked(
     ages = pd.read_csv(unchecked / "age/oof.csv", dtype=str).drop(columns=["true_age", "top_coded"])
     ages.to_csv(unchecked / "age/oof.csv", index=False)
     main(options(unchecked, str(blank)))
-    assert "has no ages" in capsys.readouterr().err
+    assert "was not measured" in capsys.readouterr().err
 
 
 def test_a_broken_file_is_named_the_others_are_predicted_and_the_status_is_1(
