@@ -19,7 +19,7 @@ from accelerate import Accelerator
 from accelerate.utils import set_seed
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, MultiStepLR, OneCycleLR, ReduceLROnPlateau
+from torch.optim.lr_scheduler import CosineAnnealingLR, MultiStepLR, OneCycleLR, ReduceLROnPlateau
 from tqdm import tqdm
 
 from shared.files import replacing
@@ -43,42 +43,35 @@ class Schedule:
 
     def __init__(self, name: SchedulerName, optimizer: Optimizer, epochs: int, batches: int, lr: float):
         """Take the number of epochs, of batches in an epoch, and the highest learning rate."""
-        self._per_batch: LRScheduler | None = None
-        self._per_epoch: LRScheduler | None = None
-        self._plateau: ReduceLROnPlateau | None = None
+        self._after_batches = name in ("cosine", "one-cycle")
+        self._scheduler: Any = None
         match name:
             case "cosine":
-                self._per_batch = CosineAnnealingLR(optimizer, T_max=epochs * batches)
+                self._scheduler = CosineAnnealingLR(optimizer, T_max=epochs * batches)
             case "one-cycle":
-                self._per_batch = OneCycleLR(optimizer, max_lr=lr, total_steps=epochs * batches)
+                self._scheduler = OneCycleLR(optimizer, max_lr=lr, total_steps=epochs * batches)
             case "step":
                 thirds = {round(epochs / 3), round(2 * epochs / 3)} - {0}
-                self._per_epoch = MultiStepLR(optimizer, sorted(thirds), gamma=0.1)
+                self._scheduler = MultiStepLR(optimizer, sorted(thirds), gamma=0.1)
             case "plateau":
-                self._plateau = ReduceLROnPlateau(optimizer, mode="max", factor=0.3, patience=1)
+                self._scheduler = ReduceLROnPlateau(optimizer, mode="max", factor=0.3, patience=1)
 
     def after_batch(self) -> None:
-        if self._per_batch is not None:
-            self._per_batch.step()
+        if self._after_batches:
+            self._scheduler.step()
 
     def after_epoch(self, score: float) -> None:
         """Take the score of the held-out images; bigger is better."""
-        if self._per_epoch is not None:
-            self._per_epoch.step()
-        if self._plateau is not None:
-            self._plateau.step(score)
+        if self._scheduler is not None and not self._after_batches:
+            self._scheduler.step(*([score] if isinstance(self._scheduler, ReduceLROnPlateau) else []))
 
     def state_dict(self) -> dict[str, Any]:
         """Return the scheduler's state; empty for a constant rate."""
-        return {} if self._active is None else self._active.state_dict()
+        return self._scheduler.state_dict() if self._scheduler else {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        if self._active is not None:
-            self._active.load_state_dict(state)
-
-    @property
-    def _active(self) -> LRScheduler | ReduceLROnPlateau | None:
-        return self._per_batch or self._per_epoch or self._plateau
+        if self._scheduler is not None:
+            self._scheduler.load_state_dict(state)
 
 
 def smoothed(loss: Loss, share: float) -> Loss:
