@@ -49,8 +49,8 @@ from shared.predictor.bundle_file import (
     onnx_name,
     write_bundle,
 )
-from shared.predictor.decide import Decisions
 from shared.predictor.ensemble import torch_network
+from shared.predictor.results import Decisions
 from shared.ready_data import FOLDS, Examples, Mixture, People, Pixels, epoch_of, load_people
 from shared.tracking import provenance
 from shared.training.model import Network, safetensors_content

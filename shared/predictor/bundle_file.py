@@ -29,7 +29,7 @@ from shared.fusion.fusion import SPECIALISTS
 from shared.fusion.rules import ClassRule, FittedRule
 from shared.labels import CLASS_COUNT
 from shared.messages import UserError
-from shared.predictor.decide import Decisions
+from shared.predictor.results import Decisions
 from shared.training.options import TtaName
 
 FORMAT = 1

@@ -14,7 +14,7 @@ from shared.fusion.predictions import OOF, HeldOut, join_held_out
 from shared.fusion.rules import FittedRule
 from shared.messages import UserError
 from shared.predictor.bundle_file import BundleContents, Folder, RunFiles
-from shared.predictor.decide import Decisions
+from shared.predictor.results import Decisions
 from shared.tracking import read_run_json
 from shared.training.run_folder import WEIGHTS, finished_folds, tta_of
 
