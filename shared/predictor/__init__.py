@@ -9,7 +9,7 @@
 predictor.py    Predictor: from photographs to predictions, in the order of the next three
 detect.py       find every face, the main one as the crop stage does, and cut it out aligned
 ensemble.py     from crops to probabilities: the mean over views, folds and runs, by PyTorch or onnxruntime
-results.py      predictions, decided as by combine.py, and the same as a table, JSON and CSV; drawing.py draws annotated copies
+results.py      predictions, decided as by combine.py; as a table, JSON or CSV; drawing.py draws copies
 bundle_file.py  the file format of a bundle: reading it safely, also from a stranger, and writing it
 from_runs.py    the same contents from the folders of trained runs
 onnx_export.py  networks as ONNX, checked against PyTorch; model_card.py the card of a bundle
