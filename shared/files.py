@@ -134,7 +134,7 @@ def is_alive(process: int) -> bool:
 
 
 def write_text(path: Path, content: str) -> None:
-    """Write a text file in UTF-8; raises `UserError` as `replacing` does."""
+    """Write a text file in UTF-8, whole or not at all, as `replacing` does; raises `UserError` as that does."""
     with replacing(path) as temporary:
         temporary.write_text(content, encoding="utf-8", errors=UNENCODABLE, newline="")
 

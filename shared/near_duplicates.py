@@ -1,10 +1,12 @@
-"""Near-duplicates: photographs that are in the data twice, found by file fingerprints and perceptual hashes.
+"""Near-duplicates: copies of one photograph in the data, found by file fingerprints and perceptual hashes.
 
 The hash is the DCT hash "pHash" (Zauner, "Implementation and Benchmarking of Perceptual Image Hash Functions", 2010) of
-the aligned face: the signs of its lowest frequencies. It survives another size, light, JPEG quality and framing, and
-the mirror image is compared too. A second photograph of the same person is not a near-duplicate and is not found.
+the aligned face: the signs of its lowest frequencies. A copy of another size, light, JPEG quality or framing has nearly
+the same hash, and the mirror image is compared too. A second photograph of the same person is not a near-duplicate and
+is not found.
 
-Compared are unmasked images with a detected face. All other images are compared by their file fingerprints only.
+Hashes are made of the unmasked training images with a detected face, and of all eval images with one, because their
+mask states are unknown. All other images are compared by their file fingerprints only.
 """
 
 from collections.abc import Mapping
@@ -31,8 +33,8 @@ SIDE, LOWEST = 64, 16
 
 SAME_IMAGE = 0.17
 """Share of differing bits up to which training takes two hashes for one image. It is higher than in the label audit:
-leaving out a person for nothing costs little, but one that is trained on and held out makes a score too good. Among
-3,710 real faces, sixteen pairs are at most 0.11 apart and no other pair is closer than 0.22."""
+leaving out a person without need costs little, but a person who is both trained on and held out makes a score too
+good. Among 3,710 real faces, sixteen pairs are at most 0.11 apart and no other pair is closer than 0.22."""
 
 _BLOCK = 512
 """Hashes compared with all others at a time, to bound memory."""
@@ -59,7 +61,7 @@ class Pair(NamedTuple):
     distance: float
     """Share of differing bits, 0 to 1; about 0.5 for unrelated images."""
     mirrored: bool
-    """Whether it is the mirror image of the other that is meant."""
+    """Whether `one` resembles the mirror image of `other`."""
     one: int
     other: int
 

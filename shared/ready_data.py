@@ -25,7 +25,7 @@ WORN, INCORRECT, NONE = range(len(MASKS))
 UNKNOWN = -1
 FOLDS = 3
 CHOOSING = ("fairface", "masks")
-"""Sources whose persons are held out in turn, to choose options: the only ones taken in the wild."""
+"""Sources whose persons are held out in turn to choose options: the only sources photographed in the wild."""
 
 Pixels = NDArray[Any]
 """uint8 RGB (height, width, 3), or (N, height, width, 3)."""

@@ -121,7 +121,10 @@ class Options:
 
 
 def blended(beginning: dict[str, Tensor], end: dict[str, Tensor], share: float) -> dict[str, Tensor]:
-    """Weights between two networks; the mask branch, whose head has no start, is that of the trained one."""
+    """Return weights between those at the beginning (`share` 0) and at the end (1) of training.
+
+    The mask branch is that of the end, because its head had no weights to begin with.
+    """
     return {
         name: end[name] if name.startswith("backbone.mask") else torch.lerp(tensor, end[name], share)
         for name, tensor in beginning.items()
@@ -165,7 +168,11 @@ class Targets(NamedTuple):
 
 
 def make_targets(table: pd.DataFrame, teacher_gender: Tensor, teacher_ages: Tensor) -> Targets:
-    """Labels as tensors, joined with the teacher's probabilities of gender (N, 2) and years (N, YEARS)."""
+    """Return the labels of N photographs as tensors, with the teacher's probabilities of gender (N, 2) and years.
+
+    `table` has the columns gender (-1 if unknown), age_low and age_high (years, NaN if unknown). `teacher_ages`
+    (N, YEARS) are weighted down outside the label's interval and made to sum to one; `teacher_gender` is passed on.
+    """
     years = np.arange(YEARS)
     low, high = table["age_low"].to_numpy()[:, None], table["age_high"].to_numpy()[:, None]
     known = np.isfinite(low)

@@ -166,7 +166,10 @@ def _with_glasses(options: Options, split: int, sittings: list[Sitting]) -> list
 
 
 def _claim(options: Options) -> None:
-    """Mark the folder as a sample of these options; refuse a folder that is something else."""
+    """Write sample.json, which marks the folder as a sample of these options, unless it is there already.
+
+    Raises `UserError` if the folder holds anything else, or a sample of other options.
+    """
     stamp = options.out / "sample.json"
     wanted = {"drawing": DRAWING, **asdict(options)}
     for without_effect in ("out", "workers"):

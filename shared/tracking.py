@@ -202,7 +202,10 @@ def record(entry: Record, table: Path | None = None, tracker: Tracker = "none") 
 
 
 def is_recorded(entry: Record, table: Path | None = None) -> bool:
-    """Whether `table`, or the one beside `entry.run`, has a row of this run folder with these scores and this data."""
+    """Return whether a table has a row of the same kind, task, run folder, fold, data and scores.
+
+    `table` is the one beside `entry.run` when left out. A table that is missing or cannot be read has no such row.
+    """
     try:
         rows = read_rows(table or table_of(entry.run))
     except UserError:

@@ -35,7 +35,7 @@ from shared.training.run import RunContext, labelled_crops, resolved_options, tr
 from shared.training.run_folder import WEIGHTS, extra_seconds, fold_folder, read_history
 
 SpecialistOf = Callable[[Any], Specialist]
-"""Returns the specialist that training options ask for."""
+"""Returns the specialist for training options."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,11 @@ def _folds(options: TrainOptions, run: Path) -> dict[int, Path]:
 def _held_out(
     specialist: Specialist, options: TrainOptions, run: Path, variant: Variant, records: Path
 ) -> pd.DataFrame:
-    """Return the held-out predictions of all folds, with the variant's TTA."""
+    """Return the held-out predictions of the folds that the options train, with the variant's TTA.
+
+    With the TTA of the training they are read. Otherwise the trained networks predict again; the predictions are kept
+    in the fold's folder, and their scores get a row in the table of runs, `records`.
+    """
     folds = _folds(options, run)
     trained = {fold: read_held_out(folder / OOF, specialist.classes) for fold, folder in folds.items()}
     if variant.tta == options.run.tta:
@@ -216,7 +220,11 @@ def _macro_f1_gain(
 def _further_gains(
     before: Measured, after: Measured, persons: Ints, person_draws: NDArray[np.float64], seed_draws: SeedDraws
 ) -> dict[str, Interval]:
-    """Return the gains of the specialist's further scores, which are known only as functions of a table."""
+    """Return the gain, with its 95 % interval, of every score besides macro F1 and accuracy, by name.
+
+    A specialist computes such a score from a table only, not from counts: each draw of persons (draws, P) and seeds is
+    therefore scored on a table of its own.
+    """
     means = {name: value - before.mean_scores()[name] for name, value in after.mean_scores().items()}
     names = [name for name in means if name not in ("macro_f1", "accuracy")]
     if not names:

@@ -100,10 +100,10 @@ def finished(study: "Study") -> "list[FrozenTrial]":
 
 
 def ask(study: "Study", seed: int) -> "Trial":
-    """Return a trial that was put back, or else a new one.
+    """Return a trial that was put back (see `put_back`), or a new one, and mark it as run by this process.
 
-    The proposal depends only on the seed, the number of earlier proposals and their scores, so a search that was
-    stopped proposes the same trials as one that was not.
+    Its options are not suggested yet. A proposal depends only on the seed, the number of earlier proposals and their
+    scores, so a search that is stopped and started again proposes the same trials as one that runs through.
     """
     from optuna.samplers import TPESampler
 

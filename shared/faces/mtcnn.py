@@ -2,15 +2,16 @@
 
 Zhang et al., "Joint face detection and alignment using multitask cascaded convolutional networks", 2016. P-Net proposes
 boxes all over small copies of the image, R-Net rejects and refines them, O-Net refines the rest and gives five
-landmarks. Differences to facenet-pytorch:
+landmarks. Differences from facenet-pytorch:
 
 - images of any sizes go through the nets together; only resizing and cutting is done image by image, in OpenCV;
-- the search is as coarse as the size of faces in portraits allows, and few candidates of an image go on;
-- O-Net runs twice, the second time on the mirrored box, and both results are averaged: its landmarks are biased to one
-  side, under a mask by 4 % of the eye distance (`benchmarks/alignment.py`).
+- the search is as coarse as the size of faces in portraits allows, and few candidates of an image reach the next net;
+- O-Net runs twice, the second time on the mirrored content of the first run's box. The second box is used, and scores
+  and landmarks are averaged: O-Net's landmarks are biased to one side, in masked faces by 4 % of the eye distance
+  (`benchmarks/alignment.py`).
 
-Boxes are float arrays with x0, y0, x1, y1 in the last dimension. Those of several images are padded to one array:
-boxes (images, candidates, 4) and scores (images, candidates), where a score of 0 marks an empty place.
+Boxes are float arrays with x0, y0, x1, y1 in the last dimension. The boxes of several images are padded to one array
+(images, candidates, 4) with scores (images, candidates); a score of 0 marks an empty place.
 """
 
 from collections.abc import Callable, Sequence
@@ -61,7 +62,7 @@ class Search:
     """Side of the box of the smallest face, in pixels of that copy."""
 
     pnet: float
-    """Lowest probability of a face that passes P-Net, likewise for the other two nets."""
+    """Lowest probability with which a box passes P-Net; `rnet` and `onet` are those of the other two nets."""
     rnet: float
     onet: float
 
@@ -146,7 +147,7 @@ class Pyramid:
     def cut(self, box: np.ndarray, size: int, into: np.ndarray) -> None:
         """Write the content of a square box (x0, y0, x1, y1) to a uint8 array (size, size, 3); grey beyond the edge.
 
-        Uses the level that has to shrink by less than two, so that linear interpolation skips no pixel.
+        Uses a level that has to shrink by a factor below two, so that linear interpolation skips no pixel.
         """
         x0, y0, x1, _ = (float(value) for value in box)
         zoom, level = size / max(x1 - x0, 1.0), 0
@@ -182,7 +183,7 @@ def _resize(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def _run_pnet(pyramids: list[Pyramid], search: Search, pnet: Net, per_level: int) -> tuple[Floats, Floats]:
-    """Propose boxes at every scale; returns the best boxes and their scores."""
+    """Return the best boxes of P-Net over all scales, and their scores."""
     share, found = CELL / search.smallest, []
     while share * max(max(pyramid.size) for pyramid in pyramids) >= CELL:
         found.append(_propose(pyramids, share, search.pnet, pnet, per_level))
@@ -315,7 +316,11 @@ def take_best(boxes: Floats, scores: Floats, count: int) -> tuple[Floats, Floats
 
 
 def suppress_overlaps(boxes: Floats, scores: Floats, overlap: float, of_union: bool = False) -> NDArray[np.bool_]:
-    """Non-maximum suppression in each image: mask of the boxes that no better box overlaps; shaped as `scores`."""
+    """Non-maximum suppression in each image: return a mask, shaped as `scores`, of the boxes that are kept.
+
+    A box is dropped if a kept box with a higher score overlaps it by more than `overlap`, a share (0-1) of the smaller
+    of both boxes, or of their union with `of_union`. Places with a score of 0 are not kept.
+    """
     clash = _overlaps(boxes, of_union) > overlap
     kept = scores > 0
     row = np.arange(len(scores))
@@ -327,14 +332,17 @@ def suppress_overlaps(boxes: Floats, scores: Floats, overlap: float, of_union: b
 
 
 def average_overlapping(boxes: Floats, scores: Floats) -> Floats:
-    """Replace each box by the score-weighted mean of those that show the same face: steadier than the best one."""
+    """Return for each box the score-weighted mean of all boxes of the image that show the same face (`SAME_FACE`).
+
+    The mean varies less than the best box does. A box that overlaps no box with a score stays as it is.
+    """
     weight = (_overlaps(boxes, of_union=True) > SAME_FACE) * scores[:, None]
     total = weight.sum(axis=2, keepdims=True)
     return np.where(total > 0, weight @ boxes / np.where(total > 0, total, 1), boxes)
 
 
 def _overlaps(boxes: Floats, of_union: bool) -> Floats:
-    """Common area of each two boxes of an image as a share of their union, or of the smaller one; (images, n, n)."""
+    """Return the overlap of each pair of boxes of an image, (images, n, n), as `suppress_overlaps` measures it."""
     low = np.maximum(boxes[:, :, None, :2], boxes[:, None, :, :2])
     high = np.minimum(boxes[:, :, None, 2:], boxes[:, None, :, 2:])
     common = (high - low).clip(min=0).prod(axis=-1)

@@ -26,7 +26,7 @@ LABELS = ("true_age", "top_coded")
 
 @dataclass(frozen=True)
 class Coverage:
-    """How often intervals held the age of persons they were not learned on."""
+    """How often intervals held the age of persons they were not fitted on."""
 
     share: float
     """Mean over persons of the share of their images with the age in the interval."""
@@ -122,7 +122,10 @@ def _weighted_quantile(values: Floats, weights: Floats, level: float) -> float:
 
 
 def _cross_fit(held_out: HeldOut, persons: Ints, calibrated: bool) -> Coverage | None:
-    """Measure intervals on persons they were not learned on; None if there is a single person."""
+    """Measure how often intervals hold the age of persons they were not fitted on; None with a single person.
+
+    With `calibrated`, the probabilities are tempered first, as the intervals then expect.
+    """
     if persons.max() == 0:
         return None
     rule, age = DecisionRule(calibrated), held_out.predictions["age"]

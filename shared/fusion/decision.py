@@ -1,4 +1,8 @@
-"""Choose how to decide: cross-fit the candidate rules on held-out persons, take the best, fit it on all of them."""
+"""Choose the rule that turns the specialists' probabilities into one of the 18 classes.
+
+The candidate rules are cross-fitted on held-out persons. The simplest is taken unless another gains clearly; it is then
+fitted on all held-out persons.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -45,13 +49,13 @@ class CrossFitted:
     """For each specialist its calibrated class probabilities (N, C)."""
 
     def gain(self, rule: DecisionRule, before: DecisionRule = PLAIN) -> Interval:
-        """Return macro F1 of the 18 classes minus that of another rule."""
+        """Return macro F1 of the 18 classes by `rule` minus that by `before`, with its interval."""
         persons = person_codes(self.held_out.persons)
         truth = true_classes(self.held_out.truth)
         return bootstrap_gain(truth, self.predicted[before], self.predicted[rule], persons, CLASS_COUNT)
 
     def gain_of_bands(self, rule: DecisionRule, before: DecisionRule) -> Interval:
-        """Return macro F1 of the age bands minus that of another rule; both must take the most probable class."""
+        """Return macro F1 of the age bands by `rule` minus that by `before`; both must take the most probable class."""
         persons, count = person_codes(self.held_out.persons), len(BANDS)
         first, second = (self.predicted[each] % count for each in (before, rule))
         return bootstrap_gain(self.held_out.truth["age"], first, second, persons, count)
@@ -109,7 +113,7 @@ def choose_rule(cross_fitted: CrossFitted, candidates: Sequence[DecisionRule]) -
 def candidate_rules(decide: Decide, thresholds: ThresholdChoice, calibrate: bool, years: bool) -> list[DecisionRule]:
     """Return the rules that the options allow, the simplest first; tuned thresholds need the distribution over `years`.
 
-    If there is a choice, doing nothing is among it: argmax on the probabilities as they are.
+    If there are several and argmax is allowed, the first is argmax on uncalibrated probabilities.
 
     >>> [str(rule) for rule in candidate_rules("auto", "fixed", calibrate=True, years=True)]
     ['argmax, 30/60', 'argmax, 30/60, calibrated', 'f1, 30/60, calibrated']
@@ -140,7 +144,7 @@ class FittedDecision:
 
     @property
     def calibrated(self) -> bool:
-        """Whether probabilities are tempered, be it only to report them."""
+        """Whether probabilities are tempered, if only to report them."""
         return any(rule.calibrated for rule in self.candidates)
 
     @property
@@ -154,9 +158,9 @@ def fit_decision(
 ) -> FittedDecision:
     """Cross-fit all rules, choose one of those that the options allow, and fit it on all held-out persons.
 
-    Temperatures are fitted also if classes are decided without them: reported probabilities should be calibrated.
-    Of `predictions`, which are to be decided later, only the columns matter. Raises `UserError` if thresholds are to be
-    tuned but a side has no distribution over years.
+    With `calibrate`, temperatures are fitted even if the chosen rule decides without them: reported probabilities
+    should be calibrated. `predictions` are those that will be decided with the rule; only their columns are used here.
+    Raises `UserError` if thresholds are to be tuned but `held_out` or `predictions` have no distribution over years.
     """
     names = year_columns(predictions["age"])
     years = bool(names) and names == year_columns(held_out.predictions["age"])
@@ -213,11 +217,11 @@ def decide_classes(
 
 
 def averaged(held_out: HeldOut) -> HeldOut:
-    """Return held-out predictions of which gender and age are averaged over persons."""
+    """Return held-out predictions with gender and age averaged over the images of each person."""
     return replace(held_out, predictions=average_persons(held_out.predictions, held_out.persons))
 
 
 def gain_by_argmax(before: HeldOut, after: HeldOut) -> Interval:
-    """Return macro F1 of other predictions for the same held-out images minus that of `before`, both by argmax."""
+    """Return macro F1 of `after` minus that of `before`, predictions for the same held-out images, both by argmax."""
     first, second = (most_probable(fuse(each.predictions)) for each in (before, after))
     return bootstrap_gain(true_classes(before.truth), first, second, person_codes(before.persons), CLASS_COUNT)

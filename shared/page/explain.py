@@ -139,8 +139,10 @@ def grad_cam(backbone: Any, images: Tensor, cells: int = FEWEST_CELLS) -> Tensor
 
 
 def overlay_heat(image: Pixels, heat: NDArray[np.float32]) -> Pixels:
-    """Lay a heat map (h, w) of 0 to 1 over an image, uint8 RGB (S, S, 3), which becomes grey so that no colour of its
-    own looks like heat."""
+    """Return an image (S, S, 3), uint8 RGB, in grey with a heat map (h, w) of 0 to 1 laid over it in colour.
+
+    The heat map is enlarged to the image. The image is made grey because its own colours could look like heat.
+    """
     smooth = cv2.resize(heat, image.shape[1::-1], interpolation=cv2.INTER_CUBIC).clip(0, 1)
     grey = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     colours = cv2.applyColorMap((255 * smooth).astype(np.uint8), cv2.COLORMAP_INFERNO)[:, :, ::-1]

@@ -33,12 +33,12 @@ class TemporaryStore:
         return key
 
     def get(self, key: str | None) -> Any:
-        """Return a value, or None if the key is unknown or its time is over."""
+        """Return a value, or None if the key is unknown or has expired."""
         until, value = self._values.get(key or "", (0.0, None))
         return value if self._clock() < until else None
 
     def delete_old(self) -> None:
-        """Delete all values whose time is over."""
+        """Delete all values that have expired."""
         now = self._clock()
         self._values = {key: kept for key, kept in self._values.items() if now < kept[0]}
 

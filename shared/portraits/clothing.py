@@ -106,7 +106,7 @@ def _draw_loops(rng: np.random.Generator, head: Head, fit: Fit, relief: Relief) 
 
 
 def _folds(fit: Fit, kind: str) -> tuple[Plane, Plane]:
-    """Heights of folds and seams, and a factor on the colour."""
+    """Return two planes for a mask: the heights of its folds and seams, and a factor on its colour."""
     edge, span = fit.upper_edge(), fit.bottom - fit.top
     if kind == "surgical":
         # Three pleats across, and the wire over the nose.

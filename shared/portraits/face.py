@@ -81,7 +81,7 @@ def _draw_lines(rng: np.random.Generator, person: Person, head: Head) -> tuple[P
 
 
 def _central_lines(rng: np.random.Generator, head: Head) -> list[_Line]:
-    """Lines over the root of the nose, across the forehead (the lowest first) and below the lip."""
+    """Return the wrinkles over the root of the nose, across the forehead (the lowest first) and below the lip."""
     lines = [_Line(curve((-0.10, -0.10), (0.0, -0.08), (0.10, -0.10)), 0.022, 0.45, 0.60)]
     for row, y in enumerate((-0.51, -0.61, -0.71, -0.81)):
         left, right, dip = jitter(rng, 0.46, 0.08), jitter(rng, 0.46, 0.08), jitter(rng, 0.04, 0.02)
@@ -93,7 +93,7 @@ def _central_lines(rng: np.random.Generator, head: Head) -> list[_Line]:
 
 
 def _side_lines(rng: np.random.Generator, head: Head) -> list[_Line]:
-    """Lines of one half of the face, with positive x."""
+    """Return the wrinkles of one half of the face, the one with positive x."""
     m = head.measures
     corner, x, y = m.eye_x + m.eye_width, m.mouth_width, m.mouth_y
     crows_feet = []

@@ -5,8 +5,8 @@
     TASK/RUN/foldN.safetensors      weights; with --onnx, foldN.onnx beside them
     detector/{p,r,o}net.onnx        the nets that find faces, with --onnx
 
-A bundle may come from a stranger. Nothing is unpickled or unpacked to disk, only files that the manifest names are
-read, and none beyond its limit.
+A bundle may come from a stranger. Nothing is unpickled or unpacked to disk; only the manifest and files that it names
+are read, and none that is larger than its limit.
 """
 
 import json
@@ -46,7 +46,8 @@ MAX_TOTAL = 8 << 30
 """Bytes of all networks."""
 MAX_NETWORKS = 200
 MAX_COMPRESSION = 10
-"""Weights hardly compress; a file that takes more times its size in the archive is made to fill the memory."""
+"""Largest ratio of a file's size to its size in the archive. Weights hardly compress: a file with a higher ratio may be
+made to fill the memory."""
 MAX_FILES = 10_000
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*")
@@ -157,7 +158,7 @@ class RunFiles:
 
     tta: TtaName
     weights: tuple[str, ...]
-    """A safetensors file for each fold, which specialists may share; its ONNX file has the same name but the suffix."""
+    """A safetensors file for each fold; specialists may share files. The ONNX file differs in the suffix alone."""
 
 
 @dataclass(frozen=True)

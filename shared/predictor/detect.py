@@ -105,7 +105,10 @@ class DetectedPhotograph:
 def detect_faces(
     sources: Sequence[ImageSource], detector: Detector, faces: FaceSelection = "all"
 ) -> list[DetectedPhotograph]:
-    """Find the faces of each source. A source that cannot be read gets a `problem` and does not stop the others."""
+    """Return for each source, in the same order, its photograph with all faces, or only the main one (`faces="main"`).
+
+    A source that cannot be read gets a `problem` and no faces; the others are not affected.
+    """
     decoded = [_decoded_or_problem(source, faces) for source in sources]
     photographs = [photograph for photograph in decoded if isinstance(photograph, DecodedPhotograph)]
     mains = iter(_main_faces([photograph.normal for photograph in photographs], detector))

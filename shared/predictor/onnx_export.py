@@ -132,7 +132,11 @@ def check(content: bytes, network: nn.Module, inputs: Sequence[Pixels], name: st
 
 
 def _export(network: nn.Module, size: tuple[int, int], dynamic_axes: int, metadata: Mapping[str, str]) -> bytes:
-    """Return the graph as the content of an ONNX file; the first `dynamic_axes` axes of its input take any size."""
+    """Return a network as the content of an ONNX file with `metadata`.
+
+    It takes uint8 images (N, *size, 3), of any size on the first `dynamic_axes` axes. Raises `UserError` if the onnx
+    extra is not installed.
+    """
     try:
         import onnx
         import onnxscript  # noqa: F401 - torch exports with it

@@ -107,7 +107,7 @@ class Face:
 
     @property
     def class_name(self) -> str:
-        """The class in words, such as "worn, male, <30"."""
+        """The predicted class in words: mask, gender, age band, such as "worn, male, <30"."""
         return class_name(self.class_number)
 
     def to_dict(self) -> dict[str, Any]:

@@ -25,7 +25,7 @@ class AgeResult(Strict):
     years: float = Field(description="median of the predicted distribution")
     low: float = Field(description="lower end of the 80 % interval")
     high: float = Field(description="upper end of the 80 % interval")
-    open_above: bool = Field(description="whether the interval reaches the age up to which training told ages apart")
+    open_above: bool = Field(description="whether the interval reaches the label that means 'this age or older'")
 
 
 class FaceResult(Strict):

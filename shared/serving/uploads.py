@@ -80,7 +80,7 @@ def refusal_of(problem: UnusableImageError) -> Refusal:
     """Return the refusal of an image that cannot be decoded."""
     reason = str(problem)
     if isinstance(problem, MissingReaderError):
-        sentence = f"this service does not read {problem.image_format}: send JPEG (whoever runs it: {problem.remedy})"
+        sentence = f"this service does not read {problem.image_format}: send JPEG (for its operator: {problem.remedy})"
         return Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, sentence)
     if reason.startswith("too large"):
         return too_large(reason)

@@ -1,7 +1,7 @@
 """Further labelled folders (`--extra`): their persons are used for training and never held out.
 
 A person whose photograph is also in the base data, under another id and perhaps edited, is left out: otherwise the
-network would learn from an image that it is scored on.
+network would learn from an image on which it is scored.
 """
 
 import os
@@ -45,8 +45,8 @@ def with_extra(
     eval_crops = _eval_crop_folder(options)
     if accelerator.is_main_process and eval_crops is not None and not (eval_crops / INDEX).exists():
         print(
-            f"note: {eval_crops} has no crops, so no person of --extra is compared with the eval images, and whoever "
-            "is among both is trained on. python shared/crop_faces.py makes the crops of all splits of --data",
+            f"note: {eval_crops} has no crops, so no person of --extra is compared with the eval images, and a person "
+            "who is among both is trained on. python shared/crop_faces.py makes the crops of all splits of --data",
             file=sys.stderr,
         )
     with accelerator.main_process_first():

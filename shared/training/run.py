@@ -75,7 +75,7 @@ PLAIN_TRAINING = RunContext()
 
 @dataclass(frozen=True)
 class Training:
-    """A training whose data and options are checked."""
+    """A training with checked data and options."""
 
     specialist: Specialist
     """With what the options change of it."""
@@ -239,10 +239,10 @@ def fit_missing_folds(training: Training) -> list[int]:
 
 
 def _fit_extra_stage(training: Training) -> Path:
-    """Return the weights that the folds start from, trained on the extra persons alone if they are missing.
+    """Return the file of the weights that all folds start from; if it is missing, train it on the extra persons alone.
 
-    All folds share this stage, so it costs once what as many extra images would cost in every fold. No person of the
-    base data is seen in it, so held-out persons stay unseen. Raises `UserError` if there are too few extra persons.
+    Extra images thus cost time once instead of in every fold. The stage sees no person of the base data, so
+    held-out persons stay unseen. Raises `UserError` if there are too few extra persons.
     """
     folder, accelerator, table = extra_stage_folder(training.run), training.accelerator, training.table
     if not (folder / HISTORY).exists():
@@ -266,7 +266,10 @@ def _fit_extra_stage(training: Training) -> Path:
 
 
 def _fit_fold(training: Training, fold: int, start: Path | None) -> None:
-    """Train one fold, then predict the images that it holds out."""
+    """Train one fold, from the weights `start` or else the backbone's own; then predict the images that it holds out.
+
+    Writes weights, history and held-out predictions to the fold's folder.
+    """
     specialist, table, accelerator = training.specialist, training.table, training.accelerator
     folder, learning = fold_folder(training.run, fold), training.options.optimisation
     options = training.options.with_values(lr=learning.fold_lr or learning.lr)
@@ -294,7 +297,10 @@ def _write_history(folder: Path, history: list[Epoch]) -> None:
 
 
 def predict_eval(training: Training) -> tuple[pd.DataFrame, list[pd.DataFrame]] | None:
-    """Return the mean prediction of all trained folds for the eval images, and that of each; None without images."""
+    """Predict the eval images with every trained fold; return the mean of the tables, and one table per fold.
+
+    None if the data has no eval images, or they are not to be predicted. Raises `UserError` as `predict_networks` does.
+    """
     if training.eval_crops is None:
         return None
     weights = [folder / WEIGHTS for folder in finished_folds(training.run).values()]

@@ -1,13 +1,15 @@
 """What an epoch shows: which images, how often, and on which of them a mask is drawn.
 
 Every image of the base data is shown once, or, with `--balance`, every class equally often. The images of `--extra`
-are shown `--extra-draws` times on average; their persons are drawn so that gender, age band and mask state are as
-frequent as in the base data, and each image of such a cell equally often.
+are shown `--extra-draws` times on average. Each combination of gender and age band gets the share of these draws that
+it has in the base data, unless `--extra-balance` is "own"; within a combination, all images are shown equally often.
 
-A share of the masked images is replaced by the same person's bare face with a drawn mask of the same state. If all
-faces of a person are bare, masks are drawn as often as the base data shows them, or else as the competition does.
+A share of the masked images, `--drawn-masks`, is replaced by the same person's bare face with a drawn mask of the same
+state. Extra images show mask states as frequently as the base data; one that an image lacks is drawn on the person's
+bare face. If no image of the base data is masked, base and extra images get masks as frequently as in the competition.
+With `--drawn-masks 0` no masks are drawn.
 
-The training loop knows nothing of this: it is handed datasets and samplers, `FoldData`.
+The training loop only sees the resulting datasets and samplers, `FoldData`.
 """
 
 from collections.abc import Callable, Iterator
@@ -30,7 +32,7 @@ from shared.training.options import SamplingOptions, TrainOptions
 NONE = MASKS.index("none")
 
 USUAL = (5 / 7, 1 / 7, 1 / 7)
-"""Frequencies of the mask states in the competition, used if no masked image tells them."""
+"""Frequencies of the mask states in the competition, used if the base data has no masked image."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,7 @@ def held_out_data(
 
 
 def by_state(function: Callable[[pd.DataFrame], NDArray[Any]], table: pd.DataFrame) -> NDArray[Any]:
-    """Return the value of a function of the manifest as if all images were in each mask state: (states, rows, ...)."""
+    """Return what a function gives if all images of the manifest had one mask state, by state: (states, rows, ...)."""
     return np.stack([function(table.assign(mask=state)) for state in range(len(MASKS))])
 
 
@@ -233,7 +235,7 @@ def _bare_image_of(table: pd.DataFrame, drawable: NDArray[np.bool_]) -> NDArray[
 
 
 def _in_turn(rows: NDArray[np.int64], count: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Return `count` of the rows in random order, none of them more than once more often than another."""
+    """Return `count` of the rows in random order; the numbers of times that two rows occur differ by at most one."""
     rounds = -(-count // len(rows))
     return np.concatenate([rng.permutation(rows) for _ in range(rounds)] or [rows[:0]])[:count]
 
