@@ -28,8 +28,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from shared.commands import run
-from shared.crop_faces import make_crops
 from shared.crops import DETECTED, LANDMARKS, RETRIED, CropSet
+from shared.faces.cache import make_crops
 from shared.labels import MASKS
 from shared.manifest import load_evaluation, load_training, split_folders
 from shared.messages import UserError

@@ -5,8 +5,8 @@ from pathlib import Path
 import joblib
 import pandas as pd
 
-from shared.crop_faces import make_crops
 from shared.crops import CropSet
+from shared.faces.cache import make_crops
 from shared.manifest import load_evaluation, load_training
 from shared.sample_data import Options, main
 

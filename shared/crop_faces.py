@@ -11,27 +11,16 @@ if __name__ == "__main__":
 
     end_at_once_while_loading()
 
-import time
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Literal
 
-import pandas as pd
-from tqdm import tqdm
-
 from shared.commands import run
-from shared.crops import CropSet, Row, as_table, open_crops
-from shared.faces.cache import Cache, open_cache, still_good
+from shared.faces.cache import update_crops
 from shared.faces.contact_sheet import summarise, write_sheet
-from shared.faces.crop import crop_chunk, cut_by_prior
-from shared.faces.workers import choose_device, choose_workers, spread
 from shared.files import refuse_overwriting
 from shared.manifest import TABLES, load_images, split_folders
 from shared.messages import UserError
-
-CHUNK = 64
-"""Images that are processed and recorded together; a kill loses at most so many per process."""
 
 
 @dataclass(frozen=True)
@@ -61,62 +50,6 @@ class Options:
             raise UserError(f"--workers {self.workers}: must be 0 (automatic) or more")
         if self.sheet is not None and self.sheet.suffix.lower() not in (".jpg", ".jpeg", ".png"):
             raise UserError(f"--sheet {self.sheet}: the name must end in .jpg or .png")
-
-
-@dataclass(frozen=True)
-class Update:
-    """A crop set after its update."""
-
-    crops: CropSet
-    new: int
-    """Number of processed images; unchanged ones are not processed again."""
-
-    seconds: float
-
-
-def make_crops(
-    images: pd.DataFrame, out: Path, workers: int = 0, device: str = "auto", progress: bool = True
-) -> CropSet:
-    """Update the crop set in the folder `out` for `images` (columns `image`: id, `path`: file).
-
-    No image is dropped: without a face the crop is cut where faces are in the other images, and the crop of an
-    unreadable file is grey. Raises `UserError` if `out` cannot be written or `device` does not exist.
-    """
-    return update_crops(images, out, workers, device, progress).crops
-
-
-def update_crops(images: pd.DataFrame, out: Path, workers: int, device: str, progress: bool) -> Update:
-    """Do the work of `make_crops`, and return the number of new crops too."""
-    started = time.perf_counter()
-    if images.empty:
-        raise UserError(f"no images to crop into {out}: the tables of --data name none")
-    cache = open_cache(out)
-    good = still_good(cache.known_rows(), images, out)
-    todo = images[~images["image"].isin(good.index)]
-    new = as_table(_process(todo, cache, workers, device, progress))
-    rows = pd.concat([table for table in (good, new) if len(table)]).loc[list(images["image"])]
-    cache.publish(cut_by_prior(rows, dict(zip(images["image"], images["path"], strict=True)), out))
-    return Update(open_crops(out), len(todo), time.perf_counter() - started)
-
-
-def _process(todo: pd.DataFrame, cache: Cache, workers: int, device: str, progress: bool) -> list[Row]:
-    """Crop the images and return their index rows; those without a face have no crop yet."""
-    if todo.empty:
-        return []
-    device = choose_device(device)
-    if device != "cpu":
-        from shared.faces.mtcnn_nets import load_detector
-
-        load_detector(device)  # Once, before threads share it.
-    sources = list(zip(todo["image"], todo["path"], strict=True))
-    chunks = [sources[at : at + CHUNK] for at in range(0, len(sources), CHUNK)]
-    work = partial(crop_chunk, out=cache.out, device=device, record=cache.record)
-    rows: list[Row] = []
-    with tqdm(total=len(sources), unit=" images", desc=str(cache.out), disable=not progress) as bar:
-        for done in spread(work, chunks, choose_workers(workers, len(sources), device), device):
-            rows += done
-            bar.update(len(done))
-    return rows
 
 
 def main(options: Options) -> None:

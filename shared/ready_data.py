@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from shared.crop_faces import make_crops
 from shared.crops import CROP_SIZE, PRIOR, UNREADABLE, CropSet, Window
+from shared.faces.cache import make_crops
 from shared.labels import GENDERS, MASKS
 from shared.mask_overlay.overlay import MaskOverlay
 

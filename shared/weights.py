@@ -12,6 +12,7 @@ Every file is checked by its SHA-256 and kept in the user's cache folder, where 
 
 import hashlib
 import io
+import json
 import shutil
 import subprocess
 import sys
@@ -20,7 +21,7 @@ import tempfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 from platformdirs import user_cache_path
@@ -28,6 +29,9 @@ from platformdirs import user_cache_path
 from shared.commands import run
 from shared.files import replacing
 from shared.messages import UserError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 ARCHIVES = (".tgz", ".tar.gz", ".whl", ".zip")
 
@@ -170,6 +174,39 @@ def store_weights(name: str, source: Path | None) -> list[Path]:
             temporary.write_bytes(content)
         paths.append(path)
     return paths
+
+
+def read_tfjs(manifest: Path) -> "dict[str, NDArray[Any]]":
+    """The arrays of a TensorFlow.js graph model, name -> float32 or int32, from its .json and the files it names.
+
+    Values lie one after the other in the order of the manifest; float16 ones are widened.
+    """
+    import numpy as np  # Here, because the options of training import this module and must be parsed at once.
+
+    arrays: dict[str, Any] = {}
+    for group in json.loads(manifest.read_text(encoding="utf-8"))["weightsManifest"]:
+        content = b"".join((manifest.parent / path).read_bytes() for path in group["paths"])
+        offset = 0
+        for entry in group["weights"]:
+            stored = np.dtype(entry.get("quantization", {}).get("dtype", entry["dtype"]))
+            count = int(np.prod(entry["shape"], dtype=np.int64))
+            if offset + count * stored.itemsize > len(content):
+                raise UserError(f"{manifest}: its weights end before {entry['name']}; fetch the files again")
+            values = np.frombuffer(content, stored, count, offset).astype(entry["dtype"])
+            arrays[entry["name"]] = values.reshape(entry["shape"])
+            offset += count * stored.itemsize
+    return arrays
+
+
+def read_initialisers(file: Path) -> "list[tuple[str, NDArray[Any]]]":
+    """Name and value of the initialisers of an ONNX file, in order; raises `UserError` if onnx is not installed."""
+    try:
+        import onnx
+    except ModuleNotFoundError:
+        raise UserError(
+            "reading dlib's networks takes onnx, which is not installed: pip install 'face18[onnx]'"
+        ) from None
+    return [(entry.name, onnx.numpy_helper.to_array(entry)) for entry in onnx.load(str(file)).graph.initializer]
 
 
 def _fetch(name: str) -> dict[str, bytes]:

@@ -15,11 +15,10 @@ import pytest
 import torch
 from drawn_faces import broken_files, encode, files, write_portraits
 
-from shared import crop_faces
-from shared.crop_faces import update_crops
 from shared.crops import INDEX, LANDMARKS, PRIOR, UNFINISHED, UNREADABLE, CropSet
 from shared.faces import alignment, cache
 from shared.faces import crop as crop_files
+from shared.faces.cache import update_crops
 from shared.messages import UserError
 
 ROOT = Path(__file__).parents[1]
@@ -56,10 +55,11 @@ def start(images: pd.DataFrame, out: Path, workers: int = 1) -> subprocess.Popen
     """The crop stage in a process, and process group, of its own, in chunks of two."""
     images.to_csv(out.parent / "images.csv", index=False)
     code = (
-        "import pandas as pd; from pathlib import Path; from shared import crop_faces; from shared.commands import run;"
-        "crop_faces.CHUNK = 2;"
+        "import pandas as pd; from pathlib import Path; from shared import crop_faces; from shared.faces import cache;"
+        "from shared.commands import run;"
+        "cache.CHUNK = 2;"
         f"table = pd.read_csv({str(out.parent / 'images.csv')!r}, dtype=str);"
-        f"work = lambda _: crop_faces.make_crops(table, Path({str(out)!r}), workers={workers});"
+        f"work = lambda _: cache.make_crops(table, Path({str(out)!r}), workers={workers});"
         "run(work, crop_faces.Options(), [])"
     )
     command = [sys.executable, "-c", code]
@@ -203,8 +203,8 @@ def test_threads_that_feed_a_gpu_share_nets_that_are_loaded_once(
     images: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loaded, load = [], torch.load
-    monkeypatch.setattr(crop_faces, "choose_device", lambda _: "cpu:0")  # Not "cpu", so it is treated as a GPU.
-    monkeypatch.setattr(crop_faces, "CHUNK", 2)
+    monkeypatch.setattr(cache, "choose_device", lambda _: "cpu:0")  # Not "cpu", so it is treated as a GPU.
+    monkeypatch.setattr(cache, "CHUNK", 2)
     monkeypatch.setattr(torch, "load", lambda *given, **named: loaded.append(given) or load(*given, **named))
     threads = cv2.getNumThreads()
     within = []
@@ -246,10 +246,10 @@ def test_a_run_killed_at_any_moment_is_taken_up_to_the_same_crops(images: pd.Dat
         process.communicate()
         assert not (killed / INDEX).exists()
         with pytest.raises(UserError, match="not finished"):
-            crop_faces.open_crops(killed)
+            cache.open_crops(killed)
     kept = sum(len(pd.read_csv(file)) for file in (killed / UNFINISHED).glob("[!.]*.csv"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(crop_faces, "CHUNK", 2)
+        patch.setattr(cache, "CHUNK", 2)
         update(images, undisturbed)
         _, new = update(images, killed)
     assert new == len(images) - kept
@@ -262,7 +262,7 @@ def test_four_runs_at_once_do_no_harm(images: pd.DataFrame, tmp_path: Path) -> N
     shared.parent.mkdir()
     runs = [start(images, shared) for _ in range(4)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(crop_faces, "CHUNK", 2)
+        patch.setattr(cache, "CHUNK", 2)
         update(images, alone)
     assert [finish(run) for run in runs] == [0, 0, 0, 0]
     assert content(shared) == content(alone)

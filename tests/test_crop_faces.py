@@ -12,9 +12,10 @@ from drawn_faces import bare, encode, files, turned
 from PIL import Image
 
 from shared.commands import parse
-from shared.crop_faces import Options, main, make_crops
+from shared.crop_faces import Options, main
 from shared.crops import DETECTED, PRIOR, RETRIED, UNREADABLE, open_crops
 from shared.faces import workers
+from shared.faces.cache import make_crops
 from shared.labels import IMAGE_KINDS
 from shared.messages import UserError
 

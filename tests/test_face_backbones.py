@@ -21,12 +21,11 @@ from onnx import helper, numpy_helper
 from pipelines.gender.specialist import GENDER
 from shared import weights
 from shared.messages import UserError
-from shared.training.face_backbones import FaceRes, start_head
-from shared.training.face_weights import fold_dlib, read_tfjs
+from shared.training.face_backbones import FaceRes, fold_dlib, start_head
 from shared.training.model import Network
 from shared.training.options import TrainOptions
 from shared.training.run_folder import CheckpointMetadata
-from shared.weights import FACE_BACKBONES
+from shared.weights import FACE_BACKBONES, read_tfjs
 
 TOLERANCE = 1e-4
 

@@ -1,4 +1,4 @@
-"""What earlier runs of the crop stage have done, and the index.
+"""Bring a crop set up to date: what earlier runs have done, what is left to do, and the index.
 
 A crop set is written in these steps. After each of them the folder is valid if the run is killed:
 
@@ -12,17 +12,22 @@ recipe are in another folder, and stay valid with the old index until the new on
 
 import os
 import shutil
+import time
 import uuid
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
+from tqdm import tqdm
 
-from shared.crops import BOX, INDEX, LANDMARKS, UNFINISHED, Row, as_rows, as_table, read_index
+from shared.crops import BOX, INDEX, LANDMARKS, UNFINISHED, CropSet, Row, as_rows, as_table, open_crops, read_index
 from shared.crops import RECIPE as RECIPE_FILE
 from shared.faces.alignment import RECIPE
-from shared.faces.crop import fingerprint
+from shared.faces.crop import crop_chunk, cut_by_prior, fingerprint
+from shared.faces.workers import choose_device, choose_workers, spread
 from shared.files import table_csv, write_text
+from shared.messages import UserError
 
 
 @dataclass(frozen=True)
@@ -104,3 +109,63 @@ def _exists(out: Path, file: str) -> bool:
 def _as_csv(rows: pd.DataFrame) -> str:
     digits = {**dict.fromkeys([*BOX, *LANDMARKS], 2), "probability": 4}
     return table_csv(rows.round(digits), index_label="image")
+
+
+CHUNK = 64
+"""Images that are processed and recorded together; a kill loses at most so many per process."""
+
+
+@dataclass(frozen=True)
+class Update:
+    """A crop set after its update."""
+
+    crops: CropSet
+    new: int
+    """Number of processed images; unchanged ones are not processed again."""
+
+    seconds: float
+
+
+def make_crops(
+    images: pd.DataFrame, out: Path, workers: int = 0, device: str = "auto", progress: bool = True
+) -> CropSet:
+    """Update the crop set in the folder `out` for `images` (columns `image`: id, `path`: file).
+
+    No image is dropped: without a face the crop is cut where faces are in the other images, and the crop of an
+    unreadable file is grey. Raises `UserError` if `out` cannot be written or `device` does not exist.
+    """
+    return update_crops(images, out, workers, device, progress).crops
+
+
+def update_crops(images: pd.DataFrame, out: Path, workers: int, device: str, progress: bool) -> Update:
+    """Do the work of `make_crops`, and return the number of new crops too."""
+    started = time.perf_counter()
+    if images.empty:
+        raise UserError(f"no images to crop into {out}: the tables of --data name none")
+    cache = open_cache(out)
+    good = still_good(cache.known_rows(), images, out)
+    todo = images[~images["image"].isin(good.index)]
+    new = as_table(_process(todo, cache, workers, device, progress))
+    rows = pd.concat([table for table in (good, new) if len(table)]).loc[list(images["image"])]
+    cache.publish(cut_by_prior(rows, dict(zip(images["image"], images["path"], strict=True)), out))
+    return Update(open_crops(out), len(todo), time.perf_counter() - started)
+
+
+def _process(todo: pd.DataFrame, cache: Cache, workers: int, device: str, progress: bool) -> list[Row]:
+    """Crop the images and return their index rows; those without a face have no crop yet."""
+    if todo.empty:
+        return []
+    device = choose_device(device)
+    if device != "cpu":
+        from shared.faces.mtcnn_nets import load_detector
+
+        load_detector(device)  # Once, before threads share it.
+    sources = list(zip(todo["image"], todo["path"], strict=True))
+    chunks = [sources[at : at + CHUNK] for at in range(0, len(sources), CHUNK)]
+    work = partial(crop_chunk, out=cache.out, device=device, record=cache.record)
+    rows: list[Row] = []
+    with tqdm(total=len(sources), unit=" images", desc=str(cache.out), disable=not progress) as bar:
+        for done in spread(work, chunks, choose_workers(workers, len(sources), device), device):
+            rows += done
+            bar.update(len(done))
+    return rows

@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 from accelerate import Accelerator
 
-from shared.crop_faces import make_crops
 from shared.crops import INDEX, UNREADABLE, CropSet, open_crops
 from shared.faces.alignment import RECIPE
+from shared.faces.cache import make_crops
 from shared.manifest import TABLES, load_training, split_folder, split_folders
 from shared.messages import UserError, counted, first_of
 from shared.near_duplicates import KnownFaces, NearDuplicate, eval_faces, find_near_duplicates, training_faces

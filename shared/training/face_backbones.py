@@ -13,7 +13,7 @@ normalised RGB; `pretrained_cfg` holds the mean and standard deviation that repr
 Batch norms (in dlib: scale and offset) are folded into the convolutions, so a trained network has none.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -25,8 +25,10 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, pad, relu
 
 from shared.messages import UserError
-from shared.training.face_weights import Layer, faceres_convolutions, read_dlib, read_faceres
-from shared.weights import FACE_BACKBONES
+from shared.weights import FACE_BACKBONES, find_weights, read_initialisers, read_tfjs
+
+Layer = tuple[Tensor, Tensor]
+"""Weight and bias of a convolution or linear layer, in torch's layout."""
 
 BLOCK_LAYERS = 4
 """Modules of a block of `faceres`: a depthwise and a pointwise convolution, each with its ReLU6."""
@@ -420,3 +422,56 @@ def _fill(module: nn.Conv2d | nn.Linear, layer: Layer, source: str) -> None:
     with torch.no_grad():
         module.weight.copy_(weight)
         module.bias.copy_(bias)
+
+
+# The published files as layers
+
+
+def read_faceres() -> dict[str, Tensor]:
+    """The arrays of faceres by their original names; raises `UserError` if they were not fetched."""
+    return {name: torch.from_numpy(array) for name, array in read_tfjs(find_weights("faceres")["faceres.json"]).items()}
+
+
+def read_dlib(file: str) -> list[Layer]:
+    """The layers of one of dlib's networks in order, with scales, offsets and scalars folded into the weights."""
+    initialisers = read_initialisers(find_weights("dlib")[file])
+    return fold_dlib([(name, torch.tensor(array)) for name, array in initialisers])
+
+
+def fold_dlib(tensors: Sequence[tuple[str, Tensor]]) -> list[Layer]:
+    """Name and value of initialisers, in order, to layers.
+
+    Names end in what they are: weights and bias of a layer; then, of a convolution, scale and offset of its output; a
+    scalar multiplies the input of the next layer; pads repeat what the architecture says.
+    """
+    layers: list[Layer] = []
+    scalar = torch.ones(())
+    for name, tensor in tensors:
+        kind = name.rsplit("_", 1)[1]
+        if kind == "scalar":
+            scalar = tensor
+        elif kind == "weights":
+            # Linear layers are stored as (inputs, outputs).
+            layers.append(((tensor if tensor.ndim == 4 else tensor.T) * scalar, torch.zeros(())))
+            scalar = torch.ones(())
+        elif kind == "bias":
+            layers[-1] = layers[-1][0], tensor
+        elif kind == "scale":
+            weight, bias = layers[-1]
+            layers[-1] = weight * tensor.view(-1, 1, 1, 1), bias * tensor.flatten()
+        elif kind == "offset":
+            weight, bias = layers[-1]
+            layers[-1] = weight, bias + tensor.flatten()
+    return layers
+
+
+def faceres_convolutions(tensors: dict[str, Tensor], blocks: int) -> Iterator[Layer]:
+    """The convolutions up to a block in their order, BGR input turned to RGB and the depthwise factors folded in."""
+    stem = tensors["conv1/convolution/merged_input"].permute(3, 2, 0, 1)
+    yield stem.flip(1), tensors["conv1_bn/batchnorm_1/sub"]
+    for number in range(1, blocks + 1):
+        depthwise = tensors[f"conv_dw_{number}/depthwise_kernel"].permute(2, 3, 0, 1)
+        factor = tensors[f"conv_dw_{number}_bn/batchnorm_1/mul"].view(-1, 1, 1, 1)
+        yield depthwise * factor, tensors[f"conv_dw_{number}_bn/batchnorm_1/sub"]
+        pointwise = tensors[f"conv_pw_{number}/convolution/merged_input"].permute(3, 2, 0, 1)
+        yield pointwise, tensors[f"conv_pw_{number}_bn/batchnorm_1/sub"]

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from shared.crop_faces import make_crops
 from shared.crops import CropSet
 from shared.faces.alignment import RECIPE
+from shared.faces.cache import make_crops
 from shared.fusion.predictions import EVAL, write_predictions
 from shared.manifest import load_evaluation, split_folder
 from shared.messages import UserError

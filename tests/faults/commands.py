@@ -68,8 +68,9 @@ class Place:
 from shared.interrupts import end_at_once_while_loading
 end_at_once_while_loading()
 from shared import crop_faces
+from shared.faces import cache
 from shared.commands import run
-crop_faces.CHUNK = 2
+cache.CHUNK = 2
 def main(options): crop_faces.main(options)
 run(main, crop_faces.Options())
 """

@@ -11,10 +11,10 @@ import pytest
 from drawn_faces import encode, files
 from spoils import same_crops
 
-from shared import crop_faces
-from shared.crop_faces import update_crops
 from shared.crops import CropSet
+from shared.faces import cache
 from shared.faces import crop as crop_files
+from shared.faces.cache import update_crops
 from shared.faces.crop import fingerprint
 
 WALL = encode(np.full((400, 300, 3), 90, np.uint8))
@@ -44,11 +44,11 @@ def crop(images: pd.DataFrame, out: Path) -> CropSet:
 @pytest.mark.parametrize(
     ("module", "name", "before"),
     [
-        (crop_faces, "crop_chunk", True),
+        (cache, "crop_chunk", True),
         (os, "fstat", True),
         (os, "fstat", False),
         (crop_files, "fingerprint", True),
-        (crop_faces, "cut_by_prior", True),
+        (cache, "cut_by_prior", True),
     ],
     ids=["listed", "opened", "measured", "read", "looked at"],
 )

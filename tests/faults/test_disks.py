@@ -19,9 +19,9 @@ from rooms import read_only, small_disk
 import combine
 from pipelines.gender.specialist import GENDER
 from pipelines.gender.tune import space
-from shared.crop_faces import make_crops, update_crops
 from shared.crops import open_crops
 from shared.experiments.tuning import tune
+from shared.faces.cache import make_crops, update_crops
 from shared.fusion.predictions import write_predictions
 from shared.messages import UserError
 from shared.training.inference import predict

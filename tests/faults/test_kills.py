@@ -16,9 +16,9 @@ from ground import crops_in
 import combine
 from pipelines.gender.specialist import GENDER
 from pipelines.gender.tune import space
-from shared.crop_faces import update_crops
 from shared.crops import INDEX, open_crops
 from shared.experiments.tuning import tune
+from shared.faces.cache import update_crops
 from shared.training.inference import predict
 from shared.training.run import train
 

@@ -18,8 +18,8 @@ from numpy.random import Generator
 from PIL import Image
 from readers import PATIENCE, in_time, try_images, try_tables
 
-from shared.crop_faces import update_crops
 from shared.crops import DETECTED, RETRIED, UNREADABLE
+from shared.faces.cache import update_crops
 from shared.faces.image_io import UnusableImageError, decode
 
 MIB = 2**20
