@@ -26,8 +26,8 @@ import pandas as pd
 from machine import describe
 
 from shared.commands import run
-from shared.crop_faces import make_crops
 from shared.crops import CropSet
+from shared.faces.cache import make_crops
 from shared.files import READY_MADE, refuse_overwriting, write_text
 from shared.fusion.ages import age_error, median_age
 from shared.fusion.fusion import softmax
