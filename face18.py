@@ -10,6 +10,7 @@ options. Only that module is loaded, so that `face18 --help` is quick.
 
 import difflib
 import importlib.util
+import os
 import runpy
 import sys
 from pathlib import Path
@@ -34,6 +35,7 @@ COMMANDS = (
     Command("crop", "shared.crop_faces", "find the face in every portrait and cut it out, aligned"),
     Command("weights", "shared.weights", "fetch a network that was trained on faces, to start from with --backbone"),
     *(Command(f"train {task}", f"pipelines.{task}.train", f"train the {task} specialist") for task in TASKS),
+    Command("train ready", "shared.ready_model", "train the ready-made model on a folder of public photographs"),
     *(
         Command(f"predict-eval {task}", f"pipelines.{task}.predict", f"predict {task} for the eval images")
         for task in TASKS
@@ -74,10 +76,11 @@ def main() -> None:
         print(f"error: {refusal(words)}", file=sys.stderr)
         sys.exit(EXIT_USAGE)
     count = len(command.words.split())
-    # As the module would see it alone, but its --help names this command.
     sys.argv = [f"face18 {command.words}", *words[count:]]
+    os.environ["FACE18_COMMAND"] = sys.argv[0]
     end_at_once_while_loading()
-    runpy.run_module(command.module, run_name="__main__")
+    # With its own entry in sys.modules, so that --help finds the descriptions of its options in its source.
+    runpy.run_module(command.module, run_name="__main__", alter_sys=True)
 
 
 def usage() -> str:

@@ -12,9 +12,9 @@ import pandas as pd
 
 from shared.commands import run
 from shared.folds import assign_folds
-from shared.labels import BANDS, GENDERS, MASKS, age_band
+from shared.labels import BANDS, GENDERS, MASKS, UNKNOWN, age_band
 from shared.manifest import load_evaluation, load_training, split_folders
-from shared.messages import UserError, text_table
+from shared.messages import UserError, counted, text_table
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,10 @@ def summarise_training(folder: Path, table: pd.DataFrame, folds: int) -> str:
         assigned, remark = assign_folds(table, folds), ""
     except UserError as error:
         folds, assigned, remark = 0, pd.Series(0, persons.index), f"\n\nnot usable for training yet: {error}"
-    youngest, oldest = persons["age"].agg(["min", "max"])
-    title = f"{folder}: {len(table):,} images of {len(persons):,} persons, {youngest:g} to {oldest:g} years old"
+    title = f"{folder}: {counted(len(table), 'image')} of {counted(len(persons), 'person')}"
+    if persons["age"].notna().any():
+        youngest, oldest = persons["age"].agg(["min", "max"])
+        title += f", {youngest:g} to {oldest:g} years old"
     images = [(name, f"{int((table['mask'] == mask).sum()):,}") for mask, name in enumerate(MASKS)]
     head = ["persons", "all", *(f"fold {number}" for number in range(folds))]
     rows = [
@@ -81,6 +83,9 @@ def _cells(persons: pd.DataFrame, folds: pd.Series) -> Iterable[tuple[str, pd.Se
     for (gender, gender_name), (band, band_name) in product(enumerate(GENDERS), enumerate(BANDS)):
         inside = persons.index[(persons["gender"] == gender) & (bands == band)]
         yield f"{gender_name}, {band_name}", folds.loc[inside]
+    unknown = persons.index[(persons["gender"] == UNKNOWN) | (bands == UNKNOWN)]
+    if len(unknown):
+        yield "gender or age band unknown", folds.loc[unknown]
     yield "together", folds
 
 

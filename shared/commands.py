@@ -56,6 +56,10 @@ NOT_IN_FILES = ("config", "overwrite")
 """Options that only the command line may set."""
 
 
+PROGRAM = "FACE18_COMMAND"
+"""Environment variable with the name of the command for --help, set by `face18`."""
+
+
 def run(main: Callable[[Options], None], defaults: Options, arguments: list[str] | None = None) -> None:
     """Parse the command line into the dataclass of `defaults`, call `main` with it, and exit.
 
@@ -99,6 +103,7 @@ def parse(defaults: Options, arguments: list[str] | None = None, beside: Path | 
             type(defaults),
             default=defaults,
             args=[*flags, *words],
+            prog=os.environ.get(PROGRAM),
             description=type(defaults).__doc__,
             config=(tyro.conf.OmitArgPrefixes,),
         )

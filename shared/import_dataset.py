@@ -162,7 +162,7 @@ DATASETS: Mapping[str, Dataset] = {
         "Moschoglou et al., CVPR workshops 2017",
     ),
     "face-mask-detection": Dataset(
-        read_face_mask_detection, "kaggle.com/datasets/andrewmvd/face-mask-detection", "CC0 1.0", "andrewmvd (make ML)"
+        read_face_mask_detection, "kaggle.com/datasets/andrewmvd/face-mask-detection", "CC0 1.0", "andrewmvd (Larxel)"
     ),
 }
 """By the name that the command takes; "boostcamp" is laid out as we need it, and only checked."""

@@ -34,7 +34,7 @@ STDIN = "-"
 
 EXIT_SOME_UNREADABLE = 1
 
-UNCHECKED = "note: how often the 80 % intervals of age hold was not measured for this model"
+UNCHECKED = "note: the coverage of the 80 % age intervals was not measured for this model"
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Options:
     photographs: tyro.conf.Positional[tuple[str, ...]] = ()
     """Files, folders (with everything below them), or - for one photograph on standard input."""
 
-    model: Path = READY_MADE
+    model: Path | None = None
     """A bundle, or a folder that holds mask/, gender/ and age/ with trained runs. The ready-made model if left out."""
 
     json: bool = False
@@ -90,10 +90,10 @@ def main(options: Options) -> None:
     copies = drawn_files(sources, options.draw) if options.draw else {}
     refuse_overwriting(
         {"--draw": [*copies.values()], "--out": options.out},
-        [*(Path(source) for source in sources if source != STDIN), *model_files(options.model)],
+        [*(Path(source) for source in sources if source != STDIN), *model_files(options.model or READY_MADE)],
     )
     refuse_overwriting({"--out": options.out}, copies.values())
-    predictor = Predictor.load(options.model, options.runtime, options.device, options.batch_size)
+    predictor = Predictor.load(options.model or READY_MADE, options.runtime, options.device, options.batch_size)
     if predictor.contents.decisions.intervals.coverage is None:
         print(UNCHECKED, file=sys.stderr)
     images = {source: sys.stdin.buffer.read() if source == STDIN else source for source in sources}

@@ -34,7 +34,7 @@ WARM_UP_SIDE = 256
 class Options:
     """Predict the faces of images over HTTP."""
 
-    model: Path = READY_MADE
+    model: Path | None = None
     """A bundle, or a folder that holds mask/, gender/ and age/ with trained runs. The ready-made model if left out."""
     faces: Literal["all", "main"] = "all"
     """all: also the faces of groups; main: only the main face of a portrait, in less time."""
@@ -96,7 +96,7 @@ def _load(options: Options) -> "Predictor":
         import torch
 
         torch.set_num_threads(options.threads)
-    predictor = Predictor.load(options.model, options.runtime, options.device)
+    predictor = Predictor.load(options.model or READY_MADE, options.runtime, options.device)
     grey = np.full((WARM_UP_SIDE, WARM_UP_SIDE, 3), 127, np.uint8)
     predictor([grey], options.faces)
     predictor.probabilities([grey])

@@ -20,6 +20,7 @@ from shared.experiments.measure import SpecialistOf
 from shared.experiments.options import TuneOptions, cache_key, label_options, refuse_several_processes
 from shared.experiments.study import OPTIONS, ask, disk_errors_of, finished, open_study, put_back, sign
 from shared.files import write_text
+from shared.manifest import split_folder
 from shared.messages import UserError, counted, markdown_table
 from shared.tracking import Record, is_recorded, origin, read_run_json, record, table_of
 from shared.training.fit import Epoch
@@ -57,6 +58,7 @@ def tune(specialist_of: SpecialistOf, space: Space, options: TuneOptions) -> Non
     """
     refuse_several_processes("tune")
     tracking.check(options.train.run.track)
+    split_folder(options.train.data.data, "train")  # Without data every trial would fail.
     name = specialist_of(options.train).name
     root = options.train.run.outputs or Path("outputs") / f"{name}-tuning"
     deadline = time.monotonic() + 60 * options.minutes if options.minutes else float("inf")

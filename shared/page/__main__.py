@@ -29,7 +29,7 @@ SITTERS = ((67, True, 3, NORMAL), (24, False, 5, WORN[0]), (41, True, 8, INCORRE
 class Options:
     """Open a page to try the specialists on photographs."""
 
-    model: Path = READY_MADE
+    model: Path | None = None
     """A bundle, or a folder that holds mask/, gender/ and age/ with trained runs. The ready-made model if left out."""
     host: str = "127.0.0.1"
     """The address to listen at; 0.0.0.0 lets other machines see the page."""
@@ -56,7 +56,9 @@ def main(options: Options) -> None:
         from shared.predictor import Predictor
 
         with bind(options.host, options.port) as listener:  # Before the model is read, which takes seconds.
-            app = create_app(Predictor.load(options.model), draw_examples() if options.examples else [], Path(folder))
+            app = create_app(
+                Predictor.load(options.model or READY_MADE), draw_examples() if options.examples else [], Path(folder)
+            )
             listener.listen()  # The next line promises that the page answers.
             print(f"the page is at {address_of(listener)}", flush=True)
             serve(app, listener, STOP_SECONDS, HEADER_SECONDS, CONNECTIONS)

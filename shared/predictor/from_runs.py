@@ -40,6 +40,8 @@ def runs_below(outputs: Path, elsewhere: Runs = MappingProxyType({})) -> dict[st
 
     Raises `UserError` if one of them holds no trained fold and `elsewhere` names no run of that specialist.
     """
+    if not all(elsewhere.get(task) for task in SPECIALISTS) and not outputs.is_dir():
+        raise UserError(f"--model {outputs} is not a folder with trained runs as mask/, gender/ and age/")
     missing = [task for task in SPECIALISTS if not elsewhere.get(task) and not finished_folds(outputs / task)]
     if missing:
         raise UserError(

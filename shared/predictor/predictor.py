@@ -167,7 +167,8 @@ def open_model(path: Path) -> tuple[BundleSource, BundleContents]:
     if not path.exists():
         raise UserError(
             f"{path} does not exist. --model names a bundle (python -m shared.bundle makes one) or a folder with "
-            "trained runs as mask/, gender/ and age/ (python -m pipelines.mask.train makes one, likewise gender, age)"
+            "trained runs as mask/, gender/ and age/ (python -m pipelines.mask.train makes one, likewise gender, age); "
+            "without --model the ready-made model is used"
         )
     return open_bundle(path)
 
