@@ -358,7 +358,7 @@ LIMITS = """## Limits
 
 - Gender and age are what annotators guessed from photographs. They say nothing about how persons see themselves.
 - Gender of children under ten is often wrong, on small and blurred faces more often than on large ones.
-- Ages above 75 are usually predicted too low. Under a mask the age error is about 2.7 years larger than without.
+- Ages above 75 are usually predicted too low. Under a mask the age error is about 2.6 years larger than without.
 - A mask worn wrongly was learned from drawn masks only.
 - Age intervals: their coverage was fitted on 250 persons and not checked on others.
 - Not for deciding about people: access, hiring, policing, age checks, health orders, advertising to a person."""
