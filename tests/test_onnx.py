@@ -146,6 +146,13 @@ def test_an_onnx_file_carries_the_metadata_of_its_checkpoint(bundle: Path) -> No
     assert metadata.recipe == RECIPE.id
 
 
+def test_a_bundle_holds_no_path_of_the_machine_that_made_it(bundle: Path) -> None:
+    exported = list(bundle.rglob("*.onnx"))
+    assert exported
+    for file in exported:
+        assert str(ROOT).encode() not in file.read_bytes(), "torch notes its stack trace in every node"
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [

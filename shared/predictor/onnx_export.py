@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -153,12 +153,22 @@ def _export(network: nn.Module, size: tuple[int, int], dynamic_axes: int, metada
             verbose=False,
         )
     assert program is not None, "without a file name, torch returns the program"
-    model = program.model_proto
+    model = without_traces(program.model_proto)
     for key, value in metadata.items():
         model.metadata_props.add(key=key, value=value)
     file = io.BytesIO()
     onnx.save(model, file)
     return file.getvalue()
+
+
+def without_traces(model: Any) -> Any:
+    """Remove what the exporter notes for debugging: stack traces with the paths of this machine, in every node."""
+    things = [model.graph, *model.graph.node, *model.graph.value_info, *model.graph.input, *model.graph.output]
+    for thing in (*things, *model.graph.initializer, *model.functions):
+        thing.ClearField("doc_string")
+        if "metadata_props" in thing.DESCRIPTOR.fields_by_name:
+            thing.ClearField("metadata_props")
+    return model
 
 
 @contextmanager
