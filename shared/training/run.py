@@ -321,8 +321,8 @@ def write_results(training: Training, predictions: tuple[pd.DataFrame, list[pd.D
     scores = {f"fold{fold}": _scores(training, part) for fold, part in parts.items()}
     scores["held out"] = _scores(training, pd.concat(parts.values()))
     seconds = {f"fold{fold}": fold_seconds(folder) for fold, folder in folds.items()}
-    if extra := extra_seconds(run):
-        seconds["extra"] = extra
+    if extra_stage_folder(run).exists():
+        seconds["extra"] = extra_seconds(run)
     known = read_run_json(run)
     write_run_json(run, {**known, "scores": scores, "seconds": seconds})
     print(pd.DataFrame(scores).T.to_string(float_format="{:.3f}".format))
