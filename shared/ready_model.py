@@ -371,14 +371,14 @@ def facts_of(people: People, rows: NDArray[np.int64], options: Options, seconds:
     sources = (
         people.table.iloc[rows].groupby("source").agg(photographs=("person", "size"), persons=("person", "nunique"))
     )
-    told = options.evaluation and json.loads(options.evaluation.read_text(encoding="utf-8"))
+    scores = options.evaluation and json.loads(options.evaluation.read_text(encoding="utf-8"))
     places = ("data", "out", "crops", "evaluation")
     return {
         "options": {name: value for name, value in asdict(options).items() if name not in places},
         "seconds": round(seconds),
         "start": {"origin": backbone.origin, "licence": backbone.licence, "data": backbone.training_data},
         "sources": sources.join(credits).reset_index().to_dict("records"),
-        "evaluation": told or {},
+        "evaluation": scores or {},
     }
 
 
