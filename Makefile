@@ -1,6 +1,6 @@
 # Every target is complete in itself: it makes the environment if it is missing, then works.
 .DEFAULT_GOAL := help
-.PHONY: help demo model test soak lint format lock clean
+.PHONY: help demo model test lint format lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -47,11 +47,6 @@ model: $(INSTALLED)  ## train the ready-made model: make model DATA=folder with 
 
 test: $(INSTALLED)  ## the test suite
 	$(BIN)/python -m pytest -n auto --dist loadfile
-
-MINUTES ?= 60
-
-soak: $(INSTALLED)  ## faults of all kinds in a loop, counted: an hour, or make soak MINUTES=5
-	OMP_NUM_THREADS=1 PYTHONPATH=tests $(BIN)/python tests/faults/soak.py --minutes $(MINUTES)
 
 lint: $(INSTALLED)  ## ruff and mypy
 	$(BIN)/ruff check .

@@ -1,10 +1,6 @@
 """What is kept between runs of the crop stage, and what a run that is killed leaves."""
 
 import os
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +11,7 @@ import pytest
 import torch
 from drawn_faces import broken_files, encode, files, write_portraits
 
-from shared.crops import INDEX, LANDMARKS, PRIOR, UNFINISHED, UNREADABLE, CropSet
+from shared.crops import INDEX, LANDMARKS, PRIOR, UNREADABLE, CropSet
 from shared.faces import alignment, cache
 from shared.faces import crop as crop_files
 from shared.faces.cache import update_crops
@@ -49,34 +45,6 @@ def update(images: pd.DataFrame, out: Path) -> tuple[CropSet, int]:
 def content(out: Path) -> dict[str, bytes]:
     """All files of a crop set by name."""
     return {path.relative_to(out).as_posix(): path.read_bytes() for path in out.rglob("*") if path.is_file()}
-
-
-def start(images: pd.DataFrame, out: Path, workers: int = 1) -> subprocess.Popen[str]:
-    """The crop stage in a process, and process group, of its own, in chunks of two."""
-    images.to_csv(out.parent / "images.csv", index=False)
-    code = (
-        "import pandas as pd; from pathlib import Path; from shared import crop_faces; from shared.faces import cache;"
-        "from shared.commands import run;"
-        "cache.CHUNK = 2;"
-        f"table = pd.read_csv({str(out.parent / 'images.csv')!r}, dtype=str);"
-        f"work = lambda _: cache.make_crops(table, Path({str(out)!r}), workers={workers});"
-        "run(work, crop_faces.Options(), [])"
-    )
-    command = [sys.executable, "-c", code]
-    return subprocess.Popen(command, cwd=ROOT, start_new_session=True, stderr=subprocess.PIPE, text=True)
-
-
-def finish(process: subprocess.Popen[str]) -> int:
-    process.communicate()
-    return process.returncode
-
-
-def wait_for_chunks(process: subprocess.Popen[str], out: Path, count: int) -> None:
-    deadline = time.monotonic() + 120
-    while len(list((out / UNFINISHED).glob("*.csv"))) < count:
-        assert process.poll() is None, "it was done before it could be stopped"
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 def test_unchanged_images_are_not_looked_at_again(images: pd.DataFrame, out: Path) -> None:
@@ -234,69 +202,3 @@ def test_where_nobody_may_write_the_error_names_the_folder(images: pd.DataFrame,
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(UserError, match="file"):
         update(images, tmp_path / "file" / "crops")
-
-
-def test_a_run_killed_at_any_moment_is_taken_up_to_the_same_crops(images: pd.DataFrame, tmp_path: Path) -> None:
-    undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed" / "crops"
-    killed.parent.mkdir()
-    for chunks in (1, 4):
-        process = start(images, killed)
-        wait_for_chunks(process, killed, chunks)
-        process.kill()
-        process.communicate()
-        assert not (killed / INDEX).exists()
-        with pytest.raises(UserError, match="not finished"):
-            cache.open_crops(killed)
-    kept = sum(len(pd.read_csv(file)) for file in (killed / UNFINISHED).glob("[!.]*.csv"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cache, "CHUNK", 2)
-        update(images, undisturbed)
-        _, new = update(images, killed)
-    assert new == len(images) - kept
-    leftovers = {name for name in content(killed) if Path(name).name.startswith(".")}
-    assert {name: data for name, data in content(killed).items() if name not in leftovers} == content(undisturbed)
-
-
-def test_four_runs_at_once_do_no_harm(images: pd.DataFrame, tmp_path: Path) -> None:
-    alone, shared = tmp_path / "alone", tmp_path / "shared" / "crops"
-    shared.parent.mkdir()
-    runs = [start(images, shared) for _ in range(4)]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cache, "CHUNK", 2)
-        update(images, alone)
-    assert [finish(run) for run in runs] == [0, 0, 0, 0]
-    assert content(shared) == content(alone)
-
-
-def test_ctrl_c_ends_all_processes_and_says_how_to_go_on(tmp_path: Path) -> None:
-    many = write_portraits(tmp_path / "many", copies=12)
-    process = start(many, tmp_path / "crops", workers=2)
-    wait_for_chunks(process, tmp_path / "crops", 1)
-    os.killpg(process.pid, signal.SIGINT)
-    _, told = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert told.splitlines()[-1] == "stopped. The same command goes on where this one left off."
-    assert_all_ended(process.pid)
-
-
-def test_without_the_main_process_its_workers_end(tmp_path: Path) -> None:
-    many = write_portraits(tmp_path / "many", copies=12)
-    process = start(many, tmp_path / "crops", workers=2)
-    wait_for_chunks(process, tmp_path / "crops", 1)
-    process.kill()
-    process.communicate(timeout=60)
-    assert_all_ended(process.pid)
-
-
-def assert_all_ended(group: int) -> None:
-    deadline = time.monotonic() + 60
-    while alive(group):
-        assert time.monotonic() < deadline, f"still there: {alive(group)}"
-        time.sleep(0.2)
-
-
-def alive(group: int) -> list[str]:
-    """Command lines of the processes of a group that are more than an entry in the table."""
-    listing = subprocess.run(["ps", "-eo", "pgid=,stat=,args="], capture_output=True, text=True, check=True).stdout
-    rows = [line.split(None, 2) for line in listing.splitlines()]
-    return [row[-1] for row in rows if int(row[0]) == group and not row[1].startswith("Z")]

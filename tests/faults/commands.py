@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from numpy.random import Generator
 from optuna import load_study
 
 from pipelines.gender.specialist import GENDER
@@ -90,18 +89,9 @@ run(main, crop_faces.Options())
         places = ["--data", str(self.folder / "data"), "--crops", str(self.folder / "crops")]
         return ["-m", f"pipelines.gender.{command}", *places, "--device", "cpu", "--workers", str(workers)]
 
-    def tune(self, study: Path) -> list[str]:
-        """A search of some seconds."""
-        flags = f"--trials {TRIALS} --folds 2 --epochs 2 --size 32 --batch-size 8 --backbone test_efficientnet"
-        return [*self._specialist("tune", 0), "--outputs", str(study), *flags.split(), "--no-pretrained"]
-
     def tune_options(self, study: Path) -> TuneOptions:
-        """Those of `tune`."""
+        """A search of some seconds."""
         return TuneOptions(self.options(study).with_values(only_fold=0), trials=TRIALS)
-
-    def combine(self, out: Path) -> list[str]:
-        runs = [word for task in ("mask", "gender", "age") for word in (f"--{task}", str(self.folder / "runs" / task))]
-        return ["combine.py", "--data", str(self.folder / "data"), "--out", str(out), *runs]
 
 
 def start(arguments: Sequence[str]) -> "subprocess.Popen[str]":
@@ -115,13 +105,6 @@ def start(arguments: Sequence[str]) -> "subprocess.Popen[str]":
         text=True,
         start_new_session=True,
     )
-
-
-def finish(arguments: Sequence[str]) -> None:
-    """Run the command; it has to end well."""
-    process = start(arguments)
-    output, errors = process.communicate(timeout=300)
-    assert process.returncode == 0, output + errors
 
 
 def wait_for(condition: Callable[[], bool], process: "subprocess.Popen[str]") -> None:
@@ -160,36 +143,6 @@ def members(session: int) -> list[int]:
     return found
 
 
-def kill_at_random(
-    arguments: Sequence[str],
-    started: Callable[["subprocess.Popen[str]"], bool],
-    seconds: float,
-    random: Generator,
-) -> bool:
-    """Start the command and kill -9 all of it within `seconds` after it has `started`; whether it was still running."""
-    process = start(arguments)
-    wait_for(lambda: started(process), process)
-    time.sleep(random.uniform(0, seconds))
-    killed = process.poll() is None
-    if killed:
-        os.killpg(process.pid, signal.SIGKILL)
-    _, errors = process.communicate()
-    assert killed or process.returncode == 0, errors
-    return killed
-
-
-def interrupt_at_random(arguments: Sequence[str], seconds: float, random: Generator) -> bool:
-    """Start the command and press Ctrl-C within `seconds` after it got to work, or while it is loaded.
-
-    It has to end with the sentence that says how to go on, and all its processes with it. Whether it was still running.
-    """
-    process = start(arguments)
-    started = loading if "combine.py" in arguments or random.random() < 0.5 else at_work
-    wait_for(lambda: started(process), process)
-    time.sleep(random.uniform(0, seconds))
-    return interrupt(process)
-
-
 def interrupt(process: "subprocess.Popen[str]") -> bool:
     """Ctrl-C, as a terminal gives it to everybody; whether it came before the end."""
     running = process.poll() is None
@@ -225,6 +178,12 @@ def found_in(study: Path) -> dict[str, object]:
         "runs.csv": sorted(zip(rows["kind"], rows["fold"], map(str, rows["scores"]), strict=True)),
         **{file.parent.parent.name: file.read_bytes() for file in study.rglob("*.safetensors")},
     }
+
+
+def crops_in(out: Path) -> dict[str, bytes]:
+    """All files of a finished crop set by name, without what killed runs left, which goes after an hour."""
+    found = {path.relative_to(out).as_posix(): path for path in out.rglob("*") if path.is_file()}
+    return {name: path.read_bytes() for name, path in found.items() if not path.name.startswith(".")}
 
 
 def read_everything(run: Path) -> None:

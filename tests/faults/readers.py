@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from commands import Place
-from hostile import cut_image, random_bytes, spoilt_huffman, spoilt_image, spoilt_table
+from hostile import spoilt_table
 from numpy.random import Generator
 
 from shared.crops import read_index
@@ -18,8 +18,6 @@ from shared.label_fixes import read_solution
 from shared.labels import GENDERS
 from shared.manifest import load_evaluation, load_training
 from shared.messages import UserError
-
-IMAGES = {"random bytes": random_bytes, "cut": cut_image, "bytes": spoilt_image, "Huffman": spoilt_huffman}
 
 PATIENCE = 60
 """Seconds for one file; beyond, it hangs."""

@@ -1,4 +1,4 @@
-"""Ctrl-C: a sentence on how to go on, and nothing left behind. `make soak` presses it at random moments."""
+"""Ctrl-C: a sentence on how to go on, and nothing left behind; kill -9 of the main process ends the others too."""
 
 import os
 import signal
@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 from commands import ROOT, Place, at_work, interrupt, loading, members, read_everything, start, wait_for
-from scenes import add_portraits
+from drawn_faces import write_portraits
+from tiny_competition import write_csv
 
 from shared.crops import UNFINISHED
 from shared.interrupts import STOPPED
@@ -49,7 +50,8 @@ def _is_deaf(process: int) -> bool:
 
 def test_processes_that_crop_are_deaf_to_ctrl_c_from_their_first_moment_on(tmp_path: Path) -> None:
     place, crops, deaf = Place(tmp_path), tmp_path / "crops", dict[int, bool]()
-    add_portraits(place)
+    names = write_portraits(place.portraits / "images")["image"]
+    write_csv(place.portraits / "info.csv", ("ImageID", "ans"), [{"ImageID": name, "ans": 0} for name in names])
     process = start(place.crop(crops, workers=2))
 
     def first_chunk_is_done() -> bool:
@@ -62,6 +64,20 @@ def test_processes_that_crop_are_deaf_to_ctrl_c_from_their_first_moment_on(tmp_p
     assert interrupt(process)
     assert len(deaf) >= 2
     assert all(deaf.values())
+
+
+@pytest.mark.parametrize("stage", ["train", "crop"])
+def test_without_the_main_process_the_others_end(place: Place, tmp_path: Path, stage: str) -> None:
+    if stage == "train":
+        process, begun = start(place.train(tmp_path, workers=2, epochs=MANY)), tmp_path / "fold0/resume.pt"
+    else:
+        process, begun = start(place.crop(tmp_path, workers=2, images=place.folder / "data")), tmp_path / "eval"
+    wait_for(begun.exists, process)
+    assert len(members(process.pid)) > 1
+    process.kill()
+    # Until the last process has closed its end of the pipes.
+    process.communicate(timeout=60)
+    assert not members(process.pid)
 
 
 def test_ctrl_c_while_torch_is_loaded_says_how_to_go_on(place: Place, undisturbed: Path, tmp_path: Path) -> None:

@@ -1,7 +1,4 @@
-"""kill -9 at any moment: the next run finishes, and its result is that of a run that nobody disturbed.
-
-Here in processes that cost no start; `make soak` kills the commands themselves.
-"""
+"""kill -9 at any moment: the next run finishes, and its result is that of a run that nobody disturbed."""
 
 import shutil
 import time
@@ -9,15 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from commands import Place, files_of, found_in, read_everything
+from commands import Place, crops_in, files_of, found_in, read_everything
+from drawn_faces import write_portraits
 from forks import fork, killed_after, killed_at_write, was_killed
-from ground import crops_in
 
 import combine
 from pipelines.gender.specialist import GENDER
 from pipelines.gender.tune import space
 from shared.crops import INDEX, open_crops
 from shared.experiments.tuning import tune
+from shared.faces import cache
 from shared.faces.cache import update_crops
 from shared.training.inference import predict
 from shared.training.run import train
@@ -134,3 +132,16 @@ def test_crops_killed_at_each_of_their_writes_end_as_if_nothing_had_been(place: 
 
 def _crop(images: pd.DataFrame, out: Path) -> None:
     update_crops(images, out, workers=1, device="cpu", progress=False)
+
+
+def test_crop_runs_at_once_do_no_harm(tmp_path: Path) -> None:
+    images = write_portraits(tmp_path / "images")
+    runs = [fork(_crop_in_twos, images, tmp_path / "shared") for _ in range(3)]
+    runs.append(fork(_crop_in_twos, images, tmp_path / "alone"))
+    assert not any(was_killed(run) for run in runs)
+    assert crops_in(tmp_path / "shared") == crops_in(tmp_path / "alone")
+
+
+def _crop_in_twos(images: pd.DataFrame, out: Path) -> None:
+    cache.CHUNK = 2
+    _crop(images, out)

@@ -1,9 +1,7 @@
-"""Images and tables that chance spoilt: pixels or a reason, rows or a clear error. `make soak` tries many more."""
+"""Images and tables that chance spoilt: pixels or a reason, rows or a clear error."""
 
 import io
 import resource
-import signal
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -47,20 +45,6 @@ def test_changed_bytes_give_pixels_or_a_reason(random: Generator) -> None:
 def test_spoilt_tables_give_rows_or_a_user_error(place: Place, tmp_path: Path, random: Generator) -> None:
     refused = try_tables(place, tmp_path, 300, random)
     assert 0 < refused < 300
-
-
-def test_a_reader_that_never_returns_is_ended_and_called_a_hang() -> None:
-    child = fork(_hang)
-    with pytest.raises(AssertionError, match="hang: not done after 3 s"):
-        was_killed(child, patience=3)
-    assert not child.is_alive()
-
-
-def _hang() -> None:
-    """As in a decoder's own code, where Python's alarm waits for its turn."""
-    with in_time(1):
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})
-        time.sleep(600)
 
 
 def _with_little_memory(more: int, work: Callable[[bytes], object], data: bytes) -> None:
