@@ -16,7 +16,6 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -25,18 +24,16 @@ from shared import tracking
 from shared.commands import run
 from shared.files import refuse_overwriting, table_csv, write_text
 from shared.fusion.ages import age_error
-from shared.fusion.decision import Decide, Decision, ThresholdChoice, decide_classes, gain_by_argmax
+from shared.fusion.decision import Decide, Decision, ThresholdChoice, decide_classes
 from shared.fusion.fusion import SPECIALISTS
-from shared.fusion.metrics import Floats, Interval, Ints
-from shared.fusion.predictions import EVAL, OOF, HeldOutRuns, Persons, check_images, read_eval_set, read_held_out_runs
+from shared.fusion.metrics import Ints
+from shared.fusion.predictions import EVAL, OOF, HeldOut, Persons, check_images, join_held_out, read_eval_set
 from shared.fusion.report import Report, describe_decision, draw_confusion, score_predictions
 from shared.label_fixes import read_solution
 from shared.labels import decode_class
 from shared.manifest import split_folder
 from shared.messages import UserError
 from shared.tracking import DATA_FOLDER, RUN, Record, Tracker, origin, read_run_json, record, table_of
-
-RunWeights = Literal["equal", "learned"]
 
 PLAIN_SCORES = ("held-out", "together")
 """These words are left out of the names of scores in runs.csv: macro_f1 is that of the 18 classes, held out."""
@@ -62,9 +59,6 @@ class Options:
     age: tuple[Path, ...] = (Path("outputs/age"),)
     """Run folders of the age specialist; several are averaged."""
 
-    weights: RunWeights = "equal"
-    """Weights of several runs of a specialist: equal, or learned on held-out persons."""
-
     decide: Decide = "auto"
     """argmax takes the most probable class, f1 weighs classes for macro F1; auto takes f1 if it was clearly better on
     held-out persons."""
@@ -77,7 +71,7 @@ class Options:
 
     persons: Persons = "average"
     """average: gender and age are averaged over the images of a person, named by the column person of info.csv;
-    folder: the images of a folder show one person; ignore: each image is decided alone."""
+    ignore: each image is decided alone."""
 
     truth: Path | None = None
     """A CSV of the true classes (ImageID, ans, optionally age) to score the submission."""
@@ -98,8 +92,6 @@ class Options:
                 raise UserError(f"--{task} needs at least one run folder")
             if len(set(runs)) < len(runs):
                 raise UserError(f"--{task} names a run folder twice: {', '.join(map(str, runs))}")
-        if self.weights == "learned" and all(len(self.runs(task)) == 1 for task in SPECIALISTS):
-            raise UserError("--weights learned needs several runs of a specialist, such as --age FOLDER FOLDER")
 
     def runs(self, task: str) -> tuple[Path, ...]:
         """Return the run folders of a specialist."""
@@ -115,12 +107,7 @@ def main(options: Options) -> None:
     data = options.data or data_of(folders)
     refuse_to_overwrite_inputs(options, data)
     eval_set = read_eval_set(data, folders, options.skip_bad, rejected_beside(options.out))
-    runs, remark = read_held_out(options)
-    held_out = runs.averaged if runs else None
-    if runs and options.weights == "learned":
-        held_out, weights = runs.weighted()
-        eval_set = eval_set.weighted(weights)
-        remark = describe_weights(options, weights, gain_by_argmax(runs.averaged, held_out))
+    held_out, remark = read_held_out(options)
     how = (options.decide, options.thresholds, options.calibrate, options.persons)
     decision = decide_classes(eval_set, held_out, *how)
     reports = score(options, decision)
@@ -165,7 +152,7 @@ def refuse_to_overwrite_inputs(options: Options, data: Path) -> None:
     )
 
 
-def read_held_out(options: Options) -> tuple[HeldOutRuns | None, str]:
+def read_held_out(options: Options) -> tuple[HeldOut | None, str]:
     """Return the held-out predictions of the runs, or None and a remark if one of their files is missing.
 
     Raises `UserError` if a file is missing and the options need what is learned on it.
@@ -173,12 +160,8 @@ def read_held_out(options: Options) -> tuple[HeldOutRuns | None, str]:
     files = {task: [folder / OOF for folder in options.runs(task)] for task in SPECIALISTS}
     missing = [file for several in files.values() for file in several if not file.is_file()]
     if not missing:
-        return read_held_out_runs(files), ""
-    needs = {
-        "--decide f1": options.decide == "f1",
-        "--thresholds tuned": options.thresholds == "tuned",
-        "--weights learned": options.weights == "learned",
-    }
+        return join_held_out(files), ""
+    needs = {"--decide f1": options.decide == "f1", "--thresholds tuned": options.thresholds == "tuned"}
     for flag, given in needs.items():
         if given:
             raise UserError(
@@ -186,16 +169,6 @@ def read_held_out(options: Options) -> tuple[HeldOutRuns | None, str]:
                 f"Name a run that has it, or leave {flag} out"
             )
     return None, f"No held-out score: {missing[0]} is missing. Decided by argmax, 30/60, probabilities as they are."
-
-
-def describe_weights(options: Options, weights: Mapping[str, Floats], gain: Interval) -> str:
-    """Return the weights of the runs of each specialist that has several, and their gain over the plain mean."""
-    lines = [
-        f"Runs of {task}: {', '.join(f'{folder} {weight:.2f}' for folder, weight in zip(folders, each, strict=True))}"
-        for task, each in weights.items()
-        if len(folders := options.runs(task)) > 1
-    ]
-    return "\n".join([*lines, f"Gain of these weights over the mean, on persons not learned on, by argmax: {gain}"])
 
 
 def score(options: Options, decision: Decision) -> list[Report]:

@@ -20,7 +20,7 @@ from shared.commands import run
 from shared.fusion.ages import age_error, year_columns
 from shared.fusion.fusion import average_runs
 from shared.fusion.metrics import Interval, format_interval, macro_f1, mean_interval, person_codes
-from shared.fusion.predictions import EVAL, OOF, read_held_out_runs, read_predictions
+from shared.fusion.predictions import EVAL, OOF, join_held_out, read_held_out, read_predictions
 from shared.label_fixes import read_solution
 from shared.labels import BANDS
 from shared.messages import UserError
@@ -45,13 +45,15 @@ class Options:
 
 def main(options: Options) -> None:
     started = time.perf_counter()
-    held_out = read_held_out_runs({"age": [folder / OOF for folder in options.age]})
-    runs, bands = held_out.tables["age"], held_out.averaged.truth["age"]
+    files = [folder / OOF for folder in options.age]
+    held_out = join_held_out({"age": files})
+    runs = [read_held_out(file, BANDS).drop(columns=["fold", "truth"]).loc[held_out.persons.index] for file in files]
+    bands = held_out.truth["age"]
     if not all(column in table for table in runs for column in ("age", *KNOWN)):
         raise UserError("the runs' oof.csv have no ages in years: train with --loss years")
     known = runs[0][KNOWN].astype(np.float64)
     ages = known["true_age"].where(known["top_coded"] == 0).to_numpy()
-    persons = person_codes(held_out.averaged.persons)
+    persons = person_codes(held_out.persons)
     ways = averages(options.age, runs)
     first = next(iter(ways.values()))
     rows = {

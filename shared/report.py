@@ -23,7 +23,7 @@ class Options(RunOptions):
     """Write a page about a finished set of runs: one HTML file that opens without a network."""
 
     persons: Persons = "average"
-    """As in combine.py: average gender and age over a person's images if info.csv or folders name persons."""
+    """As in combine.py: average gender and age over a person's images if info.csv names persons."""
 
     def __post_init__(self) -> None:
         if self.page.suffix.lower() not in (".html", ".htm"):

@@ -1,7 +1,5 @@
 """What combine.py makes of held-out persons, and of persons that info.csv names."""
 
-import re
-import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -57,13 +55,9 @@ def right_share(options: Options) -> float:
         {},
         {"decide": "f1", "thresholds": "tuned"},
         {"decide": "argmax", "thresholds": "tuned", "calibrate": True},
-        {"weights": "learned", "thresholds": "tuned"},
     ],
 )
 def test_the_truth_of_eval_changes_nothing_in_the_submission(biased: Options, asked: dict[str, Any]) -> None:
-    if "weights" in asked:
-        again = shutil.copytree(biased.age[0], biased.age[0].with_name("age-1"))
-        biased = replace(biased, age=(*biased.age, again))
     biased = replace(biased, **asked)
     main(biased)
     before = biased.out.read_bytes()
@@ -99,22 +93,6 @@ def test_persons_named_in_info_csv_are_averaged(biased: Options, capsys: pytest.
     assert averaged > right_share(biased) + 0.1
 
 
-def test_folders_can_tell_persons_apart(biased: Options) -> None:
-    main(biased)
-    before = biased.out.read_bytes()
-    info = biased.data / "eval/info.csv"
-    pd.read_csv(info).drop(columns="person").to_csv(info, index=False)
-    main(replace(biased, persons="folder"))
-    assert biased.out.read_bytes() == before
-    main(biased)
-    assert biased.out.read_bytes() != before
-
-
-def test_images_in_no_folder_cannot_be_told_apart_by_folders(unsure: Options) -> None:
-    with pytest.raises(UserError, match="--persons folder: 9 images in no folder of a person"):
-        main(replace(unsure, persons="folder"))
-
-
 @pytest.mark.parametrize(
     ("flag", "change"), [("--decide f1", {"decide": "f1"}), ("--thresholds tuned", {"thresholds": "tuned"})]
 )
@@ -139,36 +117,6 @@ def test_a_fusion_leaves_a_row_beside_the_runs(biased: Options, capsys: pytest.C
     told = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("together ")]
     assert [f"{row['scores'][name]:.3f}" for name in ("macro_f1", "truth_macro_f1")] == [line[2] for line in told]
     assert {"mask_macro_f1", "truth_age_accuracy"} <= row["scores"].keys()
-
-
-def test_runs_count_as_held_out_persons_ask_for(
-    biased: Options, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    guesses = tmp_path / "guesses"
-    for name in ("oof.csv", "eval.csv"):
-        table = pd.read_csv(biased.age[0] / name, dtype={"person": str})
-        years = table.columns[table.columns.str.startswith("year_")]
-        shuffled = table.sample(frac=1, random_state=0)
-        table[["age", *years, *SPECIALISTS["age"]]] = shuffled[["age", *years, *SPECIALISTS["age"]]].to_numpy()
-        guesses.mkdir(exist_ok=True)
-        table.to_csv(guesses / name, index=False)
-    both = replace(biased, age=(guesses, *biased.age), decide="argmax", thresholds="fixed", calibrate=False)
-    main(both)
-    averaged = right_share(both)
-    capsys.readouterr()
-    main(replace(both, weights="learned"))
-    told = capsys.readouterr().out
-    weights = re.search(rf"Runs of age: {guesses} ([\d.]+), {biased.age[0]} ([\d.]+)\n", told)
-    assert weights is not None, told
-    assert float(weights[1]) < 0.25
-    assert float(weights[1]) + float(weights[2]) == pytest.approx(1)
-    assert re.search(r"Gain of these weights .*by argmax: \+0\.\d+ \[\+0", told)
-    assert right_share(both) > averaged
-
-
-def test_one_run_of_each_cannot_be_weighted(biased: Options) -> None:
-    with pytest.raises(UserError, match="--weights learned needs several runs"):
-        replace(biased, weights="learned")
 
 
 def write_folds(run: Path, doubt: float) -> None:

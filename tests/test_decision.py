@@ -185,7 +185,7 @@ def test_the_report_names_what_was_taken_and_what_it_gains(biased: HeldOut) -> N
     taken = next(line for line in told.splitlines() if line.endswith("<- taken"))
     assert f"{macro_f1(true_classes(biased.truth), settled.predicted, CLASS_COUNT):.3f}  +" in taken
     assert "Temperatures (calibration error before -> after): mask " in told
-    assert f"Age thresholds in years: {settled.fitted_rule.thresholds.low:.1f} [" in told
+    assert f"Age thresholds in years: {settled.fitted_rule.thresholds.low:.1f} and " in told
 
 
 def unlike_networks(images: int, classes: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

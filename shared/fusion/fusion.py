@@ -74,12 +74,11 @@ def true_classes(truth: Mapping[str, Ints]) -> Ints:
     return classes
 
 
-def average_runs(runs: Sequence[pd.DataFrame], weights: Floats | None = None) -> pd.DataFrame:
+def average_runs(runs: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """Return the mean of the predictions of several runs of a specialist.
 
     Takes tables indexed by image and returns one, with the images and the numeric columns that all of them have, in the
-    order of the first. `weights` (R,) sum to one; by default all runs count the same. If there is a distribution over
-    years, `age` is the median of the mean distribution.
+    order of the first. If there is a distribution over years, `age` is the median of the mean distribution.
 
     >>> runs = [pd.DataFrame({"male": [p], "female": [1 - p]}, index=["a.jpg"]) for p in (0.5, 1.0)]
     >>> average_runs(runs).to_dict("records")
@@ -88,14 +87,7 @@ def average_runs(runs: Sequence[pd.DataFrame], weights: Floats | None = None) ->
     images = common_index([run.index for run in runs])
     columns = common_index([run.select_dtypes("number").columns for run in runs])
     tables = [run.loc[images, columns].to_numpy(np.float64) for run in runs]
-    mean = weighted_mean(tables, equal_weights(len(runs)) if weights is None else weights)
-    return with_median_age(pd.DataFrame(mean, index=images, columns=columns))
-
-
-def weighted_mean(arrays: Sequence[Floats], weights: Floats) -> Floats:
-    """Return the sum of arrays of one shape, each times its weight; `weights` (R,) sum to one."""
-    mean: Floats = np.tensordot(weights, np.stack(arrays), axes=1)
-    return mean
+    return with_median_age(pd.DataFrame(np.mean(tables, axis=0), index=images, columns=columns))
 
 
 def average_persons(predictions: Predictions, persons: pd.Series) -> dict[str, pd.DataFrame]:
@@ -117,34 +109,3 @@ def common_index(indices: Sequence[pd.Index]) -> pd.Index:
     for index in indices[1:]:
         shared = shared[shared.isin(index)]
     return shared
-
-
-def equal_weights(runs: int) -> Floats:
-    """Return weights (R,) for a plain mean."""
-    return np.full(runs, 1 / runs)
-
-
-PRIOR_PERSONS = 10.0
-"""Each run counts as if this many further persons had been predicted best by it: few persons leave equal weights."""
-
-_ITERATIONS, _CONVERGED = 1000, 1e-6
-
-
-def learn_weights(likelihoods: Floats, persons: int) -> Floats:
-    """Return the weights (R,) of runs, from the probability that each run gave to each true class (N, R).
-
-    The N images show `persons` persons. Expectation maximisation: each run's share in the mixture of an image is its
-    responsibility, and the mean responsibilities are the next weights. The likelihood has a single maximum.
-
-    >>> learn_weights(np.array([[0.9, 0.3]] * 700), persons=100).round(2).tolist()
-    [0.88, 0.12]
-    """
-    likelihoods = np.maximum(likelihoods, SMALLEST)
-    weights = equal_weights(likelihoods.shape[1])
-    for _ in range(_ITERATIONS):
-        shares = likelihoods * weights
-        responsibilities = (shares / shares.sum(axis=1, keepdims=True)).mean(axis=0) * persons + PRIOR_PERSONS
-        before, weights = weights, responsibilities / responsibilities.sum()
-        if np.abs(weights - before).max() < _CONVERGED:
-            break
-    return weights

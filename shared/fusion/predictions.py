@@ -14,7 +14,7 @@ years, and the distribution over years).
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -23,8 +23,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from shared.files import table_csv, write_text
 from shared.folds import assign_folds, check_folds
-from shared.fusion.fusion import SPECIALISTS, average_persons, average_runs, common_index, equal_weights, learn_weights
-from shared.fusion.metrics import Floats, Ints
+from shared.fusion.fusion import SPECIALISTS, average_persons, average_runs, common_index
+from shared.fusion.metrics import Ints
 from shared.labels import BAND_EDGES
 from shared.manifest import list_images, split_folder
 from shared.messages import UserError, counted, first_of
@@ -129,8 +129,8 @@ def _refuse(path: Path, table: pd.DataFrame, wrong: ArrayLike, what: str) -> Non
         raise UserError(f"{path}: {len(names):,} of {len(table):,} images {what}: {first_of(names)}. Make it again")
 
 
-Persons = Literal["average", "folder", "ignore"]
-"""What names the person of an eval image: info.csv, the folder of the image, or nothing."""
+Persons = Literal["average", "ignore"]
+"""Whether gender and age are averaged over the images of a person whom info.csv names."""
 
 
 @dataclass(frozen=True)
@@ -156,16 +156,9 @@ class EvalSet:
     persons: pd.Series | None
     """The person of each image, (N,) text indexed by image; None if info.csv has no such column."""
 
-    runs: Mapping[str, Sequence[RunPredictions]]
-    """For each specialist its runs, which may have more images."""
-
     @property
     def images(self) -> pd.Index:
         return self.predictions["mask"].index
-
-    def weighted(self, weights: Mapping[str, Floats]) -> "EvalSet":
-        """Return the same images with runs weighted, (R,) for each specialist."""
-        return _average(self.images, self.persons, self.runs, weights)
 
     def averaged(self, persons: pd.Series) -> "EvalSet":
         """Return the same images with gender and age averaged over persons (N,)."""
@@ -197,21 +190,15 @@ def read_eval_set(data: Path, runs: Mapping[str, Sequence[Path]], skip_bad: bool
     return _average(images, info.loc[images, "person"] if "person" in info else None, read)
 
 
-def _average(
-    images: pd.Index,
-    persons: pd.Series | None,
-    runs: Mapping[str, Sequence[RunPredictions]],
-    weights: Mapping[str, Floats] | None = None,
-) -> EvalSet:
+def _average(images: pd.Index, persons: pd.Series | None, runs: Mapping[str, Sequence[RunPredictions]]) -> EvalSet:
     predictions, networks = {}, {}
     for task, several in runs.items():
-        own = weights[task] if weights else None
-        predictions[task] = average_runs([run.mean for run in several], own).loc[images]
+        predictions[task] = average_runs([run.mean for run in several]).loc[images]
         folds = several[0].folds.keys()
         same = all(run.folds.keys() == folds for run in several)
-        each = [average_runs([run.folds[fold] for run in several], own).loc[images] for fold in folds if same]
+        each = [average_runs([run.folds[fold] for run in several]).loc[images] for fold in folds if same]
         networks[task] = each or [predictions[task]]
-    return EvalSet(predictions, networks, persons, runs)
+    return EvalSet(predictions, networks, persons)
 
 
 def _read_run(task: str, folder: Path) -> RunPredictions:
@@ -250,25 +237,9 @@ def check_images(file: Path, images: pd.Index, other: Path, expected: pd.Index, 
 
 
 def persons_of(eval_set: EvalSet, choice: Persons) -> pd.Series | None:
-    """Return the person of each image (N,), or None if that is unknown or no person has two images.
-
-    Raises `UserError` for "folder" if an image is in no folder.
-    """
-    persons = {"average": eval_set.persons, "ignore": None, "folder": None}[choice]
-    if choice == "folder":
-        persons = _folders(eval_set.images)
+    """Return the person of each image (N,), or None if that is unknown or not wanted, or no person has two images."""
+    persons = eval_set.persons if choice == "average" else None
     return None if persons is None or persons.is_unique else persons
-
-
-def _folders(images: pd.Index) -> pd.Series:
-    folders = [str(PurePosixPath(image).parent) for image in images]
-    bare = images[[folder == "." for folder in folders]]
-    if len(bare):
-        raise UserError(
-            f"--persons folder: {counted(len(bare), 'image')} in no folder of a person: {first_of(bare)}. "
-            "--persons average uses a column `person` of info.csv, --persons ignore takes each image alone"
-        )
-    return pd.Series(folders, images)
 
 
 PARTS = 5
@@ -310,49 +281,8 @@ class HeldOut:
         return self.persons.map(assign_folds(table, min(PARTS, persons))).to_numpy(np.int64)
 
 
-@dataclass(frozen=True)
-class HeldOutRuns:
-    """The single runs behind held-out predictions."""
-
-    tables: Mapping[str, Sequence[pd.DataFrame]]
-    """For each specialist a table of N rows for each of its runs, indexed by image, in one order."""
-    averaged: HeldOut
-    """Their means."""
-
-    def weighted(self) -> tuple[HeldOut, dict[str, Floats]]:
-        """Return predictions with runs weighted as learned on the other parts, and the weights (R,) learned on all."""
-        parts = self.averaged.parts()
-        means, weights = {}, {}
-        for task, tables in self.tables.items():
-            likelihoods = self._likelihoods(task)
-            weights[task] = self._learn(likelihoods, np.ones(len(parts), np.bool_))
-            pieces = [
-                average_runs([table[parts == part] for table in tables], self._learn(likelihoods, parts != part))
-                for part in np.unique(parts)
-            ]
-            means[task] = pd.concat(pieces).loc[self.averaged.persons.index]
-        return replace(self.averaged, predictions=means), weights
-
-    def _likelihoods(self, task: str) -> Floats:
-        """Return the probability that each run gave to the true class, (N, R)."""
-        truth, rows = self.averaged.truth[task], np.arange(len(self.averaged.persons))
-        classes = list(SPECIALISTS[task])
-        return np.stack([table[classes].to_numpy()[rows, truth] for table in self.tables[task]], axis=1)
-
-    def _learn(self, likelihoods: Floats, inside: NDArray[np.bool_]) -> Floats:
-        """Return weights (R,) learned on the images `inside` (N,); equal ones if there are none."""
-        if not inside.any() or likelihoods.shape[1] == 1:
-            return equal_weights(likelihoods.shape[1])
-        return learn_weights(likelihoods[inside], self.averaged.persons[inside].nunique())
-
-
 def join_held_out(files: Mapping[str, Sequence[Path]]) -> HeldOut:
-    """Read, join and average the oof.csv files of each specialist; see `read_held_out_runs`."""
-    return read_held_out_runs(files).averaged
-
-
-def read_held_out_runs(files: Mapping[str, Sequence[Path]]) -> HeldOutRuns:
-    """Read and join the oof.csv files of each specialist.
+    """Read and join the oof.csv files of each specialist, averaged over its runs.
 
     Raises `UserError` if a file is unusable, if two of them disagree about the person, the fold or the truth of an
     image, or if no image is in all of them.
@@ -374,13 +304,12 @@ def read_held_out_runs(files: Mapping[str, Sequence[Path]]) -> HeldOutRuns:
     common = {
         task: [table.drop(columns=["fold", "truth"]).loc[images] for table in runs] for task, runs in tables.items()
     }
-    averaged = HeldOut(
+    return HeldOut(
         predictions={task: average_runs(runs) for task, runs in common.items()},
         truth={task: runs[0].loc[images, "truth"].to_numpy() for task, runs in tables.items()},
         persons=known["person"],
         folds=known["fold"],
     )
-    return HeldOutRuns(common, averaged)
 
 
 def _check_agreement(

@@ -11,9 +11,9 @@ import pandas as pd
 from shared.files import replacing
 from shared.fusion.decision import CrossFitted, Decision, FittedDecision, averaged, gain_by_argmax
 from shared.fusion.fusion import SPECIALISTS, true_classes
-from shared.fusion.metrics import Ints, accuracy, class_scores, confusion_matrix, macro_f1, person_codes
+from shared.fusion.metrics import Ints, accuracy, class_scores, confusion_matrix, macro_f1
 from shared.fusion.predictions import HeldOut, Persons
-from shared.fusion.rules import PLAIN, DecisionRule, fit_rules, probabilities, temper, threshold_intervals
+from shared.fusion.rules import PLAIN, DecisionRule, fit_rules, probabilities
 from shared.labels import CLASS_COUNT, class_name
 from shared.messages import UserError, counted, text_table
 
@@ -137,7 +137,6 @@ def plot_confusion(axes: "Axes", scored: ScoredPredictions) -> None:
 
 NOT_AVERAGED = {
     "average": "info.csv names no person twice",
-    "folder": "no folder holds two images",
     "ignore": "--persons ignore",
 }
 """Why gender and age were not averaged over persons."""
@@ -193,10 +192,7 @@ def _thresholds(fitted: FittedDecision) -> str:
     cross_fitted, held_out = fitted.cross_fitted, fitted.cross_fitted.held_out
     fixed, tuned = DecisionRule(fitted.calibrated), DecisionRule(fitted.calibrated, thresholds=True)
     given = probabilities(held_out.predictions)
-    learned = fit_rules([tuned], given, held_out.truth, held_out.persons)[tuned]
-    years = temper(given["age"], learned.temperatures["age"])
-    ends = threshold_intervals(years, held_out.truth["age"], person_codes(held_out.persons))
     found = " and ".join(
-        f"{best:.1f} [{low:.1f}, {high:.1f}]" for best, low, high in zip(learned.thresholds, *ends, strict=True)
+        f"{best:.1f}" for best in fit_rules([tuned], given, held_out.truth, held_out.persons)[tuned].thresholds
     )
     return f"Age thresholds in years: {found}; macro F1 of the bands alone {cross_fitted.gain_of_bands(tuned, fixed)}"

@@ -150,24 +150,9 @@ def fit_thresholds(years: Floats, truth: Ints, persons: Ints) -> Thresholds:
     Takes distributions over years (N, Y), true bands (N,) and person codes (N,). A mean over samples ignores lucky
     spikes, and a penalty for the distance from 30 and 60 fades with the number of persons.
     """
-    return _thresholds(GRID[_bootstrap_grid(years, truth, persons).mean(axis=0).argmax()])
-
-
-def threshold_intervals(years: Floats, truth: Ints, persons: Ints) -> tuple[Thresholds, Thresholds]:
-    """Return the lower and the upper ends of 95 % intervals of the best thresholds over samples of persons."""
-    best = GRID[_bootstrap_grid(years, truth, persons).argmax(axis=1)]
-    low, high = np.quantile(best, [0.025, 0.975], axis=0)
-    return _thresholds(low), _thresholds(high)
-
-
-def _thresholds(pair: Floats) -> Thresholds:
-    return Thresholds(*map(float, pair))
-
-
-def _bootstrap_grid(years: Floats, truth: Ints, persons: Ints) -> Floats:
-    """Return macro F1 of the bands minus the penalty, for each sample of persons and each pair of `GRID` (B, G)."""
     penalty = _THRESHOLD_PENALTY * ((GRID - BAND_EDGES) ** 2).sum(axis=1) / (int(persons.max()) + 1)
-    return bootstrap_scores(truth, _bands_under_grid(years), persons, len(BANDS))[1] - penalty
+    scores = bootstrap_scores(truth, _bands_under_grid(years), persons, len(BANDS))[1].mean(axis=0) - penalty
+    return Thresholds(*map(float, GRID[scores.argmax()]))
 
 
 def _bands_under_grid(years: Floats) -> Ints:
