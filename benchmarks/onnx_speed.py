@@ -85,7 +85,7 @@ def cold(model: Path, photograph: Path, starts: int) -> pd.DataFrame:
     costs: dict[str, list[dict[str, float]]] = {runtime: [] for runtime in RUNTIMES}
     for number in range(starts + 1):
         for runtime in RUNTIMES:
-            took = process(["-m", "shared.predict", photograph, "--model", model, "--runtime", runtime, "--json"])
+            took = process(["-m", "shared.predict", photograph, "--model", model, "--runtime", runtime])
             if number:
                 costs[runtime].append(took)
     columns = {"s": ("seconds", 1.0), "CPU s": ("cpu", 1.0), "MB": ("memory", 1e-6)}

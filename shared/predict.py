@@ -1,18 +1,22 @@
 """Predict mask, gender, age with an interval, band and class of every face in photographs.
 
     python -m shared.predict group.jpg                     a table
-    python -m shared.predict photographs/ --json           one JSON array; --csv likewise; --out FILE for a file
+    python -m shared.predict photographs/ --out faces.csv  a file: CSV, JSON or JSON lines (.jsonl), by its suffix
     python -m shared.predict photographs/ --draw drawn/    and annotated copies
     python -m shared.predict - < portrait.jpg              the photograph itself on standard input
+    find . -name '*.jpg' | python -m shared.predict -      paths on standard input
+    python -m shared.predict clip.mp4 --format csv         a row for each face and moment; `webcam` is the camera
 
 `--model` names a bundle (`python -m shared.bundle` makes one) or a folder with trained runs. In Python:
 `shared.predictor.Predictor`.
 """
 
+import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from itertools import chain, groupby
 from pathlib import Path
 from typing import Literal, TextIO
 
@@ -28,9 +32,14 @@ from shared.predictor.detect import FaceSelection
 from shared.predictor.drawing import drawn_files, write_copy
 from shared.predictor.ensemble import Runtime
 from shared.predictor.predictor import model_files
-from shared.predictor.results import as_csv, as_json, as_table
+from shared.predictor.results import as_csv, as_json, as_json_lines, as_table
+from shared.predictor.video import Video, is_video, is_webcam, predict_video
 
 STDIN = "-"
+
+Format = Literal["table", "csv", "json", "jsonl"]
+SUFFIXES: dict[str, Format] = {".csv": "csv", ".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl"}
+"""Format by the suffix of --out."""
 
 EXIT_SOME_UNREADABLE = 1
 
@@ -39,23 +48,22 @@ UNCHECKED = "note: the coverage of the 80 % age intervals was not measured for t
 
 @dataclass(frozen=True)
 class Options:
-    """Predict mask, gender, age and class of every face in photographs.
+    """Predict mask, gender, age and class of every face in photographs and videos.
 
-    Exit status: 0; 1 if a photograph could not be read (it is named, the others are predicted); 2 for unusable options
-    or an unusable model.
+    Exit status: 0; 1 if a photograph or a part of a video could not be read (it is named, the others are predicted); 2
+    for unusable options or an unusable model.
     """
 
     photographs: tyro.conf.Positional[tuple[str, ...]] = ()
-    """Files, folders (with everything below them), or - for one photograph on standard input."""
+    """Photographs, folders of them (with everything below), videos, webcam (or webcam:1, ...), or - for standard
+    input: a photograph, or paths, one a line."""
 
     model: Path | None = None
     """A bundle, or a folder that holds mask/, gender/ and age/ with trained runs. The ready-made model if left out."""
 
-    json: bool = False
-    """Print a JSON array with one object for each photograph."""
-
-    csv: bool = False
-    """Print CSV with one row for each face."""
+    format: Format | None = None
+    """table, csv (a row for each face), json (an array with an object for each photograph), or jsonl (an object a
+    line). By the suffix of --out if left out, else a table."""
 
     out: Path | None = None
     """Write the predictions to this file instead of standard output."""
@@ -65,6 +73,9 @@ class Options:
 
     faces: FaceSelection = "all"
     """all faces, or only the main one of a portrait, which takes less time."""
+
+    fps: float = 5.0
+    """Frames per second of a video to look at."""
 
     runtime: Runtime = "torch"
     """onnx predicts without loading torch; it needs a bundle made with --onnx."""
@@ -76,8 +87,8 @@ class Options:
     """Faces that go through a network together."""
 
     def __post_init__(self) -> None:
-        if self.json and self.csv:
-            raise UserError("--json and --csv exclude each other: take one")
+        if not 0 < self.fps <= 1000:
+            raise UserError(f"--fps must be above 0 and at most 1000, not {self.fps:g}")
         if self.batch_size < 1:
             raise UserError(f"--batch-size must be at least 1, not {self.batch_size}")
         if self.runtime == "onnx" and self.device == "cuda":
@@ -86,7 +97,13 @@ class Options:
 
 def main(options: Options) -> None:
     """Read, predict and print one chunk of photographs after another."""
-    sources = find_photographs(options.photographs)
+    stdin = sys.stdin.buffer.read() if STDIN in options.photographs else b""
+    sources = find_photographs(options.photographs, stdin)
+    live, form = any(map(is_webcam, sources)), _format(options)
+    if options.draw and any(map(is_video, sources)):
+        raise UserError("--draw makes copies of photographs: leave it out for videos")
+    if live and form == "json":
+        raise UserError("a webcam has no end, which --format json needs: take --format jsonl")
     copies = drawn_files(sources, options.draw) if options.draw else {}
     refuse_overwriting(
         {"--draw": [*copies.values()], "--out": options.out},
@@ -96,33 +113,43 @@ def main(options: Options) -> None:
     predictor = Predictor.load(options.model or READY_MADE, options.runtime, options.device, options.batch_size)
     if predictor.contents.decisions.intervals.coverage is None:
         print(UNCHECKED, file=sys.stderr)
-    images = {source: sys.stdin.buffer.read() if source == STDIN else source for source in sources}
-    photographs = _named_and_drawn(predictor.stream(images.values(), options.faces), images, copies)
+    photographs = _predicted(predictor, sources, stdin, copies, options)
     unreadable: list[str] = []
-    with _output(options.out) as file:
-        for line in _lines(_noted(photographs, unreadable), options, file.encoding):
-            print(line, file=file)
+    # Ctrl-C is how a webcam ends: what was predicted until then is kept.
+    with _output(options.out) as file, suppress(*[KeyboardInterrupt] * live):
+        for line in _lines(_noted(photographs, unreadable), form, file.encoding):
+            print(line, file=file, flush=True)
     if unreadable:
-        print(f"warning: {counted(len(unreadable), 'photograph')} could not be read:", file=sys.stderr)
+        print(f"warning: {counted(len(unreadable), 'source')} could not be read to the end:", file=sys.stderr)
         for text in unreadable:
             print(f"  {text}", file=sys.stderr)
         sys.exit(EXIT_SOME_UNREADABLE)
 
 
-def _lines(photographs: Iterable[Photograph], options: Options, encoding: str) -> Iterator[str]:
-    if options.json:
+def _format(options: Options) -> Format:
+    """Return the format that is named, or that the suffix of the output stands for."""
+    suffix = options.out.suffix.lower() if options.out else ""
+    return options.format or SUFFIXES.get(suffix, "table")
+
+
+def _lines(photographs: Iterable[Photograph], form: Format, encoding: str) -> Iterator[str]:
+    if form in ("json", "jsonl"):
         # Other encodings than UTF-8 would escape characters in a way that JSON does not know.
-        return as_json(photographs, ascii_only=encoding.lower().replace("-", "") != "utf8")
-    return as_csv(photographs) if options.csv else as_table(photographs)
+        write = as_json if form == "json" else as_json_lines
+        return write(photographs, ascii_only=encoding.lower().replace("-", "") != "utf8")
+    return as_csv(photographs) if form == "csv" else as_table(photographs)
 
 
-def find_photographs(named: Iterable[str]) -> list[str]:
+def find_photographs(named: Iterable[str], stdin: bytes = b"") -> list[str]:
     """Return the files that are named, and those of named folders in the order of their paths, each once.
 
-    Raises `UserError` if nothing is named, or a folder holds no photograph.
+    `stdin` is the content of standard input, which - stands for: lines with a path each, or a photograph (image files
+    hold zero bytes, lists of paths do not), which remains -. Raises `UserError` if nothing is named, or a folder holds
+    no photograph.
     """
     found: dict[str, None] = {}
-    for name in named:
+    listed = [] if b"\0" in stdin else [os.fsdecode(line) for line in stdin.splitlines() if line.strip()]
+    for name in chain.from_iterable(listed if word == STDIN and listed else [word] for word in named):
         path = Path(name)
         files = [name]
         if name != STDIN and path.is_dir():
@@ -134,17 +161,34 @@ def find_photographs(named: Iterable[str]) -> list[str]:
                 print(f"note: {name}: {inside.remark()}", file=sys.stderr)
         found |= dict.fromkeys(files)
     if not found:
-        raise UserError("name photographs, folders of them, or - for one on standard input")
+        raise UserError("name photographs, folders of them, or - for standard input")
     return [*found]
+
+
+def _predicted(
+    predictor: Predictor, sources: Sequence[str], stdin: bytes, copies: dict[str, Path], options: Options
+) -> Iterator[Photograph]:
+    """Yield the predictions of all sources in their order, with a progress bar for photographs and for each video."""
+    for moving, group in groupby(sources, key=is_video):
+        names = list(group)
+        if moving:
+            for name in names:
+                video = Video(name, options.fps)
+                frames = predict_video(predictor, video, options.faces)
+                yield from tqdm(frames, name, video.expected, unit=" frames", disable=None)
+        else:
+            images = {name: stdin if name == STDIN else name for name in names}
+            photographs = predictor.stream(images.values(), options.faces)
+            hidden = True if len(sources) == 1 else None
+            bar = tqdm(photographs, total=len(names), unit=" photographs", disable=hidden)
+            yield from _named_and_drawn(bar, images, copies)
 
 
 def _named_and_drawn(
     photographs: Iterable[Photograph], images: dict[str, str | bytes], copies: dict[str, Path]
 ) -> Iterator[Photograph]:
     """Yield the photographs with the names of their sources, and draw the copies on the way."""
-    hidden = True if len(images) == 1 else None
-    bar = tqdm(zip(images.items(), photographs, strict=True), total=len(images), unit=" photographs", disable=hidden)
-    for (source, image), photograph in bar:
+    for (source, image), photograph in zip(images.items(), photographs, strict=True):
         drawn = None
         # A file that changed after it was read for prediction gets no copy.
         with suppress(OSError, UnusableImageError):

@@ -112,7 +112,7 @@ def test_predicting_by_onnx_imports_no_torch(bundle: Path, by_torch: Predictor, 
     photograph = tmp_path / "portrait.jpg"
     photograph.write_bytes(files()[0])
     words = [sys.executable, "-c", command("shared.predict"), str(photograph)]
-    words += ["--model", str(bundle), "--runtime", "onnx", "--json"]
+    words += ["--model", str(bundle), "--runtime", "onnx", "--format", "json"]
     done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.stderr.strip() == "[]"
     assert_predicts(json.loads(done.stdout)[0], by_torch(photograph)[0])

@@ -66,7 +66,7 @@ def test_the_table_has_a_line_for_each_photograph_and_each_face(
 
 def test_json_equals_what_the_predictor_returns(model: Path, album: Path, tmp_path: Path) -> None:
     out = tmp_path / "predictions.json"
-    main(options(model, str(album), "--json", "--out", str(out)))
+    main(options(model, str(album), "--out", str(out)))
     written = json.loads(out.read_text())
     names = ["a pair.png", "deep/one.JPG", "nobody.jpg"]
     assert [photograph["source"] for photograph in written] == [str(album / name) for name in names]
@@ -77,7 +77,7 @@ def test_json_equals_what_the_predictor_returns(model: Path, album: Path, tmp_pa
 def test_csv_has_a_row_for_each_face_and_for_a_photograph_without(
     model: Path, album: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    main(options(model, str(album), "--csv"))
+    main(options(model, str(album), "--format", "csv"))
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     assert [row["face"] for row in rows] == ["1", "2", "1", ""]
     assert rows[3]["problem"] == "no face found"
@@ -126,7 +126,7 @@ def test_a_broken_file_is_named_the_others_are_predicted_and_the_status_is_1(
     good.write_bytes(files()[0])
     bad.write_bytes(files()[0][:5000])
     with pytest.raises(SystemExit) as stopped:
-        main(options(model, str(bad), str(tmp_path / "gone.jpg"), str(good), "--json"))
+        main(options(model, str(bad), str(tmp_path / "gone.jpg"), str(good), "--format", "json"))
     assert stopped.value.code == 1
     printed = capsys.readouterr()
     assert "bad.jpg: truncated" in printed.err
@@ -138,17 +138,38 @@ def test_standard_input_holds_a_photograph(
     model: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(files()[0])))
-    main(options(model, "-", "--json"))
+    main(options(model, "-", "--format", "json"))
     (photograph,) = json.loads(capsys.readouterr().out)
     assert photograph["source"] == "-"
     assert len(photograph["faces"]) == 1
+
+
+def test_standard_input_holds_paths_a_line_each_also_of_folders(
+    model: Path, album: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = f"{album / 'deep'}\n\n{album / 'a pair.png'}\n".encode()
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(lines)))
+    main(options(model, str(album / "nobody.jpg"), "-", "--format", "jsonl"))
+    photographs = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    names = ["nobody.jpg", "deep/one.JPG", "a pair.png"]
+    assert [photograph["source"] for photograph in photographs] == [str(album / name) for name in names]
+    assert [len(photograph["faces"]) for photograph in photographs] == [0, 1, 2]
+
+
+@pytest.mark.parametrize(("name", "first"), [("x.csv", "source,"), ("x.json", "[{"), ("x.JSONL", "{"), ("x", "nob")])
+def test_the_suffix_of_out_names_the_format(
+    model: Path, album: Path, monkeypatch: pytest.MonkeyPatch, name: str, first: str
+) -> None:
+    monkeypatch.chdir(album)
+    main(options(model, "nobody.jpg", "--out", name))
+    assert Path(name).read_text().startswith(first)
 
 
 def test_annotated_copies_show_boxes_in_the_colour_of_the_mask_state(
     model: Path, album: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     drawn = tmp_path / "drawn"
-    main(options(model, str(album), "--draw", str(drawn), "--json"))
+    main(options(model, str(album), "--draw", str(drawn), "--format", "json"))
     assert sorted(path.name for path in drawn.iterdir()) == ["a pair.jpg", "nobody.jpg", "one.jpg"]
     face = json.loads(capsys.readouterr().out)[0]["faces"][0]
     before, after = (cv2.imread(str(folder / name)) for folder, name in ((album, "a pair.png"), (drawn, "a pair.jpg")))
@@ -195,7 +216,7 @@ def test_each_photograph_names_its_copy(model: Path, tmp_path: Path, capsys: pyt
         source.parent.mkdir(exist_ok=True)
         source.write_bytes(b"" if source.stem == "broken" else files()[0])
     with pytest.raises(SystemExit):
-        main(options(model, *map(str, sources), "--draw", str(tmp_path / "drawn"), "--csv"))
+        main(options(model, *map(str, sources), "--draw", str(tmp_path / "drawn"), "--format", "csv"))
     drawn = [row["drawn"] for row in csv.DictReader(io.StringIO(capsys.readouterr().out))]
     assert len(set(drawn)) == 4
     assert drawn[3] == ""
@@ -229,28 +250,30 @@ def test_output_that_would_overwrite_its_input_is_refused_before_any_work(
 
 
 @pytest.mark.parametrize(
-    ("form", "encoding"), [("--json", "utf-8"), ("--json", "ascii"), ("--csv", "cp949"), ("table", "cp1252")]
+    ("form", "encoding"), [("json", "utf-8"), ("json", "ascii"), ("csv", "cp949"), ("table", "cp1252")]
 )
 def test_names_that_an_output_cannot_express_are_escaped(model: Path, tmp_path: Path, form: str, encoding: str) -> None:
     names = [b"caf\xe9 \xf0\x9f\x98\x80.jpg", "Zoë.jpg".encode()]
     for name in names:
         (tmp_path / os.fsdecode(name)).write_bytes(encode(np.full((90, 90, 3), 90, np.uint8)))
-    words = [sys.executable, "-m", "shared.predict", str(tmp_path), "--model", str(model), *[form][: form != "table"]]
+    words = [sys.executable, "-m", "shared.predict", str(tmp_path), "--model", str(model), "--format", form]
     environment = {**os.environ, "PYTHONIOENCODING": encoding}
     done = subprocess.run(words, capture_output=True, check=True, cwd=ROOT, env=environment)
-    if form == "--json":
+    if form == "json":
         assert {photograph["source"] for photograph in json.loads(done.stdout)} == {
             str(tmp_path / os.fsdecode(name)) for name in names
         }
     else:
-        assert len(done.stdout.decode(encoding).splitlines()) == (3 if form == "--csv" else 2)
+        assert len(done.stdout.decode(encoding).splitlines()) == (3 if form == "csv" else 2)
 
 
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
         ([], "name photographs, folders of them, or -"),
-        (["a.jpg", "--json", "--csv"], "--json and --csv"),
+        (["clip.mp4", "--draw", "drawn"], "--draw makes copies of photographs"),
+        (["clip.mp4", "--fps", "0"], "--fps must be above 0"),
+        (["webcam", "--out", "faces.json"], "--format jsonl"),
         (["a.jpg", "b.jpg", "--draw", "out.png"], "--draw out.png is one file"),
         (["a.jpg", "--batch-size", "0"], "--batch-size"),
         (["a.jpg", "--runtime", "onnx", "--device", "cuda"], "--runtime onnx runs on the CPU"),

@@ -7,6 +7,7 @@
         print([(face.mask.name, face.gender.name, face.age.years) for face in photograph.faces])
 
 predictor.py    Predictor: from photographs to predictions, in the order of the next three
+video.py        videos: faces are followed, and their probabilities averaged over frames
 detect.py       find every face, the main one as the crop stage does, and cut it out aligned
 ensemble.py     from crops to probabilities: the mean over views, folds and runs, by PyTorch or onnxruntime
 results.py      predictions, decided as by combine.py; as a table, JSON or CSV; drawing.py draws copies

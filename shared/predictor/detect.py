@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -64,6 +65,8 @@ class DecodedPhotograph:
     """For the main face, as the crop stage decodes it."""
     enlarged: DecodedImage
     """For the small faces of a group; the same as `normal` if there is nothing to gain or only the main face counts."""
+    upright: bool = False
+    """Whether it is known to be upright, as frames of a video are; otherwise it is turned if its face looks turned."""
 
 
 ImageSource = str | Path | bytes | Pixels | DecodedPhotograph
@@ -111,7 +114,7 @@ def detect_faces(
     """
     decoded = [_decoded_or_problem(source, faces) for source in sources]
     photographs = [photograph for photograph in decoded if isinstance(photograph, DecodedPhotograph)]
-    mains = iter(_main_faces([photograph.normal for photograph in photographs], detector))
+    mains = iter(_main_faces(photographs, detector))
     detected = []
     for source, photograph in zip(sources, decoded, strict=True):
         if not isinstance(photograph, DecodedPhotograph):
@@ -176,13 +179,15 @@ def _checked(pixels: Pixels) -> Pixels:
     return pixels
 
 
-def _main_faces(images: Sequence[DecodedImage], detector: Detector) -> list[tuple[DetectedFace | None, int]]:
-    """Find the main face of each image, and the degrees clockwise by which the image is turned for it."""
+def _main_faces(photographs: Sequence[DecodedPhotograph], detector: Detector) -> list[tuple[DetectedFace | None, int]]:
+    """Find the main face of each photograph, and the degrees clockwise by which the photograph is turned for it."""
+    images = [photograph.normal for photograph in photographs]
     found: list[tuple[DetectedFace | None, int]] = [(face, 0) for face in find_faces(images, detector)]
     required = {
         at: max(CLEARER, _upright_probability(face) + BY)
         for at, (face, _) in enumerate(found)
-        if face is None or face.found != DETECTED or _upright_probability(face) < SURE_UPRIGHT
+        if not photographs[at].upright
+        and (face is None or face.found != DETECTED or _upright_probability(face) < SURE_UPRIGHT)
     }
     for degrees in (90, 180, 270):
         copies = [_turned(images[at], degrees) for at in required]
@@ -202,7 +207,8 @@ def _upright_probability(face: DetectedFace | None) -> float:
 
 def turn(pixels: Pixels, degrees: int) -> Pixels:
     """Turn an image (H, W, 3) clockwise by 0, 90, 180 or 270 degrees."""
-    return np.ascontiguousarray(np.rot90(pixels, -degrees // 90))
+    turns = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
+    return np.asarray(cv2.rotate(pixels, turns[degrees]) if degrees else pixels, np.uint8)
 
 
 def _turned(image: DecodedImage, degrees: int) -> DecodedImage:

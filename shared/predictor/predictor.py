@@ -20,7 +20,7 @@ from shared.predictor.bundle_file import CARD, MANIFEST, MAX_MANIFEST, BundleCon
 from shared.predictor.detect import DecodedPhotograph, DetectedPhotograph, FaceSelection, ImageSource, detect_faces
 from shared.predictor.ensemble import Runtime, SpecialistEnsemble, load_detector_sessions, load_ensembles
 from shared.predictor.from_runs import read_trained_runs, runs_below
-from shared.predictor.results import Face, Photograph
+from shared.predictor.results import Photograph
 from shared.tracking import RUN
 from shared.training.run_folder import WEIGHTS, finished_folds
 
@@ -129,17 +129,21 @@ class Predictor:
         >>> [len(photograph.faces) for photograph in predictor.predict(predictor.detect([portrait, portrait]))]
         [1, 1]
         """
+        crops = [face.crop for photograph in detected for face in photograph.faces]
+        return self.decide(detected, self.probabilities(crops) if crops else {})
+
+    def decide(
+        self, detected: Sequence[DetectedPhotograph], probabilities: Mapping[str, NDArray[np.float64]]
+    ) -> list[Photograph]:
+        """Decide from probabilities (F, N, K), as `probabilities` returns them, for the N faces of all photographs."""
         faces = [face for photograph in detected for face in photograph.faces]
-        predicted: Iterator[Face] = iter(())
-        if faces:
-            probabilities = self.probabilities([face.crop for face in faces])
-            predicted = iter(self.contents.decisions.decide(faces, probabilities))
+        decided = iter(self.contents.decisions.decide(faces, probabilities) if faces else [])
         return [
             Photograph(
                 source=photograph.source,
                 width=photograph.width,
                 height=photograph.height,
-                faces=tuple(islice(predicted, len(photograph.faces))),
+                faces=tuple(islice(decided, len(photograph.faces))),
                 problem=photograph.problem,
                 turned=photograph.turned,
                 remarks=photograph.remarks,

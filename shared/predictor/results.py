@@ -104,6 +104,8 @@ class Face:
     """Probability of each of the 18 classes, by number."""
     main: bool = True
     """Whether it is the main face of the photograph, the one that the crop stage would choose."""
+    track: int | None = None
+    """In a video, the number of the person that is followed, from 1."""
 
     @property
     def class_name(self) -> str:
@@ -111,7 +113,7 @@ class Face:
         return class_name(self.class_number)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON."""
+        """Return plain values for JSON; `track` only for a face in a video."""
         return {
             "box": [*map(_tenths, self.box)],
             "probability": _share(self.probability),
@@ -124,6 +126,7 @@ class Face:
             "class_name": self.class_name,
             "class_probabilities": [*map(_share, self.class_probabilities)],
             "main": self.main,
+            **({} if self.track is None else {"track": self.track}),
         }
 
 
@@ -146,9 +149,11 @@ class Photograph:
     """What may make its predictions unreliable, a sentence each."""
     drawn: str | None = None
     """Path of its annotated copy."""
+    seconds: float | None = None
+    """For a frame of a video, the time since its start."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON; `drawn` only if there is an annotated copy."""
+        """Return plain values for JSON; `drawn` only if there is an annotated copy, `seconds` only for a frame."""
         return {
             "source": self.source,
             "width": self.width,
@@ -159,6 +164,7 @@ class Photograph:
             "turned": self.turned,
             "remarks": [*self.remarks],
             **({} if self.drawn is None else {"drawn": self.drawn}),
+            **({} if self.seconds is None else {"seconds": self.seconds}),
         }
 
 
@@ -232,12 +238,14 @@ def as_table(photographs: Iterable[Photograph]) -> Iterator[str]:
             continue
         count = len(photograph.faces)
         found = counted(count, "face") if count else "no face found"
-        yield f"{photograph.source}: {photograph.width} x {photograph.height}, {found}"
+        moment = "" if photograph.seconds is None else f" at {photograph.seconds:.2f} s"
+        yield f"{photograph.source}{moment}: {photograph.width} x {photograph.height}, {found}"
         yield from (f"  note: {remark}" for remark in photograph.remarks)
         if count:
             yield _aligned(_HEAD)
         for number, face in enumerate(photograph.faces, 1):
             label = f"{number} (main)" if face.main and count > 1 else str(number)
+            label = label if face.track is None else f"track {face.track}"
             box = " ".join(str(round(value)) for value in face.box)
             mask, gender, band = (f"{part.name} {part.probability:.2f}" for part in (face.mask, face.gender, face.band))
             name = f"{face.class_number} ({face.class_name})"
@@ -249,14 +257,20 @@ def _aligned(cells: Sequence[str]) -> str:
     return "  " + "  ".join(padded).rstrip()
 
 
-def as_json(photographs: Iterable[Photograph], ascii_only: bool = False) -> Iterator[str]:
-    """Yield lines of one JSON array, with the `Photograph.to_dict` of each photograph on its own line.
+def as_json_lines(photographs: Iterable[Photograph], ascii_only: bool = False) -> Iterator[str]:
+    """Yield the `Photograph.to_dict` of each photograph as a line of JSON.
 
     `ascii_only` escapes all other characters of names, for an output that cannot express them.
     """
-    before = "["
     for photograph in photographs:
-        yield before + json.dumps(photograph.to_dict(), ensure_ascii=ascii_only)
+        yield json.dumps(photograph.to_dict(), ensure_ascii=ascii_only)
+
+
+def as_json(photographs: Iterable[Photograph], ascii_only: bool = False) -> Iterator[str]:
+    """Yield lines of one JSON array, with each line of `as_json_lines` on its own line."""
+    before = "["
+    for line in as_json_lines(photographs, ascii_only):
+        yield before + line
         before = ","
     yield "]" if before == "," else "[]"
 
@@ -268,21 +282,24 @@ COLUMNS = (
     *("age", "age_low", "age_high", "age_open_above"),
     *("band", *(f"band_{name}" for name in BANDS)),
     *("class", *(f"class_{number}" for number in range(CLASS_COUNT))),
-    *("problem", "turned", "remarks", "drawn"),
+    *("problem", "turned", "remarks", "drawn", "seconds", "track"),
 )
-"""Columns of the CSV: one row for each face; a photograph without faces has one row with its `problem`."""
+"""Columns of the CSV: one row for each face; a photograph without faces has one row with its `problem`. `seconds` and
+`track` are empty for photographs that are no frames of a video."""
 
 
 def as_csv(photographs: Iterable[Photograph]) -> Iterator[str]:
     """Yield lines of CSV with the columns `COLUMNS`."""
     yield _csv_line(COLUMNS)
     for photograph in photographs:
-        about = (photograph.turned, "; ".join(photograph.remarks), photograph.drawn or "")
+        seconds = "" if photograph.seconds is None else photograph.seconds
+        about = (photograph.turned, "; ".join(photograph.remarks), photograph.drawn or "", seconds)
         for number, face in enumerate(photograph.faces, 1):
-            yield _csv_line([photograph.source, number, *_cells(face.to_dict()), "", *about])
+            track = "" if face.track is None else face.track
+            yield _csv_line([photograph.source, number, *_cells(face.to_dict()), "", *about, track])
         if not photograph.faces:
-            no_face = [""] * (len(COLUMNS) - 2 - len(about))
-            yield _csv_line([photograph.source, *no_face, photograph.problem or "no face found", *about])
+            no_face = [""] * (len(COLUMNS) - 3 - len(about))
+            yield _csv_line([photograph.source, *no_face, photograph.problem or "no face found", *about, ""])
 
 
 def _cells(face: Mapping[str, Any]) -> Iterator[object]:
