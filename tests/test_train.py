@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -324,3 +325,42 @@ def test_the_row_of_a_run_that_was_killed_just_before_it_is_added_by_the_next(
         assert sorted(rows.index) == [("fold", "0"), ("fold", "1"), ("training", "")]
     late = rows["memory_mib"]
     assert [*late.index[late == ""]] == [(lost[0], "" if lost[1] is None else str(lost[1]))]
+
+
+@pytest.fixture(scope="module")
+def jobs(options: TrainOptions, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """A run folder for each fold, trained by itself."""
+    folders = [tmp_path_factory.mktemp("jobs") / f"job{fold}" for fold in range(3)]
+    for fold, folder in enumerate(folders):
+        train(GENDER, options.with_values(epochs=1, only_fold=fold, outputs=folder, predict_eval=False))
+    return folders
+
+
+def test_folds_that_were_trained_apart_join_to_the_run_of_one_machine(
+    here: TrainOptions, jobs: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    all_folds = here.with_values(epochs=1, only_fold=None)
+    train(GENDER, all_folds)
+    monkeypatch.setattr(FoldTraining, "run", None)  # Nothing is trained any more.
+    joined = all_folds.with_values(outputs=tmp_path / "joined", join=tuple(jobs))
+    train(GENDER, joined)
+    train(GENDER, joined)
+    assert files_of(tmp_path / "joined") == files_of(here.run.outputs)
+    origins = json.loads((tmp_path / "joined/run.json").read_text())["joined"]
+    assert origins == {
+        str(fold): json.loads((job / "run.json").read_text())["provenance"] for fold, job in enumerate(jobs)
+    }
+
+
+def test_folds_that_do_not_belong_together_are_not_joined(here: TrainOptions, jobs: list[Path], tmp_path: Path) -> None:
+    joined = here.with_values(epochs=1, only_fold=None, join=tuple(jobs))
+    with pytest.raises(UserError, match=r"--join .*job0: it holds a run with other options .*--epochs was 1, now 2"):
+        train(GENDER, joined.with_values(epochs=2))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match=r"empty: it holds no finished fold with its run.json"):
+        train(GENDER, joined.with_values(outputs=tmp_path / "other", join=(tmp_path / "empty",)))
+    other = shutil.copytree(jobs[1], tmp_path / "other-job1")
+    (other / "fold1/oof.csv").write_text("other predictions")
+    with pytest.raises(UserError, match=r"job1/fold1 and .*other-job1/fold1 are both fold 1"):
+        train(GENDER, joined.with_values(outputs=tmp_path / "twice", join=(jobs[1], other)))
+    assert not [*tmp_path.glob("twice/fold*")]

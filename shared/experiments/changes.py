@@ -16,7 +16,7 @@ from shared.training.options import TrainOptions, TtaName
 
 BASELINE = "baseline"
 
-SHARED = ("outputs", "folds", "only_fold", "data", "crops", "skip_bad", "predict_eval", "seed")
+SHARED = ("outputs", "folds", "only_fold", "join", "data", "crops", "skip_bad", "predict_eval", "seed")
 """Options that a change cannot have, because baseline and changes must agree in them."""
 
 

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import timm.layers
 import timm.optim
 import timm.utils
 import torch
@@ -200,6 +201,9 @@ class FoldTraining:
             self._bare.load_state_dict(load_weights(start).state_dict())
         elif pretrained and self._specialist.distribution is softmax:
             start_head(self._bare.backbone, self._specialist.name)
+        if self._accelerator.num_processes > 1 and self.device.type != "cpu":
+            # Batch norms then see the whole batch, as in one process. torch has none for the CPU: see `_score`.
+            self._bare = timm.layers.convert_sync_batchnorm(self._bare)
         groups = timm.optim.param_groups_weight_decay(self._bare, learning.weight_decay)
         optimizer = torch.optim.AdamW(groups, lr=learning.lr)
         steps = len(self._train_loader)
@@ -293,7 +297,7 @@ class FoldTraining:
     def _score(self) -> float:
         """Return macro F1 over the specialist's own classes on every held-out image."""
         if self._accelerator.num_processes > 1:
-            # Batch norms see the images of their own process.
+            # On the CPU, batch norms see the images of their own process; those of the first one count.
             for buffer in self._scored.buffers():
                 torch.distributed.broadcast(buffer, 0)
         batches = ([images] for images, _ in self._held_out_loader)
@@ -314,6 +318,7 @@ class FoldTraining:
     def _state(self) -> dict[str, Any]:
         scaler = self._accelerator.scaler
         return {
+            "processes": self._accelerator.num_processes,
             "history": [asdict(epoch) for epoch in self._history],
             "network": self._bare.state_dict(),
             "average": self._average.module.state_dict() if self._average else {},
@@ -323,11 +328,21 @@ class FoldTraining:
         }
 
     def _resume(self) -> None:
-        """Continue from the checkpoint; raises `UserError` if it is of another network or version."""
+        """Continue from the checkpoint.
+
+        Raises `UserError` if it is of another network or version, or was trained by another number of processes, each
+        of which has its own random draws.
+        """
         path = self._folder / CHECKPOINT
         state = load_checkpoint(path)
         if state is None:
             return
+        before, now = state.get("processes", 1), self._accelerator.num_processes
+        if before != now:
+            raise UserError(
+                f"{path}: the number of processes was {before}, now {now}. Continue with {before} (torchrun "
+                f"--nproc_per_node), or remove this file to train the fold anew"
+            )
         try:
             self._load(state)
         except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:

@@ -41,7 +41,7 @@ TtaName = Literal["none", "flip", "all"]
 
 WITHOUT_EFFECT = (
     *("data", "extra", "crops", "outputs", "config", "fixes", "group_duplicates", "skip_bad", "overwrite"),
-    *("only_fold", "predict_eval", "device", "workers", "track"),
+    *("only_fold", "join", "predict_eval", "device", "workers", "track"),
 )
 """Options that say where the work is done and how fast. They do not change the trained weights: the labels and images
 that some of them name are compared by their fingerprint."""
@@ -188,6 +188,8 @@ class RunOptions:
     """A TOML file of options, such as tuning writes. The command line wins over it."""
     only_fold: int | None = None
     """Train only this fold, 0 to FOLDS - 1. Later commands add the others."""
+    join: tyro.conf.UseAppendAction[tuple[Path, ...]] = ()
+    """A run folder with folds that another machine trained on the same data with the same options. They are copied."""
     tta: TtaName = "flip"
     """Test-time augmentation: none, flip (with the mirror image), or all (also four small shifts of both: ten views).
     """

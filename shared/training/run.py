@@ -49,8 +49,10 @@ from shared.training.run_folder import (
     finished_folds,
     fold_folder,
     fold_seconds,
+    join_folds,
     read_history,
     run_folder,
+    wait_until_visible,
     write_run_json,
 )
 from shared.training.sampling import prepare_fold
@@ -155,7 +157,9 @@ def claimed(training: Training) -> Iterator[None]:
             stack.enter_context(lock(training.run))
             options = training.options
             claim(training.run, training.identity, options.run.overwrite, options.data.data)
+            join_folds(training.run, options.run.join, training.identity)
         training.accelerator.wait_for_everyone()
+        wait_until_visible(training.run)
         yield
 
 

@@ -14,6 +14,8 @@ import io
 import json
 import os
 import shutil
+import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, get_args
@@ -39,6 +41,9 @@ EPOCH_COLUMNS = ("epoch", "loss", "macro_f1", "lr", "seconds")
 
 HEADER = "face18"
 """Key of the checkpoint metadata, as JSON, in the metadata of a safetensors or ONNX file."""
+
+VISIBLE_SECONDS = 60.0
+"""A network file system shows a file of another machine after so long at the latest."""
 
 _MAX_HEADER = 16 << 20
 """Bytes of a safetensors header."""
@@ -146,6 +151,66 @@ def claim(run: Path, identity: dict[str, Any], overwrite: bool, data: Path) -> N
         _discard(run)
     if not (run / RUN).exists():
         write_run_json(run, {**identity, DATA_FOLDER: str(data.absolute()), "provenance": provenance()})
+
+
+def join_folds(run: Path, others: Sequence[Path], identity: dict[str, Any]) -> None:
+    """Copy the finished folds of other run folders into this one; run.json keeps what trained each of them.
+
+    Raises `UserError` before anything is copied if a folder holds no finished fold, has other options or data, or a
+    fold is there twice with different predictions.
+    """
+    sources: dict[int, Path] = {}
+    for other in others:
+        known, folds = read_run_json(other), finished_folds(other)
+        if not known or not folds:
+            raise UserError(f"--join {other}: it holds no finished fold with its run.json; train --only-fold there")
+        if changes := _changes(known, identity):
+            raise UserError(f"--join {other}: it holds a run with other options or data ({'; '.join(changes)})")
+        for fold, folder in folds.items():
+            for rival in (sources.get(fold, folder), fold_folder(run, fold)):
+                if rival.exists() and not _same_predictions(rival, folder):
+                    raise UserError(f"--join: {rival} and {folder} are both fold {fold}; move one of them away")
+            sources[fold] = folder
+    for fold, folder in sources.items():
+        _copy_folder(folder, fold_folder(run, fold))
+        if extra_stage_folder(folder.parent).exists():
+            _copy_folder(extra_stage_folder(folder.parent), extra_stage_folder(run))
+    if sources:
+        origins = {str(fold): read_run_json(folder.parent).get("provenance") for fold, folder in sources.items()}
+        write_run_json(run, {**read_run_json(run), "joined": origins})
+
+
+def _same_predictions(one: Path, other: Path) -> bool:
+    """Return whether two fold folders are one, or hold the same predictions."""
+    return (one / OOF).exists() and (one / OOF).read_bytes() == (other / OOF).read_bytes()
+
+
+def _copy_folder(source: Path, target: Path) -> None:
+    """Copy a folder, completely or not at all, unless the target exists."""
+    if target.exists():
+        return
+    part = target.with_name(f".{target.name}.part")
+    try:
+        shutil.rmtree(part, ignore_errors=True)
+        shutil.copytree(source, part, ignore=shutil.ignore_patterns(CHECKPOINT, ".*"))
+        part.rename(target)
+    except OSError as error:
+        raise UserError(f"--join: {source} cannot be copied to {target} ({error})") from error
+
+
+def wait_until_visible(run: Path) -> None:
+    """Wait until this process sees the run.json that the main process has written.
+
+    Raises `UserError` after a minute: processes of several machines need one folder on a shared file system.
+    """
+    deadline = time.monotonic() + VISIBLE_SECONDS
+    while not (run / RUN).exists():
+        if time.monotonic() > deadline:
+            raise UserError(
+                f"{run / RUN} was written by the main process and is not visible here: name --outputs on a file system "
+                "that all machines share"
+            )
+        time.sleep(0.1)
 
 
 def write_run_json(run: Path, content: dict[str, Any]) -> None:
