@@ -6,6 +6,7 @@ import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
@@ -58,6 +59,27 @@ class _FromBytes(nn.Module):
         return tuple(self.net(normalise(pieces)))
 
 
+class _Rectifier(nn.Module):
+    """A PReLU in operators for which onnxruntime has fast kernels: the detector's nets take half to two thirds of the
+    time, with the same outputs."""
+
+    def __init__(self, weight: Tensor):
+        super().__init__()
+        self.weight = weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.relu() + self.weight.view(-1, *[1] * (x.ndim - 2)) * x.clamp(max=0)
+
+
+def _with_rectifiers(net: nn.Module) -> nn.Module:
+    """Return a copy of a net of the detector with `_Rectifier` in place of PReLU."""
+    net = deepcopy(net)
+    for name, layer in list(net.named_children()):
+        if isinstance(layer, nn.PReLU):
+            setattr(net, name, _Rectifier(layer.weight))
+    return net
+
+
 def export_network(network: FoldNetwork, metadata: CheckpointMetadata, crops: Sequence[Pixels], name: str) -> Export:
     """Export a specialist's network: images uint8 (batch, size, size, 3) to logits (batch, K).
 
@@ -99,7 +121,8 @@ def export_detector(crops: Sequence[Pixels]) -> list[Export]:
     for name, sizes in DETECTOR.items():
         net = _FromBytes(nets[name]).eval()
         # P-Net slides over images of any height and width; the others judge pieces of one size.
-        content = _export(net, sizes[-1], 3 if name == "pnet" else 1, {})
+        quick = _FromBytes(_with_rectifiers(nets[name])).eval()
+        content = _export(quick, sizes[-1], 3 if name == "pnet" else 1, {})
         pieces = [np.stack([_resized(crop, *size) for crop in crops]) for size in sizes]
         exports.append(Export(content, check(content, net, pieces, name)))
     return exports
