@@ -109,7 +109,7 @@ def _task(name: str) -> str:
 
 def _about(trained: TrainedRuns, remarks: list[str]) -> dict[str, object]:
     scores = {task: [run.get("scores", {}).get("held out") for run in runs] for task, runs in trained.run_files.items()}
-    return {"provenance": provenance(), "held_out_scores": scores, "remarks": remarks}
+    return {**trained.contents.about, "provenance": provenance(), "held_out_scores": scores, "remarks": remarks}
 
 
 def _add_onnx(files: dict[str, bytes], folder: Path) -> list[str]:

@@ -26,6 +26,7 @@ from shared.commands import run
 from shared.faces.image_io import UnusableImageError, decode
 from shared.files import replacing, write_csv, write_text
 from shared.labels import INCORRECT, NORMAL, WORN
+from shared.manifest import SOURCE
 from shared.messages import UserError, counted, listed
 from shared.tables import UNKNOWN_LABEL, read_rows
 
@@ -199,10 +200,10 @@ def main(options: Options) -> None:
     if not records:
         raise UserError(f"--from {options.source} holds no labelled image in the layout of {options.name}")
     problems = write_faces(records, train)
-    terms = {"name": options.name, "where": dataset.where, "licence": dataset.licence, "credit": dataset.credit}
-    write_text(train / "SOURCE.json", json.dumps(terms, indent=2) + "\n")
+    terms = {"source": options.name, "where": dataset.where, "licence": dataset.licence, "credit": dataset.credit}
+    write_text(train / SOURCE, json.dumps(terms, indent=2) + "\n")
     print(f"wrote {train}: {counted(len(records) - len(problems), 'face')} of {options.name}")
-    print(f"licence: {dataset.licence}; credit: {dataset.credit} (kept in {train / 'SOURCE.json'})")
+    print(f"licence: {dataset.licence}; credit: {dataset.credit} (kept in {train / SOURCE})")
     if problems:
         print(f"warning: {counted(len(problems), 'face')} left out:\n{listed(problems)}")
 

@@ -8,6 +8,7 @@
 `python -m shared.check --data data` checks a folder and prints what is in it.
 """
 
+import json
 import os
 from collections.abc import Sequence
 from contextlib import suppress
@@ -39,6 +40,9 @@ from shared.tables import (
 
 TABLES = {"train": "train.csv", "eval": "info.csv"}
 """The table of each split."""
+
+SOURCE = "SOURCE.json"
+"""File beside a train.csv that says what its photographs are: source, licence, credit, where they are had."""
 
 PERSON_COLUMNS = ("id", "gender", "age", "path")
 """Columns of every train.csv; those of `AGE_RANGE` may take the place of `age`."""
@@ -76,6 +80,19 @@ def split_folder(data: Path, split: str) -> Path:
     if split not in folders:
         raise UserError(f"no {split} images in --data {data}: {data}/{split}/{TABLES[split]} is missing")
     return folders[split]
+
+
+def read_source(data: Path) -> dict[str, str]:
+    """Return what the training data of a folder are: source, licence and credit, from its SOURCE.json.
+
+    Without such a file the source is the folder's name, and licence and credit are "unknown".
+    """
+    folder = split_folder(data, "train").resolve()
+    name = folder.parent.name if folder.name in TABLES else folder.name
+    unknown = {"source": f"folder {name}", "licence": "unknown", "credit": "unknown"}
+    with suppress(OSError, ValueError, TypeError):
+        return unknown | {str(k): str(v) for k, v in dict(json.loads((folder / SOURCE).read_text("utf-8"))).items()}
+    return unknown
 
 
 def load_training(

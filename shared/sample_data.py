@@ -3,6 +3,7 @@
     python shared/sample_data.py --people 60 --eval-people 20 --out data/sample --seed 0
 
     <out>/train/train.csv          id, gender, race, age, path
+    <out>/train/SOURCE.json        says that the images are drawings
     <out>/train/images/<path>/     mask1..mask5, incorrect_mask, normal (.jpg)
     <out>/eval/info.csv            ImageID, ans (all 0)
     <out>/eval/images/             images of other persons under opaque names
@@ -35,6 +36,7 @@ from tqdm import tqdm
 
 from shared import files, labels
 from shared.commands import run
+from shared.manifest import SOURCE
 from shared.messages import UserError
 from shared.portraits import draw_person
 from shared.portraits.person import CELLS, sample_ages
@@ -46,6 +48,8 @@ GLASSES = 2**31
 """Part of a random seed that no person has."""
 TOP_CODE = 60
 RACE = "Drawn"
+DRAWN = {"source": "drawings", "licence": "that of face18", "credit": "drawn by face18 sample"}
+"""Content of SOURCE.json: a model that was trained on a sample says so wherever it answers."""
 JPEG_QUALITY = 88
 DRAWING = 2
 """Version of the drawing code: raised when the same options draw other images than before."""
@@ -124,6 +128,7 @@ def main(options: Options) -> None:
         print(f"{options.out} is already there: {_summary(options)}")
         return
     _draw_all(missing, options.workers or joblib.cpu_count())
+    files.write_text(options.out / "train" / SOURCE, json.dumps(DRAWN, indent=2) + "\n")
     for path, table in tables.items():
         files.write_text(path, files.table_csv(table, index=False))
     print(f"{options.out}: {_summary(options)}")

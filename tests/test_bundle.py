@@ -90,6 +90,29 @@ def test_the_card_has_scores_with_intervals_by_group_limits_and_use(content: dic
             assert row.startswith("| gender") or high - low > 0.05
 
 
+def test_what_it_was_trained_on_follows_into_predictions_and_card(bundle: Path, content: dict[str, bytes]) -> None:
+    predictor = Predictor.load(bundle, device="cpu")
+    (photograph,) = predictor(files()[0])
+    assert photograph.to_dict()["model"] == {
+        "name": "face18.zip",
+        "trained_on": "drawings",
+        "fingerprint": predictor.fingerprint,
+    }
+    assert "Trained on drawings" in content[CARD].decode()
+    assert "| drawings | that of face18 | drawn by face18 sample |" in content[CARD].decode()
+
+
+@pytest.mark.parametrize("about", [{}, {"sources": []}, {"sources": 7}, {"sources": ["x"]}, {"sources": [{}]}])
+def test_a_bundle_that_does_not_say_what_it_was_trained_on_is_of_unknown_origin(
+    content: dict[str, bytes], tmp_path: Path, about: dict[str, object]
+) -> None:
+    def silent(manifest: dict[str, object]) -> None:
+        manifest["about"] = about
+
+    _, contents = open_bundle(packed(tmp_path / "silent.zip", changed(content, silent)))
+    assert contents.trained_on() == "data of unknown origin"
+
+
 def test_several_runs_of_a_specialist_are_averaged(model: Path, tmp_path: Path) -> None:
     copy = tmp_path / "age"
     shutil.copytree(model / "age", copy)

@@ -16,8 +16,9 @@ from pipelines.gender.specialist import GENDER
 from pipelines.mask.specialist import MASK
 from shared.commands import parse
 from shared.crops import open_crops
-from shared.manifest import load_training
+from shared.manifest import SOURCE, load_training
 from shared.messages import UserError
+from shared.sample_data import DRAWN
 from shared.tracking import TABLE, read_runs
 from shared.training.extra_data import extra_crop_folder, with_extra
 from shared.training.fit import FoldTraining
@@ -79,11 +80,14 @@ def test_a_run_with_extra_persons_holds_out_base_persons_alone_and_says_what_it_
     options: TrainOptions, tmp_path: Path
 ) -> None:
     here = options.with_values(outputs=tmp_path / "run")
+    (options.data.extra[0] / SOURCE).write_text(json.dumps(DRAWN))
     train(GENDER, here)
     held_out = pd.read_csv(tmp_path / "run/oof.csv")
     assert not held_out["person"].astype(str).str.startswith("x").any()
     report = json.loads((tmp_path / "run/run.json").read_text())
     assert report["extra"] == [{"folder": "more", "persons": 6, "images": 6}]
+    # What SOURCE.json says of a folder; of one without, its name.
+    assert report["sources"] == [{"source": "folder data", "licence": "unknown", "credit": "unknown"}, DRAWN]
     row = read_runs(tmp_path / TABLE).iloc[-1]
     assert "more" in str(row["options"]["extra"])
     with pytest.raises(UserError, match="the labels, images or folds changed"):

@@ -55,6 +55,7 @@ def test_the_table_has_a_line_for_each_photograph_and_each_face(
     main(options(model, str(album)))
     lines = capsys.readouterr().out.splitlines()
     assert [line for line in lines if not line.startswith(" ")] == [
+        "model: outputs, trained on drawings",
         f"{album}/a pair.png: 768 x 512, 2 faces",
         f"{album}/deep/one.JPG: 384 x 512, 1 face",
         f"{album}/nobody.jpg: 300 x 200, no face found",

@@ -1,5 +1,6 @@
 """Trained runs without training: networks with random weights, and held-out predictions of good specialists."""
 
+import json
 import zipfile
 from functools import cache
 from pathlib import Path
@@ -15,6 +16,7 @@ from pipelines.mask.specialist import MASK
 from shared.faces.alignment import RECIPE
 from shared.files import write_text
 from shared.fusion.predictions import OOF, write_predictions
+from shared.sample_data import DRAWN
 from shared.tracking import RUN
 from shared.training.model import Network, save_weights
 from shared.training.run_folder import WEIGHTS, CheckpointMetadata, fold_folder
@@ -37,7 +39,8 @@ def write_model(outputs: Path, folds: int = 1, persons: int = 30) -> Path:
         known = pd.DataFrame({"person": held_out.persons, "fold": held_out.folds}, index=table.index)
         truth = held_out.truth[specialist.name]
         write_predictions(run / OOF, pd.concat([known.assign(truth=truth), table], axis="columns"))
-        write_text(run / RUN, '{"options": {"tta": "flip", "backbone": "test_efficientnet", "size": 32}}')
+        options = {"tta": "flip", "backbone": BACKBONE, "size": SIZE}
+        write_text(run / RUN, json.dumps({"options": options, "sources": [DRAWN]}))
         for fold in range(folds):
             write_fold(fold_folder(run, fold), specialist.name, fold)
     return outputs

@@ -28,7 +28,7 @@ from shared.fusion.ages import Thresholds
 from shared.fusion.fusion import SPECIALISTS
 from shared.fusion.rules import ClassRule, FittedRule
 from shared.labels import CLASS_COUNT
-from shared.messages import UserError
+from shared.messages import MAX_WIDTH, UserError
 from shared.predictor.results import Decisions
 from shared.training.options import TtaName
 
@@ -49,6 +49,8 @@ MAX_COMPRESSION = 10
 """Largest ratio of a file's size to its size in the archive. Weights hardly compress: a file with a higher ratio may be
 made to fill the memory."""
 MAX_FILES = 10_000
+
+UNKNOWN_DATA = "data of unknown origin"
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*")
 
@@ -169,7 +171,24 @@ class BundleContents:
     """By specialist."""
     decisions: Decisions
     about: Mapping[str, Any] = field(default_factory=dict)
-    """For people: how, when and with which versions it was made."""
+    """For people: how, when and with which versions it was made. `sources` are the data it was trained on, each with
+    `source`, `licence` and `credit`; `start` is the network it started from, if that was trained on faces."""
+
+    def trained_on(self) -> str:
+        """Return the training data, and those of the network it started from, as part of a sentence.
+
+        >>> start = {"data": "private photographs"}
+        >>> BundleContents({}, None, {"sources": [{"source": "drawings"}], "start": start}).trained_on()
+        'drawings; it started from a network trained on private photographs'
+        """
+        try:
+            names = ", ".join(str(each["source"]) for each in self.about["sources"])
+            count = sum(int(each.get("photographs", 0)) for each in self.about["sources"])
+            start = self.about.get("start") and str(self.about["start"]["data"])
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
+            names, count, start = "", 0, None
+        data = f"{count:,} photographs ({names})" if count else names or UNKNOWN_DATA
+        return data[:MAX_WIDTH] + (f"; it started from a network trained on {start[:MAX_WIDTH]}" if start else "")
 
     def to_dict(self) -> dict[str, Any]:
         """Return the manifest as plain values for JSON."""

@@ -17,6 +17,7 @@ from shared.predictor.bundle_file import BundleContents, Folder, RunFiles
 from shared.predictor.results import Decisions
 from shared.tracking import read_run_json
 from shared.training.run_folder import WEIGHTS, finished_folds, tta_of
+from shared.weights import FACE_BACKBONES
 
 Runs = Mapping[str, Sequence[Path]]
 """The run folders of each specialist."""
@@ -76,9 +77,25 @@ def read_trained_runs(
         decisions = Decisions(decision.fitted_rule, intervals)
     else:
         decisions = Decisions(FittedRule(dict.fromkeys(SPECIALISTS, 1.0), FIXED, None), AgeIntervals())
-    contents = BundleContents(listed, decisions)
     described = {task: [read_run_json(run) for run in runs[task]] for task in SPECIALISTS}
+    contents = BundleContents(listed, decisions, _training_data(described))
     return TrainedRuns(Folder(path, files), contents, held_out, decision, described)
+
+
+def _training_data(described: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
+    """Return the sources that the run.json of runs name, and the networks trained on faces that they started from."""
+    runs = [run for several in described.values() for run in several]
+    sources = {str(source): source for run in runs for source in run.get("sources", ())}
+    options = [run.get("options", {}) for run in runs]
+    names = dict.fromkeys(each.get("backbone") for each in options if each.get("pretrained"))
+    starts = [FACE_BACKBONES[name] for name in names if name in FACE_BACKBONES]
+    facts = {
+        "origin": [start.origin for start in starts],
+        "licence": [start.licence for start in starts],
+        "data": [start.training_data for start in starts],
+    }
+    joined = {key: "; ".join(dict.fromkeys(values)) for key, values in facts.items()}
+    return {"sources": [*sources.values()], **({"start": joined} if starts else {})}
 
 
 def _run_files(task: str, number: int, run: Path, files: dict[str, Path]) -> RunFiles:

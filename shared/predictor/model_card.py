@@ -40,6 +40,8 @@ def write_card(trained: TrainedRuns, sizes: Mapping[str, int], remarks: Sequence
     return template.render(
         **(_persons(held_out) if held_out else {"images": 0}),
         runs=[*_runs(trained)],
+        trained_on=contents.trained_on(),
+        sources=sources_table(contents.about["sources"]),
         **(_scores(held_out, trained.decision) if held_out and trained.decision else {"scores": None}),
         coverage=coverage,
         coverage_by_band=_by_band(coverage.by_band) if coverage else None,
@@ -51,6 +53,12 @@ def write_card(trained: TrainedRuns, sizes: Mapping[str, int], remarks: Sequence
         remarks=remarks,
         files=markdown_table(("file", "bytes"), [(name, f"{size:,}") for name, size in sizes.items()]),
     )
+
+
+def sources_table(sources: Sequence[Mapping[str, Any]]) -> str:
+    """Return licence and credit of the training data as a Markdown table; empty if no source is known."""
+    rows = [[each.get(name, "") for name in ("source", "licence", "credit")] for each in sources]
+    return markdown_table(("source", "licence", "credit"), rows) if rows else ""
 
 
 def _persons(held_out: HeldOut) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from shared.predictor.bundle_file import CARD, MANIFEST, MAX_MANIFEST, BundleCon
 from shared.predictor.detect import DecodedPhotograph, DetectedPhotograph, FaceSelection, ImageSource, detect_faces
 from shared.predictor.ensemble import Runtime, SpecialistEnsemble, load_detector_sessions, load_ensembles
 from shared.predictor.from_runs import read_trained_runs, runs_below
-from shared.predictor.results import Photograph
+from shared.predictor.results import ModelDescription, Photograph
 from shared.tracking import RUN
 from shared.training.run_folder import WEIGHTS, finished_folds
 
@@ -59,6 +59,15 @@ class Predictor:
     """The nets that find faces."""
     batch_size: int = 64
     """Faces that go through a network together."""
+
+    @property
+    def description(self) -> ModelDescription:
+        """What the model is: its name, what it was trained on, its fingerprint.
+
+        >>> print(Predictor.load(model).description)
+        model, trained on drawings
+        """
+        return ModelDescription(self.name, self.contents.trained_on(), self.fingerprint)
 
     @classmethod
     def load(
@@ -138,6 +147,7 @@ class Predictor:
         """Decide from probabilities (F, N, K), as `probabilities` returns them, for the N faces of all photographs."""
         faces = [face for photograph in detected for face in photograph.faces]
         decided = iter(self.contents.decisions.decide(faces, probabilities) if faces else [])
+        model = self.description
         return [
             Photograph(
                 source=photograph.source,
@@ -147,6 +157,7 @@ class Predictor:
                 problem=photograph.problem,
                 turned=photograph.turned,
                 remarks=photograph.remarks,
+                model=model,
             )
             for photograph in detected
         ]

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -131,6 +131,25 @@ class Face:
 
 
 @dataclass(frozen=True)
+class ModelDescription:
+    """What people must know of a model wherever they see its predictions.
+
+    >>> print(ModelDescription("demo.zip", "drawings", "0123456789abcdef"))
+    demo.zip, trained on drawings
+    """
+
+    name: str
+    """Name of the bundle, or of the folder with the trained runs."""
+    trained_on: str
+    """Its training data, and those of the network it started from, as part of a sentence."""
+    fingerprint: str
+    """16 hex digits that identify weights and decisions."""
+
+    def __str__(self) -> str:
+        return f"{self.name}, trained on {self.trained_on}"
+
+
+@dataclass(frozen=True)
 class Photograph:
     """One photograph with its faces."""
 
@@ -151,6 +170,8 @@ class Photograph:
     """Path of its annotated copy."""
     seconds: float | None = None
     """For a frame of a video, the time since its start."""
+    model: ModelDescription | None = None
+    """The model that predicted."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON; `drawn` only if there is an annotated copy, `seconds` only for a frame."""
@@ -163,6 +184,7 @@ class Photograph:
             "upright": not self.turned,
             "turned": self.turned,
             "remarks": [*self.remarks],
+            "model": self.model and asdict(self.model),
             **({} if self.drawn is None else {"drawn": self.drawn}),
             **({} if self.seconds is None else {"seconds": self.seconds}),
         }
@@ -231,8 +253,12 @@ _WIDTHS = (8, 23, 16, 13, 16, 13, 26)
 
 
 def as_table(photographs: Iterable[Photograph]) -> Iterator[str]:
-    """Yield lines for a terminal: one for each photograph, followed by one for each of its faces."""
+    """Yield lines for a terminal: one for the model, then one for each photograph and one for each of its faces."""
+    model = None
     for photograph in photographs:
+        if photograph.model != model:
+            model = photograph.model
+            yield f"model: {model}"
         if photograph.problem:
             yield f"{photograph.source}: {photograph.problem}"
             continue
@@ -282,7 +308,7 @@ COLUMNS = (
     *("age", "age_low", "age_high", "age_open_above"),
     *("band", *(f"band_{name}" for name in BANDS)),
     *("class", *(f"class_{number}" for number in range(CLASS_COUNT))),
-    *("problem", "turned", "remarks", "drawn", "seconds", "track"),
+    *("problem", "turned", "remarks", "drawn", "model", "trained_on", "seconds", "track"),
 )
 """Columns of the CSV: one row for each face; a photograph without faces has one row with its `problem`. `seconds` and
 `track` are empty for photographs that are no frames of a video."""
@@ -293,7 +319,8 @@ def as_csv(photographs: Iterable[Photograph]) -> Iterator[str]:
     yield _csv_line(COLUMNS)
     for photograph in photographs:
         seconds = "" if photograph.seconds is None else photograph.seconds
-        about = (photograph.turned, "; ".join(photograph.remarks), photograph.drawn or "", seconds)
+        model = (photograph.model.name, photograph.model.trained_on) if photograph.model else ("", "")
+        about = (photograph.turned, "; ".join(photograph.remarks), photograph.drawn or "", *model, seconds)
         for number, face in enumerate(photograph.faces, 1):
             track = "" if face.track is None else face.track
             yield _csv_line([photograph.source, number, *_cells(face.to_dict()), "", *about, track])

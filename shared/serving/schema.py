@@ -46,6 +46,14 @@ class FaceResult(Strict):
     main: bool = Field(description="whether it is the main face, by size, centrality and probability")
 
 
+class ModelResult(Strict):
+    """The model that predicted."""
+
+    name: str = Field(description="name of the bundle, or of the folder with the trained runs")
+    trained_on: str = Field(description="its training data, and those of the network it started from")
+    fingerprint: str = Field(description="identifies weights and decisions")
+
+
 class PhotographResult(Strict):
     """One image."""
 
@@ -57,6 +65,7 @@ class PhotographResult(Strict):
     upright: bool = Field(description="whether the image was upright as sent, its EXIF orientation included")
     turned: int = Field(description="degrees clockwise by which the image was turned: 0, 90, 180 or 270")
     remarks: list[str] = Field(description="what may make the predictions unreliable, a sentence each")
+    model: ModelResult
 
 
 class Problem(Strict):

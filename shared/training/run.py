@@ -22,7 +22,7 @@ from shared.fusion.metrics import accuracy, macro_f1
 from shared.fusion.predictions import EVAL, OOF, read_held_out, write_predictions
 from shared.label_fixes import read_pairs
 from shared.labels import UNKNOWN
-from shared.manifest import load_evaluation, load_training, split_folder, split_folders
+from shared.manifest import load_evaluation, load_training, read_source, split_folder, split_folders
 from shared.messages import UserError, counted
 from shared.specialist import Specialist, softmax
 from shared.tracking import Record, is_recorded, read_run_json, record
@@ -131,7 +131,8 @@ def prepare(specialist: Specialist, options: TrainOptions, context: RunContext) 
     table, crops = with_extra(base, base_crops, options.data, accelerator)
     specialist.check(table)
     table, crops = _with_known_class(specialist, table, crops)
-    identity = {"options": options.identity(), **data_identity(specialist, table, crops)}
+    sources = [read_source(folder) for folder in (options.data.data, *options.data.extra)]
+    identity = {"options": options.identity(), **data_identity(specialist, table, crops), "sources": sources}
     if accelerator.is_main_process and (remark := specialist.remark(base)):
         print(remark)
     training = Training(specialist, options, context, run, identity, table, crops, eval_crops, accelerator)
