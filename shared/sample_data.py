@@ -46,7 +46,6 @@ TRAIN, EVAL = 0, 1
 """Part of the random seeds."""
 GLASSES = 2**31
 """Part of a random seed that no person has."""
-TOP_CODE = 60
 RACE = "Drawn"
 DRAWN = {"source": "drawings", "licence": "that of face18", "credit": "drawn by face18 sample"}
 """Content of SOURCE.json: a model that was trained on a sample says so wherever it answers."""
@@ -67,8 +66,6 @@ class Options:
     "The folder to create."
     seed: int = 0
     "The same seed draws the same images."
-    top_coded: bool = False
-    "Write ages above 60 as 60 in train.csv, as in the competition; eval_solution.csv keeps the drawn age."
     glasses: float | None = None
     "Share of persons with glasses, labelled in a column; if omitted, glasses are random and not labelled."
     workers: int = 0
@@ -139,8 +136,7 @@ def plan_training(options: Options) -> list[Sitting]:
     sittings = []
     for index, (female, age) in enumerate(sample_ages(np.random.default_rng((options.seed, TRAIN)), options.people)):
         person = f"{index + 1:06d}"
-        written = min(age, TOP_CODE) if options.top_coded else age
-        folder = options.out / "train" / "images" / f"{person}_{labels.GENDERS[female]}_{RACE}_{written}"
+        folder = options.out / "train" / "images" / f"{person}_{labels.GENDERS[female]}_{RACE}_{age}"
         paths = {kind: folder / f"{kind}.jpg" for kind in labels.IMAGE_KINDS}
         sittings.append(Sitting(person, female, age, (options.seed, TRAIN, index), paths))
     return _with_glasses(options, TRAIN, sittings)
@@ -224,7 +220,7 @@ def _train_table(sittings: list[Sitting]) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     for sitting in sittings:
         path = sitting.files[labels.NORMAL].parent.name
-        row = {"id": sitting.person, "gender": sitting.gender, "race": RACE, "age": path.rpartition("_")[2]}
+        row = {"id": sitting.person, "gender": sitting.gender, "race": RACE, "age": sitting.age}
         rows.append({**row, "path": path, **sitting.glasses_column})
     return pd.DataFrame(rows)
 

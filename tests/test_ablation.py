@@ -1,34 +1,23 @@
 """One change at a time, on a training of seconds."""
 
-import csv
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
-import torch
 from PIL import Image
 from tiny_training import FLAGS, write_data
 
 from pipelines.age.heads import specialist
 from pipelines.age.options import AgeOptions
-from shared.experiments.ablation import Line, ablate, draw, write_table
+from shared.experiments.ablation import Line, ablate, draw
 from shared.experiments.options import AblateOptions
 from shared.fusion.metrics import Interval
 from shared.messages import UserError
 from shared.tracking import read_runs
 
 LIST = ("loss=bands", "tta=none", "backbone=no_such_net")
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """The network is so small that threads would only wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -143,13 +132,6 @@ def test_label_fixes_are_compared_on_images_with_the_same_labels(measured: Ablat
     row = table_of(measured).iloc[1]
     assert row["macro_f1_low"] <= row["macro_f1_high"]
     assert row["remark"] == f"on the {len(held_out) - 1} images that both hold out under the same labels"
-
-
-def test_a_carriage_return_in_a_change_stays_in_its_cell(tmp_path: Path) -> None:
-    scores = pd.DataFrame({"macro_f1": [0.5]})
-    write_table(tmp_path / "a.csv", [Line("lr=0.1\rdropout=0.2", scores, {}, 1.0)])
-    with (tmp_path / "a.csv").open(newline="") as file:
-        assert [row[0] for row in csv.reader(file)] == ["change", "lr=0.1\rdropout=0.2"]
 
 
 def test_long_names_leave_room_for_the_figure_and_no_figure_is_drawn_of_nothing(tmp_path: Path) -> None:

@@ -50,13 +50,6 @@ def test_about_four_in_five_unseen_persons_are_within(off: float, sharpness: flo
     assert learnt.coverage.persons == 300
 
 
-def test_a_specialist_that_takes_people_for_younger_gets_its_upper_ends_moved() -> None:
-    answers = held_out()
-    learnt = learn_intervals(told(answers, true_ages(answers, off=10.0)), temperature=1.0)
-    assert learnt.above > 5
-    assert learnt.below < 0
-
-
 def test_a_top_coded_label_counts_as_held_where_the_interval_reaches_it() -> None:
     answers = held_out()
     ages = true_ages(answers)
@@ -110,12 +103,6 @@ def test_top_coded_ages_do_not_widen_the_intervals_of_everyone() -> None:
 def test_where_all_ages_are_coded_the_lower_end_stays() -> None:
     answers = held_out(20)
     assert learn_intervals(told(answers, np.full(len(answers.persons), 70.0), 60), temperature=1.0).below == 0
-
-
-def test_the_ends_of_several_networks_are_averaged() -> None:
-    years = np.stack([np.eye(101)[[30]], np.eye(101)[[50]]])
-    low, high = AgeIntervals(1.0, 2.0).ends(years)
-    assert (low[0], high[0]) == (pytest.approx(40.1 - 1), pytest.approx(40.9 + 2))
 
 
 def test_labels_that_are_intervals_are_left_out() -> None:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.fusion.ages import Thresholds, age_error, band_masses, median_age, quantiles
+from shared.fusion.ages import age_error, band_masses, median_age
 from shared.labels import age_band
 
 YEARS = np.arange(101)
@@ -24,29 +24,11 @@ def test_what_is_far_away_and_improbable_does_not_move_the_age() -> None:
     assert median_age(near) == pytest.approx(median_age(far))
 
 
-def test_quantiles_lie_within_the_year_by_the_share_of_it_that_they_need() -> None:
-    assert quantiles(distribution(y20=1.0), (0.1, 0.5, 0.9))[:, 0] == pytest.approx([20.1, 20.5, 20.9])
-    # 20 to 29, a tenth each: the first year ends at the one and the last begins at the other.
-    tens = np.where((YEARS >= 20) & (YEARS < 30), 0.1, 0.0)[None]
-    assert quantiles(tens, (0.1, 0.9))[:, 0] == pytest.approx([21, 29])
-
-
 @given(st.lists(st.floats(0.001, 1), min_size=101, max_size=101))
 def test_no_whole_year_has_a_smaller_expected_error_than_the_median(weights: list[float]) -> None:
     years = np.array([weights]) / np.sum(weights)
     expected = [(years[0] * np.abs(YEARS - year)).sum() for year in YEARS]
     assert (years[0] * np.abs(YEARS - int(median_age(years)[0]))).sum() <= min(expected) + 1e-9
-
-
-@given(st.integers(0, 1000), st.integers(1, 49), st.integers(51, 100))
-def test_whole_years_cut_a_distribution_as_a_sum_does(seed: int, low: int, high: int) -> None:
-    years = np.random.default_rng(seed).dirichlet(np.ones(101), 4)
-    expected = np.stack([part.sum(axis=1) for part in np.split(years, (low, high), axis=1)], axis=1)
-    np.testing.assert_allclose(band_masses(years, Thresholds(low, high)), expected, atol=1e-12)
-
-
-def test_above_a_top_coded_label_there_is_no_error() -> None:
-    assert age_error([72.0, 55.0, 72.0], [60, 60, 60], [1, 1, 0]).tolist() == [0, -5, 11.5]
 
 
 @given(st.integers(0, 1000))

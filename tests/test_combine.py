@@ -1,6 +1,4 @@
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -193,23 +191,6 @@ def test_a_specialist_needs_a_run() -> None:
 def test_a_run_counts_once() -> None:
     with pytest.raises(UserError, match="--age names a run folder twice"):
         Options(age=(Path("a"), Path("a")))
-
-
-def test_the_command_writes_a_submission_from_the_folders_it_is_given(options: Options) -> None:
-    folders = [word for task in SPECIALISTS for word in (f"--{task}", str(options.runs(task)[0]))]
-    command = [sys.executable, str(COMBINE), "--out", str(options.out), "--data", str(options.data), *folders]
-    ended = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert "Held out: 84 images" in ended.stdout
-    assert ended.stderr == ""
-    assert options.out.read_text(encoding="utf-8").splitlines()[:2] == ["ImageID,ans", "9male.jpg,0"]
-
-
-def test_the_command_ends_with_status_2_and_no_traceback_without_predictions(options: Options, tmp_path: Path) -> None:
-    command = [sys.executable, str(COMBINE), "--data", str(options.data)]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path / "data")
-    assert ended.returncode == 2
-    assert ended.stderr.startswith("error: outputs/mask/eval.csv is missing")
-    assert "Traceback" not in ended.stderr
 
 
 def test_the_data_folder_is_the_one_that_the_runs_were_trained_on(options: Options, tmp_path: Path) -> None:

@@ -9,12 +9,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from drawn_faces import broken_files, encode, files, write_portraits
+from drawn_faces import bare, encode, files, write_portraits
 
-from shared.crops import INDEX, LANDMARKS, PRIOR, UNREADABLE, CropSet
+from shared.crops import DETECTED, EYES, INDEX, LANDMARKS, PRIOR, UNREADABLE, CropSet, as_table
 from shared.faces import alignment, cache
 from shared.faces import crop as crop_files
+from shared.faces.alignment import crop
 from shared.faces.cache import update_crops
+from shared.faces.crop import assumed_eyes, cut_by_prior, typical_place
+from shared.faces.image_io import decode
 from shared.messages import UserError
 
 ROOT = Path(__file__).parents[1]
@@ -139,34 +142,6 @@ def test_a_broken_index_is_refused_by_name(images: pd.DataFrame, out: Path) -> N
         update(images, out)
 
 
-def test_a_image_that_vanishes_before_it_is_read_is_named(images: pd.DataFrame, out: Path) -> None:
-    Path(images.loc[0, "path"]).unlink()
-    crops, _ = update(images, out)
-    assert crops.index.iloc[0]["found"] == UNREADABLE
-    assert crops.index.iloc[0]["problem"] == "no such file or directory"
-    assert (crops.read(images["image"][0]) == 127).all()
-
-
-def test_every_broken_file_is_named_with_its_reason_and_the_rest_is_done(tmp_path: Path, out: Path) -> None:
-    table = write_portraits(tmp_path / "images")
-    for name, (data, _) in broken_files().items():
-        (tmp_path / name).write_bytes(data)
-    bad = pd.DataFrame([(name, str(tmp_path / name)) for name in broken_files()], columns=["image", "path"])
-    crops, _ = update(pd.concat([bad, table], ignore_index=True), out)
-    assert dict(crops.index["problem"].head(len(bad))) == {name: reason for name, (_, reason) in broken_files().items()}
-    assert not crops.index["found"].tail(len(table)).isin([UNREADABLE, PRIOR]).any()
-
-
-def test_an_unreadable_image_is_looked_at_again_when_it_was_mended(images: pd.DataFrame, out: Path) -> None:
-    update(images, out)
-    path = Path(images.iloc[-1]["path"])
-    path.write_bytes(Path(images.loc[0, "path"]).read_bytes())
-    crops, new = update(images, out)
-    assert new == 1
-    assert crops.index.iloc[-1]["found"] == crops.index.iloc[0]["found"]
-    assert crops.index.iloc[-1]["problem"] == ""
-
-
 def test_threads_that_feed_a_gpu_share_nets_that_are_loaded_once(
     images: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -202,3 +177,62 @@ def test_where_nobody_may_write_the_error_names_the_folder(images: pd.DataFrame,
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(UserError, match="file"):
         update(images, tmp_path / "file" / "crops")
+
+
+def index_row(image: str, found: str, width: int, height: int, eyes: tuple[float, ...] = ()) -> dict[str, object]:
+    places = dict(zip(LANDMARKS, eyes, strict=False))
+    return {"image": image, "file": "", "found": found, "width": width, "height": height, **places}
+
+
+def detected(count: int) -> list[dict[str, object]]:
+    """Eyes 40 apart in the middle of 200 x 400, at a quarter of the height; every third one turned by 90 degrees."""
+    level, turned = (80.0, 100.0, 120.0, 100.0), (100.0, 80.0, 100.0, 120.0)
+    return [index_row(f"d{number}", DETECTED, 200, 400, level if number % 3 else turned) for number in range(count)]
+
+
+def test_one_strange_face_does_not_move_it() -> None:
+    rows = [*detected(12), index_row("strange", DETECTED, 200, 400, (0, 390, 5, 390))]
+    assert typical_place(as_table(rows)) == pytest.approx((0.5, 0.25, 0.2))
+
+
+def test_the_eyes_are_assumed_level_and_at_that_place_in_any_size() -> None:
+    rows = as_table([*detected(12), index_row("landscape", PRIOR, 1000, 500)])
+    eyes = assumed_eyes(rows, rows[rows["found"] == PRIOR])
+    # Middle 500 and 125; apart by a fifth of the shorter side, 100.
+    assert eyes.loc["landscape"].tolist() == [450, 125, 550, 125]
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    path = tmp_path / "source.png"
+    path.write_bytes(encode(bare().pixels, "PNG"))
+    return path
+
+
+def test_the_crop_shows_the_assumed_place(tmp_path: Path, source: Path) -> None:
+    rows = cut_by_prior(as_table([*detected(12), index_row("x", PRIOR, 384, 512)]), {"x": str(source)}, tmp_path)
+    eyes = rows.loc["x", LANDMARKS[:4]].to_numpy(float).reshape(2, 2)
+    assert eyes.tolist() == [[153.6, 128], [230.4, 128]]
+    expected = crop(decode(source.read_bytes()), eyes)
+    written = decode((tmp_path / rows.loc["x", "file"]).read_bytes()).pixels
+    assert np.abs(written.astype(float) - expected).mean() < 3
+    assert EYES == ((96, 112), (160, 112))
+
+
+def test_a_crop_is_cut_again_only_when_the_place_has_moved(tmp_path: Path, source: Path) -> None:
+    paths = {"x": str(source)}
+    rows = cut_by_prior(as_table([*detected(12), index_row("x", PRIOR, 384, 512)]), paths, tmp_path)
+    file = tmp_path / rows.loc["x", "file"]
+    file.write_bytes(b"as it was")
+    assert cut_by_prior(rows, paths, tmp_path).equals(rows)
+    assert file.read_bytes() == b"as it was"
+    elsewhere = [index_row(f"e{number}", DETECTED, 200, 400, (60, 200, 140, 200)) for number in range(30)]
+    moved = cut_by_prior(pd.concat([rows, as_table(elsewhere)]), paths, tmp_path)
+    assert moved.loc["x", LANDMARKS[0]] == pytest.approx(192 - 0.4 * 384 / 2)
+    assert file.read_bytes() != b"as it was"
+
+
+def test_a_image_that_vanished_meanwhile_is_unreadable(tmp_path: Path) -> None:
+    rows = cut_by_prior(as_table([index_row("x", PRIOR, 384, 512)]), {"x": str(tmp_path / "gone.jpg")}, tmp_path)
+    assert rows.loc["x", ["found", "problem"]].tolist() == [UNREADABLE, "no such file or directory"]
+    assert (tmp_path / rows.loc["x", "file"]).exists()

@@ -8,14 +8,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from drawn_faces import bare, encode, files, turned
-from PIL import Image
+from drawn_faces import encode, files
+from tiny_crops import write_crops
 
 from shared.commands import parse
 from shared.crop_faces import Options, main
-from shared.crops import DETECTED, PRIOR, RETRIED, UNREADABLE, open_crops
+from shared.crops import DETECTED, PRIOR, RETRIED, UNREADABLE, CropSet, open_crops
 from shared.faces import workers
 from shared.faces.cache import make_crops
+from shared.faces.contact_sheet import COLOURS, COLUMNS, ROWS, choose_crops, draw_sheet, write_sheet
 from shared.labels import IMAGE_KINDS
 from shared.messages import UserError
 
@@ -55,19 +56,6 @@ def test_both_halves_are_cropped_and_everything_is_told(data: Path, capsys: pyte
     assert again.count("all up to date") == 2
 
 
-def test_crops_of_turned_images_are_upright(tmp_path: Path) -> None:
-    rows = []
-    for orientation in range(1, 9):
-        exif, path = Image.Exif(), tmp_path / f"{orientation}.jpg"
-        exif[0x0112] = orientation
-        path.write_bytes(encode(turned(bare().pixels, orientation), exif=exif))
-        rows.append((path.name, str(path)))
-    crops = make_crops(pd.DataFrame(rows, columns=["image", "path"]), tmp_path / "crops", device="cpu")
-    upright = crops.read("1.jpg").astype(float)
-    for name, _ in rows[1:]:
-        assert np.abs(crops.read(name) - upright).mean() < 3, name
-
-
 def test_one_half_alone_goes_into_the_folder_itself(data: Path) -> None:
     main(Options(data / "train", data.parent / "crops", device="cpu"))
     assert len(open_crops(data.parent / "crops").index) == 14
@@ -80,15 +68,6 @@ def test_it_runs_as_a_script_from_any_folder(data: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "crops/eval: 2 crops of recipe" in done.stdout
     assert "images/s" in done.stderr
-
-
-def test_without_data_the_way_to_some_is_told(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "shared.crop_faces"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert done.stderr.startswith("error: no portraits in data")
-    assert all(way in done.stderr for way in ("face18 sample", "--data"))
-    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("arguments", [["--workers", "-1"], ["--sheet", "sheet.tiff"]])
@@ -110,20 +89,7 @@ def test_a_gpu_that_is_not_there_is_an_error_that_names_the_flag(monkeypatch: py
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(UserError, match="--device cuda"):
         workers.choose_device("cuda")
-    monkeypatch.setattr(workers, "_may_have_gpu", lambda: True)
     assert workers.choose_device("auto") == "cpu"
-
-
-def test_where_there_is_no_driver_of_a_gpu_torch_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
-    for driver, device in ((False, "cpu"), (True, "cuda")):
-        monkeypatch.setattr(workers, "_may_have_gpu", lambda driver=driver: driver)
-        assert workers.choose_device("auto") == device
-
-
-def test_few_images_start_no_processes() -> None:
-    assert workers.choose_workers(requested=0, images=50, device="cpu") == 1
-    assert workers.choose_workers(requested=3, images=50, device="cpu") == 3
 
 
 def test_no_images_are_an_error(tmp_path: Path) -> None:
@@ -138,3 +104,38 @@ def test_cropping_leaves_the_number_of_threads_as_it_was(data: Path) -> None:
     images = pd.DataFrame({"image": ["x"], "path": [str(data / "eval" / "images" / "wall.jpg")]})
     make_crops(images, data.parent / "crops", device="cpu", progress=False)
     assert torch.get_num_threads() == before
+
+
+def crop_set(folder: Path, found: list[str]) -> CropSet:
+    names = [f"{number:06}_female_Asian_26/incorrect_mask.jpg" for number in range(len(found))]
+    write_crops(pd.DataFrame({"image": names, "mask": 1, "gender": 0, "age": 26.0}), folder)
+    crops = open_crops(folder)
+    crops.index["found"] = found
+    return crops
+
+
+def shows(sheet: np.ndarray, found: str) -> bool:
+    """Whether a line as long as a crop has the colour of the frame."""
+    return bool(((sheet == COLOURS[found]).all(2).sum(1) > 100).any())
+
+
+def test_doubtful_crops_are_shown_and_framed_in_their_colours(tmp_path: Path) -> None:
+    sheet = draw_sheet({"train": crop_set(tmp_path, [DETECTED] * 10 + [PRIOR, RETRIED, UNREADABLE])})
+    assert all(shows(sheet, found) for found in (DETECTED, RETRIED, PRIOR, UNREADABLE))
+    assert not shows(draw_sheet({"train": crop_set(tmp_path / "good", [DETECTED] * 10)}), PRIOR)
+
+
+def test_few_doubtful_among_many_are_all_picked(tmp_path: Path) -> None:
+    crops = crop_set(tmp_path, [DETECTED] * 300 + [PRIOR] * 3)
+    picks = choose_crops({"train": crops}, COLUMNS * ROWS)
+    assert len(set(picks)) == COLUMNS * ROWS
+    assert sum(crops.index["found"].loc[image] == PRIOR for _, image in picks) == 3
+
+
+def test_the_sheet_is_written_whole_or_the_error_names_it(tmp_path: Path) -> None:
+    crops = {"train": crop_set(tmp_path, [DETECTED])}
+    write_sheet(crops, tmp_path / "sheet.png")
+    assert (tmp_path / "sheet.png").read_bytes().startswith(b"\x89PNG")
+    (tmp_path / "folder.jpg").mkdir()
+    with pytest.raises(UserError, match=r"folder\.jpg"):
+        write_sheet(crops, tmp_path / "folder.jpg")

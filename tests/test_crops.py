@@ -1,5 +1,3 @@
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -77,8 +75,3 @@ def test_an_index_that_names_a_image_twice_is_refused(folder: Path) -> None:
     (folder / INDEX).write_text("\n".join([*lines, lines[1]]))
     with pytest.raises(UserError, match="twice"):
         open_crops(folder)
-
-
-def test_reading_crops_loads_no_torch() -> None:
-    code = "import sys, shared.crops, shared.crop_faces; print('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"

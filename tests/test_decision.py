@@ -11,12 +11,10 @@ from shared.fusion import decision as measuring
 from shared.fusion.ages import FIXED
 from shared.fusion.decision import (
     CrossFitted,
-    averaged,
     candidate_rules,
     choose_rule,
     cross_fit,
     fit_decision,
-    gain_by_argmax,
 )
 from shared.fusion.fusion import SPECIALISTS, fuse, most_probable, softmax, true_classes
 from shared.fusion.metrics import macro_f1
@@ -43,21 +41,6 @@ ALL_WAYS = candidate_rules("auto", "auto", True, True)
 def biased() -> HeldOut:
     """Specialists that are too sure, and take the old for younger than they are."""
     return held_out_predictions(120, doubt=0.3, sharpness=2, years_off=6)
-
-
-def part_of(held_out: HeldOut, inside: np.ndarray) -> HeldOut:
-    return HeldOut(
-        {task: table[inside] for task, table in held_out.predictions.items()},
-        {task: classes[inside] for task, classes in held_out.truth.items()},
-        held_out.persons[inside],
-        held_out.folds[inside],
-    )
-
-
-def test_the_plain_way_answers_the_most_probable_class_as_the_files_have_it(biased: HeldOut) -> None:
-    given = probabilities(biased.predictions)
-    plain = fit_rules([PLAIN], given, biased.truth, biased.persons)[PLAIN]
-    np.testing.assert_array_equal(plain.decide(given), most_probable(fuse(biased.predictions)))
 
 
 def test_no_person_is_answered_by_what_was_learnt_on_that_person(biased: HeldOut) -> None:
@@ -101,13 +84,6 @@ def test_thresholds_are_taken_where_age_is_biased_and_the_gain_holds_on_other_pe
     assert tuned > macro_f1(right, most_probable(fuse(others.predictions)), CLASS_COUNT) + 0.01
 
 
-def test_calibration_brings_stated_and_true_shares_together(biased: HeldOut) -> None:
-    measured = cross_fit(biased, [DecisionRule(calibrated=True)])
-    for task in biased.predictions:
-        before, after = measured.calibration_errors(task)
-        assert after < before
-
-
 def test_a_dozen_persons_do_not_lead_away_from_argmax_by_luck() -> None:
     ways = []
     for seed in range(8):
@@ -130,7 +106,7 @@ def test_a_way_is_chosen_only_where_its_gain_is_clear(biased: HeldOut) -> None:
 
 
 def test_one_person_alone_teaches_nothing_and_breaks_nothing(biased: HeldOut) -> None:
-    alone = part_of(biased, (biased.persons == biased.persons.iloc[0]).to_numpy())
+    alone = biased.part((biased.persons == biased.persons.iloc[0]).to_numpy())
     settled = fit_decision(alone, alone.predictions, "auto", "auto", True)
     assert settled.rule == PLAIN
     assert "fitted on 1 held-out person" in describe(settled)
@@ -165,17 +141,6 @@ def test_years_that_are_not_those_of_the_bands_are_refused(biased: HeldOut) -> N
     for spoilt in (age, biased.predictions["age"].assign(year_7=np.nan)):
         with pytest.raises(UserError, match=r"do not sum to the bands of age: 0000"):
             probabilities({**biased.predictions, "age": spoilt})
-
-
-def test_averaging_over_persons_is_told_as_the_gain_it_is(biased: HeldOut) -> None:
-    right = true_classes(biased.truth)
-    before, after = (
-        macro_f1(right, most_probable(fuse(h.predictions)), CLASS_COUNT) for h in (biased, averaged(biased))
-    )
-    gain = gain_by_argmax(biased, averaged(biased))
-    assert gain.value == pytest.approx(after - before)
-    assert gain.value > 0
-    assert gain.low < gain.value < gain.high
 
 
 def test_the_report_names_what_was_taken_and_what_it_gains(biased: HeldOut) -> None:

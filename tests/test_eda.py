@@ -9,7 +9,7 @@ from tiny_competition import people, write_eval, write_train
 from tiny_crops import write_crops
 
 from shared.crops import open_crops
-from shared.eda import Options, draw, main
+from shared.eda import Options, main
 from shared.manifest import load_training
 from shared.messages import UserError
 from shared.reports.dataset import CHANNELS, Split, contents, find_oddities, mean_and_std, measure_files
@@ -129,16 +129,6 @@ def test_unknown_labels_are_counted_as_such(tmp_path: Path) -> None:
     [(_, cells)] = contents({"train": split})["labels"]
     assert cells.loc["unknown", "persons"] == 1
     assert cells["persons"].sum() == 4
-
-
-def test_large_data_are_sampled_and_the_draw_is_the_same_again() -> None:
-    table = pd.DataFrame({"image": [str(number) for number in range(1000)]})
-    drawn = draw(table, 50, seed=3)
-    assert len(drawn) == 50
-    assert drawn["image"].astype(int).is_monotonic_increasing
-    pd.testing.assert_frame_equal(drawn, draw(table, 50, seed=3))
-    assert not drawn.equals(draw(table, 50, seed=4))
-    assert len(draw(table, 0, seed=0)) == len(draw(table, 5000, seed=0)) == 1000
 
 
 def test_a_page_without_crops_and_labels_tells_so(data: Path, tmp_path: Path) -> None:

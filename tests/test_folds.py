@@ -36,14 +36,6 @@ def test_every_person_has_one_fold_and_the_folds_are_even_in_every_cell(
         assert sizes.max() - sizes.min() <= 1
 
 
-@given(PEOPLE, st.integers(2, 5))
-def test_no_person_is_in_two_folds(people: list[tuple[int, float]], folds: int) -> None:
-    table = images(people)
-    per_image = table["person"].map(assign_folds(table, folds))
-    assert per_image.groupby(table["person"]).nunique().eq(1).all()
-    check_folds(table["person"], per_image)
-
-
 @given(PEOPLE, st.integers(0, 5), st.randoms(use_true_random=False))
 def test_folds_do_not_depend_on_the_order_or_number_of_images(
     people: list[tuple[int, float]], seed: int, random: Random

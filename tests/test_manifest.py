@@ -16,7 +16,6 @@ from shared.labels import IMAGE_KINDS, age_band
 from shared.manifest import (
     list_images,
     load_evaluation,
-    load_images,
     load_training,
     split_folder,
     split_folders,
@@ -72,11 +71,6 @@ def test_hidden_files_folders_and_files_that_are_no_images_are_passed_over(tmp_p
     assert load_training(folder)["kind"].tolist() == ["mask1", "normal"]
 
 
-def test_a_person_may_have_a_single_image(tmp_path: Path) -> None:
-    table = load_training(write_train(tmp_path, people(3), ["normal"]))
-    assert table["mask"].tolist() == [2, 2, 2]
-
-
 def test_a_byte_order_mark_blank_rows_and_blanks_around_values_do_no_harm(competition: Path) -> None:
     before = load_training(competition / "train")
     table = competition / "train" / "train.csv"
@@ -100,26 +94,12 @@ def test_eval_images_may_lie_in_folders_and_have_known_persons(tmp_path: Path) -
     assert load_evaluation(tmp_path)[["image", "person"]].to_numpy().tolist() == [["a/1.jpg", "007"]]
 
 
-def test_images_of_either_split_are_named_alike(competition: Path) -> None:
-    for split, count in (("train", 84), ("eval", 9)):
-        table = load_images(competition / split)
-        assert list(table.columns) == ["image", "path"]
-        assert len(table) == count
-
-
 def test_a_data_folder_may_be_the_competition_or_one_split_of_it(competition: Path) -> None:
     assert split_folders(competition) == {"train": competition / "train", "eval": competition / "eval"}
     assert split_folders(competition / "train") == {"train": competition / "train"}
     assert split_folders(competition / "eval") == {"eval": competition / "eval"}
     with pytest.raises(UserError, match="no eval images"):
         split_folder(competition / "train", "eval")
-
-
-def test_without_data_the_ways_to_come_by_some_are_told(tmp_path: Path) -> None:
-    with pytest.raises(UserError) as caught:
-        split_folders(tmp_path / "data")
-    for way in ("--data", "face18 sample"):
-        assert way in str(caught.value)
 
 
 def test_a_folder_with_both_tables_is_ambiguous(competition: Path) -> None:

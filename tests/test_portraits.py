@@ -6,7 +6,6 @@ from shared.portraits import Portrait, draw_person
 from shared.portraits.clothing import incorrect_fit, worn_fit
 from shared.portraits.head import build_head, sample_measures
 from shared.portraits.person import sample_person
-from shared.portraits.rendering import HEIGHT, WIDTH, Pose, curve, project, stroke
 
 
 def draw(age: int, female: bool, seed: int = 0) -> list[Portrait]:
@@ -82,21 +81,3 @@ def test_hair_greys_and_lines_deepen_with_age() -> None:
     assert [person.wear for person in people] == sorted(person.wear for person in people)
     assert people[0].grey == 0
     assert people[-1].grey > 0.9
-
-
-def test_a_turned_head_moves_near_points_more_than_far_ones() -> None:
-    still = Pose(yaw=0.0, pitch=0.0, roll=0.0, scale=100.0, x=192.0, y=220.0)
-    points = np.array([[-0.44, 0.0, 0.7], [0.0, 1.0, 0.9]], np.float32)
-    np.testing.assert_allclose(project(still, points), [[148.0, 220.0], [192.0, 320.0]], atol=1e-3)
-    turned = Pose(yaw=0.2, pitch=0.0, roll=0.0, scale=100.0, x=0.0, y=0.0)
-    ear, nose = project(turned, np.array([[0.0, 0.0, 0.0], [0.0, 0.0, 1.0]], np.float32))
-    assert ear[0] == pytest.approx(0.0)
-    assert nose[0] == pytest.approx(100 * np.sin(0.2), abs=1e-3)
-
-
-def test_a_stroke_is_clipped_at_the_edge_of_the_canvas() -> None:
-    plane = np.zeros((HEIGHT, WIDTH), np.float32)
-    stroke(plane, curve((50.0, 0.0), (60.0, 0.0)), 0.1)
-    assert not plane.any()
-    stroke(plane, curve((2.0, 0.0), (60.0, 0.0)), 0.1, 0.5)
-    assert plane.max() == pytest.approx(0.5)

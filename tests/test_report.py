@@ -10,16 +10,13 @@ import pytest
 from browser import browser, show
 from finished_runs import drawn, write_finished
 from sklearn.calibration import calibration_curve
-from sklearn.metrics import f1_score, precision_recall_fscore_support
 
-from shared.fusion.metrics import bootstrap_score
-from shared.fusion.predictions import join_held_out
 from shared.html_pages import render
 from shared.messages import UserError
 from shared.report import Options, main
 from shared.reports import run_details, scores
 from shared.reports.finished_runs import Evaluation, evaluate, read_finished_runs
-from shared.reports.scores import class_frame, reliability_bins, worst_mistakes
+from shared.reports.scores import reliability_bins, worst_mistakes
 from shared.tracking import Record, append
 
 
@@ -87,23 +84,6 @@ def test_texts_from_the_data_are_escaped(evaluation: Evaluation) -> None:
     assert "<th>&lt;30</th>" in text
 
 
-def test_precision_recall_and_f1_are_those_of_scikit_learn(evaluation: Evaluation) -> None:
-    assert len(evaluation.scores) == 4
-    for scored in evaluation.scores:
-        labels = range(len(scored.classes))
-        expected = precision_recall_fscore_support(scored.truth, scored.predicted, labels=labels, zero_division=0)
-        np.testing.assert_allclose(class_frame(scored).to_numpy(float), np.stack(expected, axis=1))
-
-
-def test_intervals_are_around_the_score_of_scikit_learn(evaluation: Evaluation) -> None:
-    for scored in evaluation.scores:
-        count = len(scored.classes)
-        interval = bootstrap_score(scored.truth, scored.predicted, evaluation.persons, count)
-        expected = f1_score(scored.truth, scored.predicted, labels=range(count), average="macro", zero_division=0)
-        assert interval.value == pytest.approx(expected)
-        assert interval.low <= interval.value <= interval.high
-
-
 def test_reliability_is_that_of_scikit_learn() -> None:
     random = np.random.default_rng(0)
     given = random.dirichlet(np.ones(3), 500)
@@ -125,12 +105,6 @@ def test_worst_mistakes_are_the_most_confident_wrong_predictions_one_per_person(
     truth = evaluation.held_out.truth["age"]
     wrong = predicted.argmax(axis=1) != truth
     assert worst["p_truth"].iloc[0] == predicted[wrong, truth[wrong]].min()
-
-
-def test_classes_are_decided_cross_fitted_as_combine_does(evaluation: Evaluation, outputs: Path) -> None:
-    held_out = join_held_out({task: [outputs / task / "oof.csv"] for task in ("mask", "gender", "age")})
-    assert evaluation.held_out.persons.equals(held_out.persons)
-    assert len(evaluation.decision.predicted) == len(held_out.persons)
 
 
 def test_without_data_and_crops_the_page_says_what_is_missing(outputs: Path, tmp_path: Path) -> None:
@@ -194,4 +168,3 @@ def test_run_details_hold_folds_extra_stage_and_origin(evaluation: Evaluation) -
     values = run_details.contents(evaluation.runs)
     assert set(values["origins"].loc["folds trained"]) == {"1"}
     assert set(values["origins"].loc["training"]) == {"8 s"}
-    assert set(values["options"].loc["--lr"]) == {"0.25"}

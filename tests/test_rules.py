@@ -6,20 +6,17 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.metrics import log_loss
 from synthetic_predictions import held_out_predictions
 
 from shared.fusion.ages import FIXED, Thresholds, band_masses
 from shared.fusion.metrics import macro_f1, person_codes
 from shared.fusion.predictions import HeldOut
 from shared.fusion.rules import (
-    GRID,
     calibration_error,
-    expected_macro_f1,
+    expected_f1,
     fit_class_rule,
     fit_temperature,
     fit_thresholds,
-    negative_log_likelihood,
     probabilities,
     temper,
 )
@@ -48,27 +45,10 @@ def test_tempered_probabilities_are_those_of_divided_logits(seed: int, temperatu
     np.testing.assert_allclose(temper(plain, temperature), divided, rtol=1e-4)
 
 
-def test_certainty_survives_tempering() -> None:
-    np.testing.assert_allclose(temper(np.array([[1.0, 0.0, 0.0]]), 1.0), [[1, 0, 0]], atol=1e-6)
-    assert temper(np.array([[1.0, 0.0]]), 2.0)[0, 0] == pytest.approx(1, abs=1e-3)
-
-
-def test_the_likelihood_is_that_of_scikit_learn() -> None:
-    given_, truth = calibrated(50)
-    assert negative_log_likelihood(given_, truth) == pytest.approx(log_loss(truth, given_))
-
-
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.5])
 def test_a_temperature_that_was_put_in_is_found_again(temperature: float) -> None:
     given_, truth = calibrated(20_000)
     assert fit_temperature(temper(given_, 1 / temperature), truth, 20_000) == pytest.approx(temperature, rel=0.05)
-
-
-def test_the_temperature_found_is_better_than_any_of_a_grid() -> None:
-    given_, truth = calibrated(300)
-    sure = temper(given_, 1 / 3)
-    found = negative_log_likelihood(temper(sure, fit_temperature(sure, truth, MANY)), truth)
-    assert found <= min(negative_log_likelihood(temper(sure, t), truth) for t in np.geomspace(0.2, 5, 60)) + 1e-6
 
 
 def test_few_persons_who_were_all_predicted_correctly_do_not_make_probabilities_certain() -> None:
@@ -110,12 +90,6 @@ def test_thresholds_find_the_years_by_which_the_old_are_taken_for_younger() -> N
     assert score(years, truth, found) > score(years, truth, FIXED) + 0.02
 
 
-def test_thresholds_of_many_persons_are_nearly_the_best_of_the_whole_grid() -> None:
-    years, truth, persons = years_of(held_out_predictions(150, doubt=0.3, years_off=4))
-    best = max(score(years, truth, Thresholds(*pair)) for pair in GRID[::5])
-    assert score(years, truth, fit_thresholds(years, truth, persons)) > best - 0.02
-
-
 def test_few_persons_do_not_move_the_thresholds_far() -> None:
     for seed in range(5):
         found = fit_thresholds(*years_of(held_out_predictions(6, seed, doubt=0.5, folds=2)))
@@ -125,15 +99,15 @@ def test_few_persons_do_not_move_the_thresholds_far() -> None:
 @given(st.integers(0, 200))
 def test_no_other_predictions_are_much_better_than_those_of_the_class_rule(seed: int) -> None:
     joint = np.random.default_rng(seed).dirichlet([1.5, 1, 0.5], 7)
-    best = max(expected_macro_f1(joint, np.array(each)) for each in product(range(3), repeat=7))
-    found = expected_macro_f1(joint, fit_class_rule(joint, MANY).predict(joint))
+    best = max(expected_f1(joint, np.array(each))[0].mean() for each in product(range(3), repeat=7))
+    found = expected_f1(joint, fit_class_rule(joint, MANY).predict(joint))[0].mean()
     assert best - 0.05 <= found <= best
-    assert found >= expected_macro_f1(joint, joint.argmax(axis=1)) - 1e-12
+    assert found >= expected_f1(joint, joint.argmax(axis=1))[0].mean() - 1e-12
 
 
 def test_the_expected_macro_f1_of_certain_probabilities_is_the_macro_f1() -> None:
     truth, predicted = np.random.default_rng(0).integers(0, 4, (2, 200))
-    assert expected_macro_f1(np.eye(4)[truth], predicted) == pytest.approx(macro_f1(truth, predicted, 4))
+    assert expected_f1(np.eye(4)[truth], predicted)[0].mean() == pytest.approx(macro_f1(truth, predicted, 4))
 
 
 def test_a_rare_class_is_predicted_more_often_and_macro_f1_gains_on_other_images() -> None:
@@ -148,9 +122,3 @@ def test_few_persons_leave_predictions_near_the_most_probable_class() -> None:
     joint, _ = rare_class(500)
     changed = [(fit_class_rule(joint, persons).predict(joint) != joint.argmax(axis=1)).mean() for persons in (3, MANY)]
     assert 0 <= changed[0] < changed[1] / 2
-
-
-def test_an_impossible_class_is_never_predicted() -> None:
-    joint, _ = rare_class(200)
-    padded = np.column_stack([joint, np.zeros(len(joint))])
-    assert 3 not in fit_class_rule(padded, MANY).predict(padded)

@@ -3,13 +3,11 @@
 import json
 import multiprocessing
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
 import pandas as pd
 import pytest
-import torch
 from tiny_competition import people, write_eval, write_train
 from tiny_crops import write_crops
 
@@ -25,21 +23,12 @@ from shared.specialist import Specialist
 from shared.tracking import Record, record
 from shared.training import inference as ensemble
 from shared.training import run as training_run
-from shared.training.fit import Epoch, FoldTraining, save_checkpoint
+from shared.training.fit import Epoch, FoldTraining
 from shared.training.inference import PredictOptions, predict
 from shared.training.options import TrainOptions, TtaName
 from shared.training.run import RunContext, labelled_crops, train
 from shared.training.run_folder import fingerprint
 from shared.training.sampling import prepare_fold
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """The network is so small that threads would only wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
@@ -174,15 +163,6 @@ def test_a_folder_with_a_run_of_other_options_is_refused_and_kept(here: TrainOpt
 def test_a_loss_that_is_no_number_stops_with_a_word_on_what_to_change(here: TrainOptions) -> None:
     with pytest.raises(UserError, match=r"became (nan|inf).*lower --lr"):
         train(AGE, here.with_values(lr=1e30, scheduler="none"))
-
-
-def test_a_broken_checkpoint_names_the_file_to_remove(here: TrainOptions) -> None:
-    assert here.run.outputs is not None
-    checkpoint = here.run.outputs / "fold0/resume.pt"
-    save_checkpoint(checkpoint, {"history": []})
-    checkpoint.write_bytes(checkpoint.read_bytes()[:100])
-    with pytest.raises(UserError, match=r"resume.pt cannot be read .* remove it"):
-        train(GENDER, here)
 
 
 def test_a_person_in_two_folds_stops_the_training(here: TrainOptions) -> None:

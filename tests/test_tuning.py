@@ -2,14 +2,12 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import optuna
 import pytest
-import torch
 from optuna.exceptions import StorageInternalError
 from optuna.trial import FixedTrial, TrialState
 from tiny_crops import RECIPE as CROP_RECIPE
@@ -28,15 +26,6 @@ from shared.messages import UserError
 from shared.tracking import read_runs
 from shared.training.fit import FoldTraining
 from shared.training.options import TrainOptions
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """The network is so small that threads would only wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def space(trial: Any) -> dict[str, Any]:

@@ -1,9 +1,7 @@
 """Chunks of work on all cores: processes on the CPU, threads that feed a GPU."""
 
-import ctypes
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -11,7 +9,6 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, nullcontext
 from functools import cache, partial
 from multiprocessing import resource_tracker
-from pathlib import Path
 from typing import TypeVar
 
 import cv2
@@ -32,7 +29,7 @@ MIN_IMAGES_FOR_PROCESSES = 1000
 
 def choose_device(device: str) -> str:
     """`auto` -> `cuda` if there is a GPU, else `cpu`; raises `UserError` if `cuda` is wanted and there is none."""
-    if device == "cpu" or (device == "auto" and not _may_have_gpu()):
+    if device == "cpu":
         return "cpu"
     import torch
 
@@ -41,17 +38,6 @@ def choose_device(device: str) -> str:
     if device == "cuda":
         raise UserError("--device cuda: torch finds no GPU here; pass --device cpu or leave it at auto")
     return "cpu"
-
-
-def _may_have_gpu() -> bool:
-    """Whether a GPU driver is installed. Only torch knows for sure, but it takes seconds to load."""
-    if sys.platform != "linux":
-        return True
-    try:
-        ctypes.CDLL("libcuda.so.1")
-    except OSError:
-        return Path("/dev/kfd").exists()  # The driver of AMD.
-    return True
 
 
 def choose_workers(requested: int, images: int, device: str) -> int:

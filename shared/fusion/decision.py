@@ -26,7 +26,7 @@ from shared.fusion.rules import (
     fit_rules,
     probabilities,
 )
-from shared.labels import BANDS, CLASS_COUNT
+from shared.labels import CLASS_COUNT
 from shared.messages import UserError
 
 Decide = Literal["auto", "argmax", "f1"]
@@ -53,12 +53,6 @@ class CrossFitted:
         persons = person_codes(self.held_out.persons)
         truth = true_classes(self.held_out.truth)
         return bootstrap_gain(truth, self.predicted[before], self.predicted[rule], persons, CLASS_COUNT)
-
-    def gain_of_bands(self, rule: DecisionRule, before: DecisionRule) -> Interval:
-        """Return macro F1 of the age bands by `rule` minus that by `before`; both must take the most probable class."""
-        persons, count = person_codes(self.held_out.persons), len(BANDS)
-        first, second = (self.predicted[each] % count for each in (before, rule))
-        return bootstrap_gain(self.held_out.truth["age"], first, second, persons, count)
 
     def calibration_errors(self, task: str) -> tuple[float, float]:
         """Return the calibration error of a specialist before and after its temperature."""

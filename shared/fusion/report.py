@@ -188,11 +188,7 @@ def _temperatures(fitted: FittedDecision) -> str:
 
 
 def _thresholds(fitted: FittedDecision) -> str:
-    """Return the thresholds fitted on all persons, used or not, and their gain on persons not fitted on."""
-    cross_fitted, held_out = fitted.cross_fitted, fitted.cross_fitted.held_out
-    fixed, tuned = DecisionRule(fitted.calibrated), DecisionRule(fitted.calibrated, thresholds=True)
-    given = probabilities(held_out.predictions)
-    found = " and ".join(
-        f"{best:.1f}" for best in fit_rules([tuned], given, held_out.truth, held_out.persons)[tuned].thresholds
-    )
-    return f"Age thresholds in years: {found}; macro F1 of the bands alone {cross_fitted.gain_of_bands(tuned, fixed)}"
+    """Return the thresholds fitted on all persons, used or not."""
+    held_out, tuned = fitted.cross_fitted.held_out, DecisionRule(fitted.calibrated, thresholds=True)
+    learned = fit_rules([tuned], probabilities(held_out.predictions), held_out.truth, held_out.persons)[tuned]
+    return f"Age thresholds in years: {learned.thresholds.low:.1f} and {learned.thresholds.high:.1f}"

@@ -196,7 +196,7 @@ def fit_class_rule(joint: Floats, persons: int) -> ClassRule:
     rule = best = ClassRule(np.ones(classes), np.zeros(classes))
     top = -1.0
     for _ in range(_ITERATIONS):
-        f1, whole = _expected_f1(joint, rule.predict(joint))
+        f1, whole = expected_f1(joint, rule.predict(joint))
         if f1.mean() > top:
             top, best = f1.mean(), rule
         weights, offsets = 1 / whole, f1 / 2 / whole
@@ -214,13 +214,11 @@ def _geometric_scale(weights: Floats) -> float:
     return float(np.exp(-np.log(weights).mean()))
 
 
-def expected_macro_f1(joint: Floats, predicted: Ints) -> float:
-    """Return macro F1 of expected counts, for probabilities (N, C) and predictions (N,)."""
-    return float(_expected_f1(joint, predicted)[0].mean())
+def expected_f1(joint: Floats, predicted: Ints) -> tuple[Floats, Floats]:
+    """Return F1 (C,) of expected counts, for probabilities (N, C) and predictions (N,), and its denominators.
 
-
-def _expected_f1(joint: Floats, predicted: Ints) -> tuple[Floats, Floats]:
-    """Return F1 of each class (C,), and its denominator: expected images of the class plus those predicted."""
+    These are the expected images of each class plus those predicted.
+    """
     classes = joint.shape[1]
     whole = joint.sum(axis=0) + np.bincount(predicted, minlength=classes)
     hits = np.bincount(predicted, joint[np.arange(len(predicted)), predicted], minlength=classes)

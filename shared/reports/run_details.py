@@ -1,6 +1,5 @@
 """How the runs of a report were trained: learning curves, origin, options and commands."""
 
-import json
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -37,7 +36,6 @@ def contents(runs: FinishedRuns) -> dict[str, Any]:
             str(run) for run, content in contents.items() if content.get("options", {}).get("keep") == "best"
         ],
         "origins": pd.DataFrame({str(run): origin(content) for run, content in contents.items()}).fillna(""),
-        "options": _options(contents),
         "commands": [
             shlex.join(["python", *map(str, content.get("provenance", {}).get("command", []))])
             for content in contents.values()
@@ -90,20 +88,3 @@ def origin(run: Mapping[str, Any]) -> dict[str, str]:
         "python": str(provenance.get("python", "")),
         **{name: str(version) for name, version in provenance.get("versions", {}).items()},
     }
-
-
-def _options(contents: Mapping[Path, Mapping[str, Any]]) -> pd.DataFrame:
-    """Return the options of all runs, those in which they differ first."""
-    flags = {
-        str(run): {f"--{name.replace('_', '-')}": _text(value) for name, value in content.get("options", {}).items()}
-        for run, content in contents.items()
-    }
-    table = pd.DataFrame(flags).fillna("")
-    same = pd.Series([len(set(row)) == 1 for row in table.to_numpy()], table.index)
-    return table.loc[same.sort_values(kind="stable").index]
-
-
-def _text(value: object) -> str:
-    if value is None:
-        return "default"
-    return value if isinstance(value, str) else json.dumps(value)

@@ -33,10 +33,8 @@ TASKS = tuple(SPECIALISTS)
 BINS = 10
 """Bins of equal width in a reliability diagram."""
 
-DECADES = np.arange(0, 121, 10)
-
 MARKERS = ("o", "s", "^")
-"""Of mask states, and of absolute and signed errors."""
+"""Of mask states."""
 
 WORST = 12
 """Mistakes shown of each kind, one per person."""
@@ -200,7 +198,6 @@ def _age(evaluation: Evaluation) -> dict[str, Any] | None:
         return None
     return {
         "scatter": _scatter(true, evaluation),
-        "decades": _by_decade(true, errors, evaluation),
         "table": _error_table(true, errors, evaluation),
     }
 
@@ -222,27 +219,6 @@ def _scatter(true: Floats, evaluation: Evaluation) -> str:
             axes.axhline(edge, color=SOFT, linewidth=0.8, linestyle=":")
         axes.set(xlabel="true age (years)", ylabel="predicted age (years)", title="Predicted and true age")
         axes.legend(loc="upper left", markerscale=1.8, handletextpad=0.2)
-
-    return plot(draw, height=4.2)
-
-
-def _by_decade(true: Floats, errors: Floats, evaluation: Evaluation) -> str:
-    groups = [(low, (true >= low) & (true < low + 10)) for low in DECADES]
-    groups = [(low, inside) for low, inside in groups if inside.any()]
-    persons = evaluation.persons
-
-    def draw(axes: "Axes") -> None:
-        for number, (label, values) in enumerate((("absolute", np.abs(errors)), ("signed", errors))):
-            means = [mean_interval(values[inside], person_codes(persons[inside])) for _, inside in groups]
-            places = np.arange(len(means)) + (number - 0.5) * 0.16
-            below, above = ([m.value - m.low for m in means], [m.high - m.value for m in means])
-            # Rounding must not make an arm of an error bar negative.
-            arms = np.maximum([below, above], 0)
-            axes.errorbar(places, [m.value for m in means], arms, fmt=MARKERS[number], capsize=3, label=label)
-        axes.axhline(0, color=SOFT, linewidth=1)
-        axes.set_xticks(range(len(groups)), [f"{low}-{low + 9}" for low, _ in groups])
-        axes.set(xlabel="true age (years)", ylabel="error (years)", title="Error by age")
-        axes.legend(loc="best")
 
     return plot(draw, height=4.2)
 

@@ -1,13 +1,11 @@
 """One tiny competition with crops for all faults, and the runs that nothing disturbed to compare with."""
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from commands import Place
 from tiny_competition import people, write_eval, write_train
 from tiny_crops import write_crops
@@ -18,15 +16,6 @@ from shared.crops import INDEX
 from shared.faces.alignment import RECIPE
 from shared.manifest import load_evaluation, load_training
 from shared.training.run import train
-
-
-@pytest.fixture(autouse=True, scope="session")
-def one_thread() -> Iterator[None]:
-    """As many as the commands below are given: sums of floats depend on it."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")
