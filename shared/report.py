@@ -37,7 +37,7 @@ class Options(RunOptions):
 def main(options: Options) -> None:
     # Imported here, so that --help does not wait for it.
     from shared.html_pages import write_page
-    from shared.reports import run_details, scores
+    from shared.reports.scores import contents
 
     started = time.perf_counter()
     runs = read_finished_runs(options)
@@ -51,8 +51,7 @@ def main(options: Options) -> None:
         "report.html",
         title="face18: report",
         lead=f"{images} of {persons}, held out in {counted(held_out.folds.nunique(), 'fold')}. {folders}.",
-        **scores.contents(evaluation),
-        **run_details.contents(evaluation.runs),
+        **contents(evaluation),
     )
     print(f"wrote {options.page} ({options.page.stat().st_size / 1e6:.1f} MB, {time.perf_counter() - started:.0f} s)")
 

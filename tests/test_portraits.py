@@ -4,8 +4,7 @@ import pytest
 from shared import labels
 from shared.portraits import Portrait, draw_person
 from shared.portraits.clothing import incorrect_fit, worn_fit
-from shared.portraits.head import build_head, sample_measures
-from shared.portraits.person import sample_person
+from shared.portraits.person import build_head, sample_measures, sample_person
 
 
 def draw(age: int, female: bool, seed: int = 0) -> list[Portrait]:

@@ -14,9 +14,8 @@ from sklearn.calibration import calibration_curve
 from shared.html_pages import render
 from shared.messages import UserError
 from shared.report import Options, main
-from shared.reports import run_details, scores
 from shared.reports.finished_runs import Evaluation, evaluate, read_finished_runs
-from shared.reports.scores import reliability_bins, worst_mistakes
+from shared.reports.scores import contents, read_histories, reliability_bins, worst_mistakes
 from shared.tracking import Record, append
 
 
@@ -78,7 +77,7 @@ def test_the_page_loads_nothing_and_links_every_section(page: Path) -> None:
 
 
 def test_texts_from_the_data_are_escaped(evaluation: Evaluation) -> None:
-    values = {**scores.contents(evaluation), **run_details.contents(evaluation.runs)}
+    values = contents(evaluation)
     text = render("report.html", title="<b>", lead="a & b", **values)
     assert "<h1>&lt;b&gt;</h1>" in text
     assert "<th>&lt;30</th>" in text
@@ -163,8 +162,8 @@ def test_a_missing_run_names_the_command_that_makes_it(tmp_path: Path) -> None:
 
 
 def test_run_details_hold_folds_extra_stage_and_origin(evaluation: Evaluation) -> None:
-    histories = run_details.read_histories(evaluation.runs, "age")
+    histories = read_histories(evaluation.runs, "age")
     assert set(histories) == {*(f"fold{fold}" for fold in range(5)), "extra"}
-    values = run_details.contents(evaluation.runs)
+    values = contents(evaluation)
     assert set(values["origins"].loc["folds trained"]) == {"1"}
     assert set(values["origins"].loc["training"]) == {"8 s"}

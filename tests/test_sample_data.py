@@ -132,7 +132,7 @@ def test_tables_are_written_after_the_images(tmp_path: Path, monkeypatch: pytest
     assert not list(options.out.rglob("*.csv"))
 
 
-@pytest.mark.parametrize("change", [{"seed": 1}, {"top_coded": True}, {"glasses": 0.5}])
+@pytest.mark.parametrize("change", [{"seed": 1}, {"glasses": 0.5}])
 def test_other_options_for_the_same_folder_are_refused(drawn: Options, change: dict[str, float]) -> None:
     with pytest.raises(UserError, match=r"other options.*--out"):
         main(replace(drawn, **change))  # type: ignore[arg-type]

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from shared.portraits.head import Head, Measures, neck_width
+from shared.portraits.person import Head, Measures, neck_width
 from shared.portraits.rendering import (
     SIDES,
     Colour,

@@ -9,8 +9,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from shared.portraits.head import Head, Measures
-from shared.portraits.person import GREY, Person
+from shared.portraits.person import GREY, Head, Measures, Person
 from shared.portraits.rendering import (
     HEIGHT,
     SCALE,

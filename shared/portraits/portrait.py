@@ -7,11 +7,17 @@ import numpy as np
 
 from shared import labels
 from shared.portraits.clothing import MASK_COLOURS, clothes_layer, incorrect_fit, wear_mask, worn_fit
-from shared.portraits.eyes import draw_brows, draw_catch_lights, draw_eyes, glasses_layer
-from shared.portraits.face import ears_layer, face_layer, neck_layer
+from shared.portraits.face import (
+    draw_brows,
+    draw_catch_lights,
+    draw_eyes,
+    ears_layer,
+    face_layer,
+    glasses_layer,
+    neck_layer,
+)
 from shared.portraits.hair import Hair, build_hair, sample_style
-from shared.portraits.head import Head, build_head, sample_measures
-from shared.portraits.person import Person, sample_person
+from shared.portraits.person import Head, Person, build_head, sample_measures, sample_person
 from shared.portraits.rendering import (
     DEPTH,
     IMAGE_HEIGHT,
