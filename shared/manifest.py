@@ -236,7 +236,7 @@ def _read_ages(row: Row) -> tuple[float, float]:
 def age_of(low: float, high: float) -> float:
     """The age in years that stands for an interval: its middle, or its start if it is open above.
 
-    NaN if the interval is in more than one age band, so that nothing is learned or scored from it.
+    NaN if the interval is in more than one age band: it can be learned from, and is not scored.
     """
     if age_band(low) != age_band(high):
         return float("nan")

@@ -47,6 +47,11 @@ def no_labels(table: pd.DataFrame) -> dict[str, NDArray[Any]]:
     return {}
 
 
+def no_rows(table: pd.DataFrame) -> NDArray[np.bool_]:
+    """Return False for each row, for specialists that learn from known classes only."""
+    return np.zeros(len(table), np.bool_)
+
+
 def no_scores(predictions: pd.DataFrame, table: pd.DataFrame) -> dict[str, float]:
     """Return no scores besides macro F1 and accuracy."""
     del predictions, table
@@ -82,6 +87,8 @@ class Specialist:
     """The target of the loss for each row of the manifest, (N,) or (N, ...)."""
     loss: Loss
     """Logits (B, K) and targets (B, ...) to a scalar."""
+    partly_known: Callable[[pd.DataFrame], NDArray[np.bool_]] = no_rows
+    """Whether the loss can learn from a row of the manifest with unknown class, (N,). It is then never held out."""
     distribution: Callable[[Tensor], Tensor] = softmax
     """Logits (B, K) to probabilities (B, K) that may be averaged."""
     class_probabilities: Callable[[NDArray[np.float64]], NDArray[np.float64]] = same

@@ -70,6 +70,9 @@ def test_bands_are_learnt_by_cross_entropy() -> None:
     logits = torch.randn(len(AGES), 3)
     expected = torch.nn.functional.cross_entropy(logits, torch.tensor([0, 0, 0, 1, 1, 2, 2]))
     assert bands_loss(logits, known(AGES)).item() == pytest.approx(expected.item())
+    p = torch.softmax(logits[0], 0)
+    in_two_bands = bands_loss(logits[:1], torch.tensor([[25.0, 34.0, 0.0]]))
+    assert in_two_bands.item() == pytest.approx(-np.log(p[0].item() + p[1].item()), rel=1e-4)
 
 
 @pytest.mark.parametrize("head", HEADS)

@@ -23,10 +23,11 @@ from shared.specialist import Specialist
 from shared.tracking import Record, record
 from shared.training import inference as ensemble
 from shared.training import run as training_run
+from shared.training.extra_data import NEVER_HELD_OUT
 from shared.training.fit import Epoch, FoldTraining
 from shared.training.inference import PredictOptions, predict
 from shared.training.options import TrainOptions, TtaName
-from shared.training.run import RunContext, labelled_crops, train
+from shared.training.run import PLAIN_TRAINING, RunContext, labelled_crops, prepare, train
 from shared.training.run_folder import fingerprint
 from shared.training.sampling import prepare_fold
 
@@ -86,6 +87,29 @@ def test_every_specialist_leaves_held_out_and_eval_predictions(here: TrainOption
     assert sorted(oof.index) == sorted(held_out.index)
     assert (oof["truth"] == pd.Series(specialist.truth(held_out), held_out.index)).all()
     assert len(read_predictions(here.run.outputs / "eval.csv", specialist.classes)) == 9
+
+
+def test_an_age_label_in_two_bands_is_learned_and_never_held_out(
+    here: TrainOptions, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = people(24)
+    rows[0]["age"], rows[1]["age"] = "25-34", "unknown"
+    table = load_training(write_train(tmp_path / "data/train", rows))
+    write_crops(table.fillna({"age": 30}), tmp_path / "crops/train")
+    here = here.with_values(data=tmp_path / "data", crops=tmp_path / "crops", only_fold=None, folds=2, balance=True)
+    training = prepare(AGE, here, PLAIN_TRAINING)
+    assert set(training.table["person"]) == {row["id"] for row in rows} - {rows[1]["id"]}
+    assert "left out: 7 images" in capsys.readouterr().out
+    of_person = (training.table["person"] == rows[0]["id"]).to_numpy()
+    for fold in range(2):
+        data = prepare_fold(AGE, here, training.table, training.crops, fold)
+        assert len(data.held_out) + len(data.train) == len(training.table)
+        targets = training.specialist.targets(training.table[of_person])
+        assert targets.tolist() == [[25, 34, 0]] * 7
+        shown = training.table[training.table["fold"] != fold].reset_index(drop=True)
+        drawn = shown["person"].iloc[[draw.row for draw in data.sampler]]
+        assert 0 < (drawn == rows[0]["id"]).sum() < 30  # 7 images, twice as often as the others at most.
+    assert set(training.table["fold"][of_person]) == {NEVER_HELD_OUT}
 
 
 @pytest.mark.parametrize("keep", ["last", "best"])

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy, one_hot
+from torch.nn.functional import one_hot
 
 from pipelines.age.options import AgeLoss, AgeOptions
 from pipelines.age.specialist import AGE
@@ -46,9 +46,12 @@ def _age(logits: Tensor) -> Tensor:
 
 
 def bands_loss(logits: Tensor, targets: Tensor) -> Tensor:
-    """Return the cross-entropy of the band for logits (B, 3); an interval is in one band, or its image is left out."""
+    """Return the mean negative log of the probability of the bands that a label is in, of logits (B, 3)."""
     edges = torch.tensor(BAND_EDGES, device=targets.device, dtype=targets.dtype)
-    return cross_entropy(logits, (targets[:, :1] >= edges).sum(1))
+    first, last = ((targets[:, end : end + 1] >= edges).sum(1, keepdim=True) for end in (0, 1))
+    bands = torch.arange(len(BANDS), device=logits.device)
+    inside = (bands >= first) & (bands <= last)
+    return -logits.log_softmax(1).masked_fill(~inside, -torch.inf).logsumexp(1).mean()
 
 
 def corn_loss(logits: Tensor, targets: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from pipelines.age.years import (
     age_loss,
     age_targets,
     known_ages,
+    limited_ages,
     mean_absolute_error,
     year_columns,
 )
@@ -25,6 +26,7 @@ AGE = Specialist(
     outputs=YEARS,
     truth=lambda table: table["age"].map(age_band).to_numpy("int64"),
     targets=age_targets,
+    partly_known=limited_ages,
     loss=age_loss,
     class_probabilities=band_masses,
     details=year_columns,

@@ -66,6 +66,13 @@ def known_ages(table: pd.DataFrame, top_code: TopCode = "auto") -> dict[str, NDA
     return {"true_age": np.where(coded | (exact > 0), low, np.float32("nan")), "top_coded": coded.astype(np.float32)}
 
 
+def limited_ages(table: pd.DataFrame) -> NDArray[np.bool_]:
+    """Return whether labels say anything of the age (N,): 25-34 does, although its band is unknown."""
+    low, high = (table[name].to_numpy() for name in AGE_RANGE)
+    limited: NDArray[np.bool_] = (low > 0) | (high < OPEN)
+    return limited
+
+
 def find_top_code(ages: NDArray[np.floating]) -> int | None:
     """Return the age at which labels are top-coded, found by its heap among the oldest ages; None without a heap.
 

@@ -11,6 +11,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from accelerate import Accelerator
 
@@ -26,7 +27,7 @@ from shared.manifest import load_evaluation, load_training, read_source, split_f
 from shared.messages import UserError, counted
 from shared.specialist import Specialist, softmax
 from shared.tracking import Record, is_recorded, read_run_json, record
-from shared.training.extra_data import with_extra
+from shared.training.extra_data import NEVER_HELD_OUT, with_extra
 from shared.training.fit import AfterEpoch, Epoch, FoldTraining, ignore_epoch, smoothed
 from shared.training.inference import (
     accelerator_for,
@@ -165,14 +166,18 @@ def claimed(training: Training) -> Iterator[None]:
 
 
 def _with_known_class(specialist: Specialist, table: pd.DataFrame, crops: CropSet) -> tuple[pd.DataFrame, CropSet]:
-    """Leave out images of which the specialist's class is unknown: they can neither be held out nor scored."""
+    """Leave out images of unknown class; those that the specialist can learn from stay, and are never held out."""
     known = specialist.truth(table) != UNKNOWN
     if known.all():
         return table, crops
     if not known.any():
         raise UserError(f"train.csv has no image with a known {specialist.name}")
-    print(f"left out: {counted(int((~known).sum()), 'image')} of unknown {specialist.name}")
-    table = table[known].reset_index(drop=True)
+    partly = ~known & specialist.partly_known(table)
+    unknown = ~known & ~partly
+    for images, what in ((partly, "learned, but not scored"), (unknown, "left out")):
+        if images.any():
+            print(f"{what}: {counted(int(images.sum()), 'image')} of unknown class of {specialist.name}")
+    table = table.assign(fold=np.where(partly, NEVER_HELD_OUT, table["fold"]))[~unknown].reset_index(drop=True)
     return table, crops.keep(table["image"])
 
 
@@ -251,15 +256,16 @@ def _fit_extra_stage(training: Training) -> Path:
     """
     folder, accelerator, table = extra_stage_folder(training.run), training.accelerator, training.table
     if not (folder / HISTORY).exists():
-        extra = table[table["source"] != ""].reset_index(drop=True)
+        specialist, extra = training.specialist, table[table["source"] != ""].reset_index(drop=True)
         parts = min(EXTRA_PARTS, extra["person"].nunique())
         if parts < 2:
             raise UserError("--extra-epochs needs two persons or more in the folders of --extra")
-        extra["fold"] = extra["person"].map(assign_folds(extra, parts))
+        folds = extra["person"].map(assign_folds(extra, parts))
+        extra["fold"] = folds.where(specialist.truth(extra) != UNKNOWN, NEVER_HELD_OUT)
         epochs = training.options.optimisation.extra_epochs
         stage = training.options.with_values(epochs=epochs, folds=parts, only_fold=None)
-        data = prepare_fold(training.specialist, stage, extra, training.crops, 0)
-        history = FoldTraining(training.specialist, stage, data, folder, accelerator).run(partial(ignore_epoch, 0))
+        data = prepare_fold(specialist, stage, extra, training.crops, 0)
+        history = FoldTraining(specialist, stage, data, folder, accelerator).run(partial(ignore_epoch, 0))
         free_workers(accelerator)
         if accelerator.is_main_process:
             # Written last: it says that the stage is complete.

@@ -179,7 +179,10 @@ class TrainingSampler(EpochSampler):
             weights[self._bare[self._base] >= 0] = USUAL
         if self._options.balance:
             class_of = classes[:, self._base].T
-            weights /= np.bincount(class_of.ravel(), weights.ravel())[class_of].clip(1e-12)
+            counts = np.bincount(class_of.ravel() + 1, weights.ravel())
+            # Images of unknown class, -1, are shown as often as the others are on average.
+            counts[0] = counts[1:][counts[1:] > 0].mean()
+            weights /= counts[class_of + 1].clip(1e-12)
         return weights / weights.sum()
 
     def _draw_base(self, rng: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
