@@ -256,7 +256,7 @@ def as_table(photographs: Iterable[Photograph]) -> Iterator[str]:
     """Yield lines for a terminal: one for the model, then one for each photograph and one for each of its faces."""
     model = None
     for photograph in photographs:
-        if photograph.model != model:
+        if photograph.model and photograph.model != model:
             model = photograph.model
             yield f"model: {model}"
         if photograph.problem:
