@@ -1,5 +1,6 @@
 """Options found by trial: a study that workers share, and what comes of it."""
 
+import platform
 import subprocess
 import sys
 from dataclasses import replace
@@ -196,6 +197,29 @@ def test_a_worker_killed_at_any_moment_changes_no_proposal(tmp_path: Path) -> No
         sign(trial, {})
         study.tell(trial, number)
     assert found == wanted
+
+
+def test_a_worker_waits_for_the_last_trial_of_another_one_and_takes_over_what_it_leaves(
+    options: TuneOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = replace(options, train=options.train.with_values(outputs=tmp_path / "t"), trials=1)
+    tune(lambda _: GENDER, space, replace(here, minutes=1e-9))
+    other = study_of(here).ask()
+    lr = other.suggest_float("lr", 1e-4, 1e-2, log=True)
+    sign(other, {})
+
+    def dies(_: float) -> None:
+        other.set_user_attr("worker", f"{platform.node()} {gone.strip()}")
+
+    gone = subprocess.run(
+        [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True
+    ).stdout
+    monkeypatch.setattr("shared.experiments.tuning.time.sleep", dies)
+    tune(lambda _: GENDER, space, here)
+    assert [(trial.state.name, trial.params["lr"]) for trial in study_of(here).trials] == [
+        ("FAIL", lr),
+        ("COMPLETE", lr),
+    ]
 
 
 def test_several_processes_are_refused(options: TuneOptions, monkeypatch: pytest.MonkeyPatch) -> None:

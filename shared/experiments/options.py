@@ -41,14 +41,32 @@ class TuneOptions:
     """Number of finished trials to stop at, those of other workers and earlier calls included."""
     minutes: float | None = None
     """Stop after this time; the next call continues the running trial."""
+    storage: str | None = None
+    """Keep the study in a PostgreSQL database that workers of several machines share, such as
+    postgresql+psycopg://user@host/database, instead of study.db in --outputs. The password is taken from the
+    environment variable PGPASSWORD or from ~/.pgpass."""
     prune: bool = True
     """Stop trials early that are below the median of the others."""
 
     def __post_init__(self) -> None:
         if self.trials < 1:
             raise UserError(f"--trials must be at least 1, not {self.trials}")
+        if self.storage is not None:
+            _check_address(self.storage)
         if self.minutes is not None and not self.minutes > 0:
             raise UserError(f"--minutes must be above 0, not {self.minutes}")
+
+
+def _check_address(storage: str) -> None:
+    """Raise `UserError`, without the address, unless it is one of PostgreSQL without a password."""
+    user = storage.partition("://")[2].rpartition("@")[0]
+    if ":" in user or "password=" in storage:
+        raise UserError(
+            "--storage must not hold a password: every user of this machine could read it there, and runs.csv would "
+            "keep it. Put it into the environment variable PGPASSWORD or into ~/.pgpass"
+        )
+    if not storage.startswith("postgresql+psycopg://"):
+        raise UserError(f"--storage must begin with postgresql+psycopg://, and {storage} does not")
 
 
 def screening(defaults: TrainOptions) -> TrainOptions:

@@ -1,12 +1,15 @@
-"""The Optuna study that the workers of a search share: one SQLite file.
+"""The Optuna study that the workers of a search share: an SQLite file, or a PostgreSQL database for several machines.
 
 A trial that is stopped is *put back*: it fails, and its parameters are enqueued again, so that its training continues.
+A killed worker cannot do that. One of this machine is known by its process id; in a database, a worker that has sent no
+heartbeat for `GRACE` seconds counts as dead, and another one puts its trial back.
 """
 
 import os
 import platform
+import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,11 +25,21 @@ if TYPE_CHECKING:
 BASE, WORKER, OPTIONS = "base", "worker", "options"
 """User attributes: what all trials share; the process of a trial; the options that the search space made of it."""
 
+HEARTBEAT, GRACE = 30, 120
+"""Seconds between the heartbeats of a worker, and without one until it counts as dead; of databases alone."""
 
-def open_study(file: Path, name: str, base: Mapping[str, Any], prune: bool) -> "Study":
-    """Open or create a study, and put back the trials of workers that no longer run.
+CONNECT_SECONDS = 10
+"""Seconds until a database that does not answer is an error."""
 
-    Raises `UserError` if Optuna is not installed, the file cannot be opened, or it holds trials on another base.
+OPENING = 18
+"""Number of the lock that one worker at a time holds while it creates or opens the study in a database."""
+
+
+def open_study(place: Path | str, name: str, base: Mapping[str, Any], prune: bool) -> "Study":
+    """Open or create a study in an SQLite file or a PostgreSQL database, and put back the trials of dead workers.
+
+    Raises `UserError` if Optuna or psycopg is not installed, the place cannot be opened, or it holds trials on another
+    base.
     """
     try:
         import optuna
@@ -34,44 +47,92 @@ def open_study(file: Path, name: str, base: Mapping[str, Any], prune: bool) -> "
         raise UserError("tuning needs optuna, which is not installed: pip install 'face18[tune]'") from None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     pruner = optuna.pruners.MedianPruner(n_startup_trials=5) if prune else optuna.pruners.NopPruner()
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        storage = f"sqlite:///{file.absolute()}"
+    with _opened(place):
         study = optuna.create_study(
-            storage=storage, study_name=name, direction="maximize", load_if_exists=True, pruner=pruner
+            storage=_storage(place), study_name=name, direction="maximize", load_if_exists=True, pruner=pruner
         )
-    except Exception as error:
-        raise UserError(f"{file} cannot be opened as a study ({type(error).__name__}: {_reason(error)})") from error
-    with disk_errors_of(file):
-        _claim(study, file, base)
-        for trial in running(study):
-            if _is_gone(trial.user_attrs.get(WORKER, "")):
-                put_back(study, trial)
+        with storage_errors_of(place):
+            _claim(study, place, base)
+            put_back_lost(study)
     return study
 
 
 @contextmanager
-def disk_errors_of(file: Path) -> Iterator[None]:
-    """Turn the errors of a full, read-only or locked disk into a `UserError` that names the study's file."""
+def _opened(place: Path | str) -> Iterator[None]:
+    """Turn every error of opening a study into a `UserError`; workers that open the same database take turns."""
+    from sqlalchemy import create_engine, text
+
+    try:
+        if isinstance(place, Path):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            yield
+            return
+        with create_engine(place, **_connections()).begin() as connection:
+            connection.execute(text(f"SELECT pg_advisory_xact_lock({OPENING})"))
+            yield
+    except ModuleNotFoundError as error:
+        raise UserError(f"{error.name} is not installed: pip install 'face18[postgres]'") from None
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"{place} cannot be opened as a study ({type(error).__name__}: {_reason(error)})") from error
+
+
+def _storage(place: Path | str) -> Any:
+    """Return what Optuna takes as storage."""
+    from optuna.exceptions import ExperimentalWarning
+    from optuna.storages import RDBStorage
+
+    if isinstance(place, Path):
+        return f"sqlite:///{place.absolute()}"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)  # Heartbeats, since 2.9.
+        return RDBStorage(
+            place,
+            _connections(),
+            heartbeat_interval=HEARTBEAT,
+            grace_period=GRACE,
+            heartbeat_stale_trial_callback=_enqueue_again,
+        )
+
+
+def _connections() -> dict[str, Any]:
+    """Return how SQLAlchemy connects: anew each time, because hours may be between two, and with a limit of time."""
+    from sqlalchemy.pool import NullPool
+
+    return {"connect_args": {"connect_timeout": CONNECT_SECONDS}, "poolclass": NullPool}
+
+
+def heartbeats(study: "Study", trial: "Trial") -> AbstractContextManager[None]:
+    """Send heartbeats for a trial until the end of the block if the study is in a database."""
+    # `Study.optimize` sends them by this function; trials that are asked for have no public one.
+    from optuna.storages._heartbeat import get_heartbeat_thread
+
+    return get_heartbeat_thread(trial._trial_id, study._storage)  # type: ignore[return-value]
+
+
+@contextmanager
+def storage_errors_of(place: Path | str) -> Iterator[None]:
+    """Turn the errors of a full, read-only or locked disk, or of a database, into a `UserError` that names it."""
     from optuna.exceptions import StorageInternalError
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
         yield
     except (StorageInternalError, SQLAlchemyError) as error:
+        remedy = "free disk space, or remove what locks or protects it," if isinstance(place, Path) else "repair it"
         raise UserError(
-            f"{file} cannot be read or written any more ({_reason(error)}): free disk space, or remove what locks or "
-            "protects it, and run the same command again"
+            f"{place} cannot be read or written any more ({_reason(error)}): {remedy} and run the same command again"
         ) from error
 
 
 def _reason(error: BaseException) -> str:
-    """Return the message of SQLite, without the statements and addresses that the libraries above it add."""
+    """Return the message of the database, without the statements and addresses that the libraries above it add."""
     cause = error.__cause__ or error
-    return str(getattr(cause, "orig", None) or cause)
+    return " ".join(str(getattr(cause, "orig", None) or cause).split())
 
 
-def _claim(study: "Study", file: Path, base: Mapping[str, Any]) -> None:
+def _claim(study: "Study", place: Path | str, base: Mapping[str, Any]) -> None:
     found = study.user_attrs.get(BASE)
     if found is None:
         study.set_user_attr(BASE, dict(base))
@@ -83,8 +144,8 @@ def _claim(study: "Study", file: Path, base: Mapping[str, Any]) -> None:
     ]
     if changes:
         raise UserError(
-            f"{file} holds trials that are not comparable with these ({'; '.join(changes)}): "
-            "name another folder with --outputs, or remove it"
+            f"{place} holds trials that are not comparable with these ({'; '.join(changes)}): "
+            "name another folder with --outputs, or remove the study"
         )
 
 
@@ -109,7 +170,9 @@ def ask(study: "Study", seed: int) -> "Trial":
 
     trial = study.ask()
     trial.set_user_attr(WORKER, _this_worker())
-    proposals = sum(_is_proposal(other) for other in study.get_trials(deepcopy=False)[: trial.number])
+    earlier = study.get_trials(deepcopy=False)[: trial.number]
+    # Workers of several machines ask at the same moment: there, each trial has a seed of its own.
+    proposals = len(earlier) if has_heartbeats(study) else sum(map(_is_proposal, earlier))
     study.sampler = TPESampler(seed=int(np.random.SeedSequence((seed, proposals)).generate_state(1)[0]))
     return trial
 
@@ -142,12 +205,44 @@ def put_back(study: "Study", trial: "FrozenTrial | Trial") -> None:
         if study.get_trials(deepcopy=False)[trial.number].state == TrialState.FAIL:
             return
         raise
-    params = known.params if OPTIONS in known.user_attrs else known.system_attrs.get("fixed_params")
+    _enqueue_again(study, known)
+
+
+def _enqueue_again(study: "Study", trial: "FrozenTrial") -> None:
+    params = trial.params if OPTIONS in trial.user_attrs else trial.system_attrs.get("fixed_params")
     if params is not None:
         study.enqueue_trial(params)
 
 
-def _is_gone(worker: str) -> bool:
-    """Return whether a worker of this machine has ended; those of other machines are taken to be alive."""
-    host, _, process = worker.rpartition(" ")
-    return host == platform.node() and process.isdigit() and not is_alive(int(process))
+def put_back_lost(study: "Study") -> None:
+    """Put back the trials of workers that no longer run."""
+    import optuna
+
+    if has_heartbeats(study):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            optuna.storages.fail_stale_trials(study)
+        return
+    for trial in running(study):
+        host, process = _worker_of(trial)
+        if host == platform.node() and not is_alive(process):
+            put_back(study, trial)
+
+
+def others_at_work(study: "Study") -> int:
+    """Return the number of trials at work; in a file, those of this machine, since others may be dead."""
+    signed = [trial for trial in running(study) if OPTIONS in trial.user_attrs]
+    return sum(has_heartbeats(study) or _worker_of(trial)[0] == platform.node() for trial in signed)
+
+
+def has_heartbeats(study: "Study") -> bool:
+    """Return whether the study is in a database, where workers send heartbeats."""
+    from optuna.storages._heartbeat import is_heartbeat_enabled
+
+    return is_heartbeat_enabled(study._storage)
+
+
+def _worker_of(trial: "FrozenTrial") -> tuple[str, int]:
+    """Return machine and process id of the worker of a trial; "" and 0 if it has not signed yet."""
+    host, _, process = trial.user_attrs.get(WORKER, "").rpartition(" ")
+    return (host, int(process)) if process.isdigit() else ("", 0)

@@ -18,7 +18,18 @@ from shared import tracking
 from shared.commands import as_toml
 from shared.experiments.measure import SpecialistOf
 from shared.experiments.options import TuneOptions, cache_key, label_options, refuse_several_processes
-from shared.experiments.study import OPTIONS, ask, disk_errors_of, finished, open_study, put_back, sign
+from shared.experiments.study import (
+    OPTIONS,
+    ask,
+    finished,
+    heartbeats,
+    open_study,
+    others_at_work,
+    put_back,
+    put_back_lost,
+    sign,
+    storage_errors_of,
+)
 from shared.files import write_text
 from shared.manifest import split_folder
 from shared.messages import UserError, counted, markdown_table
@@ -41,6 +52,9 @@ FAILURES = 3
 
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
 """Error numbers of a disk that is full or must not be written."""
+
+WAIT_SECONDS = 2
+"""Between two looks at the trials of other workers."""
 
 SHOWN = 10
 """Trials of the printed table."""
@@ -69,9 +83,10 @@ def tune(specialist_of: SpecialistOf, space: Space, options: TuneOptions) -> Non
         "extra": [str(folder.absolute()) for folder in options.train.data.extra],
         **label_options(options.train),
     }
-    file = root / "study.db"
-    study = open_study(file, name, base, options.prune)
-    with disk_errors_of(file):
+    # A database holds several searches, a folder one.
+    place, study_name = (root / "study.db", name) if options.storage is None else (options.storage, root.name)
+    study = open_study(place, study_name, base, options.prune)
+    with storage_errors_of(place):
         _Search(study, specialist_of, space, options, name, root, deadline).run()
         print(f"\n{summary(study)}\n")
     if (root / "best.toml").exists():
@@ -105,13 +120,18 @@ class _Search:
 
     def run(self) -> None:
         """Run one trial after another."""
+        from optuna.exceptions import UpdateFinishedTrialError
+
         failures = 0
         self._write_best()  # A worker may have been killed between its last trial and this file.
-        while len(finished(self.study)) < self.options.trials and time.monotonic() < self.deadline:
+        while self._wait_for_work():
             trial = ask(self.study, self.options.train.optimisation.seed)
             try:
-                self._try(trial)
+                with heartbeats(self.study, trial):
+                    self._try(trial)
                 failures = 0
+            except UpdateFinishedTrialError:
+                print(f"trial {trial.number} was given to another worker, because this one was silent", flush=True)
             except UserError as error:
                 failures += 1
                 if _is_disk_error(error):
@@ -127,6 +147,21 @@ class _Search:
                 self._put_back_if_possible(trial)
                 raise
             self._write_best()
+
+    def _wait_for_work(self) -> bool:
+        """Return whether a trial is to be run; False if there are enough, or the time is over.
+
+        While the last trials are at work elsewhere it waits: if their worker dies, this one takes them over.
+        """
+        while time.monotonic() < self.deadline:
+            put_back_lost(self.study)
+            missing = self.options.trials - len(finished(self.study))
+            if missing <= 0:
+                return False
+            if others_at_work(self.study) < missing:
+                return True
+            time.sleep(WAIT_SECONDS)
+        return False
 
     def _try(self, trial: "Trial") -> None:
         from optuna import TrialPruned
@@ -146,7 +181,8 @@ class _Search:
         except TrialPruned:
             self._prune(trial, options, run, time.perf_counter() - started)
         else:
-            self.study.tell(trial, float(read_run_json(run)["scores"]["held out"]["macro_f1"]))
+            score = float(read_run_json(run)["scores"]["held out"]["macro_f1"])
+            self.study.tell(trial, score, skip_if_finished=True)
 
     def _after_epoch(self, trial: "Trial", fold: int, epoch: Epoch) -> None:
         from optuna import TrialPruned
@@ -178,7 +214,8 @@ class _Search:
     def _tell(self, trial: "Trial", state: str) -> None:
         from optuna.trial import TrialState
 
-        self.study.tell(trial, state=TrialState[state])
+        # Finished already if this worker was silent for so long that another one has taken over.
+        self.study.tell(trial, state=TrialState[state], skip_if_finished=True)
 
     def _put_back_if_possible(self, trial: "Trial") -> None:
         """Put a trial back; if the study itself cannot be written, the next command does it."""
