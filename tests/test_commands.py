@@ -83,14 +83,7 @@ def test_a_wrong_value_names_its_flag(tmp_path: Path) -> None:
 @pytest.mark.parametrize("lines", [1, 100_000], ids=["few lines", "many"])
 def test_a_reader_that_has_gone_is_no_fault(lines: int, tmp_path: Path) -> None:
     script = tmp_path / "talk.py"
-    script.write_text(
-        "from dataclasses import dataclass\n"
-        "from shared.commands import run\n"
-        "@dataclass(frozen=True)\n"
-        "class Options:\n"
-        "    lines: int = 1\n"
-        "run(lambda options: print(*range(options.lines), sep='\\n'), Options())\n"
-    )
+    script.write_text(TALK, encoding="utf-8")
     reader, writer = os.pipe()
     os.close(reader)
     command = [sys.executable, script, "--lines", str(lines)]
@@ -165,17 +158,8 @@ def test_a_broken_pipe_elsewhere_is_told() -> None:
 def test_threads_wait_without_spinning_unless_the_user_says_otherwise(
     own: dict[str, str], expected: str, tmp_path: Path
 ) -> None:
-    script = tmp_path / "wait.py"
-    script.write_text(
-        "import os, sys\n"
-        "from dataclasses import dataclass\n"
-        "from shared.commands import run\n"
-        "@dataclass(frozen=True)\n"
-        "class Options:\n"
-        "    pass\n"
-        "assert 'torch' not in sys.modules\n"
-        "run(lambda _: print(os.environ['OMP_WAIT_POLICY']), Options())\n"
-    )
+    (tmp_path / "talk.py").write_text(TALK + "print(os.environ['OMP_WAIT_POLICY'])", encoding="utf-8")
     environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"} | own
-    done = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == expected
+    command = [sys.executable, str(tmp_path / "talk.py")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == expected

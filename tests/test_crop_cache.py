@@ -11,14 +11,13 @@ import pytest
 import torch
 from drawn_faces import bare, encode, files, write_portraits
 
-from shared.crops import DETECTED, EYES, INDEX, LANDMARKS, PRIOR, UNREADABLE, CropSet, as_table
+from shared.crops import DETECTED, EYES, LANDMARKS, PRIOR, UNREADABLE, CropSet, as_table
 from shared.faces import alignment, cache
 from shared.faces import crop as crop_files
 from shared.faces.alignment import crop
 from shared.faces.cache import update_crops
 from shared.faces.crop import assumed_eyes, cut_by_prior, typical_place
 from shared.faces.image_io import decode
-from shared.messages import UserError
 
 ROOT = Path(__file__).parents[1]
 
@@ -135,13 +134,6 @@ def test_the_recipe_has_the_id_that_weights_were_trained_with() -> None:
     assert alignment.Recipe(jpeg_quality=50).id != alignment.RECIPE.id
 
 
-def test_a_broken_index_is_refused_by_name(images: pd.DataFrame, out: Path) -> None:
-    update(images, out)
-    (out / INDEX).write_text("this,is\nno,index\n")
-    with pytest.raises(UserError, match=r"index\.csv is no index of crops"):
-        update(images, out)
-
-
 def test_threads_that_feed_a_gpu_share_nets_that_are_loaded_once(
     images: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -171,12 +163,6 @@ def test_an_image_with_the_longest_possible_name_is_cropped(tmp_path: Path, out:
     (tmp_path / name).write_bytes(files()[0])
     crops, _ = update(pd.DataFrame({"image": [f"a/{name}"], "path": [str(tmp_path / name)]}), out)
     assert crops.read(f"a/{name}").shape == (256, 256, 3)
-
-
-def test_where_nobody_may_write_the_error_names_the_folder(images: pd.DataFrame, tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("in the way")
-    with pytest.raises(UserError, match="file"):
-        update(images, tmp_path / "file" / "crops")
 
 
 def index_row(image: str, found: str, width: int, height: int, eyes: tuple[float, ...] = ()) -> dict[str, object]:

@@ -10,6 +10,7 @@ import pytest
 import torch
 from tiny_competition import people, write_train
 from tiny_crops import write_crops
+from tiny_training import FLAGS
 
 from pipelines.age.years import OPEN, age_targets
 from pipelines.gender.specialist import GENDER
@@ -40,20 +41,8 @@ def options(tmp_path_factory: pytest.TempPathFactory) -> TrainOptions:
     write_crops(load_training(write_train(folder / "data/train", people(12))), folder / "crops/train")
     extra = write_train(folder / "more", further_people(6), ("normal",))
     write_crops(load_training(extra), folder / "crops/more")
-    return TrainOptions.of(
-        data=folder / "data",
-        crops=folder / "crops",
-        extra=(extra,),
-        folds=3,
-        only_fold=0,
-        epochs=1,
-        size=32,
-        batch_size=8,
-        backbone="test_efficientnet",
-        pretrained=False,
-        device="cpu",
-        workers=0,
-    )
+    tiny = {**FLAGS, "folds": 3}
+    return TrainOptions.of(data=folder / "data", crops=folder / "crops", extra=(extra,), **tiny)
 
 
 def bare_alone(options: TrainOptions) -> TrainOptions:

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from tiny_competition import COLUMNS, people, write_csv, write_train
 from tiny_crops import write_crops
+from tiny_training import FLAGS
 
 from examples.glasses.specialist import GLASSES
 from shared.crops import EYES
@@ -38,20 +39,8 @@ def here(tmp_path: Path) -> TrainOptions:
     folder = write_train(tmp_path / "data/train", people(12), ["normal"])
     write_labelled(folder, labelled_people(12))
     write_crops(load_training(folder), tmp_path / "crops/train")
-    return TrainOptions.of(
-        data=tmp_path / "data",
-        crops=tmp_path / "crops",
-        outputs=tmp_path / "glasses",
-        folds=2,
-        only_fold=0,
-        epochs=1,
-        size=32,
-        batch_size=2,
-        backbone="test_efficientnet",
-        pretrained=False,
-        device="cpu",
-        workers=0,
-    )
+    tiny = {**FLAGS, "batch_size": 2}
+    return TrainOptions.of(data=tmp_path / "data", crops=tmp_path / "crops", outputs=tmp_path / "glasses", **tiny)
 
 
 def put_on(table: pd.DataFrame, crops: Path) -> None:

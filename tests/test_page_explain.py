@@ -8,7 +8,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from shared.page.explain import fit, grad_cam, network_heat, overlay_heat, relative_box
+from shared.page.explain import grad_cam, network_heat, overlay_heat
 from shared.training.model import Network
 
 LEFT = torch.tensor([[4.0, 0.0], [0.0, 0.0]])
@@ -95,14 +95,3 @@ def test_hot_places_are_bright_and_the_rest_is_grey() -> None:
     lit = overlay_heat(grey, heat)
     assert np.abs(lit[40:, 40:].astype(int) - 100).max() <= 1
     assert int(lit[2, 2, 0]) - int(lit[40, 40, 0]) > 60
-
-
-def test_a_box_that_fills_the_photograph_is_cut_off_at_its_edges() -> None:
-    assert relative_box((-30.0, -20.0, 500.0, 420.0), (400, 400)) == (0, 0, 1, 1)
-    # The centre of the first pixel is (0, 0), so the photograph reaches from -1/2 to 399 1/2.
-    assert relative_box((99.5, -0.5, 199.5, 399.5), (400, 400)) == (0.25, 0, 0.5, 1)
-
-
-def test_a_large_photograph_is_shrunk_and_a_small_one_is_not() -> None:
-    assert fit(np.zeros((2800, 1400, 3), np.uint8), 1400).shape == (1400, 700, 3)
-    assert fit(np.zeros((30, 20, 3), np.uint8), 1400).shape == (30, 20, 3)

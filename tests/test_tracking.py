@@ -10,7 +10,7 @@ import pytest
 
 from shared import tracking
 from shared.messages import UserError
-from shared.tracking import Record, append, is_recorded, origin, peak_memory, read_runs, record, table_of
+from shared.tracking import Record, append, is_recorded, origin, peak_memory, read_runs, record
 
 ENTRY = Record(
     kind="fold",
@@ -86,19 +86,6 @@ def test_another_table_of_that_name_is_left_alone(tmp_path: Path, capsys: pytest
     record(ENTRY, table)
     assert table.read_text() == "a,b\n1,2\n"
     assert "warning: this run is not on record" in capsys.readouterr().err
-
-
-def test_a_disk_that_refuses_is_told_and_stops_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "runs.csv").mkdir()
-    record(replace(ENTRY, run=tmp_path / "age"))
-    assert f"warning: this run is not on record: {tmp_path}/runs.csv cannot be written" in capsys.readouterr().err
-
-
-def test_the_table_lies_beside_the_run_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert table_of(Path("outputs/age")) == tmp_path / "outputs/runs.csv"
-    assert table_of(Path("/big/lr3")) == Path("/big/runs.csv")
-    assert table_of(Path("here")) == tmp_path / "runs.csv"
 
 
 def test_the_origin_of_runs_is_that_of_their_run_json(tmp_path: Path) -> None:

@@ -8,15 +8,16 @@ from types import SimpleNamespace
 
 import pandas as pd
 import pytest
-from tiny_competition import people, write_eval, write_train
 from tiny_crops import write_crops
+from tiny_training import FLAGS, write_data
 
 from pipelines.age.specialist import AGE
 from pipelines.gender.specialist import GENDER
 from pipelines.mask.specialist import MASK
 from shared.crops import UNREADABLE, open_crops
 from shared.fusion.predictions import read_held_out, read_predictions
-from shared.manifest import load_evaluation, load_training
+from shared.labels import IMAGE_KINDS
+from shared.manifest import load_training
 from shared.messages import UserError
 from shared.runs import read_runs
 from shared.specialist import Specialist
@@ -36,25 +37,9 @@ from shared.training.sampling import prepare_fold
 def options(tmp_path_factory: pytest.TempPathFactory) -> TrainOptions:
     """24 persons with crops, of whom every third is held out; outputs have to be named by the test."""
     folder = tmp_path_factory.mktemp("training")
-    table = load_training(write_train(folder / "data/train", people(24)))
-    write_crops(table, folder / "crops/train")
-    eval_table = load_evaluation(write_eval(folder / "data"))
-    write_crops(table.head(len(eval_table)).assign(image=eval_table["image"]), folder / "crops/eval")
-    return TrainOptions.of(
-        data=folder / "data",
-        crops=folder / "crops",
-        folds=3,
-        only_fold=0,
-        epochs=3,
-        size=32,
-        batch_size=8,
-        backbone="test_efficientnet",
-        pretrained=False,
-        lr=3e-3,
-        device="cpu",
-        workers=0,
-        drawn_masks=0,
-    )
+    write_data(folder, 24, IMAGE_KINDS)
+    tiny = {**FLAGS, "folds": 3, "epochs": 3, "lr": 3e-3, "drawn_masks": 0}
+    return TrainOptions.of(data=folder / "data", crops=folder / "crops", **tiny)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from optuna import load_study
+from tiny_training import FLAGS
 
 from pipelines.gender.specialist import GENDER
 from shared.experiments.options import TuneOptions
@@ -42,19 +43,8 @@ class Place:
 
     def options(self, run: Path) -> TrainOptions:
         """A training of some seconds."""
-        return TrainOptions.of(
-            data=self.folder / "data",
-            crops=self.folder / "crops",
-            outputs=run,
-            folds=2,
-            epochs=2,
-            size=32,
-            batch_size=8,
-            backbone="test_efficientnet",
-            pretrained=False,
-            device="cpu",
-            workers=0,
-        )
+        tiny = {**FLAGS, "epochs": 2, "only_fold": None}
+        return TrainOptions.of(data=self.folder / "data", crops=self.folder / "crops", outputs=run, **tiny)
 
     def train(self, run: Path, workers: int = 0, epochs: int = 2) -> list[str]:
         """The command line of `options`."""

@@ -95,16 +95,6 @@ def test_answers_outlive_a_full_disk(place: Place, undisturbed: Path, tmp_path: 
         assert out.read_bytes() == (undisturbed / "eval.csv").read_bytes()
 
 
-def test_a_submission_outlives_a_full_disk(tmp_path: Path) -> None:
-    with small_disk(tmp_path / "disk", 4096) as disk:
-        out = disk / "submission.csv"
-        out.write_text("the old one".ljust(4096))
-        with pytest.raises(UserError, match=r"submission.csv cannot be written"):
-            # Nine images would still fit in where only the size of files is limited.
-            combine.write_submission(out, combine.pd.Index([f"{number:0100}" for number in range(99)]), range(99))
-        assert out.read_text().rstrip() == "the old one"
-
-
 def test_a_folder_that_cannot_be_written_is_named(place: Place, undisturbed: Path, tmp_path: Path) -> None:
     old = tmp_path / "old"
     shutil.copytree(undisturbed, old)
