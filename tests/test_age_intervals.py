@@ -100,11 +100,6 @@ def test_top_coded_ages_do_not_widen_the_intervals_of_everyone() -> None:
         assert (ends <= ages + 0.5).mean() == pytest.approx(0.9, abs=0.02)
 
 
-def test_where_all_ages_are_coded_the_lower_end_stays() -> None:
-    answers = held_out(20)
-    assert learn_intervals(told(answers, np.full(len(answers.persons), 70.0), 60), temperature=1.0).below == 0
-
-
 def test_labels_that_are_intervals_are_left_out() -> None:
     answers = told(held_out(60), true_ages(held_out(60)))
     inside = (answers.persons < "00040").to_numpy()

@@ -5,7 +5,6 @@ import pandas as pd
 import pytest
 import torch
 
-from pipelines.age.specialist import AGE
 from pipelines.age.years import (
     OPEN,
     SPREAD,
@@ -75,13 +74,6 @@ def test_a_heap_of_persons_is_found_however_many_images_each_has() -> None:
     assert (age_targets(persons.loc[persons.index.repeat(7)])[:, 1] == OPEN).sum() == 5 * 7
 
 
-def test_a_censored_label_asks_for_nothing_but_an_age_at_or_above_it() -> None:
-    target = torch.tensor([[60.0, 120.0, 0.0]])
-    assert age_loss(certain_of(60), target).item() == pytest.approx(0, abs=1e-4)
-    assert age_loss(certain_of(78), target).item() == pytest.approx(0, abs=1e-4)
-    assert age_loss(certain_of(50), target).item() > 1
-
-
 @pytest.mark.parametrize(("end", "exact"), [(0.0, 1.0), (OPEN, 0.0)])
 def test_an_age_beyond_the_last_year_is_taken_for_that_year(end: float, exact: float) -> None:
     beyond, last = (
@@ -128,26 +120,3 @@ def test_labels_may_be_intervals() -> None:
     assert describe_labels(table, "none").endswith("(1 of 3 images); 1 images have intervals")
     predictions = pd.DataFrame({"age": [35.5, 80.0, 58.0], "top_coded": known["top_coded"]})
     assert mean_absolute_error(predictions, table) == {"mae_years": pytest.approx((1 + 2) / 2)}
-
-
-def test_an_interval_asks_for_nothing_but_an_age_within_it() -> None:
-    target = torch.tensor([[20.0, 29.0, 0.0]])
-    assert age_loss(certain_of(20), target).item() == pytest.approx(0, abs=1e-4)
-    assert age_loss(certain_of(29), target).item() == pytest.approx(0, abs=1e-4)
-    assert age_loss(certain_of(30), target).item() > 1 < age_loss(certain_of(19), target).item()
-
-
-def test_gradients_are_finite_even_where_a_censored_label_is_missed_by_far() -> None:
-    logits = certain_of(3).requires_grad_()
-    age_loss(logits, torch.tensor([[60.0, 120.0, 0.0]])).backward()
-    assert logits.grad is not None
-    assert torch.isfinite(logits.grad).all()
-
-
-def test_the_columns_are_the_median_in_years_and_the_bands() -> None:
-    distribution = np.zeros((1, YEARS))
-    distribution[0, [20, 30, 70]] = 0.3, 0.4, 0.3
-    columns = AGE.columns(distribution)
-    assert columns["age"].item() == pytest.approx(30.5)
-    assert columns[["<30", "30-59", ">=60"]].iloc[0].tolist() == pytest.approx([0.3, 0.4, 0.3])
-    assert columns["year_70"].item() == 0.3

@@ -13,7 +13,6 @@ from combine import Options, main
 from shared.fusion.fusion import SPECIALISTS
 from shared.messages import UserError
 
-COMBINE = Path(__file__).parents[1] / "combine.py"
 OLD = "ImageID,ans\nold.jpg,3\n"
 
 
@@ -78,15 +77,6 @@ def test_the_truth_gives_the_real_score_and_the_error_in_years(
     assert line(told, "gender ")[3:] == ["1.000", "9"]
     assert line(told, "together ")[3:] == ["0.889", "9"]
     assert "mean age error (MAE): 2.0 years" in told
-
-
-def test_several_runs_of_a_specialist_are_averaged(options: Options, competition: Path, tmp_path: Path) -> None:
-    more = write_runs(competition, tmp_path / "more", seed=1)
-    # The first run is for the wrong gender, but not as sure as the second is of the right one.
-    edit(options.gender[0] / "eval.csv", lambda table: table.assign(male=np.where(table["male"] > 0.5, 0.3, 0.7)))
-    edit(options.gender[0] / "eval.csv", lambda table: table.assign(female=1 - table["male"]))
-    main(replace(options, gender=(options.gender[0], more / "gender")))
-    assert pd.read_csv(options.out)["ans"].equals(pd.read_csv(competition / "eval_solution.csv")["ans"])
 
 
 def test_confusion_matrices_are_drawn_as_images(
@@ -183,14 +173,12 @@ def test_figures_of_nothing_are_refused(options: Options, tmp_path: Path) -> Non
         main(replace(options, figures=tmp_path / "figures"))
 
 
-def test_a_specialist_needs_a_run() -> None:
-    with pytest.raises(UserError, match="--gender needs at least one run folder"):
-        Options(gender=())
-
-
-def test_a_run_counts_once() -> None:
-    with pytest.raises(UserError, match="--age names a run folder twice"):
-        Options(age=(Path("a"), Path("a")))
+@pytest.mark.parametrize(
+    ("runs", "told"), [((), "needs at least one run folder"), ((Path("a"), Path("a")), "names a run folder twice")]
+)
+def test_a_specialist_has_one_run_or_more_and_each_counts_once(runs: tuple[Path, ...], told: str) -> None:
+    with pytest.raises(UserError, match=f"--age {told}"):
+        Options(age=runs)
 
 
 def test_the_data_folder_is_the_one_that_the_runs_were_trained_on(options: Options, tmp_path: Path) -> None:
@@ -220,9 +208,3 @@ def test_nothing_that_is_read_is_overwritten(options: Options, tmp_path: Path, p
     with pytest.raises(UserError, match=r"--out .* would overwrite its input"):
         main(replace(options, out=target, truth=truth))
     assert target.read_bytes() == before
-
-
-def test_a_submission_or_figure_may_be_written_again_beside_what_is_read(options: Options) -> None:
-    again = replace(options, out=options.mask[0] / "submission.csv", figures=options.mask[0])
-    main(again)
-    main(again)

@@ -93,20 +93,6 @@ def test_file_and_command_line_are_judged_together(file: Path) -> None:
         parse(Many(), ["--config", str(file)])
 
 
-def test_help_is_given_also_with_a_file(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file.write_text("lr = 0.2\n")
-    with pytest.raises(SystemExit) as stopped:
-        parse(Many(), ["--config", str(file), "--help"])
-    assert stopped.value.code == 0
-    assert "--lr" in capsys.readouterr().out
-
-
-def test_a_flag_without_its_file_is_named(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        parse(Many(), ["--config"])
-    assert "--config" in capsys.readouterr().err
-
-
 @pytest.mark.parametrize("task", ["mask", "gender", "age"])
 def test_shipped_recipes_are_taken_with_the_folder_they_are_for(task: str, tmp_path: Path) -> None:
     beside = Path(__file__).parents[1] / "pipelines" / task

@@ -16,7 +16,7 @@ from shared.faces import alignment, cache
 from shared.faces import crop as crop_files
 from shared.faces.alignment import crop
 from shared.faces.cache import update_crops
-from shared.faces.crop import assumed_eyes, cut_by_prior, typical_place
+from shared.faces.crop import cut_by_prior
 from shared.faces.image_io import decode
 
 ROOT = Path(__file__).parents[1]
@@ -174,18 +174,6 @@ def detected(count: int) -> list[dict[str, object]]:
     """Eyes 40 apart in the middle of 200 x 400, at a quarter of the height; every third one turned by 90 degrees."""
     level, turned = (80.0, 100.0, 120.0, 100.0), (100.0, 80.0, 100.0, 120.0)
     return [index_row(f"d{number}", DETECTED, 200, 400, level if number % 3 else turned) for number in range(count)]
-
-
-def test_one_strange_face_does_not_move_it() -> None:
-    rows = [*detected(12), index_row("strange", DETECTED, 200, 400, (0, 390, 5, 390))]
-    assert typical_place(as_table(rows)) == pytest.approx((0.5, 0.25, 0.2))
-
-
-def test_the_eyes_are_assumed_level_and_at_that_place_in_any_size() -> None:
-    rows = as_table([*detected(12), index_row("landscape", PRIOR, 1000, 500)])
-    eyes = assumed_eyes(rows, rows[rows["found"] == PRIOR])
-    # Middle 500 and 125; apart by a fifth of the shorter side, 100.
-    assert eyes.loc["landscape"].tolist() == [450, 125, 550, 125]
 
 
 @pytest.fixture

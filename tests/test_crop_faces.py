@@ -16,7 +16,7 @@ from shared.crop_faces import Options, main
 from shared.crops import DETECTED, PRIOR, RETRIED, UNREADABLE, CropSet, open_crops
 from shared.faces import workers
 from shared.faces.cache import make_crops
-from shared.faces.contact_sheet import COLOURS, COLUMNS, ROWS, choose_crops, draw_sheet, write_sheet
+from shared.faces.contact_sheet import COLOURS, draw_sheet, write_sheet
 from shared.labels import IMAGE_KINDS
 from shared.messages import UserError
 
@@ -97,15 +97,6 @@ def test_no_images_are_an_error(tmp_path: Path) -> None:
         make_crops(pd.DataFrame(columns=["image", "path"]), tmp_path)
 
 
-def test_cropping_leaves_the_number_of_threads_as_it_was(data: Path) -> None:
-    import torch
-
-    before = torch.get_num_threads()
-    images = pd.DataFrame({"image": ["x"], "path": [str(data / "eval" / "images" / "wall.jpg")]})
-    make_crops(images, data.parent / "crops", device="cpu", progress=False)
-    assert torch.get_num_threads() == before
-
-
 def crop_set(folder: Path, found: list[str]) -> CropSet:
     names = [f"{number:06}_female_Asian_26/incorrect_mask.jpg" for number in range(len(found))]
     write_crops(pd.DataFrame({"image": names, "mask": 1, "gender": 0, "age": 26.0}), folder)
@@ -123,13 +114,6 @@ def test_doubtful_crops_are_shown_and_framed_in_their_colours(tmp_path: Path) ->
     sheet = draw_sheet({"train": crop_set(tmp_path, [DETECTED] * 10 + [PRIOR, RETRIED, UNREADABLE])})
     assert all(shows(sheet, found) for found in (DETECTED, RETRIED, PRIOR, UNREADABLE))
     assert not shows(draw_sheet({"train": crop_set(tmp_path / "good", [DETECTED] * 10)}), PRIOR)
-
-
-def test_few_doubtful_among_many_are_all_picked(tmp_path: Path) -> None:
-    crops = crop_set(tmp_path, [DETECTED] * 300 + [PRIOR] * 3)
-    picks = choose_crops({"train": crops}, COLUMNS * ROWS)
-    assert len(set(picks)) == COLUMNS * ROWS
-    assert sum(crops.index["found"].loc[image] == PRIOR for _, image in picks) == 3
 
 
 def test_the_sheet_is_written_whole_or_the_error_names_it(tmp_path: Path) -> None:

@@ -23,14 +23,6 @@ def test_a_crop_is_read_by_its_image_as_rgb(folder: Path) -> None:
     assert pixels.mean((0, 1)) == pytest.approx([20, 220, 86], abs=3)
 
 
-def test_the_index_keeps_the_order_of_its_rows(folder: Path) -> None:
-    assert list(open_crops(folder).index.index) == ["b/mask1.jpg", "NA", "a/normal.jpg"]
-
-
-def test_keeping_takes_the_order_asked_for(folder: Path) -> None:
-    assert list(open_crops(folder).keep(["a/normal.jpg", "b/mask1.jpg"]).index.index) == ["a/normal.jpg", "b/mask1.jpg"]
-
-
 def test_images_without_a_crop_are_counted_and_named(folder: Path) -> None:
     with pytest.raises(UserError, match=r"no crop of 2 of 3 images \(x, y\).*python shared/crop_faces.py.*--out"):
         open_crops(folder).keep(["x", "NA", "y"])

@@ -10,7 +10,6 @@ from synthetic_predictions import held_out_predictions
 from shared.fusion import decision as measuring
 from shared.fusion.ages import FIXED
 from shared.fusion.decision import (
-    CrossFitted,
     candidate_rules,
     choose_rule,
     cross_fit,
@@ -112,20 +111,6 @@ def test_one_person_alone_teaches_nothing_and_breaks_nothing(biased: HeldOut) ->
     assert "fitted on 1 held-out person" in describe(settled)
 
 
-@pytest.mark.parametrize(
-    ("decide", "thresholds", "expected"),
-    [
-        ("argmax", "fixed", [DecisionRule(True)]),
-        ("f1", "fixed", [DecisionRule(True, f1=True)]),
-        ("argmax", "tuned", [DecisionRule(True, thresholds=True)]),
-        ("auto", "fixed", [PLAIN, DecisionRule(True), DecisionRule(True, f1=True)]),
-        ("f1", "auto", [DecisionRule(True, f1=True), DecisionRule(True, True, True)]),
-    ],
-)
-def test_options_leave_some_ways_open(decide: str, thresholds: str, expected: list[DecisionRule]) -> None:
-    assert candidate_rules(decide, thresholds, True, True) == expected  # type: ignore[arg-type]
-
-
 def test_without_distributions_over_years_the_bands_are_used_as_they_are(biased: HeldOut) -> None:
     bands = {**biased.predictions, "age": biased.predictions["age"].iloc[:, :3]}
     settled = fit_decision(biased, bands, "auto", "auto", True)
@@ -141,16 +126,6 @@ def test_years_that_are_not_those_of_the_bands_are_refused(biased: HeldOut) -> N
     for spoilt in (age, biased.predictions["age"].assign(year_7=np.nan)):
         with pytest.raises(UserError, match=r"do not sum to the bands of age: 0000"):
             probabilities({**biased.predictions, "age": spoilt})
-
-
-def test_the_report_names_what_was_taken_and_what_it_gains(biased: HeldOut) -> None:
-    settled = fit_decision(biased, biased.predictions, "argmax", "tuned", True)
-    told = describe(settled)
-    assert told.startswith("Decided by argmax, tuned thresholds, calibrated (by the options), fitted on 120")
-    taken = next(line for line in told.splitlines() if line.endswith("<- taken"))
-    assert f"{macro_f1(true_classes(biased.truth), settled.predicted, CLASS_COUNT):.3f}  +" in taken
-    assert "Temperatures (calibration error before -> after): mask " in told
-    assert f"Age thresholds in years: {settled.fitted_rule.thresholds.low:.1f} and " in told
 
 
 def unlike_networks(images: int, classes: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -177,18 +152,6 @@ def test_networks_are_tempered_before_they_are_averaged(task: str) -> None:
     # What held-out images promise is kept: the log loss of the mean is not above the mean log loss.
     single = np.mean([negative_log_likelihood(temper(each, temperature), truth) for each in networks])
     assert negative_log_likelihood(tempered, truth) <= single
-
-
-def test_doing_nothing_is_the_yardstick_that_calibration_must_beat() -> None:
-    right = np.tile(np.arange(CLASS_COUNT), 20)
-    persons = pd.Series([f"{number:03}" for number in range(len(right))])
-    truth = {"mask": right // 6, "gender": right % 6 // 3, "age": right % 3}
-    plain, calibrated, f1 = (
-        np.where(persons.index % 10 < good, right, (right + 1) % CLASS_COUNT) for good in (8, 3, 5)
-    )
-    rules = candidate_rules("auto", "fixed", calibrate=True, years=False)
-    predicted = dict(zip(rules, (plain, calibrated, f1), strict=True))
-    assert choose_rule(CrossFitted(HeldOut({}, truth, persons, persons), predicted, {}), rules) == PLAIN
 
 
 def test_probabilities_are_calibrated_also_if_classes_are_decided_without(biased: HeldOut) -> None:

@@ -9,9 +9,9 @@ import torch
 from drawn_faces import bare, portraits
 
 from shared.crops import CROP_SIZE, DETECTED, EYES, RETRIED
-from shared.faces.alignment import RECIPE, crop, find_faces, prominence
+from shared.faces.alignment import RECIPE, crop, find_faces
 from shared.faces.image_io import NEUTRAL, DecodedImage
-from shared.faces.mtcnn import Faces, detect, suppress_overlaps
+from shared.faces.mtcnn import detect
 from shared.faces.mtcnn_nets import load_detector, load_nets
 
 SEARCH = RECIPE.attempts[0].search
@@ -78,11 +78,6 @@ def test_images_of_different_sizes_go_together() -> None:
     assert [len(found.boxes) for found in together] == [1, 1, 1, 0, 1]
 
 
-def test_a_larger_image_has_its_landmarks_in_its_own_pixels() -> None:
-    small, large = detect([bare().pixels, cv2.resize(bare().pixels, None, fx=3, fy=3)], SEARCH, NETS)
-    np.testing.assert_allclose((small.landmarks + 0.5) * 3, large.landmarks + 0.5, atol=3)
-
-
 def test_the_mirror_image_has_mirrored_landmarks() -> None:
     found, mirrored = detect([bare().pixels, np.ascontiguousarray(bare().pixels[:, ::-1])], SEARCH, NETS)
     expected = found.landmarks[0][[1, 0, 2, 4, 3]] * [-1, 1] + [383, 0]
@@ -102,32 +97,8 @@ def test_two_faces_are_two_faces() -> None:
     assert len(found.boxes) == 2
 
 
-def test_suppression_keeps_the_better_of_two_that_overlap() -> None:
-    # The first two share 80 of 100 pixels: 80 % of the smaller, 67 % of the union. The third lies elsewhere, the
-    # fourth, without a score, counts for nothing.
-    boxes = np.array([[[0.0, 0, 10, 10], [2, 0, 12, 10], [50, 50, 60, 60], [0, 0, 10, 10]]])
-    scores = np.array([[0.7, 0.9, 0.8, 0.0]])
-    assert suppress_overlaps(boxes, scores, overlap=0.7).tolist() == [[False, True, True, False]]
-    assert suppress_overlaps(boxes, scores, overlap=0.7, of_union=True).tolist() == [[True, True, True, False]]
-
-
-def test_a_suppressed_box_suppresses_no_other() -> None:
-    boxes = np.array([[[0.0, 0, 10, 10], [4, 0, 14, 10], [8, 0, 18, 10]]])
-    assert suppress_overlaps(boxes, np.array([[0.9, 0.8, 0.7]]), overlap=0.5).tolist() == [[True, False, True]]
-
-
 def image(pixels: np.ndarray) -> DecodedImage:
     return DecodedImage(pixels, pixels.shape[1], pixels.shape[0])
-
-
-def faces(*boxes: tuple[float, float, float, float], probability: float = 0.9) -> Faces:
-    return Faces(np.array(boxes, np.float32), np.full(len(boxes), probability), np.zeros((len(boxes), 5, 2)))
-
-
-def test_prominence_is_probability_times_side_times_centrality() -> None:
-    # Centre (25, 25), 25 and 75 away from that of the image; the corner is 50 and 100 away: 79.06 / 111.80.
-    value = prominence(faces((0, 0, 50, 50), probability=0.8), height=100, width=200)[0]
-    np.testing.assert_allclose(value, 0.8 * 50 * (1 - 79.057 / 111.803), rtol=1e-4)
 
 
 def test_of_two_faces_the_larger_is_taken_and_both_are_counted() -> None:

@@ -47,12 +47,6 @@ def test_a_file_stays_as_it_was_when_writing_it_fails(tmp_path: Path) -> None:
     assert path.read_text() == "old"
 
 
-def test_a_folder_in_the_place_of_the_file_is_told(tmp_path: Path) -> None:
-    (tmp_path / "a.csv/b").mkdir(parents=True)
-    with pytest.raises(UserError, match=r"a.csv cannot be written"):
-        write_text(tmp_path / "a.csv", "new")
-
-
 def test_what_a_killed_process_left_is_removed_but_not_what_a_living_one_writes(tmp_path: Path, dead: int) -> None:
     path = tmp_path / "a.csv"
     left, written = remains(path, atomic._HOST, dead), remains(path, atomic._HOST, os.getpid())

@@ -47,11 +47,6 @@ def test_folds_do_not_depend_on_the_order_or_number_of_images(
     pd.testing.assert_series_equal(assign_folds(images(people, each=1), 3, seed), expected)
 
 
-def test_another_seed_deals_the_persons_anew() -> None:
-    table = images([(0, 20.0)] * 40)
-    assert not assign_folds(table, 5, seed=0).equals(assign_folds(table, 5, seed=1))
-
-
 def test_more_folds_than_persons_are_refused() -> None:
     with pytest.raises(UserError, match="3 persons cannot fill 4 folds"):
         assign_folds(images([(0, 20.0)] * 3), 4)

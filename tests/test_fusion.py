@@ -45,14 +45,6 @@ def test_the_most_probable_class_combines_those_of_the_three(seed: int) -> None:
     assert most_probable(fuse(predictions)).tolist() == true_classes(single).tolist() == expected
 
 
-@given(st.lists(st.integers(0, 10_000), min_size=1, max_size=4))
-def test_the_mean_of_runs_is_a_probability_and_does_not_depend_on_their_order(seeds: list[int]) -> None:
-    runs = [random_predictions(seed, 6)["age"] for seed in seeds]
-    mean = average_runs(runs)
-    pd.testing.assert_frame_equal(average_runs(runs[::-1]), mean)
-    np.testing.assert_allclose(mean.to_numpy(), np.mean([run.to_numpy() for run in runs], axis=0))
-
-
 def test_runs_are_averaged_image_by_image_also_if_their_order_differs() -> None:
     first = pd.DataFrame({"a": [0.0, 1.0], "b": [1.0, 0.0], "extra": 1.0}, index=["x", "y"])
     second = pd.DataFrame({"b": [0.5, 0.0, 1.0], "a": [0.5, 1.0, 0.0], "person": "p"}, index=["y", "z", "x"])

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from tiny_competition import people, write_train
 
-from shared.labels import CLASS_COUNT, IMAGE_KINDS, age_band, class_name, decode_class, encode_class, mask_of
+from shared.labels import CLASS_COUNT, age_band, decode_class, encode_class
 from shared.manifest import load_training
 from shared.messages import UserError
 
@@ -37,15 +37,6 @@ def test_a_class_out_of_range_is_refused(number: int) -> None:
 @pytest.mark.parametrize(("age", "band"), [(0, 0), (29, 0), (29.9, 0), (30, 1), (59, 1), (59.9, 1), (60, 2), (120, 2)])
 def test_bands_begin_at_30_and_at_60(age: float, band: int) -> None:
     assert age_band(age) == band
-
-
-def test_the_name_of_a_image_tells_the_mask_state() -> None:
-    assert [mask_of(kind) for kind in IMAGE_KINDS] == [0, 0, 0, 0, 0, 1, 2]
-
-
-def test_class_names_are_distinct_and_readable() -> None:
-    assert class_name(10) == "incorrect, female, 30-59"
-    assert len({class_name(number) for number in range(CLASS_COUNT)}) == CLASS_COUNT
 
 
 SHIPPED = Path(__file__).parents[1] / "shared" / "fixes" / "boostcamp.csv"

@@ -164,14 +164,6 @@ def test_a_file_that_only_looks_like_the_named_one_is_pointed_out(
         load_evaluation(tmp_path)
 
 
-def test_a_persons_folder_in_another_case_is_pointed_out(tmp_path: Path) -> None:
-    folder = write_train(tmp_path, people(1), ["normal"])
-    path = folder / "images" / people(1)[0]["path"]
-    path.rename(path.with_name(path.name.upper()))
-    with pytest.raises(UserError, match=f"{path.name.upper()} is there, which differs in upper and lower case"):
-        load_training(folder)
-
-
 @pytest.mark.parametrize(
     ("label", "low", "high", "age", "band"),
     [

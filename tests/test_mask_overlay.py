@@ -8,13 +8,10 @@ from shared.mask_overlay import MaskOverlay
 from shared.mask_overlay.geometry import (
     INCORRECT,
     NONE,
-    WAYS,
     WORN,
     FaceGeometry,
     face_of,
-    place_of,
     places_in_crops,
-    surface_of,
 )
 from shared.mask_overlay.overlay import draw_mask
 
@@ -55,12 +52,6 @@ def test_an_incorrect_mask_leaves_the_nose_or_the_mouth_free() -> None:
     assert all(cover.any() for cover in covers)
 
 
-def test_the_probabilities_of_the_ways_to_wear_a_mask_sum_to_one() -> None:
-    assert set(WAYS) == {WORN, INCORRECT}
-    for ways in WAYS.values():
-        assert sum(ways.values()) == pytest.approx(1)
-
-
 def test_a_mask_turns_with_the_head() -> None:
     right, left = (
         np.mean([np.nonzero(covered(WORN, seed, FaceGeometry(yaw=yaw)))[1].mean() for seed in range(8)])
@@ -68,16 +59,6 @@ def test_a_mask_turns_with_the_head() -> None:
     )
     # A head turned to the right of the image shows its left cheek, which the mask covers.
     assert right < 128 < left
-
-
-def test_a_point_of_the_surface_is_found_where_it_was_put() -> None:
-    face = FaceGeometry(nose=(136.0, 148.0), mouth=(130.0, 178.0), yaw=0.3, pitch=-0.1)
-    surface = surface_of(face, 110, face.chin, slack=2)
-    for around, down in ((-0.8, 150.0), (0.0, 170.0), (0.5, 190.0)):
-        x, y = place_of(face, surface.reach, face.chin, around, down)
-        row, column = round(y) - surface.box[0].start, round(x) - surface.box[1].start
-        assert surface.around[row, column] == pytest.approx(around, abs=0.03)
-        assert surface.down[row, column] == pytest.approx(down, abs=1.0)
 
 
 def test_landmarks_are_mapped_with_the_eyes_of_a_crop() -> None:

@@ -146,13 +146,6 @@ def test_only_images_that_all_runs_hold_out_are_joined(competition: Path, tmp_pa
     assert {len(table) for table in held_out.predictions.values()} == {len(held_out.folds)} == {28}
 
 
-def test_several_runs_are_averaged(competition: Path, tmp_path: Path) -> None:
-    runs = [write_runs(competition, tmp_path / str(seed), doubt=0.5, seed=seed) for seed in range(2)]
-    single = [join_held_out(oof_files(folder)).predictions["mask"] for folder in runs]
-    both = join_held_out(oof_files(*runs)).predictions["mask"]
-    np.testing.assert_allclose(both.to_numpy(), (single[0].to_numpy() + single[1].to_numpy()) / 2)
-
-
 @pytest.mark.parametrize(
     ("column", "change"),
     [
