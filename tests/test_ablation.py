@@ -11,9 +11,8 @@ from tiny_training import FLAGS, write_data
 
 from pipelines.age.heads import specialist
 from pipelines.age.options import AgeOptions
-from shared.experiments.ablation import Line, ablate, draw
+from shared.experiments.ablation import ablate
 from shared.experiments.options import AblateOptions
-from shared.fusion.metrics import Interval
 from shared.messages import UserError
 from shared.tracking import read_runs
 
@@ -83,18 +82,6 @@ def test_a_change_that_fails_says_why_and_the_next_goes_on(
     assert "not measured: ZeroDivisionError" in capsys.readouterr().out
 
 
-def test_the_spread_of_seeds_is_printed_below_the_table(
-    measured: AblateOptions, capsys: pytest.CaptureFixture[str]
-) -> None:
-    ablate(specialist, LIST, measured)
-    out = capsys.readouterr().out
-    spans = (table_of(measured)["macro_f1_0"] - table_of(measured)["macro_f1_1"]).abs()
-    assert f"of the 2 seeds of one row spans {spans.mean():.3f} on average, at most {spans.max():.3f}" in out
-    assert f"{spans['baseline']:.3f} in the baseline" in out
-    ablate(specialist, LIST, replace(measured, seeds=1))
-    assert "leave out the luck of training; --seeds 2" in capsys.readouterr().out
-
-
 def test_a_misspelt_change_is_refused_before_anything_is_trained(measured: AblateOptions, tmp_path: Path) -> None:
     elsewhere = measured.train.with_values(outputs=tmp_path / "ablation")
     with pytest.raises(UserError, match="foo"):
@@ -132,13 +119,3 @@ def test_label_fixes_are_compared_on_images_with_the_same_labels(measured: Ablat
     row = table_of(measured).iloc[1]
     assert row["macro_f1_low"] <= row["macro_f1_high"]
     assert row["remark"] == f"on the {len(held_out) - 1} images that both hold out under the same labels"
-
-
-def test_long_names_leave_room_for_the_figure_and_no_figure_is_drawn_of_nothing(tmp_path: Path) -> None:
-    # Without room matplotlib would warn, and warnings are errors here.
-    many = " ".join(f"{name}=0.123" for name in ("lr", "weight_decay", "dropout", "mixup", "label_smoothing", "ema"))
-    gain = {"macro_f1": Interval(0.1, 0.0, 0.2)}
-    lines = [Line(name, pd.DataFrame(), gain, None) for name in ("lr=0.1", many)]
-    assert draw(tmp_path / "a.png", "age", lines)
-    assert not draw(tmp_path / "a.png", "age", [Line("baseline", pd.DataFrame(), {}, 1.0)])
-    assert not (tmp_path / "a.png").exists()

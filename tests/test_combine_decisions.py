@@ -12,7 +12,7 @@ from tiny_runs import write_runs
 
 from combine import Options, main
 from shared.fusion.fusion import SPECIALISTS
-from shared.fusion.predictions import read_eval_set, write_predictions
+from shared.fusion.predictions import write_predictions
 from shared.messages import UserError
 from shared.tracking import read_runs
 
@@ -125,18 +125,6 @@ def write_folds(run: Path, doubt: float) -> None:
     for fold, sign in enumerate((1, -1)):
         shifted = table.assign(male=table["male"] + sign * doubt * table["male"] * table["female"])
         write_predictions(run / f"fold{fold}" / "eval.csv", shifted.assign(female=1 - shifted["male"]))
-
-
-def test_the_networks_of_the_folds_are_read_beside_their_mean(biased: Options) -> None:
-    main(biased)
-    before = biased.out.read_bytes()
-    write_folds(biased.gender[0], 0.0)
-    main(biased)
-    assert biased.out.read_bytes() == before
-    write_folds(biased.gender[0], 0.9)
-    read = read_eval_set(biased.data, {task: biased.runs(task) for task in SPECIALISTS}, False, biased.out)
-    assert {task: len(tables) for task, tables in read.networks.items()} == {"mask": 1, "gender": 2, "age": 1}
-    main(biased)
 
 
 def test_folds_that_are_not_those_of_the_mean_are_refused(biased: Options) -> None:

@@ -15,7 +15,6 @@ from tiny_training import FLAGS
 from pipelines.age.years import OPEN, age_targets
 from pipelines.gender.specialist import GENDER
 from pipelines.mask.specialist import MASK
-from shared.commands import parse
 from shared.crops import open_crops
 from shared.manifest import SOURCE, load_training
 from shared.messages import UserError
@@ -100,12 +99,6 @@ def test_bare_held_out_faces_are_shown_in_every_mask_state(options: TrainOptions
     assert changed == [True, True, False, True, True, False]
 
 
-def test_the_passes_over_extra_persons_know_nothing_of_the_only_fold(options: TrainOptions, tmp_path: Path) -> None:
-    # Fewer extra persons than folds: they are split by themselves.
-    train(GENDER, options.with_values(outputs=tmp_path / "run", folds=8, only_fold=7, extra_epochs=1))
-    assert (tmp_path / "run/fold7/oof.csv").exists()
-
-
 def test_a_person_in_both_is_refused(options: TrainOptions, tmp_path: Path) -> None:
     same = write_train(tmp_path / "same", people(2), ("normal",))
     write_crops(load_training(same), options.data.crops / "same")
@@ -140,11 +133,6 @@ def test_crops_lie_where_the_crop_command_puts_them(tmp_path: Path) -> None:
     # python shared/crop_faces.py --data others --out crops/others makes crops/others/train.
     assert extra_crop_folder(Path("crops"), whole) == Path("crops/others/train")
     assert extra_crop_folder(Path("crops"), split) == Path("crops/others")
-
-
-def test_the_option_may_be_given_more_than_once() -> None:
-    options = parse(TrainOptions(), ["--extra", "one", "--extra", "two"])
-    assert options.data.extra == (Path("one"), Path("two"))
 
 
 def test_each_source_has_its_own_top_code() -> None:

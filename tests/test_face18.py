@@ -31,13 +31,6 @@ def test_every_module_that_can_be_started_is_a_subcommand_and_the_other_way_roun
     assert {command.module for command in face18.available()} == startable
 
 
-def test_installing_the_project_installs_the_command() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    assert project["project"]["scripts"] == {"face18": "face18:main"}
-    assert "face18" in project["tool"]["setuptools"]["py-modules"]
-    assert callable(face18.main)
-
-
 def test_a_command_whose_module_is_not_there_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     ghost = face18.Command("ghost", "shared.ghost", "is not there")
     monkeypatch.setattr(face18, "COMMANDS", (ghost, face18.Command("runs", "shared.runs", "is there")))
@@ -101,13 +94,3 @@ def test_a_folder_of_the_user_named_shared_is_not_imported(tmp_path: Path) -> No
     command = [sys.executable, "-m", "face18", "runs"]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert "outputs/runs.csv is missing" in done.stderr
-
-
-def test_processes_of_a_subcommand_find_their_way(tmp_path: Path) -> None:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    words = ["sample", "--people", "6", "--eval-people", "6", "--out", str(tmp_path / "data"), "--workers", "2"]
-    done = subprocess.run(
-        [sys.executable, ROOT / "face18.py", *words], capture_output=True, text=True, check=False, env=environment
-    )
-    assert done.returncode == 0, done.stderr
-    assert (tmp_path / "data/train/train.csv").is_file()

@@ -28,9 +28,7 @@ def read_csv(path: Path) -> list[list[str]]:
 FAULTS: dict[str, tuple[tuple[str, str], str]] = {
     "unknown gender": (("female", "femal"), "row 5 (000004): gender 'femal'"),
     "age beyond a life": ((",65,", ",121,"), "row 4 (000003): age '121'"),
-    "age below zero": ((",65,", ",-1,"), "row 4 (000003): age '-1'"),
     "age no number": ((",65,", ",old,"), "row 4 (000003): age 'old'"),
-    "age nan": ((",65,", ",nan,"), "row 4 (000003): age 'nan'"),
     "age blank": ((",65,", ",,"), "row 4 (000003): age ''"),
     "duplicate id": (("000002,", "000001,"), "row 3 (000001): id 000001 is that of row 2 already"),
     "duplicate path": (("000002_male_Asian_40", "000001_male_Asian_20"), "row 3 (000002): path"),
@@ -38,7 +36,6 @@ FAULTS: dict[str, tuple[tuple[str, str], str]] = {
     "blank id": (("000002,", ","), "row 3 (): the id is blank"),
     "blank path": (("000002_male_Asian_40", ""), "row 3 (000002): path ''"),
     "path outside": (("000002_male_Asian_40", "../images/000002_male_Asian_40"), "row 3 (000002): path '../"),
-    "absolute path": (("000002_male_Asian_40", "/000002_male_Asian_40"), "row 3 (000002): path '/"),
     "missing folder": (
         ("000002_male_Asian_40", "elsewhere"),
         "No such file or directory: images/elsewhere",
@@ -130,7 +127,6 @@ STRUCTURES: dict[str, tuple[bytes | None, str]] = {
     "no age column": (b"id,gender,race,path\n1,male,Asian,1\n", "lacks the column age"),
     "two age columns": (b"id,gender,age,age,path\n1,male,1,1,1\n", "column age more than once"),
     "semicolons": (b"id;gender;race;age;path\n1;male;Asian;1;1\n", "separated by something else than commas"),
-    "tabs": (b"id\tgender\trace\tage\tpath\n1\tmale\tAsian\t1\t1\n", "separated by something else than commas"),
     "korean encoding": ("id,gender,age,path\n1,남,1,1\n".encode("cp949"), "not UTF-8 text (line 2)"),
     "utf-16": ("id,gender,age,path\n1,male,1,1\n".encode("utf-16"), "not UTF-8 text (line 1)"),
     "a spreadsheet": (b"PK\x03\x04\x14\x00\x06\x00\x08\x00\x00\x00", "is not text"),

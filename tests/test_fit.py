@@ -33,10 +33,6 @@ def rates(name: SchedulerName, scores: list[float] | None = None, epochs: int = 
     return [first, *(one_epoch(optimizer, schedule, scores[at] if scores else at) for at in range(epochs))]
 
 
-def test_none_leaves_the_rate_alone() -> None:
-    assert rates("none") == [LR] * (EPOCHS + 1)
-
-
 def test_cosine_falls_along_half_a_cosine() -> None:
     expected = [LR * (1 + math.cos(math.pi * epoch / EPOCHS)) / 2 for epoch in range(EPOCHS + 1)]
     assert rates("cosine") == pytest.approx(expected, abs=1e-9)

@@ -10,7 +10,6 @@ from browser import browser, show
 from drawn_blotches import blotches
 from finished_runs import drawn, write_finished
 
-from shared import label_audit
 from shared.folds import assign_folds
 from shared.fusion.predictions import HeldOut
 from shared.label_audit import SWAP, Options, find_suspects, fixes_of, main
@@ -100,15 +99,6 @@ def test_fixes_that_the_runs_were_trained_with_are_not_overwritten(outputs: Path
     with pytest.raises(UserError, match=r"--out .*fixes.csv would overwrite its input"):
         main(Options(outputs=outputs, out=tmp_path, fixes=(tmp_path / "fixes.csv",)))
     assert (tmp_path / "fixes.csv").read_text() == known
-
-
-def test_where_no_correction_is_sure_the_file_loads_too(
-    outputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(label_audit, "fixes_of", lambda suspects, sure: fixes_of(suspects.head(0), sure))
-    main(Options(outputs=outputs, out=tmp_path))
-    assert pd.read_csv(tmp_path / "fixes.csv").empty
-    load_training(outputs.parent / "data/train", [tmp_path / "fixes.csv"])
 
 
 def _label(outputs: Path, person: str) -> float:

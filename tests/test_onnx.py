@@ -13,15 +13,14 @@ import onnx
 import pytest
 from drawn_faces import bare, files, portraits
 from served import PATIENCE, TOKEN, serving
-from tiny_model import BACKBONE, SIZE, random_network, write_model
+from tiny_model import SIZE, random_network, write_model
 
 from pipelines.gender.specialist import GENDER
 from shared.bundle import Options, main
 from shared.crops import Window
-from shared.faces.alignment import RECIPE
 from shared.messages import UserError
 from shared.predictor import Photograph, Predictor
-from shared.predictor.ensemble import onnx_metadata, open_session
+from shared.predictor.ensemble import open_session
 from shared.predictor.onnx_export import TOLERANCE, check
 
 ROOT = Path(__file__).parents[1]
@@ -77,17 +76,6 @@ def test_every_exported_network_was_checked_and_the_card_has_its_difference(bund
         assert 0 <= float(difference) <= TOLERANCE == 1e-4
 
 
-def test_logits_agree_for_any_number_of_images(
-    by_torch: Predictor, by_onnx: Predictor, crops: list[np.ndarray]
-) -> None:
-    for task in ("mask", "gender", "age"):
-        one, other = by_torch.specialists[task].networks[0], by_onnx.specialists[task].networks[0]
-        assert (one.window, one.size) == (other.window, other.size)
-        for count in (1, 2, 5, len(crops)):
-            images = one.inputs(crops[:count])
-            np.testing.assert_allclose(other.logits(images), one.logits(images), atol=1e-4)
-
-
 def test_the_detector_finds_the_same_faces(by_torch: Predictor, by_onnx: Predictor) -> None:
     pair = np.hstack([bare().pixels, bare().pixels[:, ::-1]])
     images = [*(portrait.pixels for portrait in portraits()[:7]), pair, np.full((90, 40, 3), 127, np.uint8)]
@@ -137,13 +125,6 @@ def test_an_export_that_differs_from_pytorch_is_refused(bundle: Path, crops: lis
     images = np.stack([Window().cut(crop, SIZE) for crop in crops])
     with pytest.raises(UserError, match="ONNX differs from PyTorch by"):
         check(content, module, [images], "gender")
-
-
-def test_an_onnx_file_carries_the_metadata_of_its_checkpoint(bundle: Path) -> None:
-    session = open_session((bundle / "mask/0/fold0.onnx").read_bytes(), "mask")
-    metadata = onnx_metadata(session, "mask")
-    assert (metadata.specialist, metadata.backbone, metadata.size) == ("mask", BACKBONE, SIZE)
-    assert metadata.recipe == RECIPE.id
 
 
 def test_a_bundle_holds_no_path_of_the_machine_that_made_it(bundle: Path) -> None:

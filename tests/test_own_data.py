@@ -113,15 +113,6 @@ def test_crop_train_predict_and_combine_open_no_socket(done: Watched) -> None:
     assert done.sockets == ""
 
 
-@pytest.mark.parametrize("opens", ["getaddrinfo('localhost', 80)", "socket(AF_INET)", "create_connection(('::1', 1))"])
-def test_the_watch_sees_look_ups_and_sockets(tmp_path: Path, opens: str) -> None:
-    watched = Watched(tmp_path / "here")
-    lines = ["from contextlib import suppress", "from socket import *", "with suppress(OSError):", f"    {opens}"]
-    (watched.folder / "opens.py").write_text("\n".join(lines))
-    watched.run(["opens.py"])
-    assert "socket." in watched.sockets
-
-
 def write_table(folder: Path, rows: list[dict[str, str]]) -> Options:
     """A people.csv, and an empty image for each of its rows."""
     write_csv(folder / "people.csv", list(rows[0]), rows)

@@ -63,12 +63,9 @@ FAULTS: dict[str, tuple[str, str]] = {
     "an image twice": (CLASSES_ALONE + "a,1,0\nb,1,0\na,1,0\n", "1 of 3 images are there twice: a"),
     "an image without name": (CLASSES_ALONE + ",1,0\n", "have no name"),
     "not a number": (CLASSES_ALONE + "a,high,0\nb,1,0\n", "1 of 2 images have a probability that is missing"),
-    "nan": (CLASSES_ALONE + "a,nan,1\n", "1 of 1 images have a probability that is missing"),
     "blank": (CLASSES_ALONE + "a,,1\n", "1 of 1 images have a probability that is missing"),
     "below zero": (CLASSES_ALONE + "a,-0.5,1.5\n", "below zero: a"),
     "infinite": (CLASSES_ALONE + "a,inf,0\n", "do not sum to one: a"),
-    "half": (CLASSES_ALONE + "a,0.5,0.4\nb,1,0\n", "1 of 2 images have probabilities that do not sum to one: a"),
-    "cut short": (CLASSES_ALONE + "a,1,0\nb,1", "1 of 2 images have a probability that is missing or below zero: b"),
     "too many values": (CLASSES_ALONE + "a,1,0,0\n", "is not a prediction file"),
     "one row too long": (CLASSES_ALONE + "a,1,0\nb,1,0,0\n", "is not a prediction file"),
 }

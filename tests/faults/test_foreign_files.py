@@ -115,13 +115,6 @@ def test_a_history_that_is_not_whole_is_refused_with_the_fold_to_remove(
             train(GENDER, place.options(run))
 
 
-def test_the_way_out_of_broken_weights_leads_back_to_the_same_run(place: Place, run: Path, undisturbed: Path) -> None:
-    (run / "fold0/weights.safetensors").write_bytes(b"")
-    shutil.rmtree(run / "fold0")
-    train(GENDER, place.options(run))
-    assert files_of(run) == files_of(undisturbed)
-
-
 def checkpoint_of(backbone: str) -> dict[str, object]:
     network = Network(backbone, 2, 0.0, pretrained=False).state_dict()
     return {"history": [], "network": network, "average": network, "optimizer": {}, "schedule": {}, "scaler": {}}
