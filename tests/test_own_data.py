@@ -21,15 +21,10 @@ from shared.messages import UserError
 
 PAGE = (ROOT / "docs/own_data.md").read_text(encoding="utf-8")
 COMMANDS = re.findall(r"^python (.*)$", PAGE, flags=re.MULTILINE)
-PLACE = "--data data --crops crops"
-SMALL = "--epochs 1 --size 32 --no-pretrained"
 EXAMPLES = [
     "combine.py --data data --out scored.csv --truth data/eval_solution.csv --figures outputs/figures",
     "examples/predict_photographs.py --model outputs --photographs unlabelled/0.jpg unlabelled/1.jpg",
     "examples/errors_by_group.py --outputs outputs --csv errors.csv",
-    "examples/reliability.py --run outputs/age --out reliability.png",
-    f"examples/other_backbone.py {PLACE} {SMALL} --backbones test_efficientnet test_resnet",
-    f"examples/average_runs.py {PLACE} {SMALL} --backbone test_efficientnet --only-fold 0 --seeds 0 1",
     "examples/tour_images.py --data data --outputs outputs --crops crops --out images",
 ]
 TINY = "--folds 2 --epochs 1 --size 32 --batch-size 4 --backbone test_efficientnet --no-pretrained --device cpu"
@@ -80,7 +75,7 @@ def test_its_commands_answer_for_every_photograph(done: Watched) -> None:
 
 def test_every_script_of_examples_is_run_and_says_what_it_shows_and_how_to_run_it() -> None:
     scripts = sorted(ROOT.glob("examples/*.py"))
-    assert len(scripts) >= 6
+    assert len(scripts) > 3
     for script in scripts:
         if script.name != "__init__.py":
             assert f"examples/{script.name}" in " ".join([*COMMANDS, *EXAMPLES])
@@ -94,11 +89,8 @@ def test_examples_leave_what_they_say(done: Watched) -> None:
     assert rows["group"].tolist()[:4] == ["all", "mask worn", "mask incorrect", "mask none"]
     assert len(rows) == 1 + 3 + 2 + 3 + 18
     assert rows["persons"][0] == 6
-    assert {path.name for path in (done.folder / "outputs/backbones").iterdir()} >= {"test_efficientnet", "test_resnet"}
-    assert {path.name for path in (done.folder / "outputs/seeds").iterdir()} >= {"0", "1"}
     images = {path.name for path in (ROOT / "docs/images").iterdir()}
     assert {path.name for path in (done.folder / "images").iterdir()} <= images
-    assert (done.folder / "reliability.png").stat().st_size > 1000
 
 
 def test_images_of_the_docs_are_small_and_linked() -> None:
