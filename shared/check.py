@@ -3,16 +3,14 @@
 python -m shared.check --data data
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 
 import pandas as pd
 
 from shared.commands import run
-from shared.folds import assign_folds
-from shared.labels import BANDS, GENDERS, MASKS, UNKNOWN, age_band
+from shared.folds import CELLS, assign_folds, cell_names
+from shared.labels import MASKS
 from shared.manifest import load_evaluation, load_training, split_folders
 from shared.messages import UserError, counted, text_table
 
@@ -70,23 +68,11 @@ def summarise_training(folder: Path, table: pd.DataFrame, folds: int) -> str:
         title += f", {youngest:g} to {oldest:g} years old"
     images = [(name, f"{int((table['mask'] == mask).sum()):,}") for mask, name in enumerate(MASKS)]
     head = ["persons", "all", *(f"fold {number}" for number in range(folds))]
-    rows = [
-        [name, f"{len(cell):,}", *(f"{int((cell == number).sum()):,}" for number in range(folds))]
-        for name, cell in _cells(persons, assigned)
-    ]
+    names = cell_names(persons)
+    counts = pd.crosstab(names, assigned.loc[names.index]).reindex([*CELLS, *{*names} - {*CELLS}], fill_value=0)
+    counts.loc["together"] = counts.sum()
+    rows = [[name, f"{row.sum():,}", *(f"{count:,}" for count in row[:folds])] for name, row in counts.iterrows()]
     return f"{title}\n\n{text_table(('images', 'all'), images)}\n\n{text_table(head, rows)}{remark}"
-
-
-def _cells(persons: pd.DataFrame, folds: pd.Series) -> Iterable[tuple[str, pd.Series]]:
-    """The folds of the persons in each cell of gender and age band, then of all."""
-    bands = persons["age"].map(age_band)
-    for (gender, gender_name), (band, band_name) in product(enumerate(GENDERS), enumerate(BANDS)):
-        inside = persons.index[(persons["gender"] == gender) & (bands == band)]
-        yield f"{gender_name}, {band_name}", folds.loc[inside]
-    unknown = persons.index[(persons["gender"] == UNKNOWN) | (bands == UNKNOWN)]
-    if len(unknown):
-        yield "gender or age band unknown", folds.loc[unknown]
-    yield "together", folds
 
 
 def summarise_evaluation(folder: Path, table: pd.DataFrame) -> str:

@@ -5,8 +5,17 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from shared.labels import BANDS, age_band
+from shared.labels import BANDS, GENDERS, age_band
 from shared.messages import UserError, counted, first_of
+
+CELLS = [f"{gender}, {band}" for gender in GENDERS for band in BANDS]
+UNKNOWN_CELL = "gender or age band unknown"
+
+
+def cell_names(table: pd.DataFrame) -> "pd.Series[str]":
+    """The cell of gender and age band of each row: one of `CELLS`, or `UNKNOWN_CELL`."""
+    bands = table["age"].map(age_band).map(dict(enumerate(BANDS)))
+    return (table["gender"].map(dict(enumerate(GENDERS))) + ", " + bands).fillna(UNKNOWN_CELL)
 
 
 def assign_folds(table: pd.DataFrame, folds: int, seed: int = 0, together: Iterable[tuple[str, str]] = ()) -> pd.Series:

@@ -10,6 +10,7 @@ from tiny_crops import write_crops
 
 from shared.crops import open_crops
 from shared.eda import Options, main
+from shared.folds import UNKNOWN_CELL
 from shared.manifest import load_training
 from shared.messages import UserError
 from shared.reports.dataset import CHANNELS, Split, contents, find_oddities, mean_and_std, measure_files
@@ -127,7 +128,7 @@ def test_unknown_labels_are_counted_as_such(tmp_path: Path) -> None:
     facts = measure_files(table.head(0), "none")
     split = Split(table, facts.assign(problem="", bytes=0.0, width=0, height=0), None)
     [(_, cells)] = contents({"train": split})["labels"]
-    assert cells.loc["unknown", "persons"] == 1
+    assert cells.loc[UNKNOWN_CELL, "persons"] == 1
     assert cells["persons"].sum() == 4
 
 

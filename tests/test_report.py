@@ -10,11 +10,12 @@ from browser import browser, show
 from finished_runs import drawn, write_finished
 from sklearn.calibration import calibration_curve
 
+from shared.fusion.rules import reliability_bins
 from shared.html_pages import render
 from shared.messages import UserError
 from shared.report import Options, main
 from shared.reports.finished_runs import Evaluation, evaluate, read_finished_runs
-from shared.reports.scores import contents, read_histories, reliability_bins, worst_mistakes
+from shared.reports.scores import contents, read_histories, worst_mistakes
 from shared.tracking import Record, append
 
 
@@ -69,7 +70,7 @@ def test_reliability_is_that_of_scikit_learn() -> None:
     truth = random.integers(0, 3, 500)
     confidence, correct = given.max(axis=1), given.argmax(axis=1) == truth
     expected_correct, expected_confidence = calibration_curve(correct, confidence, n_bins=10)
-    mean, accuracy, counts = reliability_bins(given, truth)
+    mean, accuracy, counts = reliability_bins(given, truth, 10)
     np.testing.assert_allclose(mean, expected_confidence)
     np.testing.assert_allclose(accuracy, expected_correct)
     assert counts.sum() == 500

@@ -124,10 +124,19 @@ def calibration_error(probabilities: Floats, truth: Ints, bins: int = 15) -> flo
     >>> round(calibration_error(np.array([[0.8, 0.2]] * 4), np.array([0, 0, 0, 1])), 3)
     0.05
     """
+    confidence, accuracy, counts = reliability_bins(probabilities, truth, bins)
+    return float(np.abs(confidence - accuracy) @ counts / len(truth))
+
+
+def reliability_bins(probabilities: Floats, truth: Ints, bins: int) -> tuple[Floats, Floats, Ints]:
+    """Return mean confidence, accuracy and number of images of each non-empty bin of equal width."""
     confidence, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == truth
     places = np.minimum((confidence * bins).astype(np.int64), bins - 1)
-    gaps = np.bincount(places, confidence - correct, minlength=bins)
-    return float(np.abs(gaps).sum() / len(truth))
+    counts = np.bincount(places, minlength=bins)
+    filled = counts > 0
+    sums = (np.bincount(places, weights, minlength=bins)[filled] for weights in (confidence, correct))
+    mean, accuracy = (total / counts[filled] for total in sums)
+    return mean, accuracy, counts[filled]
 
 
 # Thresholds of age.

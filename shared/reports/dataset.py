@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from tqdm import tqdm
 
 from shared.crops import DETECTED, FOUND, PRIOR, RETRIED, UNREADABLE, CropSet
 from shared.faces.image_io import UnusableImageError, decode
+from shared.folds import CELLS, cell_names
 from shared.html_pages import SOFT, Tile, face, plot
 from shared.labels import BAND_EDGES, BANDS, GENDERS, MASKS, age_band
 from shared.messages import UserError, counted
@@ -291,15 +291,11 @@ def _labels(split: Split) -> tuple[list[tuple[str, str]], pd.DataFrame]:
 
 def _cells(images: pd.DataFrame, persons: pd.DataFrame) -> pd.DataFrame:
     """Return persons and images of each gender and age band; a last row for unknown labels if there are any."""
-    cells = {f"{gender}, {band}": (g, b) for (g, gender), (b, band) in product(enumerate(GENDERS), enumerate(BANDS))}
-    columns = {}
-    for title, table in (("persons", persons), ("images", images)):
-        labels = list(zip(table["gender"], table["age"].map(age_band), strict=True))
-        columns[title] = {name: labels.count(cell) for name, cell in cells.items()}
-        columns[title]["unknown"] = len(labels) - sum(columns[title].values())
-    frame = pd.DataFrame(columns)
+    tables = {"persons": persons, "images": images}
+    found = pd.DataFrame({title: cell_names(table).value_counts() for title, table in tables.items()})
+    frame = found.reindex([*CELLS, *found.index.difference(CELLS)]).fillna(0).astype(int)
     frame.insert(1, "share", [f"{count / len(persons):.1%}" for count in frame["persons"]])
-    return frame if frame.loc["unknown", "images"] else frame.drop("unknown")
+    return frame
 
 
 def _counts(values: pd.Series, names: tuple[str, ...]) -> dict[str, int]:

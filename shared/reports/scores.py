@@ -11,7 +11,6 @@ import pandas as pd
 from shared.fusion.fusion import SPECIALISTS
 from shared.fusion.metrics import (
     Floats,
-    Ints,
     bootstrap_score,
     class_scores,
     format_interval,
@@ -20,7 +19,7 @@ from shared.fusion.metrics import (
     share_interval,
 )
 from shared.fusion.report import ScoredPredictions, plot_confusion
-from shared.fusion.rules import calibration_error
+from shared.fusion.rules import calibration_error, reliability_bins
 from shared.html_pages import SOFT, Tile, chart, face, plot
 from shared.labels import BAND_EDGES, BANDS, MASKS
 from shared.reports.finished_runs import Evaluation, FinishedRuns
@@ -114,17 +113,6 @@ def by_mask_state(evaluation: Evaluation) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
-def reliability_bins(probabilities: Floats, truth: Ints, bins: int = BINS) -> tuple[Floats, Floats, Ints]:
-    """Return mean confidence, accuracy and number of images of each non-empty bin of equal width."""
-    confidence, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == truth
-    places = np.minimum((confidence * bins).astype(np.int64), bins - 1)
-    counts = np.bincount(places, minlength=bins)
-    filled = counts > 0
-    sums = (np.bincount(places, weights, minlength=bins)[filled] for weights in (confidence, correct))
-    mean, accuracy = (total / counts[filled] for total in sums)
-    return mean, accuracy, counts[filled]
-
-
 def _reliability(evaluation: Evaluation, task: str) -> str:
     before = evaluation.held_out.predictions[task][list(SPECIALISTS[task])].to_numpy(np.float64)
     after, truth = evaluation.decision.cross_fitted.tempered[task], evaluation.held_out.truth[task]
@@ -133,7 +121,7 @@ def _reliability(evaluation: Evaluation, task: str) -> str:
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
         upper.plot([0, 1], [0, 1], color=SOFT, linewidth=1)
         for name, given, marker in (("as predicted", before, "s"), ("tempered", after, "o")):
-            mean, accuracy, counts = reliability_bins(given, truth)
+            mean, accuracy, counts = reliability_bins(given, truth, BINS)
             upper.plot(mean, accuracy, marker=marker, label=f"{name}: error {calibration_error(given, truth):.3f}")
             lower.plot(mean, counts, marker=marker)
         start = 1 / before.shape[1]
@@ -144,7 +132,7 @@ def _reliability(evaluation: Evaluation, task: str) -> str:
     return chart(draw, 4.2, 4.2)
 
 
-def worst_mistakes(evaluation: Evaluation, task: str, count: int = WORST) -> pd.DataFrame:
+def worst_mistakes(evaluation: Evaluation, task: str) -> pd.DataFrame:
     """Return the wrong predictions whose true class got the lowest probability, the worst of each person.
 
     Indexed by image; columns: person, truth and predicted (indices), p_truth and p_predicted.
@@ -163,7 +151,7 @@ def worst_mistakes(evaluation: Evaluation, task: str, count: int = WORST) -> pd.
         index=held_out.persons.index,
     )
     wrong = table[predicted != truth].sort_values(["p_truth", "p_predicted"], ascending=[True, False], kind="stable")
-    return wrong.drop_duplicates("person").head(count)
+    return wrong.drop_duplicates("person").head(WORST)
 
 
 def _mistake_tiles(evaluation: Evaluation, task: str) -> list[Tile]:
