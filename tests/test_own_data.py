@@ -123,15 +123,6 @@ def test_without_persons_and_masks_every_photograph_is_somebody_bare(tmp_path: P
     assert table["hat"].tolist() == ["yes"] * 3
 
 
-def test_images_beyond_the_seven_places_are_left_out_and_counted(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    rows = [{"file": f"{n}.png", "person": "a", "gender": "male", "age": "30", "mask": "worn"} for n in range(7)]
-    own_folder.main(write_table(tmp_path, rows))
-    assert load_training(tmp_path / "data/train")["kind"].tolist() == [f"mask{n}" for n in range(1, 6)]
-    assert "2 images left out" in capsys.readouterr().out
-
-
 @pytest.mark.parametrize(
     ("change", "told"),
     [
@@ -156,11 +147,3 @@ def test_unlabelled_photographs_are_found_wherever_they_are_and_all_else_is_coun
     own_folder.main(replace(options, unlabelled=more))
     assert load_evaluation(tmp_path / "data/eval")["image"].tolist() == ["a.JPG", "b/c.jfif"]
     assert "3 files not read as images" in capsys.readouterr().out
-
-
-def test_a_folder_that_is_there_is_left_alone(tmp_path: Path) -> None:
-    options = write_table(tmp_path, [{"file": "a.jpg", "gender": "male", "age": "30"}])
-    (tmp_path / "data/train").mkdir(parents=True)
-    with pytest.raises(UserError, match="--out"):
-        own_folder.main(options)
-    assert not list((tmp_path / "data/train").iterdir())
