@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pandas as pd
 import pytest
+from tiny_competition import people, write_train
 from tiny_crops import write_crops
 from tiny_training import FLAGS, write_data
 
