@@ -159,3 +159,11 @@ def test_a_graph_that_reads_other_files_is_refused(bundle: Path, tmp_path: Path)
     tensor.external_data.add(key="location", value=str(secret))
     with pytest.raises(UserError, match="no ONNX file that can be run"):
         open_session(model.SerializeToString(), "mask")
+
+
+def test_onnxruntime_prepares_no_statistics_for_its_maker(tmp_path: Path) -> None:
+    code = "from shared.predictor import Predictor; Predictor.load(runtime='onnx')"
+    # In a bare environment: it sends none in a CI system either, and keeps the number of the machine in the home.
+    bare_environment = {"HOME": str(tmp_path), "PYTHONPATH": str(Path(__file__).parents[1])}
+    subprocess.run([sys.executable, "-c", code], check=True, env=bare_environment, cwd=tmp_path)
+    assert not [*tmp_path.rglob("*")]
