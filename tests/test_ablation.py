@@ -89,12 +89,6 @@ def test_a_misspelt_change_is_refused_before_anything_is_trained(measured: Ablat
     assert not (tmp_path / "ablation").exists()
 
 
-def test_several_processes_are_refused(measured: AblateOptions, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(UserError, match="without torchrun"):
-        ablate(specialist, LIST, measured)
-
-
 def test_trainings_and_scores_are_on_record_and_nothing_is_done_twice(
     measured: AblateOptions, monkeypatch: pytest.MonkeyPatch
 ) -> None:

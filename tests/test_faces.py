@@ -78,23 +78,11 @@ def test_images_of_different_sizes_go_together() -> None:
     assert [len(found.boxes) for found in together] == [1, 1, 1, 0, 1]
 
 
-def test_the_mirror_image_has_mirrored_landmarks() -> None:
-    found, mirrored = detect([bare().pixels, np.ascontiguousarray(bare().pixels[:, ::-1])], SEARCH, NETS)
-    expected = found.landmarks[0][[1, 0, 2, 4, 3]] * [-1, 1] + [383, 0]
-    np.testing.assert_allclose(mirrored.landmarks[0], expected, atol=0.06 * eye_distance(expected))
-
-
 @pytest.mark.parametrize("shape", [(512, 384), (1, 1), (3, 2500), (2500, 3)])
 def test_where_there_is_no_face_none_is_found(shape: tuple[int, int]) -> None:
     noise = np.random.default_rng(0).integers(0, 255, (*shape, 3), np.uint8)
     for image in (np.full((*shape, 3), 127, np.uint8), noise):
         assert len(detect([image], SEARCH, NETS)[0].boxes) == 0
-
-
-def test_two_faces_are_two_faces() -> None:
-    face = bare().pixels
-    found = detect([np.hstack([face, face])], RECIPE.attempts[1].search, NETS)[0]
-    assert len(found.boxes) == 2
 
 
 def image(pixels: np.ndarray) -> DecodedImage:

@@ -102,16 +102,6 @@ def test_changed_labels_are_another_run(here: TrainOptions) -> None:
         train(GLASSES, here)
 
 
-def test_the_folder_needs_nothing_but_shared_and_shared_knows_nothing_of_it() -> None:
-    for file in (ROOT / "examples/glasses").glob("*.py"):
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ImportFrom):
-                assert node.module
-                assert not node.module.startswith(("pipelines", "combine")), file
-    loop = [ROOT / "shared/specialist.py", ROOT / "shared/manifest.py", *(ROOT / "shared/training").glob("*.py")]
-    assert not [file for file in loop if "glasses" in file.read_text(encoding="utf-8")]
-
-
 def test_the_page_shows_the_specialist_as_it_is() -> None:
     page = (ROOT / "docs/own_data.md").read_text(encoding="utf-8")
     block = page.split("```python\n")[1].split("```")[0]

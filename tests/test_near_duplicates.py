@@ -111,10 +111,3 @@ def test_copies_are_near_and_mirror_images_are_found_and_nothing_else() -> None:
     pairs = similar_pairs(hashes, changed, SAME_IMAGE)
     assert {(pair.one, pair.other, pair.mirrored) for pair in pairs} == {(2, 0, False), (4, 1, True)}
     assert all(pair.one == pair.other for pair in similar_pairs(hashes, hashes, 0.3) if not pair.mirrored)
-
-
-def test_a_face_that_was_not_found_is_compared_with_none(options: TrainOptions) -> None:
-    index = pd.read_csv(options.data.crops / "more/index.csv")
-    index.loc[1, "found"] = "prior"
-    index.to_csv(options.data.crops / "more/index.csv", index=False)
-    assert "x000002" in set(joined(options)["person"])

@@ -74,21 +74,6 @@ def test_a_pickle_in_the_place_of_any_file_of_a_run_is_refused_and_does_not_go_o
     assert not crater.exists()
 
 
-def test_predicting_and_fusing_never_unpickle_anything(
-    place: Place, run: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def forbidden(*_: object, **__: object) -> None:
-        raise AssertionError("something was unpickled")
-
-    for name in ("load", "loads", "Unpickler"):
-        monkeypatch.setattr(pickle, name, forbidden)
-    monkeypatch.setattr(torch, "load", forbidden)
-    # Of two folds; those of the other specialists are three.
-    (run / "oof.csv").unlink()
-    predict_with(place, run)
-    fuse_with(place, run)
-
-
 def test_weights_cut_short_after_training_are_refused_with_the_fold_to_remove(place: Place, run: Path) -> None:
     weights = run / "fold0/weights.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1000])
