@@ -99,6 +99,9 @@ def test_a_file_of_the_user_comes_before_a_shipped_one_of_that_name(
     assert parse(TrainOptions(), ["--config=name"], tmp_path / "shipped").optimisation.lr == 0.7
 
 
-def test_a_missing_file_is_named(file: Path) -> None:
+def test_a_missing_file_is_named(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(UserError, match=r"--config .*best.toml is no readable"):
         parse(TrainOptions(), ["--config", str(file)])
+    with pytest.raises(SystemExit):
+        parse(TrainOptions(), ["--config"])
+    assert "--config" in capsys.readouterr().err

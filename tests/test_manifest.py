@@ -100,6 +100,8 @@ def test_a_data_folder_may_be_the_competition_or_one_split_of_it(competition: Pa
     assert split_folders(competition / "eval") == {"eval": competition / "eval"}
     with pytest.raises(UserError, match="no eval images"):
         split_folder(competition / "train", "eval")
+    with pytest.raises(UserError, match=r"no portraits in .*\n.*--data FOLDER"):
+        split_folders(competition / "nowhere")
 
 
 def test_a_folder_with_both_tables_is_ambiguous(competition: Path) -> None:

@@ -86,7 +86,10 @@ def test_another_table_of_that_name_is_left_alone(tmp_path: Path, capsys: pytest
         append(table, ENTRY)
     record(ENTRY, table)
     assert table.read_text() == "a,b\n1,2\n"
-    assert "warning: this run is not on record" in capsys.readouterr().err
+    record(replace(ENTRY, run=tmp_path / "runs.csv" / "age"))
+    said = capsys.readouterr().err
+    assert "warning: this run is not on record: " in said
+    assert "runs.csv/runs.csv cannot be written" in said
 
 
 def test_the_origin_of_runs_is_that_of_their_run_json(tmp_path: Path) -> None:
