@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -46,17 +47,33 @@ CLEAR = 0.8
 SWAPPED = 0.9
 """Probability from which on two images of a person count as swapped."""
 
-COLUMNS = ("field", "id", "image", "other", "given", "suggested", "right", "wrong", "value", "other_value")
-"""Columns of suspects. `field` is gender, age, mask or `SWAP`; `image` and `other` are kinds of images, empty for
-labels of a person; `given` and `suggested` are class names with the probabilities `right` and `wrong`; `value` and
-`other_value` are what a fix would set."""
-
 FILES = ("suspects.csv", "fixes.csv", "duplicates.csv", "eval_duplicates.csv", "audit.html")
 
 SHOWN = 60
 """Suspects of each kind that the page shows; the tables hold all."""
 
 TITLES = {SWAP: "Swapped masks", "gender": "Gender", "age": "Age", "mask": "Mask of one image"}
+
+
+class Suspect(NamedTuple):
+    """A label that predictions contradict; a row of suspects.csv."""
+
+    field: str
+    """gender, age, mask or `SWAP`."""
+    id: str
+    image: str
+    """Kind of the image; empty for a label of the person."""
+    other: str
+    """Kind of the other image of a swap, otherwise empty."""
+    given: str
+    suggested: str
+    """The class with the probability `wrong`; that of the `given` one is `right`."""
+    right: float
+    wrong: float
+    value: str
+    """What a fix would set; empty if that is not known."""
+    other_value: str = ""
+    """The same for `other`."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +119,7 @@ def main(options: Options) -> None:
 
 
 def find_suspects(held_out: HeldOut, labels: pd.DataFrame) -> pd.DataFrame:
-    """Return all suspects, the surest first; columns as in `COLUMNS`.
+    """Return all suspects, the surest first; columns as in `Suspect`.
 
     `labels` (kind, age in years) is indexed by the held-out images.
     """
@@ -111,7 +128,7 @@ def find_suspects(held_out: HeldOut, labels: pd.DataFrame) -> pd.DataFrame:
         *_suspect_persons(held_out, labels, "age"),
         *_suspect_images(held_out, labels),
     ]
-    table = pd.DataFrame([dict.fromkeys(COLUMNS, "") | row for row in rows], columns=list(COLUMNS))
+    table = pd.DataFrame(rows, columns=list(Suspect._fields))
     return table.sort_values(["right", "wrong"], ascending=[True, False], kind="stable", ignore_index=True)
 
 
@@ -137,18 +154,18 @@ def contradicted(probabilities: Floats, given: Ints) -> NDArray[np.bool_]:
     return contradiction
 
 
-def _suspect_persons(held_out: HeldOut, labels: pd.DataFrame, task: str) -> Iterator[dict[str, object]]:
+def _suspect_persons(held_out: HeldOut, labels: pd.DataFrame, task: str) -> Iterator[Suspect]:
     classes = SPECIALISTS[task]
     means = held_out.predictions[task].select_dtypes("number").groupby(held_out.persons.to_numpy()).mean()
     first = pd.Series(held_out.truth[task], held_out.persons.to_numpy())
     given = first[~first.index.duplicated()].loc[means.index].to_numpy()
     probabilities = means[list(classes)].to_numpy(np.float64)
     for place in map(int, np.flatnonzero(contradicted(probabilities, given))):
-        predicted = int(probabilities[place].argmax())
-        value = classes[predicted]
+        each, right, wrong = probabilities[place], given[place], int(probabilities[place].argmax())
+        value = classes[wrong]
         if task == "age":
-            value = _age_fix(means["age"].iloc[place], predicted, labels["age"].max()) if "age" in means else ""
-        yield {**_suspect(task, means.index[place], classes, given, probabilities, place), "value": value}
+            value = _age_fix(means["age"].iloc[place], wrong, labels["age"].max()) if "age" in means else ""
+        yield Suspect(task, means.index[place], "", "", classes[right], classes[wrong], each[right], each[wrong], value)
 
 
 def _age_fix(years: float, band: int, oldest: float) -> str:
@@ -157,7 +174,7 @@ def _age_fix(years: float, band: int, oldest: float) -> str:
     return f"{min(max(int(years), low), high):g}"
 
 
-def _suspect_images(held_out: HeldOut, labels: pd.DataFrame) -> Iterator[dict[str, object]]:
+def _suspect_images(held_out: HeldOut, labels: pd.DataFrame) -> Iterator[Suspect]:
     """Yield swapped images of a person, then single images with a wrong mask label that are in no swap."""
     names = SPECIALISTS["mask"]
     probabilities = held_out.predictions["mask"][list(names)].to_numpy(np.float64)
@@ -168,36 +185,14 @@ def _suspect_images(held_out: HeldOut, labels: pd.DataFrame) -> Iterator[dict[st
         own = places.get_group(person).to_numpy()
         swaps = _swaps(own, probabilities, given, wrong)
         for (one, other), probability in swaps.items():
-            yield {
-                "field": SWAP,
-                "id": person,
-                "image": kinds[one],
-                "other": kinds[other],
-                "given": names[given[one]],
-                "suggested": names[given[other]],
-                "right": 1 - probability,
-                "wrong": probability,
-                "value": names[given[other]],
-                "other_value": names[given[one]],
-            }
+            mask, instead = names[given[one]], names[given[other]]
+            pair = (kinds[one], kinds[other], mask, instead, 1 - probability, probability, instead, mask)
+            yield Suspect(SWAP, person, *pair)
         swapped = {place for pair in swaps for place in pair}
         for place in (place for place in own if wrong[place] and place not in swapped):
-            row = _suspect("mask", person, names, given, probabilities, place)
-            yield {**row, "image": kinds[place], "value": row["suggested"]}
-
-
-def _suspect(
-    field: str, person: object, classes: tuple[str, ...], given: Ints, probabilities: Floats, place: int
-) -> dict[str, object]:
-    predicted = int(probabilities[place].argmax())
-    return {
-        "field": field,
-        "id": person,
-        "given": classes[given[place]],
-        "suggested": classes[predicted],
-        "right": probabilities[place, given[place]],
-        "wrong": probabilities[place, predicted],
-    }
+            each, right, instead = probabilities[place], given[place], int(probabilities[place].argmax())
+            label = (names[right], names[instead], each[right], each[instead], names[instead])
+            yield Suspect("mask", person, kinds[place], "", *label)
 
 
 def _swaps(own: Ints, probabilities: Floats, given: Ints, wrong: NDArray[np.bool_]) -> dict[tuple[int, int], float]:
