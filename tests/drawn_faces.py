@@ -56,19 +56,19 @@ def write_portraits(folder: Path, copies: int = 1) -> pd.DataFrame:
 def turned(pixels: np.ndarray, orientation: int) -> np.ndarray:
     """What a camera stores that marks the image with this EXIF orientation; from the standard's table (CIPA DC-008).
 
-    The mark says which sides of the scene row 0 and column 0 show: 1 top-left, 2 top-right, 3 bottom-right,
-    4 bottom-left, 5 left-top, 6 right-top, 7 right-bottom, 8 left-bottom.
+    The mark says which sides of the scene row 0 and column 0 show.
     """
-    rows, columns = {
-        1: ("top", "left"),
-        2: ("top", "right"),
-        3: ("bottom", "right"),
-        4: ("bottom", "left"),
-        5: ("left", "top"),
-        6: ("right", "top"),
-        7: ("right", "bottom"),
-        8: ("left", "bottom"),
-    }[orientation]
+    sides = [
+        "top-left",
+        "top-right",
+        "bottom-right",
+        "bottom-left",
+        "left-top",
+        "right-top",
+        "right-bottom",
+        "left-bottom",
+    ]
+    rows, columns = sides[orientation - 1].split("-")
     stored = pixels if rows in ("top", "bottom") else pixels.transpose(1, 0, 2)
     stored = stored[::-1] if rows in ("bottom", "right") else stored
     return np.ascontiguousarray(stored[:, ::-1] if columns in ("bottom", "right") else stored)

@@ -105,19 +105,20 @@ def wait_for(condition: Callable[[], bool], process: "subprocess.Popen[str]") ->
 
 def at_work(process: "subprocess.Popen[str]") -> bool:
     """Whether the command line is understood and torch is being loaded."""
-    try:
-        return "libtorch" in Path(f"/proc/{process.pid}/maps").read_text()
-    except OSError:
-        return False
+    return "libtorch" in _maps(process)
 
 
 def loading(process: "subprocess.Popen[str]") -> bool:
     """Whether Python itself has started, and the command is being loaded: the first libraries are."""
+    return any(place in _maps(process) for place in ("lib-dynload", "site-packages"))
+
+
+def _maps(process: "subprocess.Popen[str]") -> str:
+    """The files that a process has mapped; nothing of one that has ended."""
     try:
-        maps = Path(f"/proc/{process.pid}/maps").read_text()
+        return Path(f"/proc/{process.pid}/maps").read_text()
     except OSError:
-        return False
-    return "lib-dynload" in maps or "site-packages" in maps
+        return ""
 
 
 def members(session: int) -> list[int]:

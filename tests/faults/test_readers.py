@@ -2,9 +2,10 @@
 
 import io
 import resource
+import shutil
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -140,56 +141,35 @@ def try_images(spoil: Callable[[Generator], bytes], count: int, random: Generato
     return refused
 
 
-def tables(place: Place, folder: Path) -> dict[str, tuple[bytes, Callable[[bytes], pd.DataFrame]]]:
-    """Every table that a command reads: its bytes, and a reader of other bytes in its place."""
-    copy = folder / "table.csv"
-
-    def by(read: Callable[[Path], pd.DataFrame]) -> Callable[[bytes], pd.DataFrame]:
-        def reader(content: bytes) -> pd.DataFrame:
-            copy.write_bytes(content)
-            return read(copy)
-
-        return reader
-
-    def within(split: str, name: str, load: Callable[[Path], pd.DataFrame]) -> Callable[[bytes], pd.DataFrame]:
-        (folder / split).mkdir()
-        (folder / split / "images").symlink_to(place.folder / "data" / split / "images")
-
-        def reader(content: bytes) -> pd.DataFrame:
-            (folder / split / name).write_bytes(content)
-            return load(folder / split)
-
-        return reader
-
-    rejected = folder / "rejected.csv"
-    train, asked = place.folder / "data/train/train.csv", place.folder / "data/eval/info.csv"
-    run = place.folder / "runs/gender"
-    files: dict[str, tuple[Path, Callable[[bytes], pd.DataFrame]]] = {
-        "train.csv": (train, within("train", "train.csv", load_training)),
-        "info.csv": (asked, within("eval", "info.csv", lambda place: load_evaluation(place, True, rejected))),
-        "oof.csv": (run / "oof.csv", by(lambda file: read_held_out(file, GENDERS))),
-        "eval.csv": (run / "eval.csv", by(lambda file: read_predictions(file, GENDERS))),
-        "eval_solution.csv": (place.folder / "data/eval_solution.csv", by(read_solution)),
-        "index.csv": (place.folder / "crops/eval/index.csv", by(read_index)),
+def readers(folder: Path) -> dict[str, Callable[[], pd.DataFrame]]:
+    """What reads every table that a command reads, by its file below the folder of a `Place`."""
+    train, evaluation, run = folder / "data/train", folder / "data/eval", folder / "runs/gender"
+    return {
+        "data/train/train.csv": lambda: load_training(train),
+        "data/eval/info.csv": lambda: load_evaluation(evaluation, True, folder / "rejected.csv"),
+        "runs/gender/oof.csv": lambda: read_held_out(run / "oof.csv", GENDERS),
+        "runs/gender/eval.csv": lambda: read_predictions(run / "eval.csv", GENDERS),
+        "data/eval_solution.csv": lambda: read_solution(folder / "data/eval_solution.csv"),
+        "crops/eval/index.csv": lambda: read_index(folder / "crops/eval/index.csv"),
     }
-    return {name: (file.read_bytes(), reader) for name, (file, reader) in files.items()}
 
 
 def try_tables(place: Place, folder: Path, count: int, random: Generator) -> int:
     """Each of `count` spoilt tables gives rows or a `UserError`; how many gave an error."""
-    refused, known = 0, list(tables(place, folder).values())
+    shutil.copytree(place.folder, folder / "place")
+    refused, known = 0, readers(folder / "place")
+    contents = {name: (place.folder / name).read_bytes() for name in known}
     for number in range(count):
-        content, read = known[number % len(known)]
-        spoilt = spoilt_table(content, random)
+        name = list(known)[number % len(known)]
+        spoilt = spoilt_table(contents[name], random)
+        (folder / "place" / name).write_bytes(spoilt)
         try:
             with in_time(PATIENCE):
-                table = read(spoilt)
+                table = known[name]()
             assert len(table) > 0
         except UserError:
             refused += 1
         except Exception as error:
-            with suppress(OSError):
-                (folder / "culprit.csv").write_bytes(spoilt)
             raise AssertionError(f"{type(error).__name__} on {spoilt!r}") from error
     return refused
 
