@@ -6,6 +6,7 @@ import zlib
 from functools import cache
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
 from PIL import Image
@@ -95,3 +96,13 @@ def broken_files() -> dict[str, tuple[bytes, str]]:
         "large.png": (png_header(8000, 8000), "too large: 8000 x 8000 pixels"),
         "bomb.png": (png_header(65536, 65536), "too large"),
     }
+
+
+def blotches(seed: int) -> np.ndarray:
+    """A crop with something to see at every scale, such as a perceptual hash needs; uint8 (256, 256, 3)."""
+    random = np.random.default_rng(seed)
+    layers = [
+        cv2.resize(random.normal(size=(side, side, 3)) * 256 / side, (256, 256), interpolation=cv2.INTER_CUBIC)
+        for side in (4, 8, 16, 32, 64)
+    ]
+    return np.clip(128 + 1.2 * sum(layers), 0, 255).astype(np.uint8)

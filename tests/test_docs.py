@@ -16,12 +16,9 @@ from typing import Any
 import pytest
 from packaging.requirements import Requirement
 
-import combine
 from pipelines.age.options import AgeOptions
-from shared import bundle, check, crop_faces, predict, runs, serve
 from shared.commands import parse
 from shared.experiments.options import AblateOptions, TuneOptions
-from shared.page import __main__ as page
 from shared.training.inference import PredictOptions
 from shared.training.options import TrainOptions
 
@@ -32,21 +29,14 @@ README_COMMANDS = sorted(
     {line for line in BLOCKS if line.startswith("python ")} | set(re.findall(r"`(python [^`]+)`", README))
 )
 OPTIONS: dict[str, Any] = {
-    "shared/crop_faces.py": crop_faces.Options(),
-    "shared.check": check.Options(),
-    "shared.runs": runs.Options(),
-    "shared.predict": predict.Options(),
-    "shared.bundle": bundle.Options(),
-    "shared.page": page.Options(),
-    "shared.serve": serve.Options(),
     "pipelines.mask.train": TrainOptions(),
     "pipelines.gender.train": TrainOptions(),
     "pipelines.age.train": AgeOptions(),
     "pipelines.age.predict": PredictOptions(),
     "pipelines.age.ablate": AblateOptions(AgeOptions()),
     "pipelines.age.tune": TuneOptions(AgeOptions()),
-    "combine.py": combine.Options(),
 }
+"""Of the commands that have no class `Options` of their own."""
 
 
 def test_there_are_commands_to_check() -> None:
@@ -64,8 +54,8 @@ def test_a_command_of_the_readme_exists_and_takes_its_options(
     for config in [Path(word) for word in flags if word.endswith(".toml")]:
         config.parent.mkdir(parents=True)
         config.write_text("")
-    if program in OPTIONS:
-        parse(OPTIONS[program], flags)
+    module = {"shared.page": "shared.page.__main__"}.get(program, program.removesuffix(".py").replace("/", "."))
+    parse(OPTIONS.get(program) or importlib.import_module(module).Options(), flags)
 
 
 def test_files_that_the_readme_links_to_are_there() -> None:

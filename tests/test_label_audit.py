@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from browser import browser, show
-from drawn_blotches import blotches
+from drawn_faces import blotches
 from finished_runs import drawn, write_finished
 
 from shared.folds import assign_folds

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from drawn_blotches import blotches
+from drawn_faces import blotches
 from scipy.fft import dctn
 from tiny_competition import people, write_eval, write_train
 from tiny_crops import write_crops
