@@ -15,7 +15,7 @@ from shared.commands import run
 from shared.files import IMAGE_SUFFIXES, find_images, refuse_overwriting, write_csv
 from shared.labels import INCORRECT, NORMAL, WORN
 from shared.messages import UserError, counted
-from shared.tables import Row, lookalike, read_rows
+from shared.tables import Row, read_rows
 
 KINDS = {"worn": WORN, "incorrect": (INCORRECT,), "none": (NORMAL,)}
 """File names of a person's images in the layout, by mask state."""
@@ -84,7 +84,7 @@ def copy_images(options: Options, images: list[Row], folder: Path) -> int:
         if mask not in free:
             raise UserError(f"{where}: mask {mask!r} is none of {', '.join(KINDS)}")
         if not file.is_file():
-            raise UserError(f"{where}: {file} is missing{lookalike(file)}")
+            raise UserError(f"{where}: {file} is missing")
         if file.suffix.lower() not in IMAGE_SUFFIXES:
             raise UserError(f"{where}: {file} has none of the suffixes {', '.join(IMAGE_SUFFIXES)}")
         if not free[mask]:

@@ -36,12 +36,6 @@ class Options:
     sample: int = 3000
     """Images of each split to open and measure, drawn at random; 0 for all. Tables are always read in full."""
 
-    seed: int = 0
-    """Seed of the sample."""
-
-    workers: int = 0
-    """Threads that open images; 0 for one per core."""
-
     fixes: tuple[Path, ...] = ()
     """Label fixes (id, image, field, value); boostcamp names the one that comes with face18."""
 
@@ -49,9 +43,8 @@ class Options:
     """Leave out faulty rows of the tables and list them in rejected.csv, instead of stopping."""
 
     def __post_init__(self) -> None:
-        for flag, value in (("--sample", self.sample), ("--seed", self.seed), ("--workers", self.workers)):
-            if value < 0:
-                raise UserError(f"{flag} must be 0 or more, not {value}")
+        if self.sample < 0:
+            raise UserError(f"--sample must be 0 or more, not {self.sample}")
         if self.out.suffix.lower() not in (".html", ".htm"):
             raise UserError(f"--out {self.out}: the name must end in .html")
 
@@ -65,7 +58,7 @@ def main(options: Options) -> None:
     splits = {}
     for name, folder in split_folders(options.data).items():
         table = _load(name, folder, options)
-        facts = measure_files(draw(table, options.sample, options.seed), name, options.workers)
+        facts = measure_files(draw(table, options.sample), name)
         splits[name] = Split(table, facts, _find_crops(options, name))
     lead = f"What is in {options.data}."
     write_page(options.out, "dataset.html", title="face18: the data", lead=lead, **contents(splits))
@@ -78,11 +71,11 @@ def _load(name: str, folder: Path, options: Options) -> pd.DataFrame:
     return load_evaluation(folder, options.skip_bad)
 
 
-def draw(table: pd.DataFrame, count: int, seed: int) -> pd.DataFrame:
-    """Return `count` random rows in their order; all rows if `count` is 0 or not less than their number."""
+def draw(table: pd.DataFrame, count: int) -> pd.DataFrame:
+    """Return `count` random rows in their order, always the same; all if `count` is 0 or not less than their number."""
     if not 0 < count < len(table):
         return table
-    return table.iloc[np.sort(np.random.default_rng(seed).choice(len(table), count, replace=False))]
+    return table.iloc[np.sort(np.random.default_rng(0).choice(len(table), count, replace=False))]
 
 
 def _find_crops(options: Options, split: str) -> CropSet | None:

@@ -10,7 +10,6 @@ import os
 import platform
 import re
 import stat
-import sys
 import tempfile
 import threading
 import time
@@ -37,31 +36,26 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".avif", ".heic", "
 """Suffixes, in lower case, of the files that count as images in a folder; `faces.image_io` decodes them."""
 
 _HOST = f"{zlib.crc32(platform.node().encode()):08x}"
-_OPEN_FILE = re.compile(r"/dev/(?P<name>stdout|stderr)|/dev/fd/(?P<number>\d+)")
 _TEMPORARY = re.compile(r"\..+\.(?P<host>[0-9a-f]{8})-(?P<process>\d+)-\d+(\.[^.]*)?")
 
 READY_MADE = Path(__file__).parent / "models" / "ready.zip"
 """The model that comes with face18; `shared.ready_model` makes it."""
-
-_END_OF_ROW = "\r\n\0"
-"""Row end while CSV is composed: Python 3.11 quotes line breaks only if they are part of it. No value has a NUL."""
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path with the suffix of `path`; its file becomes `path` at the end of the block.
 
-    Missing folders are made. A symbolic link stays, and the file it points to is replaced. A device or a pipe, such as
-    /dev/stdout, is not replaced but written to. If the block raises, `path` stays as it was. Raises `UserError` if the
-    disk refuses (read-only, full, a folder of that name).
+    Missing folders are made. A symbolic link stays, and the file it points to is replaced. A device or a pipe is not
+    replaced but written to. If the block raises, `path` stays as it was. Raises `UserError` if the disk refuses
+    (read-only, full, a folder of that name).
     """
     try:
         if _is_special(path):
             with tempfile.TemporaryDirectory() as folder:
                 temporary = Path(folder) / f"file{path.suffix}"
                 yield temporary
-                with os.fdopen(_open_special(path), "wb") as file:
-                    file.write(temporary.read_bytes())
+                path.write_bytes(temporary.read_bytes())
         else:
             with _beside(Path(os.path.realpath(path))) as temporary:
                 yield temporary
@@ -85,22 +79,11 @@ def _beside(path: Path) -> Iterator[Path]:
 
 
 def _is_special(path: Path) -> bool:
-    """Whether the path names a device, a pipe or an open file of the process."""
-    if _OPEN_FILE.fullmatch(str(path)):
-        return True
+    """Whether the path names a device or a pipe."""
     with suppress(OSError):
         mode = path.stat().st_mode
         return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
     return False
-
-
-def _open_special(path: Path) -> int:
-    match = _OPEN_FILE.fullmatch(str(path))
-    if match is None:
-        return os.open(path, os.O_WRONLY)
-    # Opened anew, a file behind standard output would be written from its start.
-    sys.stdout.flush()
-    return os.dup({"stdout": 1, "stderr": 2}.get(match["name"]) or int(match["number"]))
 
 
 @cache
@@ -145,15 +128,15 @@ def write_csv(path: Path, rows: Iterable[Sequence[object]]) -> None:
 
 
 def csv_text(rows: Iterable[Sequence[object]]) -> str:
-    r"""Compose CSV with lines ending in \n; values with a comma, a quote, \n or \r are quoted."""
+    r"""Compose CSV with lines ending in \n; values with a comma, a quote or \n are quoted."""
     text = io.StringIO()
-    csv.writer(text, lineterminator=_END_OF_ROW).writerows(rows)
-    return text.getvalue().replace(_END_OF_ROW, "\n")
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
 
 
 def table_csv(table: "pd.DataFrame", **options: Any) -> str:
     """Compose the CSV of a table, quoted as in `csv_text`; `options` are those of `DataFrame.to_csv`."""
-    return str(table.to_csv(lineterminator=_END_OF_ROW, **options)).replace(_END_OF_ROW, "\n")
+    return str(table.to_csv(lineterminator="\n", **options))
 
 
 @dataclass(frozen=True)

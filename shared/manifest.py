@@ -30,7 +30,6 @@ from shared.tables import (
     Row,
     below,
     claim,
-    lookalike,
     read_age_range,
     read_gender,
     read_rows,
@@ -236,7 +235,7 @@ def _images_of(images: Path, person: _Person, faults: list[Fault]) -> list[tuple
         found, strays = _by_kind(visible_files(images / person.path))
     except (OSError, ValueError) as error:
         reason = f"{getattr(error, 'strerror', None) or error}: images/{person.path}"
-        faults.append(Fault(person.row, person.id, reason + lookalike(images / person.path)))
+        faults.append(Fault(person.row, person.id, reason))
         return []
     reasons = [f"{person.path}/{name}: an image here is one of {EXPECTED}" for name in strays]
     reasons += [f"{person.path}: {' and '.join(names)}, keep one" for names in found.values() if len(names) > 1]
@@ -302,8 +301,7 @@ def _on_disk(images: Path, rows: Sequence[Row], faults: list[Fault]) -> list[Row
         if file.name in listings[file.parent]:
             present.append(row)
         else:
-            similar = lookalike(file) or lookalike(file.parent)
-            faults.append(Fault(row.number, name, f"there is no such file below images/{similar}"))
+            faults.append(Fault(row.number, name, "there is no such file below images/"))
     return present
 
 

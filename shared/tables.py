@@ -8,11 +8,9 @@ import io
 import os
 import re
 import sys
-import unicodedata
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 from shared.files import write_csv
@@ -185,29 +183,6 @@ def visible_files(folder: Path) -> list[str]:
     """
     with os.scandir(folder) as entries:
         return sorted(entry.name for entry in entries if not entry.name.startswith(".") and entry.is_file())
-
-
-def lookalike(path: Path) -> str:
-    """A remark on the entry that looks like this missing file or folder but is spelled differently; else ""."""
-    other = _by_looks(path.parent).get(_looks(path.name), path.name)
-    if other == path.name:
-        return ""
-    composed = unicodedata.normalize("NFC", other) == unicodedata.normalize("NFC", path.name)
-    how = "composes its letters differently (Unicode NFC, NFD)" if composed else "differs in upper and lower case"
-    return f"; {other} is there, which {how}: correct the table"
-
-
-@lru_cache(maxsize=64)
-def _by_looks(folder: Path) -> dict[str, str]:
-    """The names in a folder by what they look like."""
-    try:
-        return {_looks(entry.name): entry.name for entry in folder.iterdir()}
-    except (OSError, ValueError):
-        return {}
-
-
-def _looks(name: str) -> str:
-    return unicodedata.normalize("NFC", name).casefold()
 
 
 def refuse_or_leave_out(table: Path, faults: Sequence[Fault], skip_bad: bool, rejected: Path) -> None:

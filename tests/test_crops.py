@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from drawn_faces import bare, encode, files, write_portraits
+from drawn_faces import bare, encode, write_portraits
 from tiny_crops import write_crops
 
 from shared.crops import DETECTED, EYES, INDEX, LANDMARKS, PRIOR, UNFINISHED, UNREADABLE, CropSet, as_table, open_crops
@@ -145,13 +145,6 @@ def test_threads_that_feed_a_gpu_share_nets_that_are_loaded_once(
     made = update_crops(images, tmp_path / "gpu", workers=3, device="auto", progress=False)
     assert (made.new, len(loaded)) == (16, 3)
     assert cv2.getNumThreads() == threads
-
-
-def test_an_image_with_the_longest_possible_name_is_cropped(tmp_path: Path, out: Path) -> None:
-    name = "x" * 251 + ".jpg"
-    (tmp_path / name).write_bytes(files()[0])
-    crops, _ = update(pd.DataFrame({"image": [f"a/{name}"], "path": [str(tmp_path / name)]}), out)
-    assert crops.read(f"a/{name}").shape == (256, 256, 3)
 
 
 def index_row(image: str, found: str, width: int, height: int, eyes: tuple[float, ...] = ()) -> dict[str, object]:

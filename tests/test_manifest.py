@@ -149,24 +149,6 @@ def test_header_names_may_be_in_any_case(competition: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("named", "there", "reason"),
-    [
-        ("caf\u00e9.jpg", "cafe\u0301.jpg", "composes its letters differently"),
-        ("a.jpg", "A.JPG", "upper and lower case"),
-    ],
-    ids=["NFC", "case"],
-)
-def test_a_file_that_only_looks_like_the_named_one_is_pointed_out(
-    tmp_path: Path, named: str, there: str, reason: str
-) -> None:
-    (tmp_path / "images").mkdir()
-    (tmp_path / "images" / there).write_bytes(image())
-    write_csv(tmp_path / "info.csv", ("ImageID",), [{"ImageID": named}])
-    with pytest.raises(UserError, match=f"{there} is there, which .*{reason}"):
-        load_evaluation(tmp_path)
-
-
-@pytest.mark.parametrize(
     ("label", "low", "high", "age", "band"),
     [
         ("34", 34, 34, 34, 1),

@@ -21,9 +21,6 @@ from shared.files import replacing
 BATCH_BYTES = 200_000_000
 """A batch of decoded images ends when it exceeds this size in memory."""
 
-MAX_NAME_BYTES = 250
-"""Longest name of an image that can take another suffix; most disks allow 255 bytes."""
-
 EYE_COLUMNS = LANDMARKS[:4]
 
 MIN_DETECTED = 10
@@ -114,12 +111,8 @@ def _finish(source: SourceImage, face: DetectedFace | None, out: Path) -> Row:
 def _write_crop(out: Path, image: str, pixels: np.ndarray) -> str:
     """Write a crop, uint8 RGB, and return its name below `out`.
 
-    The name keeps the image's own suffix, so that a.png and a.jpg do not collide. A name that would become too long for
-    most disks is replaced by its hash.
+    The name keeps the image's own suffix, so that a.png and a.jpg do not collide.
     """
-    name = os.fsencode(image.rpartition("/")[2])
-    if len(name) > MAX_NAME_BYTES:
-        image = image[: image.rfind("/") + 1] + fingerprint(name)
     file = f"{RECIPE.id}/{image}.jpg"
     with replacing(out / file) as temporary:
         temporary.write_bytes(_encode(pixels).tobytes())

@@ -89,14 +89,14 @@ def contents(splits: Splits) -> dict[str, Any]:
     }
 
 
-def measure_files(images: pd.DataFrame, title: str, workers: int = 0) -> pd.DataFrame:
+def measure_files(images: pd.DataFrame, title: str) -> pd.DataFrame:
     """Measure files (columns image, path) in threads; one row each in their order.
 
     Columns: image, path, problem (empty if the file can be read), bytes, fingerprint (of the bytes), width, height
     (pixels), brightness and contrast (mean and standard deviation of the grey level, 0-255), sharpness (variance of the
     Laplacian), `CHANNELS` and `SQUARES` (mean of each channel and of its square, 0-1).
     """
-    parallel = joblib.Parallel(n_jobs=workers or joblib.cpu_count(), prefer="threads", return_as="generator")
+    parallel = joblib.Parallel(n_jobs=joblib.cpu_count(), prefer="threads", return_as="generator")
     jobs = (joblib.delayed(_measure_file)(path) for path in images["path"])
     rows = list(tqdm(parallel(jobs), title, len(images), unit=" images"))
     return pd.concat([images[["image", "path"]].reset_index(drop=True), pd.DataFrame(rows)], axis="columns")
