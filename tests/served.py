@@ -26,11 +26,11 @@ def serving(
         server = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, cwd=ROOT, env=environment)
     try:
         until = time.monotonic() + PATIENCE
-        while "/faces" not in log.read_text():
+        while "/v1/faces" not in log.read_text():
             assert server.poll() is None, log.read_text()
             assert time.monotonic() < until
             time.sleep(0.05)
-        yield server, log.read_text().split("answers at ")[1].split("/faces")[0]
+        yield server, log.read_text().split("answers at ")[1].split("/v1/faces")[0]
     finally:
         server.kill()
         server.wait()

@@ -22,7 +22,7 @@ from tiny_model import write_model
 from shared.html_pages import render
 from shared.page.rendering import face_html
 from shared.predictor import Face, Predictor
-from shared.serving.app import create_app
+from shared.serving.app import Model, create_app
 
 ROOT = Path(__file__).parents[1]
 PATIENCE = 120
@@ -204,7 +204,8 @@ def test_axe_finds_no_barrier(opened: Any) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_no_barrier_in_the_description_of_the_service(browser: Any, scheme: str, tmp_path: Path) -> None:
     page = tmp_path / "docs.html"
-    page.write_text(render("service_docs.html", api=create_app(bytes, lambda _: []).openapi()), encoding="utf-8")
+    api = create_app(lambda: Model({}, bytes, list)).openapi()
+    page.write_text(render("service_docs.html", api=api), encoding="utf-8")
     features = [{"name": "prefers-color-scheme", "value": scheme}]
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
     browser.get(page.as_uri())

@@ -15,9 +15,10 @@ import httpx
 import numpy as np
 import pytest
 from drawn_faces import bare, broken_files, encode, files, png_header, portraits
-from served import PATIENCE, TOKEN, serving
+from served import PATIENCE, ROOT, TOKEN, serving
 from tiny_model import write_model
 
+from shared.files import READY_MADE
 from shared.messages import UserError
 from shared.predictor import Predictor
 from shared.serve import Options
@@ -143,9 +144,9 @@ def test_bytes_that_are_no_http_do_no_harm(client: httpx.Client, address: str) -
 
 
 GENERATED = """
-import io, sys
+import sys
 from face18_client import AuthenticatedClient, models, types
-from face18_client.api.default import faces, metrics
+from face18_client.api.default import faces, faces_v1, metrics, ready
 address, token, file = sys.argv[1:]
 client = AuthenticatedClient(address, token)
 with open(file, "rb") as image:
@@ -155,6 +156,11 @@ with open(file, "rb") as image:
 assert isinstance(result, models.PhotographResult), result
 assert isinstance(refused, models.Problem), refused
 assert len(result.faces) == 1 and sum(result.faces[0].mask.probabilities.additional_properties.values()) > 0.99
+several = [types.File(payload=open(file, "rb"), file_name=name) for name in ("a.jpg", "b.jpg")]
+answer = faces_v1.sync(client=client, body=models.FacesV1ImagesForm(images=several))
+assert isinstance(answer, models.ImagesResult), answer
+assert [(one.source, one.status, len(one.faces)) for one in answer.images] == [("a.jpg", 200, 1), ("b.jpg", 200, 1)]
+assert answer.model == ready.sync(client=client)
 assert b"face18_requests_total" in metrics.sync_detailed(client=client).content
 """
 """Sends an image with the client that openapi-python-client generates."""
@@ -193,6 +199,50 @@ def test_a_request_that_has_begun_gets_its_response_before_the_service_stops(mod
     assert log.read_text().splitlines()[-1] == "stopped"
 
 
+def test_two_processes_answer_share_their_metrics_and_both_reload(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    log, head = tmp_path / "log", {"Authorization": f"Bearer {TOKEN}"}
+    with serving(READY_MADE, log, *["--processes", "2", "--runtime", "onnx"]) as (server, address):
+
+        def metrics() -> str:
+            return httpx.get(f"{address}/metrics", headers=head, timeout=PATIENCE, trust_env=False).text
+
+        for _ in range(6):  # A new connection each, so that they do not all reach one process.
+            response = httpx.post(
+                f"{address}/faces", content=files()[0], headers=head, timeout=PATIENCE, trust_env=False
+            )
+            assert response.status_code == 200
+        assert 'face18_requests_total{status="200"} 6.0' in metrics()
+        server.send_signal(signal.SIGHUP)
+        until = time.monotonic() + PATIENCE
+        while log.read_text().count("was loaded again") < 2:
+            assert time.monotonic() < until, log.read_text()
+            time.sleep(0.05)
+        assert "face18_build_info" in metrics()
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(PATIENCE) == 0
+    assert log.read_text().splitlines()[-1] == "stopped"
+
+
+def test_processes_without_a_model_end_with_the_reason() -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "shared.serve",
+        "--port",
+        "0",
+        "--processes",
+        "2",
+        "--runtime",
+        "onnx",
+        "--model",
+        "gone.zip",
+    ]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, cwd=ROOT)
+    assert ended.returncode != 0
+    assert "gone.zip does not exist" in ended.stderr
+
+
 def _listens(address: str) -> bool:
     place = httpx.URL(address)
     try:
@@ -206,7 +256,7 @@ def _listens(address: str) -> bool:
     ("name", "value"),
     [
         *[("batch", 0), ("waiting", 0), ("per_address", 0), ("max_pixels", 0)],
-        *[("max_mb", 0.0), ("seconds", -1.0), ("batch_wait_ms", -1.0)],
+        *[("max_mb", 0.0), ("seconds", -1.0), ("images", 0)],
     ],
 )
 def test_a_limit_that_makes_no_sense_is_refused_by_its_flag(name: str, value: float) -> None:
@@ -214,7 +264,9 @@ def test_a_limit_that_makes_no_sense_is_refused_by_its_flag(name: str, value: fl
         Limits(**{name: value})
 
 
-@pytest.mark.parametrize(("name", "value"), [("port", 70_000), ("threads", -1)])
-def test_an_option_that_makes_no_sense_is_refused_by_its_flag(name: str, value: int) -> None:
+@pytest.mark.parametrize(
+    ("name", "value"), [("port", 70_000), ("threads", -1), ("processes", 0), ("cors", ("https://a.example/",))]
+)
+def test_an_option_that_makes_no_sense_is_refused_by_its_flag(name: str, value: Any) -> None:
     with pytest.raises(UserError, match=f"--{name}"):
         Options(**{name: value})

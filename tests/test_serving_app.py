@@ -1,7 +1,11 @@
 """The application with a `predict` that returns which image it got: what is accepted, what is refused."""
 
 import asyncio
+import base64
 import hashlib
+import json
+import os
+import signal
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
@@ -11,12 +15,15 @@ import pytest
 from drawn_faces import encode, files, png_header
 
 from shared.faces.image_io import MissingReaderError, UnusableImageError, decode
-from shared.serving.app import create_app
+from shared.messages import UserError
+from shared.serving.app import Model, create_app
 from shared.serving.limits import Limits
+from shared.serving.schema import ImagesResult
 
 TOKEN = "a-token-for-the-tests-only"
 FORM = "multipart/form-data; boundary=b"
 FORM_HEAD = b'--b\r\nContent-Disposition: form-data; name="p"; filename="p"\r\n\r\n'
+ABOUT = {"name": "a.zip", "trained_on": "drawings", "fingerprint": "0123456789abcdef"}
 Client = httpx.AsyncClient
 Predict = Callable[[Sequence[bytes]], Sequence[dict[str, Any]]]
 
@@ -26,7 +33,9 @@ def fingerprint(image: bytes) -> str:
 
 
 def predict(images: Sequence[bytes]) -> list[dict[str, Any]]:
-    return [{"source": fingerprint(image), "width": 1, "height": 1, "faces": [], "problem": None} for image in images]
+    """The hash of each image, where the remarks belong."""
+    rest = {"width": 1, "height": 1, "faces": [], "problem": None, "upright": True, "turned": 0, "model": ABOUT}
+    return [{**rest, "source": fingerprint(image), "remarks": [fingerprint(image)]} for image in images]
 
 
 def waiting_predict() -> tuple[threading.Event, Predict]:
@@ -46,9 +55,10 @@ def talk(
     token: str | None = None,
     predict: Predict = predict,
     decode: Callable[[bytes], bytes] = bytes,
+    **options: Any,
 ) -> None:
     """Start the application, let a client talk to it, stop it."""
-    app = create_app(decode, predict, limits, token)
+    app = create_app(lambda: Model(ABOUT, decode, predict), limits, token, **options)
 
     async def run() -> None:
         async with app.router.lifespan_context(app), client_at("10.0.0.1", app) as client:
@@ -91,6 +101,163 @@ def test_an_image_is_accepted_as_a_form_and_as_the_body() -> None:
             response = await client.post("/faces", **request)
             assert response.status_code == 200, response.text
             assert response.json()["source"] == fingerprint(files()[0])
+
+    talk(conversation)
+
+
+def as_json(*images: bytes) -> dict[str, Any]:
+    body = {"images": [{"content": base64.b64encode(image).decode()} for image in images]}
+    return {"json": body}
+
+
+@pytest.mark.parametrize(
+    ("request_", "names"),
+    [
+        ({"content": files()[0]}, ["image 1"]),
+        ({"files": [("a", ("one.jpg", files()[0])), ("b", ("\ub450.jpg", files()[1]))]}, ["one.jpg", "\ub450.jpg"]),
+        (as_json(*files()[:3]), ["image 1", "image 2", "image 3"]),
+        ({"json": {"images": [{"name": "x", **as_json(files()[0])["json"]["images"][0]}]}}, ["x"]),
+    ],
+    ids=["body", "form", "JSON", "JSON with a name"],
+)
+def test_several_images_are_answered_in_their_order_with_their_names(
+    request_: dict[str, Any], names: list[str]
+) -> None:
+    async def conversation(client: Client) -> None:
+        response = await client.post("/v1/faces", **request_)
+        answer = ImagesResult.model_validate_json(response.text)
+        assert [image.source for image in answer.images] == names
+        assert [image.remarks for image in answer.images] == [[fingerprint(image)] for image in files()[: len(names)]]
+        assert answer.model.model_dump() == ABOUT
+
+    talk(conversation)
+
+
+def test_an_image_with_a_problem_does_not_stop_the_others() -> None:
+    def fragile(images: Sequence[bytes]) -> list[dict[str, Any]]:
+        if files()[1] in images:
+            raise RuntimeError("/secret/path")
+        return predict(images)
+
+    images = as_json(files()[0], b"", b"no image", bytes(200_000), png_header(9000, 9000), files()[1], files()[2])[
+        "json"
+    ]
+    images["images"].append({"content": "no base64!"})
+
+    async def conversation(client: Client) -> None:
+        response = await client.post("/v1/faces", json=images)
+        assert response.status_code == 200
+        answer = ImagesResult.model_validate_json(response.text)
+        assert [image.status for image in answer.images] == [200, 422, 415, 413, 413, 500, 200, 422]
+        assert [image.problem is None for image in answer.images] == [image.status == 200 for image in answer.images]
+        assert "secret" not in response.text
+        assert "base64" in (answer.images[-1].problem or "")
+
+    talk(conversation, Limits(max_mb=0.1), predict=fragile)
+
+
+@pytest.mark.parametrize(
+    ("request_", "status", "sentence"),
+    [
+        ({}, 400, "at least one image"),
+        ({"data": {"note": "a"}, "files": {"b": (None, "no file")}}, 400, "at least one image"),
+        (as_json(), 400, "at least one image"),
+        ({"json": {"image": "a"}}, 400, "images: Field required"),
+        ({"json": {"images": ["a"]}}, 400, "images.0: Input should be an object"),
+        ({"content": b"{", "headers": {"Content-Type": "application/json"}}, 400, "Invalid JSON"),
+        (as_json(*[b"a"] * 50), 413, "50 images; a request may have 16"),
+        ({"content": bytes(200_000)}, 413, "104,858 bytes"),
+        ({"files": [("a", ("a", bytes(100_000)))] * 6}, 413, "419,432"),
+    ],
+)
+def test_a_request_with_no_images_or_too_many_is_refused(request_: dict[str, Any], status: int, sentence: str) -> None:
+    async def conversation(client: Client) -> None:
+        response = await client.post("/v1/faces", **request_)
+        assert (response.status_code, list(response.json())) == (status, ["detail"])
+        assert sentence in response.json()["detail"]
+
+    talk(conversation, Limits(max_mb=0.1))
+
+
+def test_the_model_that_answers_is_named_by_readiness_and_metrics() -> None:
+    async def conversation(client: Client) -> None:
+        assert (await client.get("/health/ready")).json() == ABOUT
+        metrics = (await client.get("/metrics")).text
+        assert 'face18_build_info{fingerprint="0123456789abcdef",model="a.zip",version=' in metrics
+
+    talk(conversation)
+
+
+def test_sighup_loads_the_model_again_and_a_broken_one_does_not_replace_it(
+    capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    go_on, wait = waiting_predict()
+    loads = iter([Model({**ABOUT, "name": "old"}, bytes, wait), UserError("broken"), Model(ABOUT, bytes, predict)])
+
+    def load() -> Model[bytes]:
+        model = next(loads)
+        if isinstance(model, UserError):
+            raise model
+        return model
+
+    async def names(client: Client, said: str) -> str:
+        os.kill(os.getpid(), signal.SIGHUP)
+        while said not in capsys.readouterr().out + caplog.text:
+            await asyncio.sleep(0.01)
+        return str((await client.get("/health/ready")).json()["name"])
+
+    async def run() -> None:
+        app = create_app(load)
+        async with app.router.lifespan_context(app), client_at("10.0.0.1", app) as client:
+            begun = asyncio.create_task(client.post("/v1/faces", content=files()[0]))
+            await in_progress(client, 1)
+            assert await names(client, "the old one goes on: broken") == "old"
+            assert await names(client, "was loaded again: a.zip") == "a.zip"
+            go_on.set()
+            assert (await begun).json()["model"]["name"] == "old"
+            assert (await client.post("/v1/faces", content=files()[0])).json()["model"] == ABOUT
+
+    asyncio.run(asyncio.wait_for(run(), 60))
+
+
+def test_every_response_has_a_request_id_and_a_line_in_the_access_log(capsys: pytest.CaptureFixture[str]) -> None:
+    async def conversation(client: Client) -> None:
+        for given, kept in (("my-id.1", True), ("", False), ('no "id"', False), ("x" * 200, False)):
+            response = await client.post("/v1/faces", **as_json(*files()[:2]), headers={"X-Request-ID": given})
+            answered = response.headers["X-Request-ID"]
+            assert (answered == given) == kept
+            line = json.loads(capsys.readouterr().out)
+            assert line["request_id"] == answered
+            assert (line["method"], line["path"], line["status"]) == ("POST", "/v1/faces", 200)
+            assert (line["client"], line["images"], line["faces"]) == ("10.0.0.1", 2, 0)
+        assert (await client.get("/nowhere")).headers["X-Request-ID"]
+        assert json.loads(capsys.readouterr().out)["status"] == 404
+
+    talk(conversation, access_log=True)
+
+
+def test_pages_of_the_given_origins_and_no_others_may_send_requests() -> None:
+    async def conversation(client: Client) -> None:
+        asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization"}
+        for origin, allowed in (("https://a.example", True), ("https://b.example", False)):
+            preflight = await client.options("/v1/faces", headers={"Origin": origin, **asked})
+            response = await client.post("/v1/faces", content=files()[0], headers={"Origin": origin})
+            for one in (preflight, response):
+                assert (one.headers.get("Access-Control-Allow-Origin") == origin) == allowed
+
+    talk(conversation, cors=["https://a.example"])
+
+
+def test_head_and_options_are_answered_and_other_methods_refused() -> None:
+    async def conversation(client: Client) -> None:
+        for path, methods in (("/v1/faces", {"POST"}), ("/faces", {"POST"}), ("/health/live", {"GET", "HEAD"})):
+            options = await client.options(path)
+            assert options.status_code == 204
+            assert set(options.headers["Allow"].split(", ")) == methods
+            other = await client.delete(path)
+            assert (other.status_code, other.json()["detail"]) == (405, f"{path} does not take DELETE")
+        for path in ("/health", "/health/live", "/health/ready", "/metrics", "/docs"):
+            assert (await client.head(path)).status_code == 200
 
     talk(conversation)
 
@@ -172,6 +339,9 @@ def test_a_full_service_refuses_further_images() -> None:
         accepted = [asyncio.create_task(client.post("/faces", content=files()[at])) for at in range(3)]
         await in_progress(client, 3)
         assert "too many" in await refused(client, 503, content=files()[3])
+        ready = await client.get("/health/ready")
+        assert (ready.status_code, ready.headers["Retry-After"]) == (503, "1")
+        assert (await client.get("/health/live")).status_code == 200
         go_on.set()
         for at, task in enumerate(accepted):
             assert (await task).json()["source"] == fingerprint(files()[at])
@@ -220,7 +390,7 @@ def test_an_image_that_cannot_be_decoded_is_refused_with_the_reason(
 
 
 def test_slow_bodies_of_one_address_take_no_place_from_others() -> None:
-    app = create_app(bytes, predict, Limits(waiting=4, per_address=6))
+    app = create_app(lambda: Model(ABOUT, bytes, predict), Limits(waiting=4, per_address=6))
 
     async def run() -> None:
         async with app.router.lifespan_context(app), client_at("10.0.0.1", app) as slow, client_at("::2", app) as other:

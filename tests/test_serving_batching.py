@@ -20,7 +20,7 @@ def with_batcher(
     on_batch: Callable[[int], None] = lambda _: None,
 ) -> None:
     async def run() -> None:
-        batcher = Batcher[bytes](predict, size, wait=0.01, on_batch=on_batch)
+        batcher = Batcher[bytes](predict, size, on_batch)
         batcher.start()
         try:
             await asyncio.wait_for(conversation(batcher), 30)
@@ -98,7 +98,7 @@ def test_a_client_that_left_costs_no_work() -> None:
 
 def test_stopping_cancels_images_that_wait() -> None:
     async def run() -> None:
-        batcher = Batcher[bytes](echo, 4, 0.01)
+        batcher = Batcher[bytes](echo, 4)
         waiting = asyncio.create_task(batcher.predict(b"never started"))
         await asyncio.sleep(0)
         await batcher.stop()

@@ -9,11 +9,15 @@ import pytest
 import uvicorn
 
 from shared.messages import UserError
-from shared.serving.server import TOKEN_VARIABLE, bind, find_token, with_header_timeout
+from shared.serving.server import TOKEN_VARIABLE, HeaderTimeout, bind, find_token
 
 PATIENCE = 60
 HEADER_SECONDS = 0.3
 TOKEN = "a-token-for-the-tests-only"
+
+
+class Impatient(HeaderTimeout):
+    seconds = HEADER_SECONDS
 
 
 async def echo(scope: dict, receive: Callable[[], Awaitable[dict]], send: Callable[[dict], Awaitable[None]]) -> None:
@@ -33,8 +37,7 @@ def converse(conversation: Callable[[uvicorn.Server, str, int], Awaitable[None]]
 
     async def run() -> None:
         listener = bind("127.0.0.1", 0)
-        protocol = with_header_timeout(HEADER_SECONDS)
-        server = uvicorn.Server(uvicorn.Config(echo, http=protocol, ws="none", lifespan="off", log_level="critical"))
+        server = uvicorn.Server(uvicorn.Config(echo, http=Impatient, ws="none", lifespan="off", log_level="critical"))
         task = asyncio.create_task(server.serve(sockets=[listener]))
         try:
             while not server.started:

@@ -18,7 +18,6 @@ from shared.labels import INCORRECT, NORMAL, WORN
 from shared.messages import UserError
 
 STOP_SECONDS = 5
-HEADER_SECONDS = 10
 CONNECTIONS = 256
 
 SITTERS = ((67, True, 3, NORMAL), (24, False, 5, WORN[0]), (41, True, 8, INCORRECT), (52, False, 2, NORMAL))
@@ -61,7 +60,7 @@ def main(options: Options) -> None:
             )
             listener.listen()  # The next line promises that the page answers.
             print(f"the page is at {address_of(listener)}", flush=True)
-            serve(app, listener, STOP_SECONDS, HEADER_SECONDS, CONNECTIONS)
+            serve(app, listener, STOP_SECONDS, CONNECTIONS)
     print("stopped")
 
 

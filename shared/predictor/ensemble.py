@@ -108,7 +108,7 @@ def _by_fold(run: Sequence[FoldNetwork], tta: TtaName, crops: Sequence[Pixels]) 
 
 
 def load_ensembles(
-    runs: Mapping[str, Sequence[RunFiles]], source: BundleSource, runtime: Runtime, device: str
+    runs: Mapping[str, Sequence[RunFiles]], source: BundleSource, runtime: Runtime, device: str, threads: int = 0
 ) -> dict[str, SpecialistEnsemble]:
     """Load the networks of every specialist; a file that several of them name is loaded and run once for all.
 
@@ -121,7 +121,9 @@ def load_ensembles(
         label = f"{source.path}: {file}"
         if file not in loaded:
             content = _read_onnx(source, file) if runtime == "onnx" else source.read(file, MAX_WEIGHTS)
-            open_file = _open_onnx if runtime == "onnx" else partial(_open_torch, device=device)
+            open_file = (
+                partial(_open_onnx, threads=threads) if runtime == "onnx" else partial(_open_torch, device=device)
+            )
             metadata, logits, module = open_file(content, task, label)
             loaded[file] = metadata, _run_once(logits) if metadata.heads else logits, digest_of(content), module
         metadata, logits, digest, module = loaded[file]
@@ -223,8 +225,8 @@ def _open_torch(content: bytes, task: str, label: str, device: str) -> tuple[Che
     return metadata, logits, module
 
 
-def _open_onnx(content: bytes, task: str, label: str) -> tuple[CheckpointMetadata, Logits, None]:
-    session = open_session(content, label)
+def _open_onnx(content: bytes, task: str, label: str, threads: int) -> tuple[CheckpointMetadata, Logits, None]:
+    session = open_session(content, label, threads)
     metadata = onnx_metadata(session, label)
     check_metadata(metadata, task, label)
     run = _function(session)
@@ -236,9 +238,9 @@ def digest_of(content: bytes) -> str:
     return hashlib.blake2b(content, digest_size=8).hexdigest()
 
 
-def load_detector_sessions(source: BundleSource) -> Detector:
+def load_detector_sessions(source: BundleSource, threads: int = 0) -> Detector:
     """Load the nets of the detector for onnxruntime; raises `UserError` if the bundle was made without --onnx."""
-    sessions = [open_session(_read_onnx(source, name), f"{source.path}: {name}") for name in DETECTOR_FILES]
+    sessions = [open_session(_read_onnx(source, name), f"{source.path}: {name}", threads) for name in DETECTOR_FILES]
     return Detector(*(_in_batches(_function(session)) for session in sessions))
 
 
@@ -251,8 +253,8 @@ def _read_onnx(source: BundleSource, name: str) -> bytes:
     return source.read(name, MAX_WEIGHTS)
 
 
-def open_session(content: bytes, label: str) -> "InferenceSession":
-    """Open the content of an ONNX file.
+def open_session(content: bytes, label: str, threads: int = 0) -> "InferenceSession":
+    """Open the content of an ONNX file, to run in a number of threads; 0: one per core.
 
     Raises `UserError` if onnxruntime is not installed, or cannot run the graph.
     """
@@ -262,6 +264,7 @@ def open_session(content: bytes, label: str) -> "InferenceSession":
         raise UserError("--runtime onnx needs onnxruntime: pip install 'face18[onnx]'") from None
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
+    options.intra_op_num_threads = threads
     # Waiting threads that spin would take the cores from other work.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:

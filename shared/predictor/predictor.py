@@ -71,11 +71,17 @@ class Predictor:
 
     @classmethod
     def load(
-        cls, path: str | Path = READY_MADE, runtime: Runtime = "torch", device: str = "auto", batch_size: int = 64
+        cls,
+        path: str | Path = READY_MADE,
+        runtime: Runtime = "torch",
+        device: str = "auto",
+        batch_size: int = 64,
+        threads: int = 0,
     ) -> "Predictor":
         """Load a bundle (zip file or folder), or a folder with trained runs as mask/, gender/ and age/.
 
-        The ready-made model when left out.
+        The ready-made model when left out. onnxruntime predicts a batch in `threads` threads, 0: one per core; for
+        PyTorch, `torch.set_num_threads` decides.
 
         Nothing is unpickled or written. Runs take seconds longer than a bundle: the decisions are fitted on their
         oof.csv first. Raises `UserError` if the path holds neither, a file is broken or needs crops of another recipe,
@@ -87,7 +93,7 @@ class Predictor:
         path = Path(path)
         source, contents = open_model(path)
         device = choose_device(device) if runtime == "torch" else "cpu"
-        specialists = load_ensembles(contents.runs, source, runtime, device)
+        specialists = load_ensembles(contents.runs, source, runtime, device, threads)
         card = source.read(CARD, MAX_MANIFEST).decode(errors="replace") if source.holds(CARD) else ""
         return cls(
             name=path.resolve().name,
@@ -97,7 +103,7 @@ class Predictor:
             card=card,
             runtime=runtime,
             device=device,
-            detector=_detector(source, runtime, device),
+            detector=_detector(source, runtime, device, threads),
             batch_size=batch_size,
         )
 
@@ -199,9 +205,9 @@ def model_files(path: Path) -> list[Path]:
     return [*weights, *(run / name for run in runs for name in (OOF, RUN))]
 
 
-def _detector(source: BundleSource, runtime: Runtime, device: str) -> Detector:
+def _detector(source: BundleSource, runtime: Runtime, device: str, threads: int) -> Detector:
     if runtime == "onnx":
-        return load_detector_sessions(source)
+        return load_detector_sessions(source, threads)
     from shared.faces.mtcnn_nets import load_detector
 
     return load_detector(device)

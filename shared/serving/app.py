@@ -3,33 +3,43 @@
 import asyncio
 import hmac
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+import signal
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
+from dataclasses import dataclass
 from http import HTTPStatus
 from importlib.metadata import version
+from itertools import groupby
 from typing import Annotated, Generic
 
 from fastapi import Depends, FastAPI, Request, Response
+from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import HTMLResponse, JSONResponse
-from prometheus_client import (
-    CONTENT_TYPE_LATEST,
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    PlatformCollector,
-    ProcessCollector,
-    generate_latest,
-)
+from fastapi.routing import APIRoute
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from shared.faces.image_io import UnusableImageError
 from shared.html_pages import render
+from shared.messages import UserError
+from shared.predictor.results import Photograph
 from shared.serving.batching import Batcher, Image, Result
 from shared.serving.limits import Limits, Places, Refusal, come_again
-from shared.serving.schema import REFUSALS, REQUEST_BODY, SECURITY, SECURITY_SCHEMES, PhotographResult
-from shared.serving.uploads import check_image, read_image, refusal_of
+from shared.serving.monitoring import REQUEST_ID, Metrics, RequestLog
+from shared.serving.schema import (
+    ONE_IMAGE,
+    REFUSALS,
+    SECURITY,
+    SECURITY_SCHEMES,
+    SEVERAL_IMAGES,
+    ImagesResult,
+    ModelResult,
+    PhotographResult,
+    body_schemas,
+)
+from shared.serving.uploads import Upload, check_image, read_images, refusal_of
 
 DRAIN_SECONDS = 2.0
 """How long the rest of a refused upload is read, so that its client gets to read the response."""
@@ -39,44 +49,67 @@ CLIENT_LEFT = 499
 """No standard status; nginx uses it in its logs."""
 CONTENT_POLICY = "default-src 'self'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src blob: data:"
 """What a browser may fetch for /docs: nothing from other servers."""
+FAILED = "the service failed on this image"
 DESCRIPTION = "Mask, gender and age of every face in a photograph. No image is stored, and none leaves the machine."
-
-Decode = Callable[[bytes], Image]
-"""The content of an image file to what `Predict` takes; raises `UnusableImageError`."""
-Predict = Callable[[Sequence[Image]], Sequence[Result]]
-"""Images to one result each, in their order."""
 
 log = logging.getLogger(__name__)
 
 
-class Metrics:
-    """Counts and times for Prometheus, never anything about an image. Each service has its own registry."""
+@dataclass(frozen=True, eq=False)
+class Model(Generic[Image]):
+    """What answers."""
 
-    def __init__(self) -> None:
-        self.registry = here = CollectorRegistry()
-        ProcessCollector(registry=here)
-        PlatformCollector(registry=here)
-        self.requests = Counter("face18_requests", "Requests for a prediction, by status.", ["status"], registry=here)
-        seconds = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
-        self.seconds = Histogram("face18_request_seconds", "Time of a request.", buckets=seconds, registry=here)
-        self.batches = Histogram(
-            "face18_batch_images", "Images per batch.", buckets=(1, 2, 4, 8, 16, 32, 64), registry=here
-        )
-        self.in_progress = Gauge("face18_requests_in_progress", "Requests in the service.", registry=here)
-        self.faces = Counter("face18_faces", "Faces found.", registry=here)
+    about: Mapping[str, str]
+    """The fields of `ModelResult`."""
+    decode: Callable[[bytes], Image]
+    """The content of an image file to what `predict` takes; raises `UnusableImageError`."""
+    predict: Callable[[Sequence[Image]], Sequence[Result]]
+    """Images to one result each, in their order."""
 
 
 class Service(Generic[Image]):
     """What the requests of one application share."""
 
-    def __init__(self, decode: Decode[Image], predict: Predict[Image], limits: Limits, token: str | None):
+    def __init__(self, load: Callable[[], Model[Image]], limits: Limits, token: str | None):
         self.limits = limits
         self.places = Places(limits)
-        self.metrics = Metrics()
-        self.batcher = Batcher(predict, limits.batch, limits.batch_wait_ms / 1000, self.metrics.batches.observe)
-        self._decode = decode
+        self.model = load()
+        self.metrics = Metrics(self._build)
+        self.batcher: Batcher[tuple[Model[Image], Image]] = Batcher(
+            _predict, limits.batch, self.metrics.batches.observe
+        )
+        self._load = load
+        self._loading = asyncio.Lock()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._decoders = [ThreadPoolExecutor(1, thread_name_prefix=f"decode-{size}") for size in ("usual", "large")]
         self._token = token
+
+    def _build(self) -> dict[str, str]:
+        about = self.model.about
+        return {"version": version("face18"), "model": about["name"], "fingerprint": about["fingerprint"]}
+
+    def start(self) -> None:
+        """Begin to predict, and to reload the model at SIGHUP."""
+        self.batcher.start()
+        if hasattr(signal, "SIGHUP"):  # Not on Windows.
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload_soon)
+
+    def _reload_soon(self) -> None:
+        task = asyncio.create_task(self.reload())
+        self._tasks.add(task)  # The event loop itself does not keep it.
+        task.add_done_callback(self._tasks.discard)
+
+    async def reload(self) -> None:
+        """Load the model again. Requests that have begun get the old one, and all do if the new one is broken."""
+        async with self._loading:
+            try:
+                self.model = await asyncio.to_thread(self._load)
+            except UserError as error:
+                log.error("the model was not loaded again, the old one goes on: %s", error)
+            except Exception:
+                log.exception("the model was not loaded again, the old one goes on")
+            else:
+                print("the model was loaded again: {name} {fingerprint}".format(**self.model.about), flush=True)
 
     def check_token(self, request: Request) -> None:
         """Raise `Refusal` unless the Authorization header holds the token; compares in constant time."""
@@ -88,33 +121,57 @@ class Service(Generic[Image]):
             sentence = "this service requires a token: send it as Authorization: Bearer TOKEN"
             raise Refusal(HTTPStatus.UNAUTHORIZED, sentence, {"WWW-Authenticate": "Bearer"})
 
-    async def respond(self, request: Request) -> JSONResponse:
+    async def respond(self, request: Request, several: bool) -> JSONResponse:
         """Return the response to an upload of any kind; count and time it."""
+        model = self.model
         with self.metrics.seconds.time(), self.metrics.in_progress.track_inprogress():
             try:
                 self.check_token(request)
                 with self.places.of_address(request.client.host if request.client else ""):
-                    response = JSONResponse(await self._predict(request))
+                    uploads = await self._receive(request, several)
+                    with self.places.of_images(len(uploads)):
+                        if several:
+                            results = await asyncio.gather(
+                                *(self._result(model, upload, number) for number, upload in enumerate(uploads, 1))
+                            )
+                        else:
+                            results = [await self._predict(model, uploads[0])]
+                request.state.log.update(images=len(results), faces=sum(len(result["faces"]) for result in results))
+                response = JSONResponse({"model": model.about, "images": results} if several else results[0])
             except Refusal as refusal:
                 response = await self.refuse(request, refusal)
             except ClientDisconnect:
                 response = JSONResponse(None, CLIENT_LEFT)  # Only for the metrics.
             except Exception:
                 log.exception("prediction failed")
-                failure = Refusal(HTTPStatus.INTERNAL_SERVER_ERROR, "the service failed on this image")
+                failure = Refusal(HTTPStatus.INTERNAL_SERVER_ERROR, FAILED)
                 response = await self.refuse(request, failure)
         self.metrics.requests.labels(response.status_code).inc()
         return response
 
-    async def _predict(self, request: Request) -> Result:
-        data = await self._receive(request)
-        large = await asyncio.to_thread(check_image, data, self.limits.max_pixels)
-        with self.places.of_image(large):
+    async def _result(self, model: Model[Image], upload: Upload, number: int) -> Result:
+        """Return the result of one image of several; what would refuse it alone becomes its problem."""
+        name, status = upload.name or f"image {number}", HTTPStatus.OK
+        try:
+            result = {**await self._predict(model, upload), "source": name}
+        except Refusal as refusal:
+            status, result = refusal.status, Photograph(name, 0, 0, (), refusal.sentence).to_dict()
+        except Exception:
+            log.exception("prediction failed")
+            status, result = HTTPStatus.INTERNAL_SERVER_ERROR, Photograph(name, 0, 0, (), FAILED).to_dict()
+        del result["model"]  # The same for all.
+        return {**result, "status": status}
+
+    async def _predict(self, model: Model[Image], upload: Upload) -> Result:
+        if isinstance(upload.content, Refusal):
+            raise upload.content
+        large = await asyncio.to_thread(check_image, upload.content, self.limits)
+        with self.places.of_large() if large else nullcontext():
             try:
                 async with asyncio.timeout(self.limits.seconds):
                     decoder = self._decoders[large]
-                    image = await asyncio.get_running_loop().run_in_executor(decoder, self._decode, data)
-                    result = await self.batcher.predict(image)
+                    image = await asyncio.get_running_loop().run_in_executor(decoder, model.decode, upload.content)
+                    result = await self.batcher.predict((model, image))
             except TimeoutError:
                 raise come_again(f"no prediction within {self.limits.seconds:g} s", seconds=5) from None
             except UnusableImageError as problem:
@@ -128,10 +185,10 @@ class Service(Generic[Image]):
         for decoder in self._decoders:
             await asyncio.to_thread(decoder.shutdown)
 
-    async def _receive(self, request: Request) -> bytes:
+    async def _receive(self, request: Request, several: bool) -> list[Upload]:
         try:
             async with asyncio.timeout(self.limits.seconds):
-                return await read_image(request.stream(), request.headers, self.places, self.limits)
+                return await read_images(request.stream(), request.headers, self.places, self.limits, several)
         except TimeoutError:
             sentence = f"the image was not sent within {self.limits.seconds:g} s"
             raise Refusal(HTTPStatus.REQUEST_TIMEOUT, sentence) from None
@@ -158,19 +215,32 @@ class Service(Generic[Image]):
         return True
 
 
-def create_app(
-    decode: Decode[Image], predict: Predict[Image], limits: Limits | None = None, token: str | None = None
-) -> FastAPI:
-    """Return the application.
+def _predict(images: Sequence[tuple[Model[Image], Image]]) -> list[Result]:
+    """Predict each image by the model with which its request began."""
+    results: list[Result] = []
+    for model, group in groupby(images, key=lambda pair: pair[0]):
+        results += model.predict([image for _, image in group])
+    return results
 
-    It calls `decode` in two threads, one of them for large images, and `predict` in a third, one batch after the other.
-    With a token, predictions and metrics require it; health and the description do not.
+
+def create_app(
+    load: Callable[[], Model[Image]],
+    limits: Limits | None = None,
+    token: str | None = None,
+    cors: Sequence[str] = (),
+    access_log: bool = False,
+) -> FastAPI:
+    """Return the application; it calls `load` now, and again at SIGHUP.
+
+    `Model.decode` runs in two threads, one of them for large images, and `Model.predict` in a third, one batch after
+    the other. With a token, predictions and metrics require it; health and the description do not. Pages of the origins
+    `cors` may send requests. `access_log` prints a line of JSON for every request.
     """
-    service = Service(decode, predict, limits or Limits(), token)
+    service = Service(load, limits or Limits(), token)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        service.batcher.start()
+        service.start()
         yield
         await service.stop()
 
@@ -183,10 +253,35 @@ def create_app(
         redoc_url=None,
         generate_unique_id_function=lambda route: route.name,  # The functions of generated clients.
     )
+    if cors:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=cors,
+            allow_methods=["GET", "POST"],
+            allow_headers=["Authorization", "Content-Type", REQUEST_ID],
+            expose_headers=["Retry-After", REQUEST_ID],
+        )
+    app.add_middleware(RequestLog, lines=access_log)
     app.add_exception_handler(Refusal, service.refuse)
+    app.add_exception_handler(HTTPStatus.METHOD_NOT_ALLOWED, _other_method)
     _add_routes(app, service)
-    app.openapi()["components"]["securitySchemes"] = SECURITY_SCHEMES
+    components = app.openapi()["components"]
+    components["securitySchemes"] = SECURITY_SCHEMES
+    components["schemas"].update(body_schemas())
+    for route in app.routes:  # After the description, because HEAD is nothing that clients would be generated for.
+        if isinstance(route, APIRoute) and route.methods and "GET" in route.methods:
+            route.methods.add("HEAD")
     return app
+
+
+def _other_method(request: Request, error: Exception) -> Response:
+    """Answer OPTIONS with the methods of a path; refuse all other methods that it does not have."""
+    assert isinstance(error, HTTPException)
+    if request.method == "OPTIONS":
+        return Response(status_code=HTTPStatus.NO_CONTENT, headers=error.headers)
+    return JSONResponse(
+        {"detail": f"{request.url.path} does not take {request.method}"}, error.status_code, error.headers
+    )
 
 
 def _add_routes(app: FastAPI, service: Service) -> None:
@@ -195,15 +290,39 @@ def _add_routes(app: FastAPI, service: Service) -> None:
         summary="Predict every face in an image",
         response_model=PhotographResult,
         responses=REFUSALS,
-        openapi_extra={"requestBody": REQUEST_BODY, "security": SECURITY},
+        openapi_extra={"requestBody": ONE_IMAGE, "security": SECURITY},
     )
     async def faces(request: Request) -> JSONResponse:
         """Send one image, as a form or as the body; get mask, gender and age of its faces. No face is no error."""
-        return await service.respond(request)
+        return await service.respond(request, several=False)
 
-    @app.get("/health", summary="Whether the service runs")
-    async def health() -> dict[str, str]:
+    @app.post(
+        "/v1/faces",
+        summary="Predict every face in one or several images",
+        response_model=ImagesResult,
+        responses=REFUSALS,
+        openapi_extra={"requestBody": SEVERAL_IMAGES, "security": SECURITY},
+    )
+    async def faces_v1(request: Request) -> JSONResponse:
+        """Send images as a form, as JSON (ImagesBody), or one as the body; a broken one does not stop the others."""
+        return await service.respond(request, several=True)
+
+    @app.get("/health", summary="Whether the service runs", include_in_schema=False)
+    @app.get("/health/live", summary="Whether the service runs")
+    async def live() -> dict[str, str]:
         return {"status": "ok", "version": app.version}
+
+    @app.get(
+        "/health/ready",
+        summary="Whether the service takes further images",
+        response_model=ModelResult,
+        responses={503: REFUSALS[503]},
+    )
+    async def ready() -> Mapping[str, str]:
+        """Return the model that answers; 503 while no further image would be accepted."""
+        if service.places.full:
+            raise come_again("too many requests at once", 1)
+        return service.model.about
 
     @app.get(
         "/metrics",
@@ -216,7 +335,7 @@ def _add_routes(app: FastAPI, service: Service) -> None:
         openapi_extra={"security": SECURITY},
     )
     async def metrics(_: Annotated[None, Depends(service.check_token)]) -> Response:
-        return Response(generate_latest(service.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+        return Response(service.metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
     @app.get("/docs", include_in_schema=False)
     @app.get("/", include_in_schema=False)

@@ -1,7 +1,7 @@
 """Predict images of many clients together, and give each client the result of its own image.
 
-A network takes less time for eight images at once than for one image eight times. So the first image waits a few
-milliseconds for others, and while one batch is predicted the next one gathers.
+Eight images at once take less time than one image eight times. No image waits for others: while one batch is predicted,
+the next one gathers.
 """
 
 import asyncio
@@ -22,14 +22,12 @@ class Batcher(Generic[Image]):
         self,
         predict: Callable[[Sequence[Image]], Sequence[Result]],
         size: int,
-        wait: float,
         on_batch: Callable[[int], None] = lambda _: None,
     ):
-        """`predict` returns one result for each image, in their order. `wait` is in seconds; `on_batch` is called with
-        the size of every batch."""
+        """`predict` returns one result for each image, in their order; `on_batch` is called with the size of every
+        batch."""
         self._predict = predict
         self._size = size
-        self._wait = wait
         self._on_batch = on_batch
         self._waiting: asyncio.Queue[tuple[Image, asyncio.Future[Result]]] = asyncio.Queue()
         self._open: set[asyncio.Future[Result]] = set()
@@ -79,10 +77,8 @@ class Batcher(Generic[Image]):
 
     async def _gather(self) -> list[tuple[Image, "asyncio.Future[Result]"]]:
         batch = [await self._waiting.get()]
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self._wait):
-                while len(batch) < self._size:
-                    batch.append(await self._waiting.get())
+        while len(batch) < self._size and not self._waiting.empty():
+            batch.append(self._waiting.get_nowait())
         return batch
 
     def _results(self, images: Sequence[Image]) -> Sequence[Result | Exception]:

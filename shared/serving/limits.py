@@ -9,6 +9,8 @@ from http import HTTPStatus
 from shared.messages import UserError
 
 MEBIBYTE = 2**20
+REQUEST = 4
+"""The images of a request may together have this many times the bytes of one."""
 
 
 @dataclass(frozen=True)
@@ -21,29 +23,32 @@ class Limits:
     """Width x height of an image, checked before it is decoded."""
     seconds: float = 30.0
     """Time for sending an image, and again for its prediction."""
+    images: int = 16
+    """Images of one request to /v1/faces."""
     waiting: int = 48
     """Complete images in the service at the same time; further requests get status 503."""
     per_address: int = 24
     """Requests of one address at the same time; further ones get status 429."""
     batch: int = 8
     """Images predicted together at most."""
-    batch_wait_ms: float = 5.0
-    """Milliseconds that an image waits for others to be predicted with."""
 
     def __post_init__(self) -> None:
-        for name in ("max_pixels", "waiting", "per_address", "batch"):
+        for name in ("max_pixels", "images", "waiting", "per_address", "batch"):
             if getattr(self, name) < 1:
                 raise UserError(f"--{name.replace('_', '-')} {getattr(self, name)}: must be at least 1")
         for flag, amount in (("--max-mb", self.max_mb), ("--seconds", self.seconds)):
             if amount <= 0:
                 raise UserError(f"{flag} {amount}: must be more than 0")
-        if self.batch_wait_ms < 0:
-            raise UserError(f"--batch-wait-ms {self.batch_wait_ms}: must not be negative")
 
     @property
     def max_bytes(self) -> int:
         """Bytes of an image file."""
         return round(self.max_mb * MEBIBYTE)
+
+    @property
+    def max_request(self) -> int:
+        """Bytes of all images of a request."""
+        return REQUEST * self.max_bytes
 
 
 class Refusal(Exception):  # noqa: N818 - it becomes a response, not an error of the service.
@@ -89,19 +94,36 @@ class Places:
             self._by_address += Counter()  # Removes addresses without requests.
 
     @contextmanager
-    def of_image(self, large: bool) -> Iterator[None]:
-        """A complete image until its prediction; refused if there are too many. Large ones get a quarter."""
-        if large and self._large >= max(1, self._limits.waiting // 4):
-            raise come_again("too many large images at once", 5)
-        if self._images >= self._limits.waiting:
+    def of_images(self, count: int) -> Iterator[None]:
+        """Complete images until their predictions; refused if there are too many."""
+        if self._images + count > self._limits.waiting:
             raise come_again("too many requests at once", 1)
-        self._images += 1
-        self._large += large
+        self._images += count
         try:
             yield
         finally:
-            self._images -= 1
-            self._large -= large
+            self._images -= count
+
+    @contextmanager
+    def of_large(self) -> Iterator[None]:
+        """A large image until its prediction; refused if they are more than a quarter of all."""
+        if self._large >= max(1, self._limits.waiting // 4):
+            raise come_again("too many large images at once", 5)
+        self._large += 1
+        try:
+            yield
+        finally:
+            self._large -= 1
+
+    @property
+    def full(self) -> bool:
+        """Whether a further image would be refused."""
+        return self._images >= self._limits.waiting
+
+    def too_long(self) -> Refusal:
+        """Return a refusal of a body with too many bytes."""
+        one, all_ = self._limits.max_bytes, self._limits.max_request
+        return too_large(f"too large: an image file may have {one:,} bytes, all images of a request {all_:,}")
 
     async def count(self, body: AsyncIterator[bytes], longest: int) -> AsyncIterator[bytes]:
         """Pass on a body; refused as soon as it, or all arriving bodies together, are longer than allowed."""
@@ -111,7 +133,7 @@ class Places:
                 length += len(chunk)
                 self._arriving += len(chunk)
                 if length > longest:
-                    raise too_large(f"too large: an image file may have {self._limits.max_bytes:,} bytes")
+                    raise self.too_long()
                 if self._arriving > self._limits.waiting * self._limits.max_bytes:
                     raise come_again("too many images arrive at once", 1)
                 yield chunk

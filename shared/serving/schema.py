@@ -4,6 +4,7 @@ from http import HTTPStatus
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.json_schema import models_json_schema
 
 
 class Strict(BaseModel):
@@ -54,18 +55,49 @@ class ModelResult(Strict):
     fingerprint: str = Field(description="identifies weights and decisions")
 
 
-class PhotographResult(Strict):
-    """One image."""
-
-    source: str = Field(description='always "bytes": the service knows no file names')
+class _Image(Strict):
     width: int = Field(description="pixels of the upright image")
     height: int = Field(description="pixels of the upright image")
     faces: list[FaceResult] = Field(description="from left to right, row by row; empty if none was found")
-    problem: None = Field(description="always null: an image with a problem is refused")
     upright: bool = Field(description="whether the image was upright as sent, its EXIF orientation included")
     turned: int = Field(description="degrees clockwise by which the image was turned: 0, 90, 180 or 270")
     remarks: list[str] = Field(description="what may make the predictions unreliable, a sentence each")
+
+
+class PhotographResult(_Image):
+    """One image."""
+
+    source: str = Field(description='always "bytes": the service knows no file names')
+    problem: None = Field(description="always null: an image with a problem is refused")
     model: ModelResult
+
+
+class ImageResult(_Image):
+    """One of several images; without faces, and of 0 x 0 pixels, if it was refused."""
+
+    source: str = Field(description='its file name as sent, otherwise its number: "image 1"')
+    status: int = Field(description="200, or the status with which this image alone would have been refused")
+    problem: str | None = Field(description="why it was refused, or null")
+
+
+class ImagesResult(Strict):
+    """Several images, all predicted by the same model."""
+
+    model: ModelResult
+    images: list[ImageResult] = Field(description="in the order in which they were sent")
+
+
+class EncodedImage(Strict):
+    """An image file in JSON."""
+
+    content: str = Field(description="the bytes of the file in base64")
+    name: str = Field("", description="what the result calls it")
+
+
+class ImagesBody(Strict):
+    """Several images as JSON."""
+
+    images: list[EncodedImage]
 
 
 class Problem(Strict):
@@ -75,7 +107,7 @@ class Problem(Strict):
 
 
 _MEANINGS = {
-    HTTPStatus.BAD_REQUEST: "a form that is broken or does not hold exactly one file",
+    HTTPStatus.BAD_REQUEST: "a form or JSON that is broken or holds another number of images than expected",
     HTTPStatus.UNAUTHORIZED: "the token is missing or wrong",
     HTTPStatus.REQUEST_TIMEOUT: "the image was sent too slowly",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "more bytes or pixels than allowed",
@@ -89,15 +121,26 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
     status.value: {"model": Problem, "description": meaning} for status, meaning in _MEANINGS.items()
 }
 
-_FORM = {
-    "title": "ImageForm",
-    "type": "object",
-    "required": ["image"],
-    "properties": {"image": {"type": "string", "format": "binary"}},
-}
-REQUEST_BODY: dict[str, Any] = {"required": True, "content": {"multipart/form-data": {"schema": _FORM}}}
-"""The one kind of body that generators of clients agree on. They fail on ranges (image/*) and on two kinds; the service
-also takes the image file as the body."""
+_FILE = {"type": "string", "format": "binary"}
+
+
+def _form(title: str, name: str, schema: dict[str, Any]) -> dict[str, Any]:
+    form = {"title": title, "type": "object", "required": [name], "properties": {name: schema}}
+    return {"required": True, "content": {"multipart/form-data": {"schema": form}}}
+
+
+# A form is the one kind of body that generators of clients agree on; they fail on ranges (image/*) and on two kinds.
+# The service also takes an image file as the body, and several as JSON.
+ONE_IMAGE = _form("ImageForm", "image", _FILE)
+SEVERAL_IMAGES = _form("ImagesForm", "images", {"type": "array", "items": _FILE})
+
+
+def body_schemas() -> dict[str, Any]:
+    """Return the schemas of JSON that is sent."""
+    place = "#/components/schemas/{model}"
+    return dict(models_json_schema([(ImagesBody, "validation")], ref_template=place)[1]["$defs"])
+
+
 SECURITY_SCHEMES = {"bearer": {"type": "http", "scheme": "bearer"}}
 SECURITY: list[dict[str, list[str]]] = [{"bearer": []}, {}]
 """A token, or none if the service has none."""

@@ -66,15 +66,21 @@ def address_of(listener: socket.socket) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
-def serve(app: Any, listener: socket.socket, stop_seconds: float, header_seconds: float, connections: int) -> None:
+def serve(app: Any, listener: socket.socket, stop_seconds: float, connections: int) -> None:
     """Run an ASGI application until Ctrl-C or SIGTERM.
 
     Requests that have begun then get their response, if it takes at most `stop_seconds`. A second Ctrl-C ends at once.
-    Connections that do not send the head of a request within `header_seconds` are closed.
+    Connections that do not send the head of a request within `HeaderTimeout.seconds` are closed.
     """
-    config = uvicorn.Config(
+    with signals_ignored_afterwards():
+        uvicorn.Server(configure(app, stop_seconds, connections)).run(sockets=[listener])
+
+
+def configure(app: Any, stop_seconds: float, connections: int, **options: Any) -> uvicorn.Config:
+    """Return uvicorn's configuration for `serve`, with further `options` of it."""
+    return uvicorn.Config(
         app,
-        http=with_header_timeout(header_seconds),
+        http=HeaderTimeout,
         ws="none",
         lifespan="on",
         log_level="warning",
@@ -82,13 +88,12 @@ def serve(app: Any, listener: socket.socket, stop_seconds: float, header_seconds
         server_header=False,
         limit_concurrency=connections,
         timeout_graceful_shutdown=round(stop_seconds),
+        **options,
     )
-    with _signals_ignored_afterwards():
-        uvicorn.Server(config).run(sockets=[listener])
 
 
 @contextmanager
-def _signals_ignored_afterwards() -> Iterator[None]:
+def signals_ignored_afterwards() -> Iterator[None]:
     """uvicorn raises the signal that stopped it again when it has stopped, for handlers that were there before."""
     before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -98,36 +103,34 @@ def _signals_ignored_afterwards() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def with_header_timeout(seconds: float) -> type[H11Protocol]:
-    """Return a protocol for `uvicorn.Config(http=...)` with a time limit for the head of a request.
+class HeaderTimeout(H11Protocol):
+    """HTTP with a time limit for the head of a request.
 
     uvicorn itself has none, so that clients that open connections and send nothing would use up all connections.
     """
 
-    class HeaderTimeout(H11Protocol):
-        _timer: asyncio.TimerHandle | None = None
+    seconds = 10.0
+    _timer: asyncio.TimerHandle | None = None
 
-        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-            super().connection_made(transport)
-            self._watch()
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._watch()
 
-        def data_received(self, data: bytes) -> None:
-            super().data_received(data)
-            self._watch()
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._watch()
 
-        def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_watching()
+        super().connection_lost(exc)
+
+    def _watch(self) -> None:
+        if self.conn.their_state is not h11.IDLE:
             self._stop_watching()
-            super().connection_lost(exc)
+        elif self._timer is None:
+            self._timer = self.loop.call_later(self.seconds, self.transport.close)
 
-        def _watch(self) -> None:
-            if self.conn.their_state is not h11.IDLE:
-                self._stop_watching()
-            elif self._timer is None:
-                self._timer = self.loop.call_later(seconds, self.transport.close)
-
-        def _stop_watching(self) -> None:
-            if self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
-
-    return HeaderTimeout
+    def _stop_watching(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
