@@ -9,7 +9,6 @@ options. Only that module is loaded, so that `face18 --help` is quick.
 """
 
 import difflib
-import importlib.util
 import os
 import runpy
 import sys
@@ -52,7 +51,7 @@ COMMANDS = (
     Command("eda", "shared.eda", "write a report on the data before training"),
     Command("label-audit", "shared.label_audit", "find labels that are likely wrong"),
 )
-"""In the order of --help. A command without its module is left out."""
+"""In the order of --help."""
 
 EXIT_USAGE = 2
 
@@ -85,21 +84,15 @@ def main() -> None:
 
 def usage() -> str:
     """Text of --help."""
-    known = available()
-    width = max(len(command.words) for command in known)
-    lines = [f"  {command.words:<{width}}  {command.summary}" for command in known]
+    width = max(len(command.words) for command in COMMANDS)
+    lines = [f"  {command.words:<{width}}  {command.summary}" for command in COMMANDS]
     head = "usage: face18 COMMAND [OPTIONS]\n\nMask, gender and age band of faces."
     return "\n".join([head, "", *lines, "", "face18 COMMAND --help lists its options; face18 --version its version."])
 
 
-def available() -> list[Command]:
-    """The commands with an installed module."""
-    return [command for command in COMMANDS if _exists(command.module)]
-
-
 def find(words: list[str]) -> Command | None:
     """The command that a command line begins with, or None."""
-    for command in available():
+    for command in COMMANDS:
         parts = command.words.split()
         if words[: len(parts)] == parts:
             return command
@@ -108,7 +101,7 @@ def find(words: list[str]) -> Command | None:
 
 def refusal(words: list[str]) -> str:
     """Error message for a command line without a known command, with similar ones."""
-    names = [command.words for command in available()]
+    names = [command.words for command in COMMANDS]
     within = [name for name in names if name.split()[0] == words[0]]
     if within:
         return f"face18 {words[0]} needs one of: {', '.join(name.split()[1] for name in within)}"
@@ -117,13 +110,6 @@ def refusal(words: list[str]) -> str:
     near = [name if (name := " ".join([first, *words[1:2]])) in names else first for first in similar]
     hint = f"; did you mean {' or '.join(near)}?" if near else "."
     return f"face18 has no command {words[0]!r}{hint} face18 --help lists all"
-
-
-def _exists(module: str) -> bool:
-    try:
-        return importlib.util.find_spec(module) is not None
-    except ModuleNotFoundError:
-        return False
 
 
 def _leave_out_current_folder() -> None:
