@@ -128,8 +128,3 @@ def test_images_whose_labels_differ_are_left_out() -> None:
     comparison = compare(before, replace(after, predictions=[table], labels=labels))
     assert comparison.gains == compare(before, after.on(after.images[IMAGES:-1])).gains
     assert comparison.images == len(table) - IMAGES - 1
-
-
-def test_the_same_predictions_differ_by_nothing() -> None:
-    one = measured((1,), 9)
-    assert all(tuple(gain) == (0, 0, 0) for gain in compare(one, one).gains.values())

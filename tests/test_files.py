@@ -65,13 +65,6 @@ def test_what_another_machine_writes_is_removed_only_when_it_is_stale(tmp_path: 
     assert not stale.exists()
 
 
-def test_hidden_files_of_others_are_left_alone(tmp_path: Path) -> None:
-    (tmp_path / ".gitignore").touch()
-    (tmp_path / ".env.2024-01-01.txt").touch()
-    write_text(tmp_path / "a.csv", "new")
-    assert len(list(tmp_path.iterdir())) == 3
-
-
 def test_a_link_stays_and_its_target_is_replaced(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     target, link = tmp_path / "real/a.csv", tmp_path / "a.csv"

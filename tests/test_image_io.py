@@ -38,11 +38,6 @@ def test_images_come_out_upright_and_know_their_full_size(orientation: int, form
     assert difference(cv2.resize(image.pixels, (384, 512), interpolation=cv2.INTER_AREA), bare().pixels) < 4
 
 
-def test_a_plain_jpeg_is_decoded_as_pillow_does() -> None:
-    expected = np.asarray(Image.open(io.BytesIO(files()[0])))
-    assert difference(decode(files()[0]).pixels, expected) < 1
-
-
 def test_grey_becomes_rgb() -> None:
     grey = cv2.cvtColor(bare().pixels, cv2.COLOR_RGB2GRAY)
     for form in ("JPEG", "PNG"):

@@ -93,14 +93,6 @@ def test_what_was_corrected_before_is_not_corrected_again(outputs: Path, audited
     assert f"--fixes {known} {tmp_path / 'fixes.csv'} --" in (tmp_path / "audit.html").read_text(encoding="utf-8")
 
 
-def test_fixes_that_the_runs_were_trained_with_are_not_overwritten(outputs: Path, tmp_path: Path) -> None:
-    known = f"id,image,field,value\n{WRONG_AGE[0]},,age,{_label(outputs, WRONG_AGE[0]):g}\n"
-    (tmp_path / "fixes.csv").write_text(known)
-    with pytest.raises(UserError, match=r"--out .*fixes.csv would overwrite its input"):
-        main(Options(outputs=outputs, out=tmp_path, fixes=(tmp_path / "fixes.csv",)))
-    assert (tmp_path / "fixes.csv").read_text() == known
-
-
 def _label(outputs: Path, person: str) -> float:
     table = load_training(outputs.parent / "data/train")
     return float(table["age"][table["person"] == person].iloc[0])

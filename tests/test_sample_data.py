@@ -258,11 +258,3 @@ def test_a_worn_mask_covers_nose_and_chin_and_an_incorrect_one_leaves_the_nose_f
         assert 0.15 < worn.top < worn.side < head.measures.nose_y, "below the eyes, above the tip of the nose"
         assert incorrect.top > head.measures.nose_y
         assert min(worn.bottom, incorrect.bottom) > head.measures.chin
-
-
-def test_hair_greys_and_lines_deepen_with_age() -> None:
-    people = [sample_person(np.random.default_rng(3), False, age) for age in (20, 40, 60, 75)]
-    assert [person.grey for person in people] == sorted(person.grey for person in people)
-    assert [person.wear for person in people] == sorted(person.wear for person in people)
-    assert people[0].grey == 0
-    assert people[-1].grey > 0.9
