@@ -45,7 +45,9 @@ def main(options: Options) -> None:
                 print(summarise_training(folder, load_training(folder, options.fixes, options.skip_bad), options.folds))
                 print()
             else:
-                print(summarise_evaluation(folder, load_evaluation(folder, options.skip_bad)))
+                table = load_evaluation(folder, options.skip_bad)
+                persons = f" of {table['person'].nunique():,} persons" if "person" in table else ""
+                print(f"{folder}: {len(table):,} images{persons} to predict")
         except UserError as error:
             faults.append(str(error))
     if faults:
@@ -73,12 +75,6 @@ def summarise_training(folder: Path, table: pd.DataFrame, folds: int) -> str:
     counts.loc["together"] = counts.sum()
     rows = [[name, f"{row.sum():,}", *(f"{count:,}" for count in row[:folds])] for name, row in counts.iterrows()]
     return f"{title}\n\n{text_table(('images', 'all'), images)}\n\n{text_table(head, rows)}{remark}"
-
-
-def summarise_evaluation(folder: Path, table: pd.DataFrame) -> str:
-    """Count the images to predict, and their persons if they are known."""
-    persons = f" of {table['person'].nunique():,} persons" if "person" in table else ""
-    return f"{folder}: {len(table):,} images{persons} to predict"
 
 
 if __name__ == "__main__":

@@ -9,11 +9,8 @@ Unreadable images are listed, not refused. The page shows faces: treat it like t
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
-
 from shared.commands import run
-from shared.crops import INDEX, CropSet, open_crops
+from shared.crops import INDEX, open_crops
 from shared.files import refuse_overwriting
 from shared.manifest import load_evaluation, load_training, split_folders
 from shared.messages import UserError
@@ -57,30 +54,17 @@ def main(options: Options) -> None:
     refuse_overwriting({"--out": options.out}, [options.data, options.crops, *options.fixes])
     splits = {}
     for name, folder in split_folders(options.data).items():
-        table = _load(name, folder, options)
-        facts = measure_files(draw(table, options.sample), name)
-        splits[name] = Split(table, facts, _find_crops(options, name))
+        if name == "train":
+            table = load_training(folder, options.fixes, options.skip_bad)
+        else:
+            table = load_evaluation(folder, options.skip_bad)
+        count = min(options.sample or len(table), len(table))
+        facts = measure_files(table.sample(count, random_state=0).sort_index(), name)
+        crops = crop_folder(options.crops, options.data, name)
+        splits[name] = Split(table, facts, open_crops(crops) if (crops / INDEX).is_file() else None)
     lead = f"What is in {options.data}."
     write_page(options.out, "dataset.html", title="face18: the data", lead=lead, **contents(splits))
     print(f"wrote {options.out} ({options.out.stat().st_size / 1e6:.1f} MB)")
-
-
-def _load(name: str, folder: Path, options: Options) -> pd.DataFrame:
-    if name == "train":
-        return load_training(folder, options.fixes, options.skip_bad)
-    return load_evaluation(folder, options.skip_bad)
-
-
-def draw(table: pd.DataFrame, count: int) -> pd.DataFrame:
-    """Return `count` random rows in their order, always the same; all if `count` is 0 or not less than their number."""
-    if not 0 < count < len(table):
-        return table
-    return table.iloc[np.sort(np.random.default_rng(0).choice(len(table), count, replace=False))]
-
-
-def _find_crops(options: Options, split: str) -> CropSet | None:
-    folder = crop_folder(options.crops, options.data, split)
-    return open_crops(folder) if (folder / INDEX).is_file() else None
 
 
 if __name__ == "__main__":

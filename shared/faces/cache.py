@@ -69,11 +69,6 @@ class Cache:
             shutil.rmtree(self.out / recipe, ignore_errors=True)
 
 
-def open_cache(out: Path) -> Cache:
-    """The cache in a folder, which need not exist yet."""
-    return Cache(out, tuple(sorted((out / UNFINISHED).glob(f"{RECIPE.id}-*.csv"))))
-
-
 def still_good(known: pd.DataFrame, images: pd.DataFrame, out: Path) -> pd.DataFrame:
     """The known rows of `images` with an unchanged source and an existing crop, indexed by image."""
     paths = dict(zip(images["image"], images["path"], strict=True))
@@ -142,7 +137,7 @@ def update_crops(images: pd.DataFrame, out: Path, workers: int, device: str, pro
     started = time.perf_counter()
     if images.empty:
         raise UserError(f"no images to crop into {out}: the tables of --data name none")
-    cache = open_cache(out)
+    cache = Cache(out, tuple(sorted((out / UNFINISHED).glob(f"{RECIPE.id}-*.csv"))))
     good = still_good(cache.known_rows(), images, out)
     todo = images[~images["image"].isin(good.index)]
     new = as_table(_process(todo, cache, workers, device, progress))
