@@ -59,9 +59,11 @@ format: $(INSTALLED)  ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-lock: $(INSTALLED)  ## renew requirements.lock: the newest versions that pyproject.toml allows, with hashes
+lock: $(INSTALLED)  ## renew both locks: the newest versions that pyproject.toml allows, with hashes
 	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --upgrade \
 	  --generate-hashes --no-header --no-annotate --emit-build-options --output-file requirements.lock --quiet
+	$(BIN)/uv pip compile --group service --constraint requirements.lock --universal --python-version 3.11 \
+	  --generate-hashes --no-header --no-annotate --output-file requirements-service.lock --quiet
 
 clean:  ## remove what the targets above made, environment included
 	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache outputs/demo data/sample
