@@ -43,9 +43,22 @@ demo: $(INSTALLED)  ## draw sample portraits, crop, train three specialists, fus
 	@echo "annotated: $(DEMO)/persons.jpg. Now try a photograph of your own: $(BIN)/face18 predict photo.jpg"
 
 DATA ?= open
+START ?= faceres
+OUT ?= $(if $(filter faceres,$(START)),shared/models/ready.zip,outputs/ready_model/$(START).zip)
+CHECK ?=
+SCORES := outputs/ready_model
 
 model: $(INSTALLED)  ## train the ready-made model: make model DATA=folder with people.csv and photographs/
-	$(BIN)/python -m shared.ready_model --data $(DATA) --out shared/models/ready.zip
+	$(BIN)/python -m shared.ready_model --start $(START) --data $(DATA) --out $(OUT)
+ifneq ($(CHECK),)
+	$(BIN)/python benchmarks/ready_model.py --model $(OUT) --out $(SCORES)/$(START).json \
+	  --utkface $(CHECK)/utkface --faces $(CHECK)/faces --worn $(CHECK)/real_worn --bare $(CHECK)/extra
+	$(BIN)/python -m shared.ready_bundle --model $(OUT) --scores $(SCORES)/$(START).json \
+	  --others $(filter-out $(SCORES)/$(START).json,$(wildcard $(SCORES)/*.json))
+else
+	@echo "The card of $(OUT) has no scores. CHECK=folder adds them: with utkface/, faces/, real_worn/ and extra/,"
+	@echo "as docs/predict.md describes them. START=dlib and START=imagenet train from other networks, for comparison."
+endif
 
 test: $(INSTALLED)  ## the test suite
 	$(BIN)/python -m pytest -n auto --dist loadfile

@@ -17,10 +17,11 @@ import statistics
 import time
 import timeit
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
 from machine import describe
@@ -29,17 +30,18 @@ from shared.commands import run
 from shared.crops import CropSet
 from shared.faces.cache import make_crops
 from shared.files import READY_MADE, refuse_overwriting, write_text
-from shared.fusion.ages import age_error, median_age
+from shared.fusion.age_intervals import Coverage
+from shared.fusion.ages import age_error, median_age, middle_of_year
 from shared.fusion.fusion import softmax
-from shared.fusion.metrics import accuracy, macro_f1
-from shared.fusion.rules import bands_of, mean_of_networks
+from shared.fusion.metrics import accuracy, macro_f1, mean_interval
+from shared.fusion.rules import bands_of, mean_of_networks, temper
 from shared.label_fixes import read_solution
-from shared.labels import BANDS, MASKS, age_band, decode_class
+from shared.labels import BANDS, GENDERS, MASKS, age_band, decode_class
 from shared.manifest import load_evaluation, load_training, split_folder
 from shared.messages import UserError, text_table
 from shared.predictor import Predictor
 from shared.predictor.ensemble import FoldNetwork, Pixels
-from shared.ready_model import BACKBONE, OUTPUTS, split
+from shared.ready_model import OUTPUTS, STARTS, split
 from shared.ready_model import predict as network_logits
 from shared.tables import Fault, describe_faults, read_age, read_gender, read_rows
 from shared.training.model import Network
@@ -47,6 +49,7 @@ from shared.training.model import Network
 WORN, INCORRECT, NONE = range(len(MASKS))
 AGE_GROUPS = ((0, 2), (3, 9), (10, 19), (20, 39), (40, 59), (60, 74), (75, 120))
 """First and last age in completed years."""
+SMALL, POOR_JPEG = 48, (cv2.IMWRITE_JPEG_QUALITY, 40)
 WARM_UP, TIMED = 5, 40
 """Faces predicted before CPU time is measured, and those it is measured on."""
 
@@ -73,7 +76,7 @@ class Options:
     crops: Path = Path("outputs/ready_model/crops")
     """Folder of the aligned crops of all sets; missing crops are made."""
     out: Path | None = None
-    """Write the scores as JSON, for --evaluation of shared.ready_model."""
+    """Write the scores, and the coverage of the age intervals, as JSON for shared.ready_bundle."""
 
 
 # The two models
@@ -84,7 +87,9 @@ def ready_made(predictor: Predictor, crops: Sequence[Pixels]) -> pd.DataFrame:
     probabilities = predictor.probabilities(crops)
     classes = predictor.contents.decisions.fitted_rule.decide(probabilities)
     table = pd.DataFrame([decode_class(int(number))._asdict() for number in classes])
-    return table.assign(age=median_age(mean_of_networks(probabilities["age"])))
+    decisions = predictor.contents.decisions
+    low, high = decisions.intervals.ends(temper(probabilities["age"], decisions.fitted_rule.temperatures["age"]))
+    return table.assign(age=median_age(mean_of_networks(probabilities["age"])), low=low, high=high)
 
 
 def faceres(network: Network, like: FoldNetwork, crops: Sequence[Pixels]) -> pd.DataFrame:
@@ -95,10 +100,22 @@ def faceres(network: Network, like: FoldNetwork, crops: Sequence[Pixels]) -> pd.
     return pd.DataFrame({"gender": gender.numpy().argmax(axis=1), "band": bands, "age": median_age(years)})
 
 
-def predict_all(predict: Predict, crops: CropSet, images: Sequence[str]) -> pd.DataFrame:
+def as_it_is(crop: Pixels) -> Pixels:
+    return crop
+
+
+def small(crop: Pixels) -> Pixels:
+    """Shrink a crop to `SMALL` pixels a side, a face of half as many, save it as a poor JPEG, and enlarge it again."""
+    _, data = cv2.imencode(".jpg", cv2.resize(crop, (SMALL, SMALL), interpolation=cv2.INTER_AREA), POOR_JPEG)
+    return np.asarray(cv2.resize(cv2.imdecode(data, cv2.IMREAD_COLOR), crop.shape[:2]), np.uint8)
+
+
+def predict_all(
+    predict: Predict, crops: CropSet, images: Sequence[str], change: Callable[[Pixels], Pixels] = as_it_is
+) -> pd.DataFrame:
     """Predict for images in batches, so that few crops are in memory."""
     batches = [images[start : start + 64] for start in range(0, len(images), 64)]
-    return pd.concat([predict([crops.read(image) for image in batch]) for batch in batches], ignore_index=True)
+    return pd.concat([predict([change(crops.read(image)) for image in batch]) for batch in batches], ignore_index=True)
 
 
 def milliseconds(predict: Predict, crops: Sequence[Pixels]) -> float:
@@ -112,18 +129,19 @@ def milliseconds(predict: Predict, crops: Sequence[Pixels]) -> float:
 
 
 def read_utkface(folder: Path) -> pd.DataFrame:
-    """Read people.csv; raises `UserError` listing the rows that cannot be used."""
+    """Read people.csv, with a column `race` or without; raises `UserError` listing the rows that cannot be used."""
     rows, faults = read_rows(folder / "people.csv", ("file", "gender", "age"))
     records = []
     for row in rows:
         file, gender, age = (row.text[column] for column in ("file", "gender", "age"))
         try:
-            records.append((file, str(folder / "images" / file), read_gender(gender), read_age(age)))
+            path, race = str(folder / "images" / file), row.text.get("race", "")
+            records.append((file, path, read_gender(gender), read_age(age), race))
         except ValueError as error:
             faults.append(Fault(row.number, file, str(error)))
     if faults:
         raise UserError(f"{folder / 'people.csv'}: correct or remove these rows\n{describe_faults(faults)}")
-    return pd.DataFrame(records, columns=["image", "path", "gender", "age"])
+    return pd.DataFrame(records, columns=["image", "path", "gender", "age", "race"])
 
 
 def read_faces(folder: Path) -> pd.DataFrame:
@@ -155,13 +173,41 @@ def utkface_scores(true: pd.DataFrame, predicted: pd.DataFrame) -> Scores:
         "UTKFace: age, MAE in years": float(error.mean()),
         **share_of(NONE, "UTKFace: no mask predicted, share", true, predicted),
     }
-    for first, last in AGE_GROUPS:
-        of_group = error[np.floor(true["age"]).between(first, last)]
-        name = f"UTKFace, age {first} to {last} ({len(of_group)})"
-        if len(of_group):
-            scores[f"{name}: MAE in years"] = float(of_group.mean())
-            scores[f"{name}: median age error in years"] = float(np.median(of_group))
+    right = true["gender"] == predicted["gender"]
+    ages = {f"age {first} to {last}": np.floor(true["age"]).between(first, last) for first, last in AGE_GROUPS}
+    races = {f"race {race}": true["race"] == race for race in sorted(set(true["race"]) - {""})}
+    for name, inside in ((name, inside) for name, inside in {**ages, **races}.items() if inside.any()):
+        group = f"UTKFace, {name} ({inside.sum()})"
+        scores[f"{group}: gender, accuracy"] = float(right[inside].mean())
+        scores[f"{group}: age, MAE in years"] = float(error[inside].mean())
+        scores[f"{group}: age, median error in years"] = float(np.median(error[inside]))
     return scores
+
+
+def small_scores(true: pd.DataFrame, predicted: pd.DataFrame) -> Scores:
+    name = f"UTKFace as poor JPEGs of {SMALL} pixels, faces of {SMALL // 2}"
+    women = (true["gender"] == GENDERS.index("female")).to_numpy()
+    return {
+        f"{name}: gender, accuracy": accuracy(true["gender"], predicted["gender"]),
+        f"{name}: women predicted as men, share": float((predicted["gender"] != true["gender"])[women].mean()),
+        f"{name}: age, MAE in years": float(np.abs(age_error(predicted["age"], true["age"])).mean()),
+        **share_of(NONE, f"{name}: no mask predicted, share", true, predicted),
+    }
+
+
+def coverage(true: pd.DataFrame, predicted: pd.DataFrame) -> Coverage:
+    """How often the 80 % intervals held the true age; every photograph counts as another person."""
+    ages = middle_of_year(true["age"])
+    held = ((predicted["low"] <= ages) & (ages <= predicted["high"])).to_numpy()
+    bands = true["age"].map(age_band)
+    return Coverage(
+        *mean_interval(held.astype(float), np.arange(len(held))),
+        width=float((predicted["high"] - predicted["low"]).mean()),
+        error=float(np.abs(age_error(predicted["age"], true["age"])).mean()),
+        persons=len(held),
+        top_coded=0.0,
+        by_band={name: float(held[bands == band].mean()) for band, name in enumerate(BANDS) if (bands == band).any()},
+    )
 
 
 def faces_scores(true: pd.DataFrame, predicted: pd.DataFrame) -> Scores:
@@ -203,24 +249,29 @@ def main(options: Options) -> None:
     models: dict[str, Predict] = {"ready-made": partial(ready_made, predictor)}
     try:
         # Its branch for gender and age starts from the published outputs; that for masks is untrained and not used.
-        network = Network(BACKBONE, OUTPUTS, dropout=0.0, pretrained=True)
+        network = Network(STARTS["faceres"].backbone, OUTPUTS, dropout=0.0, pretrained=True)
         models["faceres"] = partial(faceres, network, predictor.specialists["gender"].networks[0])
     except UserError as error:
         print(f"no column of faceres: {error}")
     scores: dict[str, Scores] = {name: {} for name in models}
+    covered = None
     for flag, folder in folders.items():
         read, score = SETS[flag]
         images = read(folder)
         crops = make_crops(images, options.crops / flag)
         print(f"{folder}: {crops.index['found'].value_counts().to_dict()}", flush=True)
         for name, predict in models.items():
-            scores[name] |= score(images, predict_all(predict, crops, list(images["image"])))
+            predicted = predict_all(predict, crops, list(images["image"]))
+            scores[name] |= score(images, predicted)
+            if flag == "utkface":
+                scores[name] |= small_scores(images, predict_all(predict, crops, list(images["image"]), small))
+                covered = asdict(coverage(images, predicted)) if "low" in predicted else covered
     own, timed = scores["ready-made"], [crops.read(image) for image in images["image"][: WARM_UP + TIMED]]
     own["CPU time of a face without detection, ms"] = milliseconds(models["ready-made"], timed)
     cells = [[row, *(f"{each[row]:#.3g}" if row in each else "" for each in scores.values())] for row in own]
     print(f"{describe('onnxruntime')}\n{text_table(('measure', *scores), cells)}")
     if options.out is not None:
-        write_text(options.out, json.dumps(own, indent=2) + "\n")
+        write_text(options.out, json.dumps({"scores": own, "coverage": covered}, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -15,11 +15,10 @@ cross-entropy with a Gaussian around it.
 
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import cv2
 import numpy as np
@@ -33,37 +32,59 @@ from torch.utils.data import DataLoader
 from shared.commands import run
 from shared.crops import Window
 from shared.faces.alignment import RECIPE
-from shared.fusion.age_intervals import AgeIntervals
-from shared.fusion.ages import Thresholds
+from shared.files import write_text
+from shared.fusion.ages import median_age
 from shared.fusion.fusion import SPECIALISTS
-from shared.fusion.rules import FittedRule
-from shared.labels import BAND_EDGES, GENDERS, MASKS
-from shared.messages import UserError, markdown_table
-from shared.predictor.bundle_file import (
-    CARD,
-    DETECTOR_FILES,
-    MANIFEST,
-    BundleContents,
-    RunFiles,
-    check_target,
-    onnx_name,
-    write_bundle,
-)
-from shared.predictor.ensemble import torch_network
-from shared.predictor.results import Decisions
-from shared.ready_data import FOLDS, Examples, Mixture, People, Pixels, epoch_of, load_people
-from shared.tracking import provenance
-from shared.training.model import Network, safetensors_content
+from shared.fusion.metrics import macro_f1
+from shared.fusion.rules import bands_of
+from shared.labels import BANDS, GENDERS, MASKS, age_band
+from shared.messages import UserError, text_table
+from shared.predictor.bundle_file import check_target
+from shared.ready_bundle import fixed_decisions, heads_of, publish
+from shared.ready_data import FOLDS, UNKNOWN, WORN, Examples, Mixture, People, Pixels, epoch_of, load_people
+from shared.training.model import Network
+from shared.training.options import DEFAULT_BACKBONE
 from shared.training.run_folder import CheckpointMetadata
 from shared.weights import FACE_BACKBONES
 
 YEARS = 101
-OUTPUTS = len(MASKS) + len(GENDERS) + YEARS
-BACKBONE = "faceres_branches"
+HEADS = {"mask": len(MASKS), "gender": len(GENDERS), "age": YEARS}
+"""Outputs of each specialist, in their order."""
+OUTPUTS = sum(HEADS.values())
+
+
+@dataclass(frozen=True)
+class Start:
+    """A network to start from, and what suits it."""
+
+    backbone: str
+    size: int
+    """Side of the input in pixels."""
+    blend: float
+    """Share of the trained weights of gender and age in what is written; the rest are the pretrained ones."""
+    predicts: bool
+    """Whether it gives gender and years before it is trained, so that it can teach."""
+    temperatures: Mapping[str, float]
+    """Of the probabilities of the trained network."""
+    interval_shift: float = 0.0
+    """Years that both ends of the 80 % interval of age move outwards."""
+
+
+UNCALIBRATED = dict.fromkeys(SPECIALISTS, 1.0)
+STARTS = {
+    # Fitted on the held-out FairFace persons of two folds, bare and with drawn masks; the shift on bare faces alone.
+    "faceres": Start("faceres_branches", 192, 0.65, True, {"mask": 0.73, "gender": 1.04, "age": 1.16}, 0.6),
+    "dlib": Start("dlib_age_resnet10", 64, 1.0, False, UNCALIBRATED),
+    "imagenet": Start(DEFAULT_BACKBONE, 128, 1.0, False, UNCALIBRATED),
+}
+USUAL_WINDOW = (0.85, 0.5, 0.53)
+"""Window of a backbone that brings none."""
 SPREAD = 2.5
 """Standard deviation in years of a label whose year is known."""
 WIDEST_EXACT = 1.0
 """Years between age_low and age_high up to which the year counts as known."""
+CHILD, OLDEST = 10, 84
+"""Years: below is a child; ages in the last group of FairFace are taken for no more."""
 
 
 @dataclass(frozen=True)
@@ -72,16 +93,16 @@ class Options:
 
     data: Path = Path("open")
     """Folder with people.csv and photographs/."""
+    start: Literal["faceres", "dlib", "imagenet"] = "faceres"
+    """The network to start from: taught on photographs published for research, on private ones, or on ImageNet."""
     out: Path = Path("ready.zip")
-    """The bundle to write."""
+    """The bundle to write; with --fold, the JSON of the scores on the persons held out."""
     crops: Path = Path("crops/open")
     """Folder of the aligned crops; missing ones are made."""
-    evaluation: Path | None = None
-    """JSON of scores for the model card, as benchmarks/ready_model.py writes it."""
     fold: int = -1
-    """Hold out this third of the persons of the sources for choosing, 0 to 2; -1 trains on all."""
-    size: int = 192
-    """Side of the input in pixels."""
+    """Hold out this third of the persons of the sources for choosing, 0 to 2, and score them; -1 trains on all."""
+    size: int = 0
+    """Side of the input in pixels; 0 takes what suits the start."""
     teacher_size: int = 224
     """The same for the teacher."""
     epochs: int = 7
@@ -100,13 +121,11 @@ class Options:
     doubled: str = "fairface"
     """The source that comes twice as often."""
     distil: float = 1.0
-    """Weight of the pull towards the teacher's gender and ages."""
+    """Weight of the pull towards the teacher's gender and ages, if the start predicts them."""
     age_weight: float = 0.5
     """Weight of the age loss beside that of gender."""
     smoothing: float = 0.05
     """Label smoothing of mask and gender."""
-    blend: float = 0.65
-    """Share of the trained weights of gender and age in what is written; the rest are the pretrained ones."""
     bfloat16: bool = True
     """Compute in bfloat16 while training."""
     threads: int = 1
@@ -116,8 +135,6 @@ class Options:
     def __post_init__(self) -> None:
         if not -1 <= self.fold < FOLDS:
             raise UserError(f"--fold {self.fold}: must be -1 (train on all) to {FOLDS - 1}")
-        if not 0 <= self.blend <= 1:
-            raise UserError(f"--blend {self.blend}: must be 0 to 1")
 
 
 def blended(beginning: dict[str, Tensor], end: dict[str, Tensor], share: float) -> dict[str, Tensor]:
@@ -125,6 +142,8 @@ def blended(beginning: dict[str, Tensor], end: dict[str, Tensor], share: float) 
 
     The mask branch is that of the end, because its head had no weights to begin with.
     """
+    if share == 1:
+        return end
     return {
         name: end[name] if name.startswith("backbone.mask") else torch.lerp(tensor, end[name], share)
         for name, tensor in beginning.items()
@@ -133,7 +152,7 @@ def blended(beginning: dict[str, Tensor], end: dict[str, Tensor], share: float) 
 
 def split(logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Logits (B, OUTPUTS) to those of mask (B, 3), gender (B, 2) and years (B, YEARS)."""
-    mask, gender, age = logits.split([len(MASKS), len(GENDERS), YEARS], dim=1)
+    mask, gender, age = logits.split([*HEADS.values()], dim=1)
     return mask, gender, age
 
 
@@ -201,7 +220,7 @@ def age_loss(logits: Tensor, shares: Tensor, exact: Tensor) -> Tensor:
     return torch.where(exact, -(shares * log_p).sum(1), within)
 
 
-def loss_of(logits: Tensor, rows: Tensor, states: Tensor, targets: Targets, options: Options) -> Tensor:
+def loss_of(logits: Tensor, rows: Tensor, states: Tensor, targets: Targets, distil: float, options: Options) -> Tensor:
     """The mean loss of a batch over its three tasks; what is not labelled adds nothing to gender and age."""
     mask, gender, age = split(logits)
     total = cross_entropy(mask, states, label_smoothing=options.smoothing)
@@ -209,16 +228,28 @@ def loss_of(logits: Tensor, rows: Tensor, states: Tensor, targets: Targets, opti
     if known.any():
         labels, taught = targets.gender[rows][known], targets.teacher_gender[rows][known]
         given = cross_entropy(gender[known], labels, label_smoothing=options.smoothing)
-        total = total + known.float().mean() * (given + options.distil * cross_entropy(gender[known], taught))
+        total = total + known.float().mean() * (given + distil * cross_entropy(gender[known], taught))
     known = targets.ages[rows].sum(1) > 0
     if known.any():
         given = age_loss(age[known], targets.ages[rows][known], targets.exact[rows][known]).mean()
         taught = cross_entropy(age[known], targets.teacher_ages[rows][known])
-        total = total + options.age_weight * known.float().mean() * (given + options.distil * taught)
+        total = total + options.age_weight * known.float().mean() * (given + distil * taught)
     return total
 
 
 # The training
+
+TRUNK = ("backbone.stem", "backbone.trunk")
+"""Parameters of `faceres_branches` before its branches."""
+
+
+def window_of(options: Options) -> Window:
+    backbone = STARTS[options.start].backbone
+    return Window(*(FACE_BACKBONES[backbone].window if backbone in FACE_BACKBONES else USUAL_WINDOW))
+
+
+def size_of(options: Options) -> int:
+    return options.size or STARTS[options.start].size
 
 
 def parameter_groups(network: Network, options: Options) -> list[dict[str, Any]]:
@@ -235,21 +266,25 @@ def parameter_groups(network: Network, options: Options) -> list[dict[str, Any]]
 def fit(people: People, rows: NDArray[np.int64], options: Options) -> tuple[Network, dict[str, Tensor]]:
     """Train on the rows of the table; returns the trained network and the weights that it started from."""
     torch.manual_seed(options.seed)
-    window = Window(*FACE_BACKBONES[BACKBONE].window)
-    network = Network(BACKBONE, OUTPUTS, options.dropout, pretrained=True)
-    trunk: Any = network.backbone
-    for part in (trunk.stem, trunk.trunk):
-        part.requires_grad_(False)
+    start, window = STARTS[options.start], window_of(options)
+    network = Network(start.backbone, OUTPUTS, options.dropout, pretrained=True)
+    # The trunk that two branches share stays as it is.
+    for name, parameter in network.named_parameters():
+        parameter.requires_grad_(not name.startswith(TRUNK))
     beginning = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    # The teacher sees each face once as it is and once mirrored.
-    with torch.autocast("cpu", torch.bfloat16, enabled=options.bfloat16):
-        taught = predict(network, (window.cut(crop, options.teacher_size) for crop in people.crops), mirror=True)
-    _, gender, age = split(taught.float())
+    taught = torch.zeros(len(people.table), OUTPUTS)
+    if start.predicts:
+        # The teacher sees each face once as it is and once mirrored.
+        with torch.autocast("cpu", torch.bfloat16, enabled=options.bfloat16):
+            windows = (window.cut(crop, options.teacher_size) for crop in people.crops)
+            taught = predict(network, windows, mirror=True).float()
+    _, gender, age = split(taught)
     targets = make_targets(people.table, gender.softmax(1), age.softmax(1))
-    dataset = Examples(people, window, options.size)
+    dataset = Examples(people, window, size_of(options))
     mixture = Mixture(options.draws, options.masks, options.doubled)
     optimiser = torch.optim.AdamW(parameter_groups(network, options))
     steps = options.draws // options.batch_size
+    distil = options.distil if start.predicts else 0.0
     rates = [group["lr"] for group in optimiser.param_groups]
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, rates, total_steps=steps * options.epochs, pct_start=0.15, cycle_momentum=False
@@ -262,10 +297,8 @@ def fit(people: People, rows: NDArray[np.int64], options: Options) -> tuple[Netw
             dataset, options.batch_size, num_workers=options.workers, drop_last=True, generator=torch.Generator()
         ):
             with torch.autocast("cpu", torch.bfloat16, enabled=options.bfloat16):
-                with torch.no_grad():
-                    maps = trunk.forward_features(network.normalised(images))
-                logits = trunk.forward_head(maps)
-            loss = loss_of(logits.float(), at, states, targets, options)
+                logits = network(images)
+            loss = loss_of(logits.float(), at, states, targets, distil, options)
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
@@ -278,123 +311,101 @@ def fit(people: People, rows: NDArray[np.int64], options: Options) -> tuple[Netw
 # The bundle
 
 
-TEMPERATURES = {"mask": 0.73, "gender": 1.04, "age": 1.16}
-"""Fitted on the held-out FairFace persons of two folds, bare and with drawn masks."""
-
-INTERVAL_SHIFT = 0.6
-"""Years that both ends of the 80 % interval move outwards; fitted likewise, on bare faces."""
-
-NAME = "ready/network.safetensors"
-
-
-def metadata_of_network(size: int) -> CheckpointMetadata:
+def metadata_of(options: Options) -> CheckpointMetadata:
     """What the weights file says of itself: one network with a head for each specialist."""
-    ends = np.cumsum([0, len(MASKS), len(GENDERS), YEARS]).tolist()
+    backbone = STARTS[options.start].backbone
     return CheckpointMetadata(
-        specialist="mask, gender, age",
+        specialist=", ".join(HEADS),
         classes=[],
-        window=asdict(Window(*FACE_BACKBONES[BACKBONE].window)),
-        backbone=BACKBONE,
+        window=asdict(window_of(options)),
+        backbone=backbone,
         outputs=OUTPUTS,
-        size=size,
+        size=size_of(options),
         recipe=RECIPE.id,
-        origin=str(FACE_BACKBONES[BACKBONE]),
-        heads={task: [first, end] for task, (first, end) in zip(SPECIALISTS, pairwise(ends), strict=True)},
+        origin=str(FACE_BACKBONES.get(backbone, "")),
+        heads=heads_of(HEADS),
     )
 
 
-def publish(out: Path, state: dict[str, Tensor], facts: dict[str, Any], crops: list[Pixels]) -> None:
-    """Write the bundle: float16 weights, the same as ONNX (checked on `crops`), decisions and a model card."""
-    from shared.predictor.onnx_export import export_detector, export_network, with_float16_weights
-
-    metadata = metadata_of_network(facts["options"]["size"])
-    weights = safetensors_content({name: tensor.half() for name, tensor in state.items()}, metadata)
-    exported = export_network(torch_network(weights, "mask", NAME, "cpu"), metadata, crops, NAME)
-    decisions = Decisions(
-        FittedRule(TEMPERATURES, Thresholds(*map(float, BAND_EDGES)), None, calibrated=True),
-        AgeIntervals(INTERVAL_SHIFT, INTERVAL_SHIFT),
-    )
-    runs = {task: (RunFiles("none", (NAME,)),) for task in SPECIALISTS}
-    contents = BundleContents(runs, decisions, {"provenance": provenance(), **facts})
-    files = {
-        MANIFEST: (json.dumps(contents.to_dict(), indent=2) + "\n").encode(),
-        CARD: write_card(facts).encode(),
-        NAME: weights,
-        onnx_name(NAME): with_float16_weights(exported.content),
-        **dict(zip(DETECTOR_FILES, (export.content for export in export_detector(crops)), strict=True)),
-    }
-    write_bundle(out, files)
-    print(f"wrote {out}: {sum(map(len, files.values())) / 1e6:.1f} MB")
-
-
-def write_card(facts: dict[str, Any]) -> str:
-    """Return the model card in Markdown."""
-    start = facts["start"]
-    sources = [
-        (each["source"], f"{each['photographs']:,}", f"{each['persons']:,}", each["licence"], each["credit"])
-        for each in facts["sources"]
-    ]
-    figures = [(name, f"{value:.3g}") for name, value in facts["evaluation"].items()]
-    parts = [
-        "# face18 ready-made model",
-        "Mask state, gender and age of faces in photographs, for use without training. One network with two branches; "
-        f"input {facts['options']['size']} pixels.",
-        "## What it was trained on",
-        f"It starts from {start['origin']} (licence: {start['licence']}), which was trained on {start['data']}. "
-        "It was then trained on these photographs, with masks drawn on the bare faces:",
-        markdown_table(("source", "photographs", "persons", "licence", "credit"), sources),
-        "The photographs are not part of face18.",
-        "## Scores",
-        "On photographs that it was not trained on; `benchmarks/ready_model.py` prints them:"
-        if figures
-        else "None were measured when this was built.",
-        markdown_table(("measure", "value"), figures) if figures else "",
-        LIMITS,
-    ]
-    return "\n\n".join(part for part in parts if part) + "\n"
-
-
-LIMITS = """## Limits
-
-- Gender and age are what annotators guessed from photographs. They say nothing about how persons see themselves.
-- Gender of children under ten is often wrong, on small and blurred faces more often than on large ones.
-- Ages above 75 are usually predicted too low. Under a mask the age error is about 2.6 years larger than without.
-- A mask worn wrongly was learned from drawn masks only.
-- Age intervals: their coverage was fitted on 250 persons and not checked on others.
-- Not for deciding about people: access, hiring, policing, age checks, health orders, advertising to a person."""
+def start_facts(backbone: str) -> dict[str, str]:
+    """Return origin, licence and training data of the network to start from."""
+    known = FACE_BACKBONES.get(backbone)
+    if known is not None:
+        return {"origin": known.origin, "licence": known.licence, "data": known.training_data}
+    return {"origin": f"{backbone} of timm", "licence": "Apache-2.0", "data": "ImageNet"}
 
 
 def facts_of(people: People, rows: NDArray[np.int64], options: Options, seconds: float) -> dict[str, Any]:
-    """Return what made the model: options, start, sources with licence and credit, and scores if they are known."""
-    backbone = FACE_BACKBONES[BACKBONE]
+    """Return what made the model: options, start, sources with licence and credit."""
     credits = pd.read_csv(options.data / "people.csv").groupby("source")[["licence", "credit"]].first()
     sources = (
         people.table.iloc[rows].groupby("source").agg(photographs=("person", "size"), persons=("person", "nunique"))
     )
-    scores = options.evaluation and json.loads(options.evaluation.read_text(encoding="utf-8"))
-    places = ("data", "out", "crops", "evaluation")
+    values = {name: value for name, value in asdict(options).items() if name not in ("data", "out", "crops")}
     return {
-        "options": {name: value for name, value in asdict(options).items() if name not in places},
+        "options": {**values, "size": size_of(options), "blend": STARTS[options.start].blend},
         "seconds": round(seconds),
-        "start": {"origin": backbone.origin, "licence": backbone.licence, "data": backbone.training_data},
+        "start": start_facts(STARTS[options.start].backbone),
         "sources": sources.join(credits).reset_index().to_dict("records"),
-        "evaluation": scores or {},
     }
 
 
+# Persons held out
+
+
+def held_out_scores(people: People, rows: NDArray[np.int64], network: nn.Module, options: Options) -> dict[str, float]:
+    """Score gender and age of held-out FairFace persons, bare and with a mask drawn on their faces.
+
+    The age error is the distance from the middle of the label, which is a group of about ten years; no age in the last
+    group counts as older than `OLDEST`.
+    """
+    table, window, scores = people.table.iloc[rows], window_of(options), {}
+    children = (table["age_low"] < CHILD).to_numpy()
+    middle = (table["age_low"] + table["age_high"].clip(upper=OLDEST) + 1).to_numpy() / 2
+    for shown, state in (("no mask", UNKNOWN), ("mask worn", WORN)):
+        draw = people.overlay if state != UNKNOWN else (lambda crop, *_: crop)
+        crops = (draw(people.crops[row], int(row), state, int(row)) for row in rows)
+        inputs = (window.cut(crop, size_of(options)) for crop in crops)
+        _, gender, age = (part.softmax(1).numpy() for part in split(predict(network, inputs)))
+        drawn = people.overlay.drawable[rows] | (state == UNKNOWN)
+        right = gender.argmax(1) == table["gender"].to_numpy()
+        error = np.abs(median_age(age) - middle)
+        bands = table["age_low"].map(age_band).to_numpy()[drawn]
+        name = f"FairFace, {drawn.sum()} persons held out, {shown}"
+        scores |= {
+            f"{name}: gender, accuracy": float(right[drawn].mean()),
+            f"{name}: gender, accuracy below {CHILD} years": float(right[drawn & children].mean()),
+            f"{name}: gender, accuracy from {CHILD} years": float(right[drawn & ~children].mean()),
+            f"{name}: age band, macro F1": macro_f1(bands, bands_of(age).argmax(1)[drawn], len(BANDS)),
+            f"{name}: age, mean distance from the middle of the label in years": float(error[drawn].mean()),
+        }
+    return scores
+
+
 def main(options: Options) -> None:
-    """Crop, train, and write the bundle."""
+    """Crop, train, and write the bundle, or the scores of the persons held out."""
     if not (options.data / "people.csv").is_file():
         raise UserError(f"--data {options.data} has no people.csv")
-    check_target(options.out)
+    if options.fold < 0:
+        check_target(options.out)
     started = time.perf_counter()
     torch.set_num_threads(options.threads)
     cv2.setNumThreads(1)
-    people = load_people(options.data, options.crops)
-    rows = np.flatnonzero((people.table["fold"] != options.fold) | (options.fold < 0))
+    people, start = load_people(options.data, options.crops), STARTS[options.start]
+    held_out = ((people.table["fold"] == options.fold) & (options.fold >= 0)).to_numpy()
+    rows = np.flatnonzero(~held_out)
     network, beginning = fit(people, rows, options)
-    state = blended(beginning, network.state_dict(), options.blend)
-    publish(options.out, state, facts_of(people, rows, options, time.perf_counter() - started), list(people.crops[:24]))
+    state = blended(beginning, network.state_dict(), start.blend)
+    if options.fold >= 0:
+        network.load_state_dict(state)
+        known = np.flatnonzero(held_out & (people.table["gender"] != UNKNOWN).to_numpy())
+        scores = held_out_scores(people, known, network, options)
+        print(text_table(("measure", "value"), [(name, f"{value:.3f}") for name, value in scores.items()]))
+        write_text(options.out, json.dumps({"scores": scores}, indent=2) + "\n")
+        return
+    facts = facts_of(people, rows, options, time.perf_counter() - started)
+    decisions = fixed_decisions(start.temperatures, start.interval_shift, calibrated=start.predicts)
+    publish(options.out, state, metadata_of(options), decisions, facts, list(people.crops[:24]))
 
 
 if __name__ == "__main__":

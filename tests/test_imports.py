@@ -30,7 +30,7 @@ APPS = {
     "reports": ("shared.reports", "shared.report", "shared.eda", "shared.label_audit"),
     "experiments": ("shared.experiments",),
     "runs": ("shared.runs",),
-    "ready-made model": ("shared.ready_model", "shared.ready_data"),
+    "ready-made model": ("shared.ready_model", "shared.ready_bundle", "shared.ready_data"),
     "service and page": ("shared.serving", "shared.serve", "shared.page"),
 }
 """Above all layers; no module outside an app imports it, but the commands of `pipelines`."""

@@ -1,6 +1,8 @@
 """The ready-made model: its loss against brute force, the draws of an epoch, and the bundle that is shipped."""
 
+import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,26 +12,33 @@ import pandas as pd
 import pytest
 import torch
 
+from shared import ready_bundle, ready_model
 from shared.crops import Window
 from shared.files import READY_MADE
+from shared.messages import UserError
 from shared.portraits import draw_person
 from shared.predictor import Predictor
 from shared.predictor.ensemble import _run_once
-from shared.ready_data import INCORRECT, NONE, UNKNOWN, WORN, Mixture, degrade, epoch_of, warp
+from shared.ready_bundle import fixed_decisions, publish
+from shared.ready_data import INCORRECT, NONE, UNKNOWN, WORN, Mixture, People, degrade, epoch_of, warp
 from shared.ready_model import (
-    BACKBONE,
     OUTPUTS,
     SPREAD,
+    STARTS,
+    UNCALIBRATED,
     YEARS,
     Options,
     Targets,
     age_loss,
     blended,
+    fit,
+    held_out_scores,
     loss_of,
     make_targets,
-    metadata_of_network,
+    metadata_of,
     parameter_groups,
     split,
+    start_facts,
 )
 from shared.training.model import Network, load_network, safetensors_content
 
@@ -79,7 +88,7 @@ def test_the_teacher_is_restricted_to_what_agrees_with_the_label() -> None:
 
 def test_photographs_without_gender_or_age_only_teach_the_mask_state() -> None:
     logits = torch.randn(2, OUTPUTS, requires_grad=True)
-    loss_of(logits, torch.tensor([2, 2]), torch.tensor([WORN, NONE]), targets(), Options()).backward()
+    loss_of(logits, torch.tensor([2, 2]), torch.tensor([WORN, NONE]), targets(), 1.0, Options()).backward()
     mask, gender, age = split(logits.grad)
     assert mask.abs().max() > 0
     assert gender.abs().max() == age.abs().max() == 0
@@ -117,10 +126,11 @@ def test_blending_moves_gender_and_age_and_leaves_the_mask_branch_trained() -> N
     mixed = blended(beginning, end, 0.25)
     assert mixed["backbone.face.a"].tolist() == [1, 1]
     assert mixed["backbone.mask.a"].tolist() == [4, 4]
+    assert blended(beginning, end, 1) is end
 
 
 def test_the_parts_of_the_network_learn_at_their_own_rates_and_biases_do_not_decay() -> None:
-    network = Network(BACKBONE, OUTPUTS, 0.0, pretrained=False)
+    network = Network(STARTS["faceres"].backbone, OUTPUTS, 0.0, pretrained=False)
     body: Any = network.backbone
     options = Options()
     groups = parameter_groups(network, options)
@@ -132,13 +142,13 @@ def test_the_parts_of_the_network_learn_at_their_own_rates_and_biases_do_not_dec
 
 
 def test_one_weights_file_serves_three_specialists() -> None:
-    network = Network(BACKBONE, OUTPUTS, 0.0, pretrained=False).eval()
+    network = Network(STARTS["faceres"].backbone, OUTPUTS, 0.0, pretrained=False).eval()
     halved = {name: tensor.half() for name, tensor in network.state_dict().items()}
-    loaded = load_network(safetensors_content(halved, metadata_of_network(64)), "a test")
+    loaded = load_network(safetensors_content(halved, metadata_of(Options(size=64))), "a test")
     images = torch.randint(0, 256, (2, 64, 64, 3), dtype=torch.uint8)
     with torch.no_grad():
         torch.testing.assert_close(loaded(images), network(images), atol=0.05, rtol=0.05)
-    heads = metadata_of_network(64).heads
+    heads = metadata_of(Options()).heads
     assert heads == {"mask": [0, 3], "gender": [3, 5], "age": [5, 106]}
 
 
@@ -155,6 +165,92 @@ def test_a_shared_network_runs_once_for_the_same_images() -> None:
         logits(images).tolist() for images in (first, first, second, first)
     ]
     assert calls[:2] == [1, 2], "each image once"
+
+
+class NoOverlay:
+    """Draws nothing, on faces on which a mask could be drawn."""
+
+    def __init__(self, count: int):
+        self.drawable = np.ones(count, np.bool_)
+
+    def __call__(self, crop: np.ndarray, *_: int) -> np.ndarray:
+        return crop
+
+
+def six_people() -> People:
+    table = pd.DataFrame(
+        {
+            "source": ["fairface"] * 4 + ["masks"] * 2,
+            "person": list("abcdef"),
+            "gender": [0, 1, 0, 0, -1, -1],
+            "mask": [NONE] * 4 + [WORN] * 2,
+            "age_low": [0.0, 20, 20, 70, math.nan, math.nan],
+            "age_high": [2.0, 29, 29, 100, math.nan, math.nan],
+            "fold": [0, 0, 1, 0, 1, 1],
+        }
+    )
+    crops = np.random.default_rng(0).integers(0, 256, (6, 256, 256, 3)).astype(np.uint8)
+    overlay: Any = NoOverlay(6)
+    return People(table, crops, overlay)
+
+
+def test_held_out_persons_are_scored_bare_and_masked_children_apart() -> None:
+    class Male24(torch.nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            logits = torch.full((len(images), OUTPUTS), -50.0)
+            logits[:, [0, 3, 5 + 24]] = 50.0  # Worn, male, 24 years: 24.5 in the mean.
+            return logits
+
+    scores = held_out_scores(six_people(), np.array([0, 1, 3]), Male24(), Options(size=64))
+    bare = {name.split(": ")[1]: value for name, value in scores.items() if "no mask" in name}
+    assert bare == {
+        "gender, accuracy": pytest.approx(2 / 3),
+        "gender, accuracy below 10 years": 1,
+        "gender, accuracy from 10 years": 0.5,
+        "age band, macro F1": pytest.approx((4 / 5 + 0 + 0) / 3),  # <30 for all: two of three are right.
+        "age, mean distance from the middle of the label in years": pytest.approx((23 + 0.5 + 53) / 3),
+    }
+    assert sum("mask worn" in name for name in scores) == len(bare)
+
+
+@pytest.mark.parametrize("start", ["dlib", "imagenet"])
+def test_other_starts_learn_all_three_tasks_without_a_teacher(start: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(STARTS, start, replace(STARTS[start], backbone="test_efficientnet", size=32))
+    monkeypatch.setattr(ready_model, "Network", lambda *arguments, **_: Network(*arguments, pretrained=False))
+    options = Options(start=start, epochs=1, draws=8, batch_size=4, workers=0, lr_heads=0.01)
+    network, beginning = fit(six_people(), np.arange(6), options)
+    weight = next(name for name in beginning if "classifier" in name and name.endswith("weight"))
+    moved = (network.state_dict()[weight] - beginning[weight]).abs().sum(1)
+    assert all((part > 0).any() for part in moved.split([3, 2, YEARS]))
+    assert blended(beginning, network.state_dict(), STARTS[start].blend)[weight].equal(network.state_dict()[weight])
+
+
+def test_scores_are_written_into_bundle_and_card_and_the_weights_stay(tmp_path: Path) -> None:
+    options = Options(start="dlib")
+    network = Network(STARTS["dlib"].backbone, OUTPUTS, 0.0, pretrained=False)
+    source = {"source": "faces", "photographs": 5, "persons": 4, "licence": "CC0 1.0", "credit": "us"}
+    facts = {"options": {"size": 64}, "sources": [source], "start": start_facts(STARTS["dlib"].backbone)}
+    decisions = fixed_decisions(UNCALIBRATED, 0.0, calibrated=False)
+    crops = list(six_people().crops)
+    publish(tmp_path / "m.zip", network.state_dict(), metadata_of(options), decisions, facts, crops)
+    before = Predictor.load(tmp_path / "m.zip", runtime="onnx")
+    covered = {"share": 0.75, "low": 0.7, "high": 0.8, "width": 30.0, "error": 6.0, "persons": 9, "top_coded": 0.0}
+    contents = {"own": {"scores": {"F1": 0.5}, "coverage": {**covered, "by_band": {"<30": 0.5}}}}
+    contents |= {"other": {"scores": {"F1": 0.25}}, "trial": {"scores": {"gender": 0.875}}}
+    for name, content in contents.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(content))
+    own, other, trial = (tmp_path / f"{name}.json" for name in contents)
+    ready_bundle.main(ready_bundle.Options(tmp_path / "m.zip", own, (trial,), (other,)))
+    after = Predictor.load(tmp_path / "m.zip", runtime="onnx")
+    assert "| F1 | 0.5 | 0.25 |" in after.card
+    assert "| gender | 0.875 |" in after.card
+    assert "75.0% [70.0%, 80.0%] of 9 photographs" in after.card
+    assert after.contents.decisions.intervals.coverage is not None
+    assert after.description.trained_on.startswith("5 photographs (faces); it started from a network trained on a priv")
+    assert before.probabilities(crops[:1])["age"].tolist() == after.probabilities(crops[:1])["age"].tolist()
+    own.write_text("{}")
+    with pytest.raises(UserError, match="holds no scores"):
+        ready_bundle.main(ready_bundle.Options(tmp_path / "m.zip", own))
 
 
 needs_model = pytest.mark.skipif(not READY_MADE.is_file(), reason="the ready-made model is not in this checkout")
