@@ -280,28 +280,19 @@ def as_onnx(nodes: list, initialisers: list, size: int, outputs: int) -> bytes:
 DLIB = {"dlib_age_resnet10": ("age-v1.onnx", "age", 64, 81), "dlib_gender_cnn": ("gender-v1.onnx", "gender", 32, 2)}
 
 
-def assert_equal_to_onnxruntime(backbone: str, content: bytes) -> None:
-    _, task, size, outputs = DLIB[backbone]
+@pytest.mark.parametrize("backbone", DLIB)
+def test_dlib_networks_equal_onnxruntime(cache, monkeypatch, backbone):
+    contents = {"age-v1.onnx": age_stand_in(), "gender-v1.onnx": gender_stand_in()}
+    store(cache, monkeypatch, "dlib", contents)
+    file, task, size, outputs = DLIB[backbone]
     network = Network(backbone, outputs, dropout=0.0, pretrained=True)
     assert start_head(network.backbone, task)
     images = np.random.default_rng(4).integers(0, 256, (5, size, size, 3)).astype(np.uint8)
     chips = ((images - np.array([122.782, 117.001, 104.298])) / 256).astype(np.float32).transpose(0, 3, 1, 2)
-    expected = onnxruntime.InferenceSession(content).run(None, {"images": chips})[0]
+    expected = onnxruntime.InferenceSession(contents[file]).run(None, {"images": chips})[0]
     given = torch.from_numpy(logits(network, images)).softmax(1).numpy()
     np.testing.assert_allclose(given, expected[:, ::-1] if task == "gender" else expected, atol=TOLERANCE)
     assert expected.std(0).max() > 1e-4, "an output that does not depend on the image shows nothing"
-
-
-@pytest.fixture
-def dlib_stand_in(cache, monkeypatch) -> dict[str, bytes]:
-    contents = {"age-v1.onnx": age_stand_in(), "gender-v1.onnx": gender_stand_in()}
-    store(cache, monkeypatch, "dlib", contents)
-    return contents
-
-
-@pytest.mark.parametrize("backbone", DLIB)
-def test_dlib_networks_equal_onnxruntime(dlib_stand_in, backbone):
-    assert_equal_to_onnxruntime(backbone, dlib_stand_in[DLIB[backbone][0]])
 
 
 # timm, the command, and what goes wrong
