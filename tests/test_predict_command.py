@@ -140,7 +140,7 @@ def test_standard_input_holds_paths_a_line_each_also_of_folders(
     assert [len(photograph["faces"]) for photograph in photographs] == [0, 1, 2]
 
 
-@pytest.mark.parametrize(("name", "first"), [("x.csv", "source,"), ("x.json", "[{"), ("x.JSONL", "{"), ("x", "nob")])
+@pytest.mark.parametrize(("name", "first"), [("x.csv", "source,"), ("x.json", "[{"), ("x.JSONL", "{"), ("x", "mod")])
 def test_the_suffix_of_out_names_the_format(
     model: Path, album: Path, monkeypatch: pytest.MonkeyPatch, name: str, first: str
 ) -> None:
