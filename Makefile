@@ -25,7 +25,7 @@ $(INSTALLED): requirements.lock pyproject.toml
 	@touch $@
 
 DEMO := outputs/demo
-DEMO_RUN := --data data/sample --crops $(DEMO)/crops --only-fold 0 --epochs 4 --size 96 --batch-size 16 --overwrite
+DEMO_RUN := --data data/sample --crops $(DEMO)/crops --only-fold 0 --overwrite
 
 demo: $(INSTALLED)  ## draw sample portraits, crop, train three specialists, fuse, score: about five minutes
 	$(BIN)/python shared/sample_data.py --people 100 --eval-people 30 --out data/sample --seed 0

@@ -7,9 +7,12 @@ a   the competition's own baseline: centre crop of 320 x 256 resized to 128 x 96
 b   one model over 18 classes on our aligned crops
 b+  the same, trained with the persons of --extra too, as d and e are
 c   one backbone with three heads on our aligned crops
-d   three specialists, the most probable class
+s   one model over 18 classes with the specialists' start: a head on the frozen ready-made model
+d   three specialists as the plain commands train them, the most probable class
 e   the same with temperatures, tuned age thresholds and class weights for macro F1, learned on held-out persons
 ep  e with gender and age averaged over the images of a person (--persons of combine.py)
+
+a, b, b+ and c start from ImageNet.
 
 The eval images are scored with the networks of all folds averaged, held-out images with the one network that has not
 seen their person (the decisions of e are learned on other persons there too). If photographs of eval persons are among
@@ -51,11 +54,11 @@ from shared.near_duplicates import eval_faces, find_near_duplicates
 from shared.specialist import Specialist
 from shared.tracking import Record, is_recorded, origin, read_run_json, record
 from shared.training.inference import accelerator_for, predict_crops
-from shared.training.options import TrainOptions
+from shared.training.options import DEFAULT_BACKBONE, TrainOptions
 from shared.training.run import EXTRA_PARTS, train
 from shared.training.run_folder import WEIGHTS, crop_folder, finished_folds
 
-Part = Literal["a", "b", "b+", "c", "d", "e", "ep"]
+Part = Literal["a", "b", "b+", "c", "s", "d", "e", "ep"]
 
 ROOT = Path(__file__).parents[1]
 
@@ -68,7 +71,7 @@ class Options:
     """Options of all trainings."""
     out: Path = Path("outputs/against_single_model")
     """Folder of crops, runs and tables."""
-    only: tuple[Part, ...] = ("a", "b", "c", "d", "e")
+    only: tuple[Part, ...] = ("a", "b", "c", "s", "d", "e")
     """Parts to run."""
     base_epochs: int | None = None
     """Epochs of the parts that train on the base data alone, which has fewer images; --epochs if omitted."""
@@ -101,23 +104,22 @@ class Model:
     """Whether it trains on the persons of --extra."""
 
 
-def _regularised(options: TrainOptions, **strengths: float) -> TrainOptions:
-    """Return the options with the regularisation of `with_extra.toml`, as in the published tables."""
-    return options.with_values(dropout=0.2, ema=0.99, **strengths)
+_IMAGENET = TrainOptions.of(backbone=DEFAULT_BACKBONE, dropout=0.2, ema=0.99)
+"""With the regularisation of `with_extra.toml`, as in the published tables."""
 
-
-_SINGLE_OPTIONS = _regularised(TrainOptions(), label_smoothing=0.05)
+_SINGLE_OPTIONS = _IMAGENET.with_values(label_smoothing=0.05)
 
 EXTRA_OPTIONS = ("extra", "extra_epochs", "fold_lr", "extra_draws", "extra_balance")
 
 MODELS = {
-    "a": Model(lambda _: PLAIN, _regularised(TrainOptions.of(tta="none", drawn_masks=0.0)), aligned=False),
+    "a": Model(lambda _: PLAIN, _IMAGENET.with_values(tta="none", drawn_masks=0.0), aligned=False),
     "b": Model(lambda _: SINGLE, _SINGLE_OPTIONS),
     "b+": Model(lambda _: SINGLE, _SINGLE_OPTIONS, extra=True),
-    "c": Model(lambda _: THREE_HEADS, _regularised(TrainOptions())),
-    "mask": Model(lambda _: MASK, _regularised(TrainOptions(), label_smoothing=0.05), extra=True),
-    "gender": Model(lambda _: GENDER, _regularised(TrainOptions(), label_smoothing=0.05), extra=True),
-    "age": Model(age_specialist, _regularised(age_options.DEFAULTS), extra=True),
+    "c": Model(lambda _: THREE_HEADS, _IMAGENET),
+    "s": Model(lambda _: SINGLE, TrainOptions()),
+    "mask": Model(lambda _: MASK, TrainOptions(), extra=True),
+    "gender": Model(lambda _: GENDER, TrainOptions(), extra=True),
+    "age": Model(age_specialist, age_options.DEFAULTS, extra=True),
 }
 """By run folder; a has no augmentation and no test-time augmentation, as its authors trained it."""
 

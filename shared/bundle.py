@@ -13,21 +13,14 @@ from pathlib import Path
 
 import numpy as np
 
+from shared.bundle_source import MANIFEST, MAX_WEIGHTS
 from shared.commands import run
 from shared.crops import INDEX, UNREADABLE, open_crops
 from shared.files import refuse_overwriting
 from shared.fusion.decision import Decide, ThresholdChoice
 from shared.fusion.fusion import SPECIALISTS
 from shared.messages import UserError
-from shared.predictor.bundle_file import (
-    CARD,
-    DETECTOR_FILES,
-    MANIFEST,
-    MAX_WEIGHTS,
-    check_target,
-    onnx_name,
-    write_bundle,
-)
+from shared.predictor.bundle_file import CARD, DETECTOR_FILES, body_name, check_target, onnx_name, write_bundle
 from shared.predictor.ensemble import check_metadata, torch_network
 from shared.predictor.from_runs import Runs, TrainedRuns, read_trained_runs, runs_below
 from shared.predictor.model_card import write_card
@@ -117,12 +110,13 @@ def _add_onnx(files: dict[str, bytes], folder: Path) -> list[str]:
     from shared.predictor.onnx_export import export_detector, export_network
 
     crops, origin = _some_crops(folder)
-    exports = {
-        onnx_name(name): export_network(
-            torch_network(content, _task(name), name, "cpu"), metadata_of(content, name), crops, onnx_name(name)
-        )
-        for name, content in files.items()
-    }
+    exports = {}
+    for name, content in files.items():
+        metadata = metadata_of(content, name)
+        exported = body_name(metadata.frozen) if metadata.frozen else onnx_name(name)
+        if exported not in exports:
+            network = torch_network(content, _task(name), name, "cpu")
+            exports[exported] = export_network(network, metadata, crops, exported)
     exports |= dict(zip(DETECTOR_FILES, export_detector(crops), strict=True))
     files |= {name: export.content for name, export in exports.items()}
     remarks = [f"{name}: largest difference from PyTorch {export.difference:.1e}" for name, export in exports.items()]

@@ -16,6 +16,7 @@ import numpy as np
 import tyro
 from numpy.typing import NDArray
 
+from shared.bundle_source import MANIFEST, MAX_WEIGHTS
 from shared.commands import run
 from shared.fusion.age_intervals import AgeIntervals, Coverage
 from shared.fusion.ages import Thresholds
@@ -26,8 +27,6 @@ from shared.messages import UserError, markdown_table
 from shared.predictor.bundle_file import (
     CARD,
     DETECTOR_FILES,
-    MANIFEST,
-    MAX_WEIGHTS,
     BundleContents,
     RunFiles,
     onnx_name,

@@ -99,6 +99,9 @@ FACE_BACKBONES = {
     "faceres": FaceBackbone(
         160, (0.85, 0.5, 0.53), "npm package @vladmandic/human 3.3.6 (A. Savchenko, HSE_FaceRec_tf)", *_FACERES
     ),
+    "faceres_wide": FaceBackbone(
+        192, (0.85, 0.5, 0.53), "npm package @vladmandic/human 3.3.6 (A. Savchenko, HSE_FaceRec_tf)", *_FACERES
+    ),
     "faceres_mid": FaceBackbone(160, (0.85, 0.5, 0.53), "the first nine blocks of faceres", *_FACERES),
     "faceres_branches": FaceBackbone(
         192, (0.85, 0.5, 0.53), "faceres, with a branch of its first nine blocks", *_FACERES

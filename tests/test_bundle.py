@@ -18,10 +18,11 @@ from drawn_faces import files
 from tiny_model import entries, write_model
 
 from shared.bundle import Options, main
+from shared.bundle_source import MANIFEST
 from shared.faces.alignment import RECIPE
 from shared.messages import UserError
 from shared.predictor import Predictor, bundle_file
-from shared.predictor.bundle_file import CARD, MANIFEST, open_bundle
+from shared.predictor.bundle_file import CARD, open_bundle
 
 ROOT = Path(__file__).parents[1]
 WEIGHTS = "mask/0/fold0.safetensors"

@@ -120,13 +120,13 @@ def test_a_model_outside_of_timms_list_is_trained_under_its_architecture(tmp_pat
 
 @pytest.mark.parametrize(("backbone", "size"), [(BACKBONE, 33), ("test_vit", 32), ("test_vit", 64)])
 def test_backbones_take_the_sizes_that_they_are_made_for(backbone: str, size: int) -> None:
-    check_network(ModelOptions(backbone=backbone, size=size, pretrained=False), 4)
+    check_network(ModelOptions(backbone=backbone, size=size, pretrained=False), 4, False)
 
 
 @pytest.mark.parametrize(("backbone", "fitting"), [("test_vit", 96), ("inception_v3", 96)])
 def test_a_size_that_a_backbone_does_not_take_is_refused_with_one_that_works(backbone: str, fitting: int) -> None:
     with pytest.raises(UserError, match=rf"--backbone {backbone} does not take --size 65 .*it takes --size {fitting}"):
-        check_network(ModelOptions(backbone=backbone, size=65, pretrained=False), 4)
+        check_network(ModelOptions(backbone=backbone, size=65, pretrained=False), 4, False)
 
 
 # Merged batch norms

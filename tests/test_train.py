@@ -26,11 +26,11 @@ from shared.tracking import Record, record
 from shared.training import inference as ensemble
 from shared.training import run as training_run
 from shared.training.extra_data import NEVER_HELD_OUT
-from shared.training.fit import Epoch, FoldTraining
+from shared.training.fit import FoldTraining
 from shared.training.inference import PredictOptions, predict
 from shared.training.options import TrainOptions, TtaName
 from shared.training.run import PLAIN_TRAINING, RunContext, labelled_crops, prepare, train
-from shared.training.run_folder import fingerprint
+from shared.training.run_folder import Epoch, fingerprint
 from shared.training.sampling import prepare_fold
 
 

@@ -19,11 +19,11 @@ from pipelines.gender.specialist import GENDER
 from shared.messages import UserError
 from shared.tracking import read_run_json
 from shared.training import run_folder
-from shared.training.fit import Epoch
 from shared.training.inference import accelerator_for, check_batch_size
 from shared.training.model import Network
 from shared.training.options import TrainOptions
 from shared.training.run import RunContext, train
+from shared.training.run_folder import Epoch
 
 ROOT = Path(__file__).parents[1]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from shared.messages import UserError
-from shared.training.options import TrainOptions
+from shared.training.options import DEFAULT_BACKBONE, TrainOptions
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -70,8 +70,8 @@ def _check_address(storage: str) -> None:
 
 
 def screening(defaults: TrainOptions) -> TrainOptions:
-    """Return options for quick screening: one fold, small images, few epochs."""
-    return defaults.with_values(only_fold=0, epochs=4, size=96)
+    """Return options for quick screening of a whole network: ImageNet start, one fold, small images, few epochs."""
+    return defaults.with_values(backbone=DEFAULT_BACKBONE, only_fold=0, epochs=4, size=96)
 
 
 def label_options(options: TrainOptions) -> dict[str, Any]:

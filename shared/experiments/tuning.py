@@ -34,9 +34,9 @@ from shared.files import write_text
 from shared.manifest import split_folder
 from shared.messages import UserError, counted, markdown_table
 from shared.tracking import Record, is_recorded, origin, read_run_json, record, table_of
-from shared.training.fit import Epoch
 from shared.training.options import TrainOptions
 from shared.training.run import RunContext, resolved_options, train
+from shared.training.run_folder import Epoch
 
 if TYPE_CHECKING:
     from optuna import Study, Trial

@@ -3,6 +3,7 @@
     face18.json                     which files belong to which specialist, and the fitted decisions
     MODEL_CARD.md
     TASK/RUN/foldN.safetensors      weights; with --onnx, foldN.onnx beside them
+    body/CODE.onnx                  with --onnx, the frozen body that several networks share, in place of their own
     detector/{p,r,o}net.onnx        the nets that find faces, with --onnx
 
 A bundle may come from a stranger. Nothing is unpickled or unpacked to disk; only the manifest and files that it names
@@ -11,16 +12,15 @@ are read, and none that is larger than its limit.
 
 import json
 import math
-import re
 import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, get_args
+from typing import Any, get_args
 
 import numpy as np
 
+from shared.bundle_source import MANIFEST, MAX_MANIFEST, BundleSource, checked_name, open_source
 from shared.faces.alignment import RECIPE
 from shared.files import replacing
 from shared.fusion.age_intervals import AgeIntervals, Coverage
@@ -35,123 +35,13 @@ from shared.training.options import TtaName
 FORMAT = 1
 """Of the manifest; raised with every change that older versions of face18 would misread."""
 
-MANIFEST = "face18.json"
 CARD = "MODEL_CARD.md"
 DETECTOR_FILES = ("detector/pnet.onnx", "detector/rnet.onnx", "detector/onet.onnx")
 
-MAX_MANIFEST = 4 << 20
-MAX_WEIGHTS = 2 << 30
-"""Bytes of one network."""
 MAX_TOTAL = 8 << 30
 """Bytes of all networks."""
 MAX_NETWORKS = 200
-MAX_COMPRESSION = 10
-"""Largest ratio of a file's size to its size in the archive. Weights hardly compress: a file with a higher ratio may be
-made to fill the memory."""
-MAX_FILES = 10_000
-
 UNKNOWN_DATA = "data of unknown origin"
-
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*")
-
-
-class BundleSource(Protocol):
-    """The files of a bundle."""
-
-    @property
-    def path(self) -> Path:
-        """Where they come from, for messages."""
-
-    def holds(self, name: str) -> bool:
-        """Return whether there is a file of this name."""
-
-    def size(self, name: str) -> int:
-        """Return the bytes of a file; raises `UserError` if it is missing."""
-
-    def read(self, name: str, limit: int) -> bytes:
-        """Return a file's content; raises `UserError` if it is missing, broken or longer than `limit` bytes."""
-
-
-@dataclass(frozen=True)
-class Archive:
-    """A bundle in a zip archive."""
-
-    path: Path
-
-    def holds(self, name: str) -> bool:
-        with self._open() as archive:
-            return name in archive.namelist()
-
-    def size(self, name: str) -> int:
-        with self._open() as archive:
-            return self._entry(archive, name).file_size
-
-    def read(self, name: str, limit: int) -> bytes:
-        with self._open() as archive:
-            entry = self._entry(archive, name)
-            _limit(self.path, name, entry.file_size, limit)
-            if entry.file_size > max(MAX_MANIFEST, MAX_COMPRESSION * entry.compress_size):
-                raise UserError(f"{self.path} is no bundle of face18: {name} is compressed beyond all reason")
-            try:
-                return archive.read(entry)
-            except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, OSError) as error:
-                raise UserError(f"{self.path} is broken: {name} cannot be read ({error})") from error
-
-    def _entry(self, archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
-        try:
-            return archive.getinfo(_checked_name(self.path, name))
-        except KeyError:
-            raise UserError(f"{self.path} is no whole bundle: {name} is missing") from None
-
-    def _open(self) -> zipfile.ZipFile:
-        try:
-            archive = zipfile.ZipFile(self.path)
-        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
-            raise UserError(f"{self.path} is no bundle: it cannot be read as a zip archive ({error})") from error
-        if len(archive.infolist()) > MAX_FILES:
-            raise UserError(f"{self.path} is no bundle of face18: it holds more than {MAX_FILES:,} files")
-        return archive
-
-
-@dataclass(frozen=True)
-class Folder:
-    """A bundle in a folder, or files of run folders under the names that they have in a bundle."""
-
-    path: Path
-    files: Mapping[str, Path] | None = None
-    """The file of each name; None if they are below `path` under their own names."""
-
-    def holds(self, name: str) -> bool:
-        return self._file(name).is_file()
-
-    def size(self, name: str) -> int:
-        if not self.holds(name):
-            raise UserError(f"{self.path} is no whole bundle: {name} is missing")
-        return self._file(name).stat().st_size
-
-    def read(self, name: str, limit: int) -> bytes:
-        file = self._file(name)
-        try:
-            _limit(self.path, name, file.stat().st_size, limit)
-            return file.read_bytes()
-        except OSError as error:
-            raise UserError(f"{file} cannot be read ({error.strerror or error})") from error
-
-    def _file(self, name: str) -> Path:
-        below = self.path / _checked_name(self.path, name)
-        return below if self.files is None else self.files.get(name, below)
-
-
-def _checked_name(path: Path, name: str) -> str:
-    """Return the name of a file in a bundle; raises `UserError` if it could lead out of the bundle."""
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise UserError(f"{path} names a file that no bundle may have ({str(name)[:80]!r}): it is broken or hostile")
-    return name
-
-
-def _limit(path: Path, name: str, size: int, limit: int) -> None:
-    if size > limit:
-        raise UserError(f"{path} is no bundle of face18: {name} is larger than {limit:,} bytes")
 
 
 @dataclass(frozen=True)
@@ -214,12 +104,17 @@ def onnx_name(weights: str) -> str:
     return weights.removesuffix(".safetensors") + ".onnx"
 
 
+def body_name(code: str) -> str:
+    """Return the name of the ONNX file of a frozen body."""
+    return f"body/{code}.onnx"
+
+
 def open_bundle(path: Path) -> tuple[BundleSource, BundleContents]:
     """Open a bundle and read its manifest.
 
     Raises `UserError` if the manifest is missing, broken, of another format, or needs crops of another recipe.
     """
-    source: BundleSource = Folder(path) if path.is_dir() else Archive(path)
+    source = open_source(path)
     try:
         manifest = json.loads(source.read(MANIFEST, MAX_MANIFEST).decode())
         if manifest["format"] != FORMAT:
@@ -250,7 +145,7 @@ def open_bundle(path: Path) -> tuple[BundleSource, BundleContents]:
 def _parse_runs(path: Path, specialists: dict[str, Any]) -> dict[str, tuple[RunFiles, ...]]:
     parsed = {
         task: tuple(
-            RunFiles(run["tta"], tuple(_checked_name(path, name) for name in run["weights"]))
+            RunFiles(run["tta"], tuple(checked_name(path, name) for name in run["weights"]))
             for run in specialists[task]
         )
         for task in SPECIALISTS

@@ -9,20 +9,22 @@ import json
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import safetensors.numpy
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 
+from shared.bundle_source import MAX_WEIGHTS, BundleSource
 from shared.crops import Window
 from shared.faces.alignment import RECIPE
 from shared.faces.mtcnn import Detector, Net
 from shared.fusion.fusion import SPECIALISTS, softmax
 from shared.fusion.metrics import Floats
 from shared.messages import UserError
-from shared.predictor.bundle_file import DETECTOR_FILES, MAX_WEIGHTS, BundleSource, RunFiles, onnx_name
+from shared.predictor.bundle_file import DETECTOR_FILES, RunFiles, body_name, onnx_name
 from shared.training.options import TtaName
 from shared.training.run_folder import HEADER, CheckpointMetadata, metadata_of, read_metadata
 from shared.training.tta import ensemble_probabilities
@@ -115,19 +117,35 @@ def load_ensembles(
     Raises `UserError` if a network is missing, broken, or of another specialist.
     """
     loaded: dict[str, tuple[CheckpointMetadata, Logits, str, Any]] = {}
+    bodies: dict[str, Logits] = {}
+
+    def load_file(task: str, name: str) -> tuple[CheckpointMetadata, Logits, str, Any]:
+        exported = onnx_name(name)
+        if runtime == "onnx" and (source.holds(exported) or not source.holds(name)):
+            content, label = _read_onnx(source, exported), f"{source.path}: {exported}"
+            metadata, logits, module = _open_onnx(content, task, label, threads)
+            return metadata, logits, digest_of(content), module
+        content, label, module = source.read(name, MAX_WEIGHTS), f"{source.path}: {name}", None
+        if runtime == "torch":
+            metadata, logits, module = _open_torch(content, task, label, device)
+        else:
+            metadata = metadata_of(content, label)
+            check_metadata(metadata, task, label)
+        if metadata.frozen:
+            # Networks that differ in the head alone run their common body once.
+            if metadata.frozen not in bodies:
+                bodies[metadata.frozen] = _run_once(_body(source, metadata.frozen, module, threads))
+            logits = _head_on(bodies[metadata.frozen], content, metadata.head, label)
+        elif runtime == "onnx":
+            _read_onnx(source, exported)
+        return metadata, logits, digest_of(content), module
 
     def load(task: str, name: str) -> FoldNetwork:
-        file = onnx_name(name) if runtime == "onnx" else name
-        label = f"{source.path}: {file}"
-        if file not in loaded:
-            content = _read_onnx(source, file) if runtime == "onnx" else source.read(file, MAX_WEIGHTS)
-            open_file = (
-                partial(_open_onnx, threads=threads) if runtime == "onnx" else partial(_open_torch, device=device)
-            )
-            metadata, logits, module = open_file(content, task, label)
-            loaded[file] = metadata, _run_once(logits) if metadata.heads else logits, digest_of(content), module
-        metadata, logits, digest, module = loaded[file]
-        window = check_metadata(metadata, task, label)
+        if name not in loaded:
+            metadata, logits, digest, module = load_file(task, name)
+            loaded[name] = metadata, _run_once(logits) if metadata.heads else logits, digest, module
+        metadata, logits, digest, module = loaded[name]
+        window = check_metadata(metadata, task, f"{source.path}: {name}")
         head = (metadata.heads[task][0], metadata.heads[task][1]) if metadata.heads else None
         return FoldNetwork(window, metadata.size, logits, digest, module, head)
 
@@ -138,6 +156,35 @@ def load_ensembles(
         )
         for task in SPECIALISTS
     }
+
+
+def _body(source: BundleSource, code: str, module: Any, threads: int | None) -> Logits:
+    """Return the frozen body of networks as a function from images (B, size, size, 3) to features (B, D)."""
+    if module is None:
+        name = body_name(code)
+        run = _function(open_session(_read_onnx(source, name), f"{source.path}: {name}", threads))
+        return lambda images: run(images)[0]
+    import torch
+
+    from shared.training.model import Features
+
+    features = Features(module)
+
+    @torch.inference_mode()
+    def by_torch(images: Pixels) -> NDArray[np.float32]:
+        return features(torch.from_numpy(images).to(module.mean.device)).float().cpu().numpy()
+
+    return by_torch
+
+
+def _head_on(body: Logits, content: bytes, head: str, label: str) -> Logits:
+    """Return the network that consists of a frozen body and the linear head in a weights file."""
+    try:
+        tensors = safetensors.numpy.load(content)
+        weight, bias = (tensors[f"{head}.{name}"].astype(np.float32) for name in ("weight", "bias"))
+    except (KeyError, SafetensorError) as error:
+        raise UserError(f"{label} has no linear head on its frozen body: get it again") from error
+    return lambda images: body(images) @ weight.T + bias
 
 
 def _run_once(logits: Logits) -> Logits:

@@ -6,6 +6,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from shared.bundle_source import Folder
 from shared.fusion.age_intervals import AgeIntervals, learn_intervals
 from shared.fusion.ages import FIXED, year_columns
 from shared.fusion.decision import Decide, FittedDecision, ThresholdChoice, fit_decision
@@ -13,7 +14,7 @@ from shared.fusion.fusion import SPECIALISTS
 from shared.fusion.predictions import OOF, HeldOut, join_held_out
 from shared.fusion.rules import FittedRule
 from shared.messages import UserError
-from shared.predictor.bundle_file import BundleContents, Folder, RunFiles
+from shared.predictor.bundle_file import BundleContents, RunFiles
 from shared.predictor.results import Decisions
 from shared.tracking import read_run_json
 from shared.training.run_folder import WEIGHTS, finished_folds, tta_of

@@ -19,6 +19,7 @@ from shared.faces.mtcnn import build_pyramid
 from shared.faces.mtcnn_nets import load_nets, normalise
 from shared.messages import UserError
 from shared.predictor.ensemble import FoldNetwork, open_session
+from shared.training.model import Features
 from shared.training.run_folder import HEADER, CheckpointMetadata
 
 Pixels = NDArray[np.uint8]
@@ -83,10 +84,12 @@ def _with_rectifiers(net: nn.Module) -> nn.Module:
 def export_network(network: FoldNetwork, metadata: CheckpointMetadata, crops: Sequence[Pixels], name: str) -> Export:
     """Export a specialist's network: images uint8 (batch, size, size, 3) to logits (batch, K).
 
-    Raises `UserError` if any logit of any crop differs from PyTorch by more than `TOLERANCE`.
+    Of a network with a frozen body only that is exported, to features (batch, D). Raises `UserError` if any output for
+    any crop differs from PyTorch by more than `TOLERANCE`.
     """
-    content = _export(network.module, (network.size, network.size), 1, {HEADER: json.dumps(asdict(metadata))})
-    return Export(content, check(content, network.module, [network.inputs(crops)], name))
+    module = Features(network.module) if metadata.frozen else network.module
+    content = _export(module, (network.size, network.size), 1, {HEADER: json.dumps(asdict(metadata))})
+    return Export(content, check(content, module, [network.inputs(crops)], name))
 
 
 def with_float16_weights(content: bytes) -> bytes:

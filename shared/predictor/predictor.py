@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.bundle_source import MANIFEST, MAX_MANIFEST, BundleSource
 from shared.faces.mtcnn import Detector
 from shared.faces.workers import choose_device
 from shared.files import READY_MADE
 from shared.fusion.fusion import SPECIALISTS
 from shared.fusion.predictions import OOF
 from shared.messages import UserError
-from shared.predictor.bundle_file import CARD, MANIFEST, MAX_MANIFEST, BundleContents, BundleSource, open_bundle
+from shared.predictor.bundle_file import CARD, BundleContents, open_bundle
 from shared.predictor.detect import DecodedPhotograph, DetectedPhotograph, FaceSelection, ImageSource, detect_faces
 from shared.predictor.ensemble import Runtime, SpecialistEnsemble, load_detector_sessions, load_ensembles
 from shared.predictor.from_runs import read_trained_runs, runs_below

@@ -4,6 +4,7 @@ The same image, epoch and seed give the same tensor in any process and after a r
 every other random choice of an image therefore depend on its `Draw` alone.
 """
 
+import copy
 import os
 import random
 import signal
@@ -93,7 +94,7 @@ class CropDataset(Dataset[Batch]):
         targets_by_state: NDArray[Any] | None = None,
     ):
         """Take the crops of N images, their targets (N, ...), and the targets in each other state, (states, N, ...)."""
-        self._crops = crops
+        self.crops = crops
         self._images = crops.index.index.tolist()
         self._targets = torch.tensor(targets)
         self._window = window
@@ -106,7 +107,7 @@ class CropDataset(Dataset[Batch]):
         return len(self._images)
 
     def __getitem__(self, draw: Draw) -> Batch:
-        crop = self._crops.read(self._images[draw.row])
+        crop = self.crops.read(self._images[draw.row])
         if self._transform is not None:
             crop = self._transform(crop, draw.row, draw.state, draw.seed)
         image = self._window.cut(crop, self._size)
@@ -116,9 +117,20 @@ class CropDataset(Dataset[Batch]):
             streams = np.random.default_rng(draw.seed), random.Random(draw.seed)
             self._augmentation.set_random_state(*streams)  # type: ignore[attr-defined]
             image = self._augmentation(image=image)["image"]
-        return torch.from_numpy(image), self._target(draw)
+        return torch.from_numpy(image), self.target(draw)
 
-    def _target(self, draw: Draw) -> Tensor:
+    def without_augmentation(self) -> "CropDataset":
+        """Return a dataset of the same images, as they are or with nothing but the mask that a draw asks for."""
+        plain, transform = copy.copy(self), self._transform
+        plain._augmentation = None
+        if transform is not None:
+            plain._transform = lambda crop, row, state, seed: (
+                crop if state == UNCHANGED else transform(crop, row, state, seed)
+            )
+        return plain
+
+    def target(self, draw: Draw) -> Tensor:
+        """Return the target of the loss for a draw, (...)."""
         if self._by_state is None or draw.state == UNCHANGED:
             return self._targets[draw.row]
         return self._by_state[draw.state, draw.row]

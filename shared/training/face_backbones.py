@@ -2,6 +2,7 @@
 
 faceres             MobileNet v1 trained on VGGFace2, with age and gender on top (Savchenko, "Efficient facial
                     representations for age, gender and identity recognition", PeerJ Computer Science 5:e197, 2019)
+faceres_wide        its mean features and its layer of 256 numbers together before the classifier, 1,280 in all
 faceres_mid         its first nine blocks of thirteen: half as slow, and enough for the mask state
 faceres_branches    both in one: a common trunk with a branch for the mask state and one for gender and age
 dlib_age_resnet10   ResNet-10 for 64 px, trained on about 110,000 private faces (Cydral Technology, dlib-models)
@@ -13,7 +14,7 @@ normalised RGB; `pretrained_cfg` holds the mean and standard deviation that repr
 Batch norms (in dlib: scale and offset) are folded into the convolutions, so a trained network has none.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -56,6 +57,7 @@ default_cfgs = generate_default_cfgs(
     {
         # The original subtracts these means from BGR and does not scale; the stem's weights are reordered to RGB.
         "faceres": _cfg("faceres", (123.68, 116.779, 103.939), (1, 1, 1), "stem", "classifier"),
+        "faceres_wide": _cfg("faceres_wide", (123.68, 116.779, 103.939), (1, 1, 1), "stem", "classifier"),
         "faceres_mid": _cfg("faceres_mid", (123.68, 116.779, 103.939), (1, 1, 1), "stem", "classifier"),
         "faceres_branches": _cfg("faceres_branches", (123.68, 116.779, 103.939), (1, 1, 1), "stem", "classifier"),
         "dlib_age_resnet10": _cfg("dlib_age_resnet10", *_DLIB, "stem", "classifier"),
@@ -141,6 +143,19 @@ class FaceRes(_FaceModel):
 
     def pool(self, maps: Tensor) -> Tensor:
         return self.feats(maps.mean((2, 3)))
+
+
+class FaceResWide(FaceRes):
+    """`FaceRes` with a classifier that receives the means of the maps too: the best features to train a head alone."""
+
+    def __init__(self, num_classes: int = 1000, in_chans: int = 3, drop_rate: float = 0.0):
+        super().__init__(num_classes, in_chans, drop_rate)
+        self.head_hidden_size = 1024 + 256
+        self.reset_classifier(num_classes)
+
+    def pool(self, maps: Tensor) -> Tensor:
+        means = maps.mean((2, 3))
+        return torch.cat([means, self.feats(means)], dim=1)
 
 
 class FaceResBranches(_FaceModel):
@@ -274,6 +289,12 @@ def faceres(pretrained: bool = False, **kwargs: Any) -> FaceRes:
 
 
 @register_model
+def faceres_wide(pretrained: bool = False, **kwargs: Any) -> FaceResWide:
+    """`faceres` with 1,280 numbers before its classifier."""
+    return _build(FaceResWide, "faceres_wide", _load_faceres if pretrained else None, kwargs)
+
+
+@register_model
 def faceres_mid(pretrained: bool = False, **kwargs: Any) -> FaceRes:
     """The first nine blocks of `faceres`, without its layer of 256 numbers."""
     shape = {"feats": False, "depth": 9}
@@ -336,7 +357,8 @@ def start_head(model: nn.Module, task: str) -> bool:
 
 def _pretrained_head(model: nn.Module, task: str) -> Layer | None:
     """Weight (K, features) and bias (K,) of a backbone's own output for a task."""
-    if isinstance(model, FaceRes) and isinstance(model.feats, nn.Sequential) and task in ("age", "gender"):
+    own_head = type(model) is FaceRes and isinstance(model.feats, nn.Sequential)
+    if own_head and task in ("age", "gender"):
         tensors = read_faceres()
         weight, bias = tensors[f"{task}_pred/kernel"].T, tensors[f"{task}_pred/bias"]
         # One logit, positive for male, is half of it for male and half against female.
@@ -422,6 +444,31 @@ def _fill(module: nn.Conv2d | nn.Linear, layer: Layer, source: str) -> None:
     with torch.no_grad():
         module.weight.copy_(weight)
         module.bias.copy_(bias)
+
+
+def split_branches(
+    state: Mapping[str, Tensor], task: str, heads: Mapping[str, Sequence[int]]
+) -> tuple[str, dict[str, Tensor]]:
+    """Return the part of a `faceres_branches` network for one task, as the name and the state of a network of its own.
+
+    That is `faceres_mid` for the mask state, otherwise `faceres`. `state` is that of the backbone within a `Network`;
+    `heads` are the first and the end of each task's logits. A task without a head gets no classifier.
+    """
+    mask = task == "mask"
+    branch, head = ("mask", "mask_classifier") if mask else ("face", "classifier")
+    offset = 0 if mask else FaceResBranches.MASK_CLASSES
+    rows = slice(*(number - offset for number in heads[task])) if task in heads else slice(0)
+    found = {}
+    for name, tensor in state.items():
+        part, _, rest = name.removeprefix("backbone.").partition(".")
+        if part in ("trunk", branch):
+            # A slice of a Sequential keeps the numbers of its layers.
+            found[f"backbone.blocks.{rest}"] = tensor
+        elif part == head:
+            found[f"backbone.classifier.{rest}"] = tensor[rows]
+        elif part in ("stem", "mean", "std") or (part == "feats" and not mask):
+            found[name] = tensor
+    return ("faceres_mid" if mask else "faceres"), found
 
 
 # The published files as layers

@@ -8,7 +8,7 @@ import io
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +26,14 @@ from tqdm import tqdm
 from shared.files import replacing
 from shared.fusion.metrics import macro_f1
 from shared.messages import UserError
-from shared.specialist import Loss, Specialist, softmax
+from shared.specialist import Loss, Specialist
 from shared.training.data import loader
-from shared.training.face_backbones import start_head
 from shared.training.inference import predict_batches, workers_per_process
-from shared.training.model import CheckpointMetadata, Network, load_weights, save_weights
+from shared.training.model import CheckpointMetadata, save_weights
 from shared.training.options import SchedulerName, TrainOptions
-from shared.training.run_folder import CHECKPOINT, WEIGHTS
+from shared.training.run_folder import CHECKPOINT, WEIGHTS, Epoch
 from shared.training.sampling import FoldData
+from shared.training.start import Start, initial_network
 
 _STEPS_BETWEEN_CHECKS = 10
 """The loss is read every so many steps; each reading waits for the GPU."""
@@ -129,21 +129,6 @@ def load_checkpoint(path: Path) -> dict[str, Any] | None:
         raise UserError(f"{path} cannot be read ({type(error).__name__}); remove it to train this fold anew") from error
 
 
-@dataclass(frozen=True)
-class Epoch:
-    """A line of a fold's history."""
-
-    epoch: int
-    """From 0."""
-    loss: float
-    """Mean over the training batches."""
-    macro_f1: float
-    """Of the held-out images, without test-time augmentation."""
-    lr: float
-    """At the start of the epoch."""
-    seconds: float
-
-
 AfterEpoch = Callable[[int, Epoch], None]
 """Called with the fold and each of its epochs, after a resume with the earlier ones again. It may raise to stop."""
 
@@ -163,9 +148,9 @@ class FoldTraining:
         data: FoldData,
         folder: Path,
         accelerator: Accelerator,
-        start: Path | None = None,
+        start: Start | None = None,
     ):
-        """Take the fold's folder, and a weights file to start from instead of the backbone's own weights."""
+        """Take the fold's folder, and weights to start from instead of the backbone's own."""
         self._specialist = specialist
         self._options = options
         self._data = data
@@ -179,28 +164,16 @@ class FoldTraining:
         )
         self._prepare_network(start)
         backbone = self._bare.architecture
-        self._metadata = CheckpointMetadata.of(specialist, backbone, options.model.input_size, data.recipe)
+        metadata = CheckpointMetadata.of(specialist, backbone, options.model.input_size, data.recipe)
+        self._metadata = metadata if start is None else replace(metadata, origin=start.metadata.origin)
 
-    def _prepare_network(self, start: Path | None) -> None:
+    def _prepare_network(self, start: Start | None) -> None:
         model, learning = self._options.model, self._options.optimisation
         if self._accelerator.scaler is not None:
             # That of the fold before has its own scale.
             self._accelerator.scaler = torch.amp.GradScaler(self.device.type)
         set_seed(self._data.seed)
-        pretrained = model.pretrained and start is None
-        self._bare = Network(
-            model.backbone,
-            self._specialist.outputs,
-            model.dropout,
-            pretrained,
-            model.mean,
-            model.std,
-            model.input_size,
-        )
-        if start is not None:
-            self._bare.load_state_dict(load_weights(start).state_dict())
-        elif pretrained and self._specialist.distribution is softmax:
-            start_head(self._bare.backbone, self._specialist.name)
+        self._bare = initial_network(model, self._specialist, start)
         if self._accelerator.num_processes > 1 and self.device.type != "cpu":
             # Batch norms then see the whole batch, as in one process. torch has none for the CPU: see `_score`.
             self._bare = timm.layers.convert_sync_batchnorm(self._bare)

@@ -28,6 +28,7 @@ from shared.manifest import load_evaluation, split_folder
 from shared.messages import UserError
 from shared.specialist import Specialist
 from shared.training.data import SequentialSampler, WindowDataset, loader
+from shared.training.frozen import predict_frozen
 from shared.training.model import fuse_batch_norms, load_weights, read_weights_metadata
 from shared.training.options import DeviceName, Precision, PredictOptions, TtaName
 from shared.training.run_folder import WEIGHTS, crop_folder, finished_folds, run_folder, tta_of
@@ -159,27 +160,35 @@ def predict_networks(
     for path in weights:
         metadata = read_weights_metadata(path)
         metadata.check(path, specialist, crops)
-        seen.append((metadata.window_of(specialist), metadata.size))
-    inputs = list(dict.fromkeys(seen))
-    networks = []
-    for path, (window, size) in zip(weights, seen, strict=True):
+        frozen = metadata.frozen if tta != "all" else ""
+        seen.append(((metadata.window_of(specialist), metadata.size), frozen))
+    inputs = list(dict.fromkeys(kind for kind, frozen in seen if not frozen))
+    networks, distributions = [], {}
+    for path, (kind, frozen) in zip(weights, seen, strict=True):
         # Not prepared by accelerate, which would wrap it for training.
         network = load_weights(path).to(accelerator.device)
-        fuse_batch_norms(network, size)
-        networks.append((network, inputs.index((window, size))))
-    dataset = WindowDataset(crops, inputs)
-    batches = accelerator.prepare(
-        loader(dataset, SequentialSampler(len(dataset)), batch_size, workers_per_process(workers, accelerator))
-    )
-    hidden = not accelerator.is_main_process
-    bar = tqdm(batches, desc=f"{specialist.name} predictions", unit="batch", disable=hidden, leave=False)
-    distributions = predict_batches(specialist, networks, bar, tta, accelerator)
-    del batches, bar
-    free_workers(accelerator)
+        if frozen:
+            distributions[path] = predict_frozen(specialist, network, frozen, kind, crops, tta)
+        else:
+            fuse_batch_norms(network, kind[1])
+            networks.append((network, inputs.index(kind)))
+    if networks:
+        dataset = WindowDataset(crops, inputs)
+        batches = accelerator.prepare(
+            loader(dataset, SequentialSampler(len(dataset)), batch_size, workers_per_process(workers, accelerator))
+        )
+        hidden = not accelerator.is_main_process
+        bar = tqdm(batches, desc=f"{specialist.name} predictions", unit="batch", disable=hidden, leave=False)
+        trained = [path for path, (_, frozen) in zip(weights, seen, strict=True) if not frozen]
+        predicted = predict_batches(specialist, networks, bar, tta, accelerator)
+        distributions |= dict(zip(trained, predicted, strict=True))
+        del batches, bar
+        free_workers(accelerator)
+    by_network = [distributions[path] for path in weights]
     images = pd.Series(crops.index.index, name="image")
     mean, *each = (
         pd.concat([images, specialist.columns(part)], axis="columns")
-        for part in (distributions.mean(axis=0), *distributions)
+        for part in (np.mean(by_network, axis=0), *by_network)
     )
     return mean, each
 

@@ -174,8 +174,28 @@ class Network(nn.Module):
         return str(self.backbone.pretrained_cfg["architecture"])
 
 
-def check_network(options: ModelOptions, outputs: int) -> None:
-    """Raise `UserError` unless the backbone and its weights can be had and take images of the wanted size.
+class Features(nn.Module):
+    """A network without its classifier: images, uint8 RGB (B, H, W, 3), to what the classifier receives, (B, D)."""
+
+    def __init__(self, network: Network):
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        backbone = self.network.backbone
+        return backbone.forward_head(backbone.forward_features(self.network.normalised(images)), pre_logits=True)
+
+
+def linear_head(network: Network) -> str:
+    """Return the name of a network's classifier in its state; raises `UserError` if it is not one linear layer."""
+    name = network.backbone.pretrained_cfg["classifier"]
+    if not isinstance(name, str) or not isinstance(network.backbone.get_classifier(), nn.Linear):
+        raise UserError(f"--freeze needs a backbone with one linear layer at its end, unlike {network.architecture}")
+    return f"backbone.{name}"
+
+
+def check_network(options: ModelOptions, outputs: int, pretrained: bool) -> None:
+    """Raise `UserError` unless the backbone, and its own weights if `pretrained`, can be had and take the wanted size.
 
     The network is tried on two blank images, which takes a fraction of a second, before anything is written.
     """
@@ -189,7 +209,7 @@ def check_network(options: ModelOptions, outputs: int) -> None:
         return None if shape == (2, outputs) else f"its logits have the shape {shape}"
 
     wanted = options.input_size
-    reason = failure(wanted, options.pretrained)
+    reason = failure(wanted, pretrained)
     if reason is not None:
         larger = range(-(-wanted // 32) * 32, 385, 32)
         fitting = next((size for size in larger if failure(size, pretrained=False) is None), None)

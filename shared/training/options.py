@@ -21,6 +21,9 @@ from shared.weights import FACE_BACKBONES
 
 DEFAULT_BACKBONE = "tf_efficientnet_lite0"
 
+READY = "ready"
+"""The start that means the ready-made model."""
+
 DEFAULT_SIZE = 112
 """Pixels a side, for backbones that were not trained on faces."""
 
@@ -81,10 +84,17 @@ class DataOptions:
 class ModelOptions:
     """The network and what it sees of a crop."""
 
-    backbone: str = DEFAULT_BACKBONE
-    """Name of a timm model, also hf-hub:OWNER/NAME for one on the Hugging Face Hub."""
+    backbone: str | None = None
+    """Name of a timm model, also hf-hub:OWNER/NAME for one on the Hugging Face Hub. When left out, that of --start."""
+    start: str | None = None
+    """The weights to start from: ready (the ready-made model, which knows faces), a bundle, or a run folder. When left
+    out, ready; with --backbone, the backbone's own pretrained weights."""
     pretrained: bool = True
-    """Start from ImageNet weights. --no-pretrained starts from random weights."""
+    """--no-pretrained starts from random weights."""
+    freeze: bool | None = None
+    """Train the head alone, in seconds. The features of every image are computed once and kept beside its crop.
+    --weight-decay is the penalty of the head; other options of the optimiser, and augmentation, have no effect. When
+    left out, the head alone is trained if --start is ready."""
     size: int | None = None
     """Side of the network's input in pixels. When left out 112, or that of a backbone that was trained on faces."""
     window: tuple[float, float, float] | None = None
@@ -98,20 +108,33 @@ class ModelOptions:
     """Dropout rate before the head, 0 to below 1."""
 
     def __post_init__(self) -> None:
+        random = not self.pretrained
+        _require("--start", self.start, self.start is None or not random, "left out with --no-pretrained")
+        _require("--backbone", self.backbone, self.backbone is not None or not random, "named with --no-pretrained")
         _require("--size", self.size, self.size is None or self.size >= 32, "at least 32 pixels")
         _require("--dropout", self.dropout, 0 <= self.dropout < 1, "0 to below 1")
 
     @property
+    def starts_from(self) -> str | None:
+        """The start as it takes effect; None for the backbone's own or random weights."""
+        return self.start or (READY if self.backbone is None else None)
+
+    @property
+    def trains_head_alone(self) -> bool:
+        """Whether the body is frozen, as it takes effect."""
+        return self.starts_from == READY if self.freeze is None else self.freeze
+
+    @property
     def input_size(self) -> int:
         """Side of the network's input in pixels, as it takes effect."""
-        own = FACE_BACKBONES[self.backbone].size if self.backbone in FACE_BACKBONES else DEFAULT_SIZE
-        return self.size or own
+        known = FACE_BACKBONES.get(self.backbone or "")
+        return self.size or (known.size if known else DEFAULT_SIZE)
 
     @property
     def input_window(self) -> tuple[float, float, float] | None:
         """The window as it takes effect; None for the specialist's own."""
-        own = FACE_BACKBONES[self.backbone].window if self.backbone in FACE_BACKBONES else None
-        return self.window or own
+        known = FACE_BACKBONES.get(self.backbone or "")
+        return self.window or (known.window if known else None)
 
 
 @dataclass(frozen=True)
@@ -221,6 +244,9 @@ class TrainOptions:
     def __post_init__(self) -> None:
         only, learning = self.run.only_fold, self.optimisation
         _require("--only-fold", only, only in (None, *range(self.data.folds)), f"0 to {self.data.folds - 1}")
+        stage = learning.extra_epochs
+        frozen = self.model.trains_head_alone
+        _require("--extra-epochs", stage, not (frozen and stage), "0 where the head alone is trained, or --no-freeze")
         needs_extra = learning.extra_epochs == 0 or (learning.extra_epochs > 0 and bool(self.data.extra))
         _require("--extra-epochs", learning.extra_epochs, needs_extra, "0 or more, and needs --extra FOLDER")
         fold_lr = learning.fold_lr

@@ -28,7 +28,8 @@ from shared.messages import UserError, counted
 from shared.specialist import Specialist, softmax
 from shared.tracking import Record, is_recorded, read_run_json, record
 from shared.training.extra_data import NEVER_HELD_OUT, with_extra
-from shared.training.fit import AfterEpoch, Epoch, FoldTraining, ignore_epoch, smoothed
+from shared.training.fit import AfterEpoch, FoldTraining, ignore_epoch, smoothed
+from shared.training.frozen import fit_frozen
 from shared.training.inference import (
     accelerator_for,
     check_batch_size,
@@ -42,6 +43,7 @@ from shared.training.run_folder import (
     CHECKPOINT,
     HISTORY,
     WEIGHTS,
+    Epoch,
     claim,
     crop_folder,
     data_identity,
@@ -57,6 +59,15 @@ from shared.training.run_folder import (
     write_run_json,
 )
 from shared.training.sampling import prepare_fold
+from shared.training.start import (
+    Start,
+    describe_start,
+    folds_seen,
+    initial_network,
+    read_start,
+    start_from_file,
+    with_start,
+)
 
 EXTRA_PARTS = 10
 """One of so many parts of the extra persons is held out in the extra stage, to score its epochs."""
@@ -95,6 +106,16 @@ class Training:
     eval_crops: CropSet | None
     """Crops of the eval images, if these are to be predicted."""
     accelerator: Accelerator
+    start: Start | None
+    """Weights that the folds, or the extra stage before them, start from; None for the backbone's own."""
+    start_by_fold: bool
+    """Whether each fold starts from the fold of the same number, because the start has seen persons of the data."""
+
+    def start_of(self, fold: int) -> Start | None:
+        """Return the weights that a fold starts from if there is no extra stage."""
+        if not self.start_by_fold:
+            return self.start
+        return read_start(str(self.options.model.start), self.specialist, fold)
 
     @cached_property
     def wanted(self) -> tuple[int, ...]:
@@ -123,6 +144,7 @@ def train(specialist: Specialist, options: TrainOptions, context: RunContext = P
 def prepare(specialist: Specialist, options: TrainOptions, context: RunContext) -> Training:
     """Check data and options before anything is written; see `train`."""
     tracking.check(options.run.track)
+    options, start = with_start(options, specialist)
     specialist = configured(specialist, options)
     run = run_folder(options.run.outputs, specialist.name)
     base, base_crops = labelled_crops(options.data)
@@ -132,13 +154,21 @@ def prepare(specialist: Specialist, options: TrainOptions, context: RunContext) 
     table, crops = with_extra(base, base_crops, options.data, accelerator)
     specialist.check(table)
     table, crops = _with_known_class(specialist, table, crops)
+    known = folds_seen(options.model.start, base)
+    if known and options.optimisation.extra_epochs:
+        raise UserError(f"--start {options.model.start} has seen persons of --data: leave --extra-epochs out")
     sources = [read_source(folder) for folder in (options.data.data, *options.data.extra)]
     identity = {"options": options.identity(), **data_identity(specialist, table, crops), "sources": sources}
-    if accelerator.is_main_process and (remark := specialist.remark(base)):
-        print(remark)
-    training = Training(specialist, options, context, run, identity, table, crops, eval_crops, accelerator)
+    if start is not None:
+        identity["options"]["start"] += f" ({start.digest})"
+    if accelerator.is_main_process:
+        remarks = (describe_start(options.model, start), specialist.remark(base))
+        print("\n".join(filter(None, remarks)))
+    training = Training(
+        specialist, options, context, run, identity, table, crops, eval_crops, accelerator, start, known
+    )
     if options.run.overwrite or not set(training.wanted) <= set(finished_folds(run)):
-        check_network(options.model, specialist.outputs)
+        check_network(options.model, specialist.outputs, options.model.pretrained and start is None)
     return training
 
 
@@ -239,17 +269,17 @@ def fit_missing_folds(training: Training) -> list[int]:
             for epoch in read_history(fold_folder(training.run, fold)).itertuples(index=False):
                 training.context.after_epoch(fold, Epoch(*epoch))
     missing = [fold for fold in training.wanted if fold not in finished]
-    start = _fit_extra_stage(training) if missing and training.options.optimisation.extra_epochs else None
+    stage = _fit_extra_stage(training) if missing and training.options.optimisation.extra_epochs else None
     for fold in missing:
-        _fit_fold(training, fold, start)
+        _fit_fold(training, fold, stage or training.start_of(fold))
         if training.accelerator.is_main_process:
             _record(training, fold)
         training.accelerator.wait_for_everyone()
     return missing
 
 
-def _fit_extra_stage(training: Training) -> Path:
-    """Return the file of the weights that all folds start from; if it is missing, train it on the extra persons alone.
+def _fit_extra_stage(training: Training) -> Start:
+    """Return the weights that all folds start from; if they are missing, train them on the extra persons alone.
 
     Extra images thus cost time once instead of in every fold. The stage sees no person of the base data, so
     held-out persons stay unseen. Raises `UserError` if there are too few extra persons.
@@ -265,7 +295,9 @@ def _fit_extra_stage(training: Training) -> Path:
         epochs = training.options.optimisation.extra_epochs
         stage = training.options.with_values(epochs=epochs, folds=parts, only_fold=None)
         data = prepare_fold(specialist, stage, extra, training.crops, 0)
-        history = FoldTraining(specialist, stage, data, folder, accelerator).run(partial(ignore_epoch, 0))
+        fitted = FoldTraining(specialist, stage, data, folder, accelerator, training.start)
+        history = fitted.run(partial(ignore_epoch, 0))
+        del fitted
         free_workers(accelerator)
         if accelerator.is_main_process:
             # Written last: it says that the stage is complete.
@@ -273,10 +305,10 @@ def _fit_extra_stage(training: Training) -> Path:
     if accelerator.is_main_process:
         (folder / CHECKPOINT).unlink(missing_ok=True)
     accelerator.wait_for_everyone()
-    return folder / WEIGHTS
+    return start_from_file(folder / WEIGHTS, training.specialist)
 
 
-def _fit_fold(training: Training, fold: int, start: Path | None) -> None:
+def _fit_fold(training: Training, fold: int, start: Start | None) -> None:
     """Train one fold, from the weights `start` or else the backbone's own; then predict the images that it holds out.
 
     Writes weights, history and held-out predictions to the fold's folder.
@@ -285,9 +317,14 @@ def _fit_fold(training: Training, fold: int, start: Path | None) -> None:
     folder, learning = fold_folder(training.run, fold), training.options.optimisation
     options = training.options.with_values(lr=learning.fold_lr or learning.lr)
     data = prepare_fold(specialist, options, table, training.crops, fold)
-    fitted = FoldTraining(specialist, options, data, folder, accelerator, start)
-    history = fitted.run(partial(training.context.after_epoch, fold))
-    del fitted, data
+    after_epoch = partial(training.context.after_epoch, fold)
+    if options.model.freeze:
+        network = initial_network(options.model, specialist, start)
+        history = [fit_frozen(specialist, options, data, folder, network, accelerator)]
+        after_epoch(history[0])
+    else:
+        history = FoldTraining(specialist, options, data, folder, accelerator, start).run(after_epoch)
+    del data
     free_workers(accelerator)
     accelerator.wait_for_everyone()
     rows = table["fold"] == fold
@@ -300,7 +337,7 @@ def _fit_fold(training: Training, fold: int, start: Path | None) -> None:
     known = held_out[["image", "person", "fold"]].assign(truth=specialist.truth(held_out)).join(labels)
     _write_history(folder, history)
     write_predictions(folder / OOF, pd.concat([known, predictions.drop(columns="image")], axis="columns"))
-    (folder / CHECKPOINT).unlink()
+    (folder / CHECKPOINT).unlink(missing_ok=True)
 
 
 def _write_history(folder: Path, history: list[Epoch]) -> None:

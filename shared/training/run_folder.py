@@ -16,7 +16,7 @@ import os
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, get_args
 
@@ -36,7 +36,23 @@ if TYPE_CHECKING:
 
 WEIGHTS, HISTORY, CHECKPOINT = "weights.safetensors", "history.csv", "resume.pt"
 
-EPOCH_COLUMNS = ("epoch", "loss", "macro_f1", "lr", "seconds")
+
+@dataclass(frozen=True)
+class Epoch:
+    """A line of a fold's history."""
+
+    epoch: int
+    """From 0."""
+    loss: float
+    """Mean over the training batches."""
+    macro_f1: float
+    """Of the held-out images, without test-time augmentation."""
+    lr: float
+    """At the start of the epoch."""
+    seconds: float
+
+
+EPOCH_COLUMNS = tuple(field.name for field in fields(Epoch))
 """Columns of history.csv."""
 
 HEADER = "face18"
@@ -83,7 +99,9 @@ def read_history(folder: Path, option: str = "epochs") -> pd.DataFrame:
         text = file.read_text(encoding="utf-8")
         history = pd.read_csv(io.StringIO(text), dtype=dict.fromkeys(EPOCH_COLUMNS[1:], float))
         complete = text.endswith("\n") and tuple(history.columns) == EPOCH_COLUMNS
-        complete = complete and len(history) == (trained_option(folder.parent, option) or len(history))
+        # A head on a frozen body is fitted at once.
+        frozen = trained_option(folder.parent, "freeze")
+        complete = complete and len(history) == (1 if frozen else trained_option(folder.parent, option) or len(history))
     except (OSError, OverflowError, TypeError, ValueError):
         complete = False
     if not complete:
@@ -264,6 +282,10 @@ class CheckpointMetadata:
     """Where a backbone that was trained on faces is from: package, licence and training data."""
     heads: dict[str, list[int]] | None = None
     """First and end of the outputs of each specialist, in a network that several of them share."""
+    frozen: str = ""
+    """A code of the body and its input, if only the head was trained: networks that agree in it differ in the head."""
+    head: str = ""
+    """Name of the linear head in the weights of a network with a frozen body."""
 
     @classmethod
     def of(cls, specialist: "Specialist", backbone: str, size: int, recipe: str) -> "CheckpointMetadata":
@@ -286,7 +308,8 @@ class CheckpointMetadata:
         Its window may differ, since options may have changed it; see `window_of`.
         """
         wanted = CheckpointMetadata.of(specialist, self.backbone, self.size, self.recipe)
-        for name, value in asdict(replace(self, window=wanted.window)).items():
+        free = replace(self, window=wanted.window, origin=wanted.origin, frozen="", head="")
+        for name, value in asdict(free).items():
             if value != getattr(wanted, name):
                 raise UserError(
                     f"{path} was trained with {name} {value}, this is {getattr(wanted, name)}: "
