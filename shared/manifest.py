@@ -44,10 +44,10 @@ SOURCE = "SOURCE.json"
 """File beside a train.csv that says what its photographs are: source, licence, credit, where they are had."""
 
 PERSON_COLUMNS = ("id", "gender", "age", "path")
-"""Columns of every train.csv."""
+"""Columns of every train.csv; those of `AGE_RANGE` may take the place of `age`."""
 
 AGE_RANGE = ("age_low", "age_high")
-"""Columns of a training table: first and last age in years that a label allows."""
+"""First and last age in years, where a label is an interval."""
 
 OTHER_FORMATS = (".cr2", ".dng", ".jp2", ".jxl", ".nef", ".psd")
 """Suffixes of images that cannot be read. They are faults: skipped silently, a person's image could be lost."""
@@ -109,7 +109,7 @@ def load_training(
     `rejected`. If two rows claim one id or one path, the first keeps it.
     """
     source, images = folder / TABLES["train"], _images(folder)
-    rows, faults = read_rows(source, PERSON_COLUMNS)
+    rows, faults = read_rows(source, _columns(source))
     records = [
         _labelled(images, person, kind, name)
         for person in _read_persons(rows, faults)
@@ -187,6 +187,15 @@ class _Person:
     """All other columns, as text."""
 
 
+def _columns(source: Path) -> tuple[str, ...]:
+    """The columns that a train.csv must have: with `AGE_RANGE` in place of `age` if its header names them."""
+    header = ""
+    with suppress(OSError), source.open("rb") as file:
+        header = file.readline().decode(errors="replace").casefold()
+    own_range = AGE_RANGE[0] in header
+    return (*(name for name in PERSON_COLUMNS if name != "age"), *AGE_RANGE) if own_range else PERSON_COLUMNS
+
+
 def _read_persons(rows: Sequence[Row], faults: list[Fault]) -> list[_Person]:
     """The rows with usable labels; the others are added to `faults`."""
     persons = []
@@ -212,8 +221,15 @@ def _read_person(row: Row) -> _Person:
         raise ValueError(f"path {row.text['path']!r} names no folder below images/")
     unknown = row.text["gender"].lower() == UNKNOWN_LABEL
     gender = UNKNOWN if unknown else read_gender(row.text["gender"])
-    further = {name: text for name, text in row.text.items() if name and name not in PERSON_COLUMNS}
-    return _Person(row.number, row.text["id"], gender, read_age_range(row.text["age"]), path, further)
+    known = (*PERSON_COLUMNS, *AGE_RANGE)
+    further = {name: text for name, text in row.text.items() if name and name not in known}
+    return _Person(row.number, row.text["id"], gender, _read_ages(row), path, further)
+
+
+def _read_ages(row: Row) -> tuple[float, float]:
+    if AGE_RANGE[0] in row.text:
+        return read_age_range("-".join(row.text[name] for name in AGE_RANGE))
+    return read_age_range(row.text["age"])
 
 
 def age_of(low: float, high: float) -> float:

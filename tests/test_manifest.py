@@ -170,6 +170,15 @@ def test_an_age_may_be_an_interval_or_unknown(
     assert age_band(row["age"]) == band
 
 
+def test_an_age_may_be_two_columns_and_a_gender_unknown(tmp_path: Path) -> None:
+    person = people(1)[0]
+    write_train(tmp_path, [person])
+    labels = {"id": "1", "gender": "unknown", "age_low": "20", "age_high": "29", "path": person["path"]}
+    write_csv(tmp_path / "train.csv", tuple(labels), [labels])
+    row = load_training(tmp_path).iloc[0]
+    assert (row["gender"], row["age"], row["age_low"], row["age_high"]) == (-1, 24.5, 20, 29)
+
+
 def test_persons_of_unknown_gender_or_age_are_spread_over_the_folds_and_leave_the_others_where_they_are() -> None:
     known = pd.DataFrame([{"person": f"{at:02d}", "gender": at % 2, "age": 20 + at} for at in range(20)])
     unknown = pd.DataFrame([{"person": f"u{at}", "gender": -1, "age": math.nan} for at in range(4)])
