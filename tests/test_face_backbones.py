@@ -1,6 +1,7 @@
 """Backbones trained on faces give what their original runtimes give, and are timm models like any other.
 
-The weights are stand-ins that the test writes itself; the SHA-256 of the real ones is known.
+Each network is compared twice: with stand-in weights that the test writes itself, and, where `face18 weights` has
+fetched them, with the real ones.
 """
 
 import hashlib
@@ -20,7 +21,7 @@ from onnx import helper, numpy_helper
 from pipelines.gender.specialist import GENDER
 from shared import weights
 from shared.messages import UserError
-from shared.training.face_backbones import FaceRes, start_head
+from shared.training.face_backbones import FaceRes, fold_dlib, start_head
 from shared.training.model import Network
 from shared.training.options import TrainOptions
 from shared.training.run_folder import CheckpointMetadata
@@ -38,6 +39,20 @@ def pattern(size: int) -> np.ndarray:
 def logits(network: Network, images: np.ndarray) -> np.ndarray:
     with torch.no_grad():
         return network.eval()(torch.from_numpy(images)).numpy()
+
+
+def has(name: str) -> bool:
+    try:
+        weights.find_weights(name)
+    except UserError:
+        return False
+    return True
+
+
+# The cache of the user is read once, before the fixtures below replace it.
+REAL = {name: weights.weights_folder(name) for name in weights.SOURCES if has(name)}
+needs_faceres = pytest.mark.skipif("faceres" not in REAL, reason="face18 weights faceres was not run")
+needs_dlib = pytest.mark.skipif("dlib" not in REAL, reason="face18 weights dlib was not run")
 
 
 @pytest.fixture
@@ -166,6 +181,19 @@ def test_without_the_layer_of_256_numbers_the_classifier_gets_the_features(stand
         np.testing.assert_allclose(model(normalised), faceres_in_numpy(stand_in, images)["features"], atol=TOLERANCE)
 
 
+@needs_faceres
+def test_faceres_gives_the_numbers_of_an_independent_run_of_its_graph():
+    # All nodes of faceres.json executed in order in numpy float64, on pattern(64).
+    network = Network("faceres", 100, dropout=0.0, pretrained=True)
+    assert start_head(network.backbone, "age")
+    given = logits(network, pattern(64))[0]
+    expected = [-2.0045932, -0.6824319, 0.124067, -0.5611319, -2.7899747]
+    np.testing.assert_allclose(given[[0, 20, 40, 60, 99]], expected, atol=TOLERANCE)
+    network = Network("faceres", 2, dropout=0.0, pretrained=True)
+    assert start_head(network.backbone, "gender")
+    np.testing.assert_allclose(np.subtract(*logits(network, pattern(64))[0]), 1.5106729, atol=TOLERANCE)
+
+
 @pytest.mark.usefixtures("stand_in")
 def test_a_truncated_weights_file_is_named(cache):
     (cache / "faceres" / "faceres.bin").write_bytes(b"12")
@@ -280,19 +308,42 @@ def as_onnx(nodes: list, initialisers: list, size: int, outputs: int) -> bytes:
 DLIB = {"dlib_age_resnet10": ("age-v1.onnx", "age", 64, 81), "dlib_gender_cnn": ("gender-v1.onnx", "gender", 32, 2)}
 
 
-@pytest.mark.parametrize("backbone", DLIB)
-def test_dlib_networks_equal_onnxruntime(cache, monkeypatch, backbone):
-    contents = {"age-v1.onnx": age_stand_in(), "gender-v1.onnx": gender_stand_in()}
-    store(cache, monkeypatch, "dlib", contents)
-    file, task, size, outputs = DLIB[backbone]
+def assert_equal_to_onnxruntime(backbone: str, content: bytes) -> None:
+    _, task, size, outputs = DLIB[backbone]
     network = Network(backbone, outputs, dropout=0.0, pretrained=True)
     assert start_head(network.backbone, task)
     images = np.random.default_rng(4).integers(0, 256, (5, size, size, 3)).astype(np.uint8)
     chips = ((images - np.array([122.782, 117.001, 104.298])) / 256).astype(np.float32).transpose(0, 3, 1, 2)
-    expected = onnxruntime.InferenceSession(contents[file]).run(None, {"images": chips})[0]
+    expected = onnxruntime.InferenceSession(content).run(None, {"images": chips})[0]
     given = torch.from_numpy(logits(network, images)).softmax(1).numpy()
     np.testing.assert_allclose(given, expected[:, ::-1] if task == "gender" else expected, atol=TOLERANCE)
     assert expected.std(0).max() > 1e-4, "an output that does not depend on the image shows nothing"
+
+
+@pytest.fixture
+def dlib_stand_in(cache, monkeypatch) -> dict[str, bytes]:
+    contents = {"age-v1.onnx": age_stand_in(), "gender-v1.onnx": gender_stand_in()}
+    store(cache, monkeypatch, "dlib", contents)
+    return contents
+
+
+@pytest.mark.parametrize("backbone", DLIB)
+def test_dlib_networks_equal_onnxruntime(dlib_stand_in, backbone):
+    assert_equal_to_onnxruntime(backbone, dlib_stand_in[DLIB[backbone][0]])
+
+
+@needs_dlib
+@pytest.mark.parametrize("backbone", DLIB)
+def test_dlib_networks_equal_onnxruntime_with_their_real_weights(backbone):
+    assert_equal_to_onnxruntime(backbone, (REAL["dlib"] / DLIB[backbone][0]).read_bytes())
+
+
+def test_folding_multiplies_scale_into_weight_and_bias():
+    one = torch.ones(1, 1, 1, 1)
+    tensors = [("a_weights", 2 * one), ("a_bias", torch.tensor([3.0])), ("b_scale", 5 * one), ("b_offset", 7 * one)]
+    ((weight, bias),) = fold_dlib(tensors)
+    assert weight.item() == 10
+    assert bias.item() == 22  # 3 * 5 + 7
 
 
 # timm, the command, and what goes wrong
@@ -337,24 +388,29 @@ def test_altered_weights_are_refused(cache):
         timm.create_model("faceres", pretrained=True)
 
 
-@pytest.mark.parametrize("kind", ["folder", "zip", "folder of tgz"])
+@pytest.mark.parametrize("kind", ["folder", "file", "tgz", "zip", "folder of tgz"])
 def test_weights_are_taken_from_a_file_a_folder_or_an_archive(cache, monkeypatch, tmp_path, kind):
     contents = {"faceres.json": b"{}", "faceres.bin": b"numbers"}
     store(cache, monkeypatch, "faceres", contents)
     there = tmp_path / "there" / "models"
     there.mkdir(parents=True)
+    source = there
     for file, content in contents.items():
         (cache / "faceres" / file).unlink()
         (there / file).write_bytes(content)
-    source = {"folder": there, "zip": tmp_path / "package.whl", "folder of tgz": tmp_path / "archives"}[kind]
+    if kind == "file":
+        source = there / "faceres.bin"
     if kind == "zip":
+        source = tmp_path / "package.whl"
         with zipfile.ZipFile(source, "w") as archive:
             for file in contents:
                 archive.write(there / file, f"models/{file}")
-    if kind == "folder of tgz":
-        source.mkdir()
-        with tarfile.open(source / "package.tgz", "w:gz") as archive:
+    if kind.endswith("tgz"):
+        folder = tmp_path / "archives"
+        folder.mkdir()
+        with tarfile.open(folder / "package.tgz", "w:gz") as archive:
             archive.add(there, "package/models")
+        source = folder if kind == "folder of tgz" else folder / "package.tgz"
     weights.store_weights("faceres", source)
     assert {file: path.read_bytes() for file, path in weights.find_weights("faceres").items()} == contents
 
@@ -388,6 +444,14 @@ def test_a_client_that_fails_is_reported_with_its_last_line(monkeypatch):
     monkeypatch.setitem(weights.SOURCES, "faceres", stand_in)
     with pytest.raises(UserError, match=r"failed \(offline\)"):
         weights.store_weights("faceres", None)
+
+
+def test_names_in_the_manifest_may_be_of_any_order(cache, monkeypatch):
+    store(cache, monkeypatch, "faceres", as_tfjs(dict(reversed(faceres_stand_in().items()))))
+    first = timm.create_model("faceres", pretrained=True, num_classes=0)
+    store(cache, monkeypatch, "faceres", as_tfjs(faceres_stand_in()))
+    second = timm.create_model("faceres", pretrained=True, num_classes=0)
+    assert torch.equal(first.stem.weight, second.stem.weight)
 
 
 # Options
