@@ -178,8 +178,8 @@ def _coverage(coverage: Coverage | None) -> str:
         return "How often the 80 % intervals hold was not measured."
     bands = ", ".join(f"{band}: {share:.0%}" for band, share in coverage.by_band.items())
     return (
-        f"The 80 % interval held the age on {coverage.share:.1%} [{coverage.low:.1%}, {coverage.high:.1%}] of "
-        f"{coverage.persons:,} photographs that it was not fitted on ({bands}); its mean width is "
+        f"On {coverage.persons:,} photographs that it was not fitted on, the 80 % interval held the age of "
+        f"{coverage.share:.1%} [{coverage.low:.1%}, {coverage.high:.1%}] ({bands}); its mean width is "
         f"{coverage.width:.1f} years."
     )
 

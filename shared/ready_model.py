@@ -42,7 +42,8 @@ from shared.messages import UserError, text_table
 from shared.predictor.bundle_file import check_target
 from shared.ready_bundle import fixed_decisions, heads_of, publish
 from shared.ready_data import FOLDS, UNKNOWN, WORN, Examples, Mixture, People, Pixels, epoch_of, load_people
-from shared.training.model import Network
+from shared.training.face_backbones import start_head
+from shared.training.model import Network, create_backbone
 from shared.training.options import DEFAULT_BACKBONE
 from shared.training.run_folder import CheckpointMetadata
 from shared.weights import FACE_BACKBONES
@@ -60,6 +61,8 @@ class Start:
     backbone: str
     size: int
     """Side of the input in pixels."""
+    lr: float
+    """Highest learning rate of the body of gender and age."""
     blend: float
     """Share of the trained weights of gender and age in what is written; the rest are the pretrained ones."""
     predicts: bool
@@ -73,9 +76,9 @@ class Start:
 UNCALIBRATED = dict.fromkeys(SPECIALISTS, 1.0)
 STARTS = {
     # Fitted on the held-out FairFace persons of two folds, bare and with drawn masks; the shift on bare faces alone.
-    "faceres": Start("faceres_branches", 192, 0.65, True, {"mask": 0.73, "gender": 1.04, "age": 1.16}, 0.6),
-    "dlib": Start("dlib_age_resnet10", 64, 1.0, False, UNCALIBRATED),
-    "imagenet": Start(DEFAULT_BACKBONE, 128, 1.0, False, UNCALIBRATED),
+    "faceres": Start("faceres_branches", 192, 1e-4, 0.65, True, {"mask": 0.73, "gender": 1.04, "age": 1.16}, 0.6),
+    "dlib": Start("dlib_age_resnet10", 64, 5e-4, 1.0, False, UNCALIBRATED),
+    "imagenet": Start(DEFAULT_BACKBONE, 128, 5e-4, 1.0, False, UNCALIBRATED),
 }
 USUAL_WINDOW = (0.85, 0.5, 0.53)
 """Window of a backbone that brings none."""
@@ -109,9 +112,8 @@ class Options:
     draws: int = 2400
     """Images of an epoch."""
     batch_size: int = 64
-    lr_face: float = 1e-4
-    """Highest learning rate of the body of gender and age."""
     lr_heads: float = 5e-4
+    """Highest learning rate of the heads of gender and age."""
     lr_mask: float = 1e-3
     """The same for the mask branch."""
     weight_decay: float = 0.02
@@ -257,10 +259,19 @@ def parameter_groups(network: Network, options: Options) -> list[dict[str, Any]]
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
         if parameter.requires_grad:
-            rate = options.lr_heads if "classifier" in name else options.lr_face
+            rate = options.lr_heads if "classifier" in name else STARTS[options.start].lr
             rate = options.lr_mask if name.startswith("backbone.mask") else rate
             groups.setdefault((rate, options.weight_decay * (parameter.ndim > 1)), []).append(parameter)
     return [{"params": each, "lr": rate, "weight_decay": decay} for (rate, decay), each in groups.items()]
+
+
+def start_years(network: Network, backbone: str) -> None:
+    """Let the outputs of years start from those that a network of one classifier was published with, if it has them."""
+    published: Any = create_backbone(backbone, YEARS, 0.0, pretrained=True)
+    if start_head(published, "age"):
+        classifier: Any = network.backbone.get_classifier()  # type: ignore[operator]
+        classifier.weight.data[-YEARS:] = published.classifier.weight.data
+        classifier.bias.data[-YEARS:] = published.classifier.bias.data
 
 
 def fit(people: People, rows: NDArray[np.int64], options: Options) -> tuple[Network, dict[str, Tensor]]:
@@ -268,6 +279,7 @@ def fit(people: People, rows: NDArray[np.int64], options: Options) -> tuple[Netw
     torch.manual_seed(options.seed)
     start, window = STARTS[options.start], window_of(options)
     network = Network(start.backbone, OUTPUTS, options.dropout, pretrained=True)
+    start_years(network, start.backbone)
     # The trunk that two branches share stays as it is.
     for name, parameter in network.named_parameters():
         parameter.requires_grad_(not name.startswith(TRUNK))

@@ -137,7 +137,7 @@ def test_the_parts_of_the_network_learn_at_their_own_rates_and_biases_do_not_dec
     rate_of = {id(each): (group["lr"], group["weight_decay"]) for group in groups for each in group["params"]}
     assert rate_of[id(body.mask_classifier.weight)] == (options.lr_mask, options.weight_decay)
     assert rate_of[id(body.classifier.weight)] == (options.lr_heads, options.weight_decay)
-    assert rate_of[id(body.feats[0].weight)] == (options.lr_face, options.weight_decay)
+    assert rate_of[id(body.feats[0].weight)] == (STARTS["faceres"].lr, options.weight_decay)
     assert rate_of[id(body.classifier.bias)] == (options.lr_heads, 0)
 
 
@@ -216,6 +216,7 @@ def test_held_out_persons_are_scored_bare_and_masked_children_apart() -> None:
 @pytest.mark.parametrize("start", ["dlib", "imagenet"])
 def test_other_starts_learn_all_three_tasks_without_a_teacher(start: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(STARTS, start, replace(STARTS[start], backbone="test_efficientnet", size=32))
+    monkeypatch.setattr(ready_model, "start_years", lambda *_: None)
     monkeypatch.setattr(ready_model, "Network", lambda *arguments, **_: Network(*arguments, pretrained=False))
     options = Options(start=start, epochs=1, draws=8, batch_size=4, workers=0, lr_heads=0.01)
     network, beginning = fit(six_people(), np.arange(6), options)
@@ -244,7 +245,7 @@ def test_scores_are_written_into_bundle_and_card_and_the_weights_stay(tmp_path: 
     after = Predictor.load(tmp_path / "m.zip", runtime="onnx")
     assert "| F1 | 0.5 | 0.25 |" in after.card
     assert "| gender | 0.875 |" in after.card
-    assert "75.0% [70.0%, 80.0%] of 9 photographs" in after.card
+    assert "On 9 photographs that it was not fitted on, the 80 % interval held the age of 75.0% [70.0%," in after.card
     assert after.contents.decisions.intervals.coverage is not None
     assert after.description.trained_on.startswith("5 photographs (faces); it started from a network trained on a priv")
     assert before.probabilities(crops[:1])["age"].tolist() == after.probabilities(crops[:1])["age"].tolist()
