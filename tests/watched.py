@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[1]
 
 # Loaded by every Python process that finds it on its path, before anything else. Sockets within the machine (AF_UNIX:
 # what processes of one command talk through) are let pass, and one that is opened and at most bound to loopback sends
-# nothing: urllib3 does that when it is imported, to see whether there is IPv6. All else is noted, look-ups of names too.
+# nothing: urllib3 does so when it is imported, to see whether there is IPv6. All else is noted, look-ups of names too.
 WATCH = """
 import os, socket, sys, traceback
 
