@@ -20,12 +20,12 @@ from shared.files import refuse_overwriting
 from shared.fusion.decision import Decide, ThresholdChoice
 from shared.fusion.fusion import SPECIALISTS
 from shared.messages import UserError
-from shared.predictor.bundle_file import CARD, DETECTOR_FILES, body_name, check_target, onnx_name, write_bundle
+from shared.predictor.bundle_file import CARD, DETECTOR_FILES, check_target, onnx_name, write_bundle
 from shared.predictor.ensemble import check_metadata, torch_network
 from shared.predictor.from_runs import Runs, TrainedRuns, read_trained_runs, runs_below
 from shared.predictor.model_card import write_card
 from shared.tracking import provenance
-from shared.training.run_folder import metadata_of
+from shared.training.run_folder import WEIGHTS_SUFFIX, body_file, metadata_of, split_body
 
 CHECKED_CROPS = 24
 
@@ -77,6 +77,7 @@ def main(options: Options) -> None:
         label = str(trained.source.files[name])
         check_metadata(metadata_of(content, label), _task(name), label)
     remarks = _add_onnx(files, options.crops) if options.onnx else []
+    _share_bodies(files)
     contents = replace(trained.contents, about=_about(trained, remarks))
     files = {MANIFEST: (json.dumps(contents.to_dict(), indent=2) + "\n").encode(), CARD: b"", **files}
     sizes = {name: len(content) for name, content in files.items() if name != CARD}
@@ -113,7 +114,7 @@ def _add_onnx(files: dict[str, bytes], folder: Path) -> list[str]:
     exports = {}
     for name, content in files.items():
         metadata = metadata_of(content, name)
-        exported = body_name(metadata.frozen) if metadata.frozen else onnx_name(name)
+        exported = body_file(metadata.frozen, ".onnx") if metadata.frozen else onnx_name(name)
         if exported not in exports:
             network = torch_network(content, _task(name), name, "cpu")
             exports[exported] = export_network(network, metadata, crops, exported)
@@ -122,6 +123,14 @@ def _add_onnx(files: dict[str, bytes], folder: Path) -> list[str]:
     remarks = [f"{name}: largest difference from PyTorch {export.difference:.1e}" for name, export in exports.items()]
     print("\n".join(remarks), flush=True)
     return [f"ONNX checked against PyTorch on {len(crops)} {origin}", *remarks]
+
+
+def _share_bodies(files: dict[str, bytes]) -> None:
+    """Keep a frozen body once, and nothing but the head in the files of the networks that share it."""
+    for name in [name for name in files if name.endswith(WEIGHTS_SUFFIX)]:
+        metadata = metadata_of(files[name], name)
+        if metadata.frozen:
+            files[name], files[body_file(metadata.frozen, WEIGHTS_SUFFIX)] = split_body(files[name])
 
 
 def _some_crops(folder: Path) -> tuple[list[np.ndarray], str]:

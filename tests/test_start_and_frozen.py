@@ -163,6 +163,7 @@ def test_a_bundle_runs_a_shared_frozen_body_once_in_both_runtimes(
     bundle.main(bundle.Options(out=tmp_path / "face18", model=tmp_path / "outputs", onnx=True, crops=tmp_path / "none"))
     exported = [path.parent.name for path in (tmp_path / "face18").rglob("*.onnx")]
     assert sorted(exported) == ["body", "detector", "detector", "detector"]
+    assert len(list((tmp_path / "face18/body").iterdir())) == 2  # One file for each runtime.
 
     pixels, ran = [portraits()[0].pixels], []
     run = onnxruntime.InferenceSession.run
@@ -183,3 +184,6 @@ def test_a_bundle_runs_a_shared_frozen_body_once_in_both_runtimes(
         (other,) = Predictor.load(tmp_path / model, device="cpu")(pixels, faces="main")
         expected = image.faces[0].class_probabilities
         assert other.faces[0].class_probabilities == pytest.approx(expected, abs=1e-4), model
+        assert other.model.fingerprint == image.model.fingerprint
+    again = {**tiny.values(), "start": str(tmp_path / "face18"), "backbone": None, "pretrained": True, "only_fold": 0}
+    train(GENDER, TrainOptions().with_values(**{**again, "outputs": tmp_path / "again"}))

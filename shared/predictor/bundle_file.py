@@ -3,7 +3,8 @@
     face18.json                     which files belong to which specialist, and the fitted decisions
     MODEL_CARD.md
     TASK/RUN/foldN.safetensors      weights; with --onnx, foldN.onnx beside them
-    body/CODE.onnx                  with --onnx, the frozen body that several networks share, in place of their own
+    body/CODE.safetensors           the frozen body that several networks share; their own files then hold the head
+                                    alone, and with --onnx there is body/CODE.onnx instead of a file for each
     detector/{p,r,o}net.onnx        the nets that find faces, with --onnx
 
 A bundle may come from a stranger. Nothing is unpickled or unpacked to disk; only the manifest and files that it names
@@ -102,11 +103,6 @@ class BundleContents:
 def onnx_name(weights: str) -> str:
     """Return the name of the ONNX file that belongs to a safetensors file."""
     return weights.removesuffix(".safetensors") + ".onnx"
-
-
-def body_name(code: str) -> str:
-    """Return the name of the ONNX file of a frozen body."""
-    return f"body/{code}.onnx"
 
 
 def open_bundle(path: Path) -> tuple[BundleSource, BundleContents]:

@@ -24,9 +24,16 @@ from shared.faces.mtcnn import Detector, Net
 from shared.fusion.fusion import SPECIALISTS, softmax
 from shared.fusion.metrics import Floats
 from shared.messages import UserError
-from shared.predictor.bundle_file import DETECTOR_FILES, RunFiles, body_name, onnx_name
+from shared.predictor.bundle_file import DETECTOR_FILES, RunFiles, onnx_name
 from shared.training.options import TtaName
-from shared.training.run_folder import HEADER, CheckpointMetadata, metadata_of, read_metadata
+from shared.training.run_folder import (
+    HEADER,
+    CheckpointMetadata,
+    body_file,
+    metadata_of,
+    read_metadata,
+    read_network,
+)
 from shared.training.tta import ensemble_probabilities
 
 if TYPE_CHECKING:
@@ -125,7 +132,7 @@ def load_ensembles(
             content, label = _read_onnx(source, exported), f"{source.path}: {exported}"
             metadata, logits, module = _open_onnx(content, task, label, threads)
             return metadata, logits, digest_of(content), module
-        content, label, module = source.read(name, MAX_WEIGHTS), f"{source.path}: {name}", None
+        content, label, module = read_network(source, name), f"{source.path}: {name}", None
         if runtime == "torch":
             metadata, logits, module = _open_torch(content, task, label, device)
         else:
@@ -161,7 +168,7 @@ def load_ensembles(
 def _body(source: BundleSource, code: str, module: Any, threads: int) -> Logits:
     """Return the frozen body of networks as a function from images (B, size, size, 3) to features (B, D)."""
     if module is None:
-        name = body_name(code)
+        name = body_file(code, ".onnx")
         run = _function(open_session(_read_onnx(source, name), f"{source.path}: {name}", threads))
         return lambda images: run(images)[0]
     import torch

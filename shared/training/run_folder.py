@@ -21,7 +21,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, get_args
 
 import pandas as pd
+import safetensors.numpy
 
+from shared.bundle_source import MAX_WEIGHTS, BundleSource
 from shared.files import write_text
 from shared.fusion.predictions import EVAL, OOF
 from shared.manifest import split_folder
@@ -34,7 +36,8 @@ if TYPE_CHECKING:
     from shared.crops import CropSet, Window
     from shared.specialist import Specialist
 
-WEIGHTS, HISTORY, CHECKPOINT = "weights.safetensors", "history.csv", "resume.pt"
+WEIGHTS_SUFFIX = ".safetensors"
+WEIGHTS, HISTORY, CHECKPOINT = f"weights{WEIGHTS_SUFFIX}", "history.csv", "resume.pt"
 
 
 @dataclass(frozen=True)
@@ -362,6 +365,37 @@ def read_header(file: BinaryIO, label: str, advice: str = "get it again") -> Wei
 def metadata_of(content: bytes, label: str) -> CheckpointMetadata:
     """Return the metadata of a safetensors file's content; raises `UserError` as `read_header` does."""
     return read_header(io.BytesIO(content), label).metadata
+
+
+def body_file(code: str, suffix: str) -> str:
+    """Return the name in a bundle of the frozen body that several networks share."""
+    return f"body/{code}{suffix}"
+
+
+def split_body(content: bytes) -> tuple[bytes, bytes]:
+    """Split the content of a weights file with a frozen body into that of its head and that of its body."""
+    metadata, tensors = metadata_of(content, "weights"), safetensors.numpy.load(content)
+    own = f"{metadata.head}."
+    parts = ({k: v for k, v in tensors.items() if k.startswith(own) == head} for head in (True, False))
+    head, body = (safetensors.numpy.save(part, {HEADER: json.dumps(asdict(metadata))}) for part in parts)
+    return head, body
+
+
+def read_network(source: BundleSource, name: str) -> bytes:
+    """Return the content of a weights file of a bundle, with the body that it shares with others put back in.
+
+    Raises `UserError` if a file is missing or broken.
+    """
+    content = source.read(name, MAX_WEIGHTS)
+    metadata, shapes = read_header(io.BytesIO(content), f"{source.path}: {name}")
+    own = f"{metadata.head}."
+    if not metadata.frozen or not all(tensor.startswith(own) for tensor in shapes):
+        return content
+    label = f"{source.path}: {body_file(metadata.frozen, WEIGHTS_SUFFIX)}"
+    body = source.read(body_file(metadata.frozen, WEIGHTS_SUFFIX), MAX_WEIGHTS)
+    read_header(io.BytesIO(body), label)
+    tensors = {**safetensors.numpy.load(body), **safetensors.numpy.load(content)}
+    return safetensors.numpy.save(tensors, {HEADER: json.dumps(asdict(metadata))})
 
 
 def read_metadata(text: str) -> CheckpointMetadata:

@@ -20,7 +20,7 @@ import safetensors.torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from shared.bundle_source import MANIFEST, MAX_MANIFEST, MAX_WEIGHTS, open_source
+from shared.bundle_source import MANIFEST, MAX_MANIFEST, open_source
 from shared.files import READY_MADE
 from shared.fusion.predictions import OOF
 from shared.messages import UserError, first_of
@@ -28,7 +28,7 @@ from shared.specialist import Specialist, softmax
 from shared.training.face_backbones import split_branches, start_head
 from shared.training.model import Network
 from shared.training.options import READY, ModelOptions, TrainOptions
-from shared.training.run_folder import WEIGHTS, CheckpointMetadata, finished_folds, read_header
+from shared.training.run_folder import WEIGHTS, CheckpointMetadata, finished_folds, read_header, read_network
 
 State = Mapping[str, Tensor]
 
@@ -95,7 +95,7 @@ def read_start(start: str, specialist: Specialist, fold: int | None = None) -> S
         name = runs[0]["weights"][0]
     except (KeyError, IndexError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise UserError(f"--start {start} is no whole bundle: {MANIFEST} names no weights") from error
-    return _parse(source.read(name, MAX_WEIGHTS), f"{path}: {name}", specialist)
+    return _parse(read_network(source, name), f"{path}: {name}", specialist)
 
 
 def start_from_file(file: Path, specialist: Specialist) -> Start:
