@@ -93,6 +93,7 @@ def test_two_workers_finish_every_trial_once_although_one_is_killed(database: st
     printed, _ = other.communicate(timeout=300)
     assert other.returncode == 0, printed
     assert SECRET not in printed
+    assert "Warning" not in printed
     storage = RDBStorage(database.replace("@", f":{SECRET}@"), {"poolclass": NullPool})
     trials = optuna.load_study(study_name="search", storage=storage).trials
     assert {trial.state.name for trial in trials} <= {"COMPLETE", "PRUNED", "FAIL"}

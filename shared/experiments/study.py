@@ -120,9 +120,10 @@ def storage_errors_of(place: Path | str) -> Iterator[None]:
     try:
         yield
     except (StorageInternalError, SQLAlchemyError) as error:
-        remedy = "free disk space, or remove what locks or protects it," if isinstance(place, Path) else "repair it"
+        file = isinstance(place, Path)
+        remedy = "free disk space, or remove what locks or protects it, and" if file else "when it is back,"
         raise UserError(
-            f"{place} cannot be read or written any more ({_reason(error)}): {remedy} and run the same command again"
+            f"{place} cannot be read or written any more ({_reason(error)}): {remedy} run the same command again"
         ) from error
 
 
@@ -168,7 +169,9 @@ def ask(study: "Study", seed: int) -> "Trial":
     """
     from optuna.samplers import TPESampler
 
-    trial = study.ask()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Heartbeat of storage")  # `heartbeats` sends them.
+        trial = study.ask()
     trial.set_user_attr(WORKER, _this_worker())
     earlier = study.get_trials(deepcopy=False)[: trial.number]
     # Workers of several machines ask at the same moment: there, each trial has a seed of its own.
