@@ -114,6 +114,8 @@ class Sitting:
 def main(options: Options) -> None:
     """Draw what is missing of the sample; raise `UserError` if the folder holds something else."""
     _claim(options)
+    if not (options.out / "train" / SOURCE).exists():
+        files.write_text(options.out / "train" / SOURCE, json.dumps(DRAWN, indent=2) + "\n")
     training, evaluation = plan_training(options), plan_evaluation(options)
     missing = [sitting for sitting in (*training, *evaluation) if not sitting.done()]
     tables = {options.out / "train" / "train.csv": _train_table(training)}
@@ -125,7 +127,6 @@ def main(options: Options) -> None:
         print(f"{options.out} is already there: {_summary(options)}")
         return
     _draw_all(missing, options.workers or joblib.cpu_count())
-    files.write_text(options.out / "train" / SOURCE, json.dumps(DRAWN, indent=2) + "\n")
     for path, table in tables.items():
         files.write_text(path, files.table_csv(table, index=False))
     print(f"{options.out}: {_summary(options)}")

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from shared import labels
+from shared.manifest import read_source
 from shared.messages import UserError
 from shared.portraits import Portrait, draw_person
 from shared.portraits.clothing import incorrect_fit, worn_fit
@@ -71,6 +72,10 @@ def test_the_eval_folder_reveals_nothing_and_the_solution_agrees_with_the_person
         assert sorted(masks) == [0, 0, 0, 0, 0, 1, 2]
     assert not set(solution.person) & set(read(drawn.out / "train" / "train.csv").id)
     assert (solution.person == solution.person.shift()).sum() < len(solution) / 2, "images of a person are shuffled"
+
+
+def test_a_sample_says_that_it_is_drawn(drawn: Options) -> None:
+    assert read_source(drawn.out)["source"] == "drawings"
 
 
 @pytest.mark.parametrize(("people", "fewest"), [(6, 1), (7, 1), (20, 2), (60, 5), (300, 5)])
