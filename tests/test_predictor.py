@@ -205,7 +205,8 @@ def test_a_source_that_cannot_be_read_gets_a_problem_and_the_rest_predictions(
 
 
 def test_a_photograph_without_a_face_has_none(predict_faces: Predictor) -> None:
-    assert predict_faces([np.full((300, 400, 3), 90, np.uint8)]) == [Photograph("pixels", 400, 300, ())]
+    nobody = Photograph("pixels", 400, 300, (), model=predict_faces.description)
+    assert predict_faces([np.full((300, 400, 3), 90, np.uint8)]) == [nobody]
     assert predict_faces([]) == []
 
 

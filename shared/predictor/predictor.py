@@ -66,7 +66,7 @@ class Predictor:
         """What the model is: its name, what it was trained on, its fingerprint.
 
         >>> print(Predictor.load(model).description)
-        model, trained on drawings
+        outputs, trained on drawings
         """
         return ModelDescription(self.name, self.contents.trained_on(), self.fingerprint)
 
