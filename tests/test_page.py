@@ -1,15 +1,15 @@
-"""The page in a browser: results of a group can be read, by keyboard too; nothing is fetched from elsewhere or kept."""
+"""The page in a browser: photographs, camera, downloads, languages; nothing is fetched from elsewhere or kept."""
 
-import html
 import json
 import os
-import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,13 @@ from drawn_faces import bare, encode, portraits
 from tiny_model import write_model
 
 from shared.html_pages import render
-from shared.page.rendering import face_html
-from shared.predictor import Face, Predictor
+from shared.page.texts import ENGLISH, KOREAN
+from shared.predictor import Predictor
+from shared.predictor.results import as_csv, as_json
 from shared.serving.app import Model, create_app
 
 ROOT = Path(__file__).parents[1]
-PATIENCE = 120
+PATIENCE = 300
 CAMERA = ("--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream")
 
 
@@ -90,9 +91,9 @@ def page(model: Path, talks: Path, folder: Path, tmp_path_factory: pytest.TempPa
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """With a camera that sees a drawn face."""
+    """With a camera that sees one drawn face after another."""
     film = tmp_path_factory.mktemp("camera") / "film.mjpeg"
-    film.write_bytes(encode(bare().pixels, quality=95) * 3)
+    film.write_bytes(b"".join(encode(portrait.pixels, quality=95) for portrait in portraits()))
     with chromium.browser(*CAMERA, f"--use-file-for-fake-video-capture={film}") as driver:
         yield driver
 
@@ -100,7 +101,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 @pytest.fixture
 def opened(browser: Any, page: str) -> Any:
     browser.get(page)
-    wait(browser, lambda: find(browser, "#photograph input[type=file]"))
+    wait(browser, lambda: find(browser, "#upload input[type=file]"))
     return browser
 
 
@@ -116,23 +117,22 @@ def wait(browser: Any, condition: Callable[[], Any]) -> Any:
     return patient.until(lambda _: condition())
 
 
-def upload(browser: Any, path: Path) -> None:
-    find(browser, "#photograph input[type=file]")[0].send_keys(str(path))
+def upload(browser: Any, *paths: Path) -> None:
+    find(browser, "#upload input[type=file]")[0].send_keys("\n".join(map(str, paths)))
 
 
-def results(browser: Any) -> str:
-    """What the page says about the chosen face, or instead of it."""
-    return squeeze(" ".join(element.text for element in find(browser, "#results")))
+def say(browser: Any, selector: str) -> str:
+    """The words of an element that is shown; empty if there is none."""
+    return " ".join(element.text for element in find(browser, selector) if element.is_displayed())
 
 
-def words_of(face: Face, number: int, count: int) -> str:
-    """The headline and the bars of a face, as the page should show them."""
-    return squeeze(html.unescape(re.sub(r"<[^>]+>", " ", face_html(face, number, count, "", {}))))
+def rows(browser: Any) -> list[Any]:
+    """The rows of the table of faces, without its head."""
+    return [row for row in find(browser, "#table [role=row]") if row.get_attribute("aria-rowindex") != "1" and row.text]
 
 
-def squeeze(text: str) -> str:
-    """Without spaces and upper case, which style sheets change."""
-    return "".join(text.casefold().split())
+def choose_tab(browser: Any, number: int) -> None:
+    find(browser, "button[role=tab]")[number].click()
 
 
 def write_group(path: Path) -> Path:
@@ -142,45 +142,70 @@ def write_group(path: Path) -> Path:
     return path
 
 
-def test_the_faces_of_a_group_can_be_chosen_by_mouse_and_keyboard(
-    opened: Any, model: Path, folder: Path, tmp_path: Path
-) -> None:
-    group = write_group(tmp_path / "group.png")
-    (photograph,) = Predictor.load(model, device="cpu")(group)
-    first, second = (words_of(face, number, 2) for number, face in enumerate(photograph.faces, 1))
-    assert first != second
-    upload(opened, group)
-    wait(opened, lambda: len(find(opened, "#photo input[type=radio]")) == 2)
-    for number, expected in ((0, first), (1, second)):
-        find(opened, "#photo .mark")[number].click()
-        wait(opened, lambda expected=expected: results(opened).startswith(expected))
-        assert len(find(opened, "#results img.heat")) == 3
-    # The radio buttons are one tab stop; arrow keys move between them.
-    opened.switch_to.active_element.send_keys("\ue012")
-    wait(opened, lambda: results(opened).startswith(first))
-    (image,) = find(opened, "#photo > * img")
-    assert image.get_property("naturalWidth") == 768
-    # Only what was uploaded is a file: choosing faces leaves no copies.
-    kept = [path.name for path in folder.rglob("*") if path.is_file() and path.stat().st_size]
-    assert kept == ["group.png"]
+def write_crowd(path: Path) -> Path:
+    """24 portraits in four rows."""
+    sitters = [portrait.pixels[::2, ::2] for portrait in (portraits() * 2)[:24]]
+    path.write_bytes(encode(np.concatenate([np.concatenate(sitters[at::4], axis=1) for at in range(4)]), quality=90))
+    return path
 
 
-def test_progress_shows_at_once_and_the_focus_goes_to_the_main_face(opened: Any, tmp_path: Path) -> None:
-    (region,) = find(opened, "#status [role=status]")
-    opened.execute_script(
-        "window.seen = []; const status = document.querySelector('#status');"
-        "new MutationObserver(() => seen.push(status.textContent)).observe(status, {childList: true, subtree: true})"
-    )
-    upload(opened, write_group(tmp_path / "group.png"))
-    wait(opened, lambda: opened.switch_to.active_element.get_attribute("name") == "face")
-    assert opened.switch_to.active_element.get_property("checked")
-    seen = opened.execute_script("return seen")
-    assert "Looking for faces" in seen[0]
-    assert "2 faces found" in seen[-1]
+def test_several_photographs_give_one_table_in_which_a_face_is_chosen(opened: Any, model: Path, tmp_path: Path) -> None:
+    portrait, broken, group = tmp_path / "portrait.jpg", tmp_path / "broken.jpg", write_group(tmp_path / "group.png")
+    portrait.write_bytes(encode(bare().pixels))
+    broken.write_bytes(b"no image")
+    (region,) = find(opened, "#status [role=status], #status[role=status]")
+    upload(opened, portrait, broken, group)
+    wait(opened, lambda: len(rows(opened)) == 3)
+    assert "Faces: 3. Photographs: 3." in say(opened, "#status")
+    assert "broken.jpg is not an image" in say(opened, "#status")
     # Screen readers announce changes below an element that stays.
-    assert find(opened, "#status [role=status]") == [region]
-    find(opened, "#another")[0].click()
-    wait(opened, lambda: "upload-container" in (opened.switch_to.active_element.get_attribute("class") or ""))
+    assert find(opened, "#status [role=status], #status[role=status]") == [region]
+    (photograph,) = Predictor.load(model, device="cpu")(group)
+    rows(opened)[2].find_elements("css selector", "[role=gridcell]")[1].click()
+    wait(opened, lambda: "Face 2 of" in say(opened, "#headline"))
+    assert "group.png" in say(opened, "#headline")
+    assert str(photograph.faces[1].age) in say(opened, "#headline")
+    find(opened, "#heat button")[0].click()
+    wait(opened, lambda: len(find(opened, "#heat img")) == 3)
+    find(opened, "#shown .thumbnail-item")[0].click()
+    wait(opened, lambda: "portrait.jpg" in say(opened, "#headline"))
+
+
+def test_downloads_are_those_of_predict(opened: Any, model: Path, tmp_path: Path) -> None:
+    opened.execute_cdp_cmd("Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(tmp_path)})
+    group = write_group(tmp_path / "group.png")
+    upload(opened, group)
+    wait(opened, lambda: len(rows(opened)) == 2)
+    for kind in ("images", "csv", "json"):
+        find(opened, f"#download-{kind}")[0].click()
+    names = ("annotated.zip", "predictions.csv", "predictions.json")
+    wait(opened, lambda: all((tmp_path / name).is_file() for name in names))
+    (photograph,) = Predictor.load(model, device="cpu")(group)
+    photographs = [replace(photograph, source="group.png", drawn="group.jpg")]
+    assert (tmp_path / names[1]).read_text(encoding="utf-8").splitlines() == [*as_csv(photographs)]
+    assert (tmp_path / names[2]).read_text(encoding="utf-8").splitlines() == [*as_json(photographs)]
+    assert zipfile.ZipFile(tmp_path / names[0]).namelist() == ["group.jpg"]
+
+
+def test_predictions_below_the_threshold_are_unsure(opened: Any, tmp_path: Path) -> None:
+    upload(opened, write_group(tmp_path / "group.png"))
+    wait(opened, lambda: len(rows(opened)) == 2)
+    threshold = find(opened, "#threshold input[type=number]")[0]
+    for value, unsure in (("1", True), ("0", False)):
+        threshold.send_keys("\ue009a\ue000", value, "\ue004")  # Control-A, the value, Tab.
+        wait(opened, lambda unsure=unsure: ("unsure" in rows(opened)[0].text) == unsure)
+        wait(opened, lambda unsure=unsure: ("unsure" in say(opened, "#headline")) == unsure)
+
+
+def test_the_page_speaks_korean(page: str) -> None:
+    with chromium.browser("--accept-lang=ko-KR") as driver:
+        driver.get(page)
+        wait(driver, lambda: find(driver, "#examples button"))[0].click()
+        wait(driver, lambda: rows(driver))
+        words = driver.execute_script("return document.body.innerText")
+    for key in ("title", "threshold", "photographs", "camera", "table", "download_images", "footnote"):
+        assert KOREAN[key].split("{")[0] in words
+        assert ENGLISH[key].split("{")[0].strip() not in words
 
 
 def test_axe_finds_no_barrier(opened: Any) -> None:
@@ -189,13 +214,13 @@ def test_axe_finds_no_barrier(opened: Any) -> None:
         features = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
         opened.execute_cdp_cmd("Emulation.setEmulatedMedia", features)
         opened.refresh()
-        wait(opened, lambda: find(opened, ".examples button"))
+        wait(opened, lambda: find(opened, "#examples button"))
         barriers = violations(opened, axe)
-        find(opened, ".examples button")[0].click()
-        wait(opened, lambda: find(opened, "#results .face"))
+        find(opened, "#examples button")[0].click()
+        wait(opened, lambda: rows(opened) and say(opened, "#headline"))
         barriers += violations(opened, axe)
-        find(opened, "#another")[0].click()
-        wait(opened, lambda: find(opened, ".examples button"))
+        choose_tab(opened, 1)
+        wait(opened, lambda: say(opened, "#camera"))
         barriers += violations(opened, axe)
         assert not barriers, scheme
     opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
@@ -232,37 +257,29 @@ def violations(browser: Any, axe: str) -> list[str]:
     return [f"{one['id']}: {node['html']}" for one in found for node in one["nodes"]]
 
 
-def test_a_face_before_the_camera_is_answered(opened: Any) -> None:
-    find(opened, "#photograph button[aria-label='Capture from camera']")[0].click()
-    allow = "//*[@id='photograph']//button[contains(., 'Webcam')]"
-    wait(opened, lambda: opened.find_elements("xpath", allow))[0].click()
-    wait(opened, lambda: find(opened, "#photograph button[aria-label='capture photo']"))[0].click()
-    wait(opened, lambda: find(opened, "#results .face"))
+def test_the_live_camera_shows_predictions_again_and_again_and_keeps_no_frame(opened: Any, folder: Path) -> None:
+    kept = set(folder.rglob("*"))
+    choose_tab(opened, 1)
+    wait(opened, lambda: [button for button in find(opened, "#camera button") if "Webcam" in button.text])[0].click()
+    wait(opened, lambda: find(opened, "#camera button[aria-label='capture photo']"))[0].click()
+    seen = set[str]()
+
+    def two_frames() -> bool:
+        seen.update(image.get_attribute("src") for image in find(opened, "#live img"))
+        return len(seen) > 1
+
+    wait(opened, two_frames)
+    assert all(source.startswith("data:image/jpeg") for source in seen)
+    assert set(folder.rglob("*")) <= kept
 
 
-@pytest.mark.parametrize(
-    ("content", "sentence"),
-    [(b"no image at all", "not an image"), (b"", "empty"), (b"\xff\xd8\xff\xe0 cut", "cannot|incomplete|not an image")],
-    ids=["text", "empty", "head"],
-)
-def test_a_broken_file_gets_a_sentence_and_another_try(
-    opened: Any, tmp_path: Path, content: bytes, sentence: str
-) -> None:
-    broken = tmp_path / "broken.jpg"
-    broken.write_bytes(content)
-    upload(opened, broken)
-    wait(opened, lambda: find(opened, "#results .sentence"))
-    assert any(squeeze(words) in results(opened) for words in sentence.split("|")), results(opened)
-    find(opened, "#another")[0].click()
-    wait(opened, lambda: find(opened, "#photograph input[type=file]") and not results(opened))
-
-
-def test_a_phone_shows_it_without_scrolling_sideways(opened: Any) -> None:
+def test_a_phone_shows_24_faces_without_scrolling_sideways(opened: Any, tmp_path: Path) -> None:
     opened.execute_cdp_cmd(
         "Emulation.setDeviceMetricsOverride", {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
     )
-    wait(opened, lambda: find(opened, ".examples button"))[1].click()
-    wait(opened, lambda: find(opened, "#results .face"))
+    upload(opened, write_crowd(tmp_path / "crowd.jpg"))
+    wait(opened, lambda: "Faces: 24." in say(opened, "#status"))
+    wait(opened, lambda: rows(opened))
     assert opened.execute_script("return document.documentElement.scrollWidth") <= 390
     opened.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 

@@ -1,4 +1,4 @@
-"""Grad-CAM on a network small enough to be worked out by hand, and on timm's; the faces of a photograph."""
+"""Grad-CAM on a network small enough to be worked out by hand, and on timm's."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,8 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from shared.page.explain import grad_cam, network_heat, overlay_heat
+from shared.page.explain import grad_cam, heat_maps, network_heat, overlay_heat
+from shared.predictor import Predictor
 from shared.training.model import Network
 
 LEFT = torch.tensor([[4.0, 0.0], [0.0, 0.0]])
@@ -61,6 +62,21 @@ def test_several_classes_count_by_their_probability() -> None:
     assert heat[0, 0, 0] == 1
     expected = float(p[1] * b * 2 / (p[0] * a * 4))
     assert heat[0, 1].tolist() == pytest.approx([expected, expected])
+
+
+def test_of_a_network_that_specialists_share_only_the_logits_of_one_count() -> None:
+    shared, own = TwoMaps([[5.0, 1.0], [3.0, 6.0]]), TwoMaps([[3.0, 6.0]])
+    heat, expected = grad_cam(shared, image(LEFT, DOWN), (1, 2)), grad_cam(own, image(LEFT, DOWN))
+    assert heat is not None
+    assert expected is not None
+    assert torch.equal(heat, expected)
+
+
+def test_the_ready_made_model_has_a_heat_map_of_every_specialist() -> None:
+    crop = np.random.default_rng(0).integers(0, 256, (256, 256, 3), np.uint8)
+    maps = heat_maps(Predictor.load(device="cpu"), crop)
+    assert maps.keys() == {"mask", "gender", "age"}
+    assert not np.array_equal(maps["mask"], maps["age"])
 
 
 def test_the_heat_of_an_image_does_not_depend_on_others_in_the_batch() -> None:

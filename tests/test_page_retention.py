@@ -3,9 +3,20 @@
 import asyncio
 import os
 import time
+from datetime import datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
-from shared.page.retention import INTERVAL, KEPT_SECONDS, TemporaryStore, delete_old_files, delete_regularly
+from gradio.state_holder import StateHolder
+
+from shared.page.retention import (
+    INTERVAL,
+    KEPT_SECONDS,
+    TemporaryStore,
+    delete_old_files,
+    delete_regularly,
+    forget_visits,
+)
 
 
 def write(path: Path, age: float) -> Path:
@@ -37,11 +48,20 @@ def test_old_files_are_deleted_and_new_ones_kept(tmp_path: Path) -> None:
     assert new.exists()
 
 
+def test_visits_without_an_event_are_forgotten() -> None:
+    visits = StateHolder()
+    for name, age in (("old", 601), ("new", 1)):
+        visits.session_data[name] = SimpleNamespace()
+        visits.time_last_used[name] = datetime.now() - timedelta(seconds=age)
+    forget_visits(visits, 600)
+    assert visits.session_data.keys() == visits.time_last_used.keys() == {"new"}
+
+
 def test_between_two_deletions_nothing_becomes_older_than_promised(tmp_path: Path) -> None:
     path = write(tmp_path / "upload.png", KEPT_SECONDS - INTERVAL + 1)
 
     async def run() -> None:
-        task = asyncio.create_task(delete_regularly(tmp_path, TemporaryStore()))
+        task = asyncio.create_task(delete_regularly(tmp_path, TemporaryStore(), StateHolder()))
         while path.exists():
             await asyncio.sleep(0.01)
         task.cancel()

@@ -45,27 +45,31 @@ class Options:
 def main(options: Options) -> None:
     """Serve the page until Ctrl-C; raises `UserError` if the model or the address is not available."""
     with tempfile.TemporaryDirectory(prefix="face18-page-") as folder:
-        os.environ["GRADIO_TEMP_DIR"] = folder  # Gradio reads it when it is imported.
-        tempfile.tempdir = folder  # For uploads that are not complete yet.
+        uploads, examples = Path(folder, "uploads"), Path(folder, "examples")
+        uploads.mkdir()
+        os.environ["GRADIO_TEMP_DIR"] = str(uploads)  # Gradio reads it when it is imported.
+        tempfile.tempdir = str(uploads)  # For uploads that are not complete yet.
         try:
             from shared.page.blocks import create_app
+            from shared.page.events import Page
+            from shared.page.retention import TemporaryStore
             from shared.serving.server import address_of, bind, serve
         except ModuleNotFoundError as error:
             raise UserError(f"{error.name} is not installed: pip install 'face18[page]'") from None
         from shared.predictor import Predictor
 
         with bind(options.host, options.port) as listener:  # Before the model is read, which takes seconds.
-            app = create_app(
-                Predictor.load(options.model or READY_MADE), draw_examples() if options.examples else [], Path(folder)
-            )
+            predictor = Predictor.load(options.model or READY_MADE)
+            page = Page(predictor, write_examples(examples) if options.examples else [], TemporaryStore())
+            app = create_app(page, uploads)
             listener.listen()  # The next line promises that the page answers.
             print(f"the page is at {address_of(listener)}", flush=True)
             serve(app, listener, STOP_SECONDS, CONNECTIONS)
     print("stopped")
 
 
-def draw_examples() -> list[bytes]:
-    """Draw a group of four faces and three portraits, so that no real person is shown; return JPEG files."""
+def write_examples(folder: Path) -> list[Path]:
+    """Draw a group of four faces and three portraits, so that no real person is shown; return their JPEG files."""
     from shared.portraits import draw_person
     from shared.sample_data import encode
 
@@ -74,7 +78,11 @@ def draw_examples() -> list[bytes]:
         person = draw_person(age, female, np.random.SeedSequence(seed))
         portraits.append(next(portrait.pixels for portrait in person if portrait.kind == kind))
     group = np.concatenate([np.concatenate(row, axis=1) for row in (portraits[:2], portraits[2:])])
-    return [encode(pixels) for pixels in (group, *portraits[:3])]
+    folder.mkdir()
+    files = [folder / f"drawn-{number}.jpg" for number in range(1, 5)]
+    for file, pixels in zip(files, (group, *portraits[:3]), strict=True):
+        file.write_bytes(encode(pixels))
+    return files
 
 
 if __name__ == "__main__":

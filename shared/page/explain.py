@@ -1,6 +1,6 @@
-"""The faces of one photograph for the page, and heat maps of where each network looked.
+"""Heat maps of where each network looked.
 
-The heat maps are Grad-CAM: Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based
+They are Grad-CAM: Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based
 Localization", ICCV 2017. The score y of the prediction is followed back to the feature maps A of a convolutional layer:
 
     alpha_k = 1/Z sum_ij dy/dA_ij^k      (1)    weight of map k; Z is the number of its cells
@@ -11,7 +11,6 @@ logits, weighted by the predicted probabilities: if the network is sure of one c
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -21,69 +20,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from shared.faces.image_io import UnusableImageError
-from shared.predictor import Face, Predictor
-from shared.predictor.detect import decode_photograph, turn
+from shared.predictor import Predictor
 
 Pixels = NDArray[np.uint8]
-Box = tuple[float, float, float, float]
 
-SHOWN_SIDE = 1400
-"""Pixels of the longer side of the photograph as shown."""
 FEWEST_CELLS = 6
 """Grad-CAM takes the deepest layer with at least this many cells a side; the last layer of a small image has three."""
 STRENGTH = 0.65
 """Share of the heat map's colour where the heat is greatest."""
-
-
-@dataclass(frozen=True)
-class Analysis:
-    """A photograph and its faces, in reading order: left to right, row by row."""
-
-    pixels: Pixels
-    """As shown, upright, uint8 RGB (H, W, 3)."""
-    faces: Sequence[Face]
-    crops: Sequence[Pixels]
-    """The aligned crop of each face, uint8 RGB (256, 256, 3)."""
-    boxes: Sequence[Box]
-    """x0, y0, x1, y1 of each face as shares of the photograph's width and height, cut off at its edges."""
-    main: int
-    """Index of the main face; 0 if there is no face."""
-    remarks: Sequence[str] = ()
-    """What may make the predictions unreliable."""
-
-
-def analyze(predictor: Predictor, content: bytes) -> Analysis:
-    """Predict every face in an image file; raises `UnusableImageError` with the reason."""
-    shown = decode_photograph(content)
-    found = predictor.detect([shown])
-    (photograph,) = predictor.predict(found)
-    if photograph.problem:
-        raise UnusableImageError(photograph.problem)
-    size = (photograph.width, photograph.height)
-    return Analysis(
-        pixels=fit(turn(shown.enlarged.pixels, photograph.turned), SHOWN_SIDE),
-        faces=photograph.faces,
-        crops=[face.crop for face in found[0].faces],
-        boxes=[relative_box(face.box, size) for face in photograph.faces],
-        main=next((at for at, face in enumerate(photograph.faces) if face.main), 0),
-        remarks=photograph.remarks,
-    )
-
-
-def fit(pixels: Pixels, side: int) -> Pixels:
-    """Return an image (H, W, 3) shrunk so that its longer side has at most `side` pixels."""
-    factor = side / max(pixels.shape[:2])
-    if factor >= 1:
-        return pixels
-    height, width = (max(1, round(length * factor)) for length in pixels.shape[:2])
-    return cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
-
-
-def relative_box(box: Box, size: tuple[int, int]) -> Box:
-    """Return a box in pixels as shares of the image's size (width, height), cut off at the image's edges."""
-    x0, y0, x1, y1 = (min(max((place + 0.5) / size[at % 2], 0.0), 1.0) for at, place in enumerate(box))
-    return x0, y0, x1, y1
 
 
 def heat_maps(predictor: Predictor, crop: Pixels) -> dict[str, Pixels]:
@@ -98,7 +42,7 @@ def heat_maps(predictor: Predictor, crop: Pixels) -> dict[str, Pixels]:
 def _heat_map(networks: Sequence[Any], crop: Pixels) -> Pixels | None:
     if any(network.module is None for network in networks):
         return None
-    heats = [network_heat(network.module, network.inputs([crop])) for network in networks]
+    heats = [network_heat(network.module, network.inputs([crop]), network.head) for network in networks]
     known = [heat[0] for heat in heats if heat is not None]
     if not known:
         return None
@@ -107,14 +51,19 @@ def _heat_map(networks: Sequence[Any], crop: Pixels) -> Pixels | None:
     return overlay_heat(networks[0].inputs([crop])[0], np.mean(alike, axis=0).astype(np.float32))
 
 
-def network_heat(network: Any, images: Pixels) -> NDArray[np.float32] | None:
-    """Return the Grad-CAM maps (B, h, w) of a `shared.training.model.Network` for uint8 RGB images (B, H, W, 3)."""
+def network_heat(network: Any, images: Pixels, head: tuple[int, int] | None = None) -> NDArray[np.float32] | None:
+    """Return the Grad-CAM maps (B, h, w) of a `shared.training.model.Network` for uint8 RGB images (B, H, W, 3).
+
+    `head` are first and end of the logits that count; None for all.
+    """
     pixels = torch.from_numpy(images).to(network.mean.device).permute(0, 3, 1, 2)
-    heat = grad_cam(network.backbone, (pixels - network.mean) / network.std)
+    heat = grad_cam(network.backbone, (pixels - network.mean) / network.std, head)
     return None if heat is None else heat.cpu().numpy()
 
 
-def grad_cam(backbone: Any, images: Tensor, cells: int = FEWEST_CELLS) -> Tensor | None:
+def grad_cam(
+    backbone: Any, images: Tensor, head: tuple[int, int] | None = None, cells: int = FEWEST_CELLS
+) -> Tensor | None:
     """Return Grad-CAM maps (B, h, w), float32 from 0 to 1, each divided by its maximum.
 
     `images` (B, 3, H, W) are normalised for the backbone, which has timm's `forward_intermediates` and `forward_head`.
@@ -127,7 +76,7 @@ def grad_cam(backbone: Any, images: Tensor, cells: int = FEWEST_CELLS) -> Tensor
         features, maps = backbone.forward_intermediates(images.detach().clone().requires_grad_())
         fine = [layer for layer in maps if min(layer.shape[2:]) >= cells]
         layer = fine[-1] if fine else maps[0]
-        logits = backbone.forward_head(features)
+        logits = backbone.forward_head(features)[:, slice(*head or (None,))]
         score = (logits * logits.detach().softmax(1)).sum()  # The sum is over images, which do not interact.
         (gradient,) = torch.autograd.grad(score, layer, allow_unused=True)
     if gradient is None:

@@ -1,7 +1,7 @@
-"""What the page keeps of its visitors' photographs, and for how long: files and pixels are deleted by one clock.
+"""What the page keeps of its visitors' photographs, and for how long: files and crops are deleted by one clock.
 
-Gradio deletes only the files that it remembers, and keeps the value of every component for as long as a visit lasts.
-So the page hands images to the browser by address, from a `TemporaryStore`, and deletes old files by their age.
+Gradio deletes only the files that it remembers, and keeps for long what it received last, such as a frame of a camera.
+So the page keeps analyses in a `TemporaryStore`, deletes old files by their age, and makes Gradio forget old visits.
 """
 
 import asyncio
@@ -9,8 +9,11 @@ import secrets
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+
+from gradio.state_holder import StateHolder
 
 KEPT_SECONDS = 600.0
 """The longest that anything of a photograph is kept."""
@@ -52,9 +55,19 @@ def delete_old_files(folder: Path, seconds: float) -> None:
                 path.unlink()
 
 
-async def delete_regularly(folder: Path, store: TemporaryStore) -> None:
+def forget_visits(visits: StateHolder, seconds: float) -> None:
+    """Delete what Gradio keeps of visitors who have done nothing for `seconds`."""
+    oldest = datetime.now() - timedelta(seconds=seconds)  # Gradio's clock has no time zone.
+    for key, used in list(visits.time_last_used.items()):
+        if used < oldest:
+            visits.session_data.pop(key, None)
+            visits.time_last_used.pop(key, None)
+
+
+async def delete_regularly(folder: Path, store: TemporaryStore, visits: StateHolder) -> None:
     """Delete old files and values until cancelled."""
     while True:
+        forget_visits(visits, KEPT_SECONDS - INTERVAL)
         await asyncio.to_thread(delete_old_files, folder, KEPT_SECONDS - INTERVAL)
         store.delete_old()
         await asyncio.sleep(INTERVAL)

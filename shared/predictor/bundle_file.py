@@ -91,7 +91,7 @@ class BundleContents:
             "specialists": {task: [asdict(run) for run in runs] for task, runs in self.runs.items()},
             "decisions": {
                 "temperatures": dict(rule.temperatures),
-                "thresholds": list(map(float, rule.thresholds)),
+                "thresholds": list(rule.thresholds),
                 "class_weights": weights,
                 "calibrated": rule.calibrated,
             },

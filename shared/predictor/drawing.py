@@ -19,6 +19,9 @@ from shared.predictor.results import Face, Photograph
 COLOURS = {"worn": (34, 139, 34), "incorrect": (230, 130, 0), "none": (200, 30, 30)}
 """RGB of the box by mask state."""
 
+UNSURE = (90, 98, 110)
+"""RGB of the box if the mask state is unsure."""
+
 INK = (255, 255, 255)
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 
@@ -70,34 +73,52 @@ def write_copy(content: bytes, photograph: Photograph, target: Path) -> None:
 
     Raises `UnusableImageError` if the file cannot be decoded, `UserError` if the copy cannot be written.
     """
-    pixels = turn(decode(content, DRAWN_SIDE).pixels.astype(np.uint8, copy=False), photograph.turned)
-    _, encoded = cv2.imencode(target.suffix, cv2.cvtColor(draw(pixels, photograph), cv2.COLOR_RGB2BGR))
+    drawn = draw(upright_pixels(content, photograph), photograph)
+    _, encoded = cv2.imencode(target.suffix, cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR))
     with replacing(target) as temporary:
         temporary.write_bytes(encoded.tobytes())
 
 
-def draw(pixels: NDArray[np.uint8], photograph: Photograph) -> NDArray[np.uint8]:
-    """Return a copy of the upright photograph, uint8 RGB at any size, with a box and a caption for each face."""
+def upright_pixels(content: bytes, photograph: Photograph) -> NDArray[np.uint8]:
+    """Decode an image file for `draw`; raises `UnusableImageError` if that is impossible."""
+    return turn(decode(content, DRAWN_SIDE).pixels.astype(np.uint8, copy=False), photograph.turned)
+
+
+def draw(
+    pixels: NDArray[np.uint8], photograph: Photograph, unsure_below: float = 0.0, legible: float = 0.0
+) -> NDArray[np.uint8]:
+    """Return a copy of the upright photograph, uint8 RGB at any size, with a box and a caption for each face.
+
+    Predictions with a probability less than `unsure_below` are called unsure. A face whose letters would be smaller
+    than the scale `legible` has only its number, in large letters.
+    """
     drawn = np.ascontiguousarray(pixels).copy()
     scale = max(drawn.shape[:2]) / max(photograph.width, photograph.height)
     for number, face in enumerate(photograph.faces, 1):
-        _draw_face(drawn, face, number, scale)
+        _draw_face(drawn, face, caption(face, number, unsure_below), scale, legible)
     return drawn
 
 
-def _draw_face(pixels: NDArray[np.uint8], face: Face, number: int, scale: float) -> None:
+def caption(face: Face, number: int, unsure_below: float = 0.0) -> list[str]:
+    """Return the lines below a face: mask; gender and age band; age. The first begins with its number."""
+    choices = {"mask": face.mask, "gender": face.gender, "age band": face.band}
+    mask, gender, band = (
+        f"{name} unsure" if choice.probability < unsure_below else IN_WORDS[choice.name]
+        for name, choice in choices.items()
+    )
+    return [f"{number}: {mask}", f"{gender}, {band}", f"age {face.age}"]
+
+
+def _draw_face(pixels: NDArray[np.uint8], face: Face, lines: Sequence[str], scale: float, legible: float) -> None:
     corners = (np.array(face.box).reshape(2, 2) + 0.5) * scale - 0.5
     # Cut off at the edges, so that the box of a face that fills the photograph shows.
     (x0, y0), (x1, y1) = corners.round().clip(0, np.array(pixels.shape[1::-1]) - 1).astype(int).tolist()
-    colour = COLOURS[face.mask.name]
+    colour = UNSURE if lines[0].endswith("unsure") else COLOURS[face.mask.name]
     cv2.rectangle(pixels, (x0, y0), (x1, y1), colour, max(1, round(max(pixels.shape[:2]) / 500)))
-    lines = (
-        f"{number}: {IN_WORDS[face.mask.name]}",
-        f"{face.gender.name}, {IN_WORDS[face.band.name]}",
-        f"age {face.age}",
-    )
     # Letters scale with the face, within readable limits.
     size = float(np.clip((x1 - x0) / 190, 0.3, 1.2))
+    if size < legible:
+        size, lines = 1.0, [lines[0].split(":")[0]]
     extents = [cv2.getTextSize(line, FONT, size, 1) for line in lines]
     height = max(extent[1] + base for extent, base in extents) + 2
     width = max(extent[0] for extent, _ in extents) + 4

@@ -104,6 +104,11 @@ class _FaceModel(nn.Module):
         numbers = self.head_drop(self.pool(maps))
         return numbers if pre_logits else self.classifier(numbers)
 
+    def forward_intermediates(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Return the features, and the maps that the page explains predictions with: the same."""
+        maps = self.forward_features(images)
+        return maps, [maps]
+
     def forward(self, images: Tensor) -> Tensor:
         return self.forward_head(self.forward_features(images))
 
