@@ -69,10 +69,31 @@ def test_make_targets_of_the_readme_are_there() -> None:
         assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target
 
 
+def parts(readme: str) -> dict[str, list[str]]:
+    """What a translation leaves as it is: code without comments, commands, links, and levels of headings."""
+    code = re.findall(r"```\n(.*?)```", readme, flags=re.DOTALL)
+    text = re.sub(r"```\n.*?```", "", readme, flags=re.DOTALL)
+    return {
+        "code": [re.sub(r" +# .*", "", block) for block in code],
+        "commands": sorted(set(re.findall(r"`((?:python|make|face18) [^`]+)`", text))),
+        "links": [target for target in re.findall(r"\]\(([^)]+)\)", text) if not target.startswith("README")],
+        "headings": re.findall(r"^#+ ", text, flags=re.MULTILINE),
+    }
+
+
+def test_the_korean_readme_names_the_same_commands_and_pages() -> None:
+    korean = (ROOT / "README.ko.md").read_text(encoding="utf-8")
+    assert parts(korean) == parts(README)
+    assert "(README.ko.md)" in README.splitlines()[2]
+    assert "(README.md)" in korean.splitlines()[2]
+
+
 MODULES = [
     *(f"shared.fusion.{file.stem}" for file in sorted((ROOT / "shared" / "fusion").glob("*.py"))),
     "pipelines.age.years",
     "shared.messages",
+    "shared.page.results",
+    "shared.page.texts",
 ]
 
 
