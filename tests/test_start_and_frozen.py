@@ -49,7 +49,7 @@ def ready(data: Path, tmp_path: Path) -> TrainOptions:
 @pytest.fixture
 def tiny(ready: TrainOptions) -> TrainOptions:
     """A frozen head on the smallest network, with random weights."""
-    return ready.with_values(**{**FLAGS, "only_fold": None, "freeze": True})
+    return ready.with_values(**{**FLAGS, "only_fold": None, "freeze": "body"})
 
 
 def forbid(*_: object) -> None:
@@ -67,7 +67,7 @@ def test_the_plain_command_trains_a_head_on_the_ready_made_model(ready: TrainOpt
 
 
 def test_without_freezing_the_head_of_the_same_specialist_is_taken_over(ready: TrainOptions) -> None:
-    train(GENDER, ready.with_values(freeze=False, lr=1e-30, weight_decay=0.0, size=32))
+    train(GENDER, ready.with_values(freeze="none", lr=1e-30, weight_decay=0.0, size=32))
     state = load_weights(ready.run.outputs / "fold0/weights.safetensors").state_dict()
     start = read_start("ready", GENDER).state
     assert state.keys() == start.keys()
@@ -77,9 +77,15 @@ def test_without_freezing_the_head_of_the_same_specialist_is_taken_over(ready: T
 def test_each_fold_starts_from_the_fold_of_a_run_that_has_not_seen_its_persons(
     tiny: TrainOptions, tmp_path: Path
 ) -> None:
-    train(GENDER, tiny.with_values(freeze=False))
+    train(GENDER, tiny.with_values(freeze="none"))
     again = tiny.with_values(
-        start=str(tiny.run.outputs), backbone=None, pretrained=True, size=None, freeze=False, lr=1e-30, weight_decay=0.0
+        start=str(tiny.run.outputs),
+        backbone=None,
+        pretrained=True,
+        size=None,
+        freeze="none",
+        lr=1e-30,
+        weight_decay=0.0,
     )
     train(GENDER, again.with_values(outputs=tmp_path / "again"))
     for fold in ("fold0", "fold1"):
@@ -127,7 +133,7 @@ def test_features_are_computed_once_for_all_folds_seeds_and_specialists(
     tiny: TrainOptions, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     # The random body depends on the seed: it is taken from a run instead.
-    train(GENDER, tiny.with_values(freeze=False, only_fold=0))
+    train(GENDER, tiny.with_values(freeze="none", only_fold=0))
     start = {"start": str(tiny.run.outputs), "backbone": None, "pretrained": True, "only_fold": 0}
     frozen_options = tiny.with_values(**start, drawn_masks=0.0, window=(0.9, 0.5, 0.5))
     train(GENDER, frozen_options.with_values(outputs=tmp_path / "one"))
@@ -154,7 +160,7 @@ def test_a_frozen_network_predicts_as_the_whole_network(tiny: TrainOptions) -> N
 def test_a_bundle_runs_a_shared_frozen_body_once_in_both_runtimes(
     tiny: TrainOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    train(GENDER, tiny.with_values(freeze=False, only_fold=0))
+    train(GENDER, tiny.with_values(freeze="none", only_fold=0))
     start = {"start": str(tiny.run.outputs), "backbone": None, "pretrained": True, "only_fold": 0}
     for specialist in (MASK, GENDER, AGE):
         outputs = tmp_path / "outputs" / specialist.name

@@ -1,4 +1,4 @@
-"""Train a head alone, on features of a frozen body (`--freeze`).
+"""Train a head alone, on features of a frozen body (`--freeze body`).
 
 The features of an image are computed once, as it is and mirrored, and kept below the folder of its crops: folds, seeds,
 specialists and options of the head share them, and so do held-out and eval predictions. The head is then fitted in

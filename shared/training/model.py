@@ -190,7 +190,7 @@ def linear_head(network: Network) -> str:
     """Return the name of a network's classifier in its state; raises `UserError` if it is not one linear layer."""
     name = network.backbone.pretrained_cfg["classifier"]
     if not isinstance(name, str) or not isinstance(network.backbone.get_classifier(), nn.Linear):
-        raise UserError(f"--freeze needs a backbone with one linear layer at its end, unlike {network.architecture}")
+        raise UserError(f"--freeze body needs a backbone that ends in one linear layer, unlike {network.architecture}")
     return f"backbone.{name}"
 
 

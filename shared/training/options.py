@@ -29,6 +29,8 @@ DEFAULT_SIZE = 112
 
 DeviceName = Literal["auto", "cpu", "cuda"]
 
+Freeze = Literal["auto", "body", "none"]
+
 ExtraBalance = Literal["base", "own"]
 
 Precision = Literal["no", "fp16", "bf16"]
@@ -91,10 +93,10 @@ class ModelOptions:
     out, ready; with --backbone, the backbone's own pretrained weights."""
     pretrained: bool = True
     """--no-pretrained starts from random weights."""
-    freeze: bool | None = None
-    """Train the head alone, in seconds. The features of every image are computed once and kept beside its crop.
-    --weight-decay is the penalty of the head; other options of the optimiser, and augmentation, have no effect. When
-    left out, the head alone is trained if --start is ready."""
+    freeze: Freeze = "auto"
+    """body trains the head alone, in seconds; none trains all layers; auto is body if --start is ready, otherwise none.
+    With body, features of every image are computed once and kept beside its crop, --weight-decay is the penalty of the
+    head, and other options of the optimiser and augmentation have no effect."""
     size: int | None = None
     """Side of the network's input in pixels. When left out 112, or that of a backbone that was trained on faces."""
     window: tuple[float, float, float] | None = None
@@ -122,7 +124,7 @@ class ModelOptions:
     @property
     def trains_head_alone(self) -> bool:
         """Whether the body is frozen, as it takes effect."""
-        return self.starts_from == READY if self.freeze is None else self.freeze
+        return self.freeze == "body" or (self.freeze == "auto" and self.starts_from == READY)
 
     @property
     def input_size(self) -> int:
@@ -246,7 +248,7 @@ class TrainOptions:
         _require("--only-fold", only, only in (None, *range(self.data.folds)), f"0 to {self.data.folds - 1}")
         stage = learning.extra_epochs
         frozen = self.model.trains_head_alone
-        _require("--extra-epochs", stage, not (frozen and stage), "0 where the head alone is trained, or --no-freeze")
+        _require("--extra-epochs", stage, not (frozen and stage), "0 where the head alone is trained, or --freeze none")
         needs_extra = learning.extra_epochs == 0 or (learning.extra_epochs > 0 and bool(self.data.extra))
         _require("--extra-epochs", learning.extra_epochs, needs_extra, "0 or more, and needs --extra FOLDER")
         fold_lr = learning.fold_lr

@@ -318,7 +318,7 @@ def _fit_fold(training: Training, fold: int, start: Start | None) -> None:
     options = training.options.with_values(lr=learning.fold_lr or learning.lr)
     data = prepare_fold(specialist, options, table, training.crops, fold)
     after_epoch = partial(training.context.after_epoch, fold)
-    if options.model.freeze:
+    if options.model.trains_head_alone:
         network = initial_network(options.model, specialist, start)
         history = [fit_frozen(specialist, options, data, folder, network, accelerator)]
         after_epoch(history[0])

@@ -103,7 +103,7 @@ def read_history(folder: Path, option: str = "epochs") -> pd.DataFrame:
         history = pd.read_csv(io.StringIO(text), dtype=dict.fromkeys(EPOCH_COLUMNS[1:], float))
         complete = text.endswith("\n") and tuple(history.columns) == EPOCH_COLUMNS
         # A head on a frozen body is fitted at once.
-        frozen = trained_option(folder.parent, "freeze")
+        frozen = trained_option(folder.parent, "freeze") == "body"
         complete = complete and len(history) == (1 if frozen else trained_option(folder.parent, option) or len(history))
     except (OSError, OverflowError, TypeError, ValueError):
         complete = False

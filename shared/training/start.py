@@ -134,8 +134,9 @@ def with_start(options: TrainOptions, specialist: Specialist) -> tuple[TrainOpti
         backbone = "faceres_wide"
     window = model.window or tuple(start.metadata.window[key] for key in ("side", "centre_x", "centre_y"))
     size = model.size or start.metadata.size
-    freeze = model.trains_head_alone
-    return options.with_values(start=name, backbone=backbone, window=window, size=size, freeze=freeze), start
+    return options.with_values(
+        start=name, backbone=backbone, window=window, size=size, freeze="body" if model.trains_head_alone else "none"
+    ), start
 
 
 def describe_start(model: ModelOptions, start: Start | None) -> str:
@@ -144,11 +145,11 @@ def describe_start(model: ModelOptions, start: Start | None) -> str:
         return ""
     unknown = model.start != READY and not Path(str(model.start)).is_dir()
     warning = "; if it has seen persons of --data, held-out scores are too good" if unknown else ""
-    if not model.freeze:
+    if not model.trains_head_alone:
         return f"start: {start.label}, all layers are trained{warning}"
     return (
         f"start: {start.label}, the head alone is trained: --lr, --epochs and augmentation have no effect "
-        f"(--no-freeze trains all layers){warning}"
+        f"(--freeze none trains all layers){warning}"
     )
 
 
