@@ -279,7 +279,8 @@ def fit(people: People, rows: NDArray[np.int64], options: Options) -> tuple[Netw
     torch.manual_seed(options.seed)
     start, window = STARTS[options.start], window_of(options)
     network = Network(start.backbone, OUTPUTS, options.dropout, pretrained=True)
-    start_years(network, start.backbone)
+    if not start.predicts:
+        start_years(network, start.backbone)
     # The trunk that two branches share stays as it is.
     for name, parameter in network.named_parameters():
         parameter.requires_grad_(not name.startswith(TRUNK))

@@ -41,6 +41,7 @@ from shared.ready_model import (
     start_facts,
 )
 from shared.training.model import Network, load_network, safetensors_content
+from shared.weights import weights_folder
 
 TABLE = pd.DataFrame(
     {
@@ -224,6 +225,14 @@ def test_other_starts_learn_all_three_tasks_without_a_teacher(start: Any, monkey
     moved = (network.state_dict()[weight] - beginning[weight]).abs().sum(1)
     assert all((part > 0).any() for part in moved.split([3, 2, YEARS]))
     assert blended(beginning, network.state_dict(), STARTS[start].blend)[weight].equal(network.state_dict()[weight])
+
+
+@pytest.mark.skipif(not weights_folder("faceres").is_dir(), reason="the weights of faceres are not here")
+def test_training_from_faceres_leaves_the_trunk_of_its_branches_as_it_is() -> None:
+    options = Options(epochs=1, draws=4, batch_size=4, workers=0, size=64, teacher_size=64)
+    network, beginning = fit(six_people(), np.arange(6), options)
+    changed = {name.split(".")[1] for name, end in network.state_dict().items() if not end.equal(beginning[name])}
+    assert changed == {"face", "mask", "feats", "classifier", "mask_classifier"}
 
 
 def test_scores_are_written_into_bundle_and_card_and_the_weights_stay(tmp_path: Path) -> None:
