@@ -104,7 +104,7 @@ class Model:
     """Whether it trains on the persons of --extra."""
 
 
-_IMAGENET = TrainOptions.of(backbone=DEFAULT_BACKBONE, dropout=0.2, ema=0.99)
+_IMAGENET = TrainOptions.of(backbone=DEFAULT_BACKBONE, weight_decay=0.02, dropout=0.2, ema=0.99)
 """With the regularisation of `with_extra.toml`, as in the published tables."""
 
 _SINGLE_OPTIONS = _IMAGENET.with_values(label_smoothing=0.05)

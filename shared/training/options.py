@@ -95,8 +95,8 @@ class ModelOptions:
     """--no-pretrained starts from random weights."""
     freeze: Freeze = "auto"
     """body trains the head alone, in seconds; none trains all layers; auto is body if --start is ready, otherwise none.
-    With body, features of every image are computed once and kept beside its crop, --weight-decay is the penalty of the
-    head, and other options of the optimiser and augmentation have no effect."""
+    With body, features of every image are computed once and kept beside its crop; options of the optimiser but
+    --weight-decay, and augmentation, have no effect."""
     size: int | None = None
     """Side of the network's input in pixels. When left out 112, or that of a backbone that was trained on faces."""
     window: tuple[float, float, float] | None = None
@@ -149,8 +149,8 @@ class OptimisationOptions:
     """Images per step, over all processes together."""
     lr: float = 1e-3
     """Highest learning rate, of AdamW."""
-    weight_decay: float = 0.02
-    """Weight decay of AdamW. Biases and batch norms have none."""
+    weight_decay: float = 0.005
+    """Weight decay of AdamW; biases and batch norms have none. With --freeze body, the penalty of the head."""
     scheduler: SchedulerName = "one-cycle"
     """How the learning rate changes during training."""
     extra_epochs: int = 0
