@@ -17,6 +17,7 @@ from shared.messages import UserError
 from shared.predictor.bundle_file import BundleContents, RunFiles
 from shared.predictor.results import Decisions
 from shared.tracking import read_run_json
+from shared.training.options import READY
 from shared.training.run_folder import WEIGHTS, finished_folds, tta_of
 from shared.weights import FACE_BACKBONES
 
@@ -90,13 +91,19 @@ def _training_data(described: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict
     options = [run.get("options", {}) for run in runs]
     names = dict.fromkeys(each.get("backbone") for each in options if each.get("pretrained"))
     starts = [FACE_BACKBONES[name] for name in names if name in FACE_BACKBONES]
+    ready = ["then the photographs of the ready-made model"] if any(starts_ready(each) for each in options) else []
     facts = {
         "origin": [start.origin for start in starts],
         "licence": [start.licence for start in starts],
-        "data": [start.training_data for start in starts],
+        "data": [start.training_data for start in starts] + ready,
     }
     joined = {key: "; ".join(dict.fromkeys(values)) for key, values in facts.items()}
     return {"sources": [*sources.values()], **({"start": joined} if starts else {})}
+
+
+def starts_ready(options: Mapping[str, Any]) -> bool:
+    """Return whether a run with these options started from the ready-made model."""
+    return str(options.get("start") or "").startswith(READY)
 
 
 def _run_files(task: str, number: int, run: Path, files: dict[str, Path]) -> RunFiles:

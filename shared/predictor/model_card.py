@@ -81,14 +81,18 @@ def _runs(trained: TrainedRuns) -> Iterator[str]:
     for task, described in trained.run_files.items():
         for run, files in zip(described, trained.contents.runs[task], strict=True):
             options = run.get("options", {})
+            frozen = options.get("freeze") == "body"
+            passes = "the head alone" if frozen else f"{options.get('epochs', '?')} epochs"
             yield (
                 f"{task}: {options.get('backbone', 'unknown backbone')}, {options.get('size', '?')} pixels, "
-                f"{options.get('epochs', '?')} epochs, {len(files.weights)} of {options.get('folds', '?')} folds, "
+                f"{passes}, {len(files.weights)} of {options.get('folds', '?')} folds, "
                 f"data fingerprint {run.get('data', 'unknown')}"
             )
+            if options.get("start"):
+                yield f"{task} started from the weights of {options['start']}"
             backbone = FACE_BACKBONES.get(options.get("backbone"))
             if backbone is not None and options.get("pretrained"):
-                yield f"{task} started from a network that was trained on faces: {backbone}"
+                yield f"{task} has a network that was first trained on faces: {backbone}"
 
 
 def _scores(held_out: HeldOut, decision: FittedDecision) -> dict[str, Any]:
