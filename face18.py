@@ -1,7 +1,7 @@
 """All commands of face18 behind one name.
 
     face18 crop --data data
-    face18 train age --epochs 8
+    face18 train age
     face18 predict group.jpg
 
 Each subcommand starts one module, which can also be started by itself (`python -m shared.predict`) with the same

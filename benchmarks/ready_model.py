@@ -107,7 +107,7 @@ def as_it_is(crop: Pixels) -> Pixels:
 def small(crop: Pixels) -> Pixels:
     """Shrink a crop to `SMALL` pixels a side, a face of half as many, save it as a poor JPEG, and enlarge it again."""
     _, data = cv2.imencode(".jpg", cv2.resize(crop, (SMALL, SMALL), interpolation=cv2.INTER_AREA), POOR_JPEG)
-    return np.asarray(cv2.resize(cv2.imdecode(data, cv2.IMREAD_COLOR), crop.shape[:2]), np.uint8)
+    return np.asarray(cv2.resize(np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR)), crop.shape[:2]), np.uint8)
 
 
 def predict_all(

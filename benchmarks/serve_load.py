@@ -1,12 +1,15 @@
-"""Measure the service under load: requests/s, latency, errors, memory; check that no result is lost or mixed up.
+"""Measure the service under load: requests/s, latency, CPU time, memory, start; check that no result is mixed up.
 
-    python benchmarks/serve_load.py --model outputs/demo --clients 1 8 32 --seconds 60
+    python benchmarks/serve_load.py --clients 1 8 32 --processes 1 2 --seconds 30
 
-The server is one process and the clients are another; they talk over the loopback interface. Every client has its own
-connection, sends drawn portraits in its own order, and compares each result with the one that the image got alone.
+For each number of processes and each choice of faces a server is started; the clients are one further process on the
+same machine. Every client has its own connection, sends drawn portraits in its own order, and compares each result with
+the one that the image got alone.
 """
 
 import asyncio
+import itertools
+import os
 import random
 import signal
 import subprocess
@@ -17,14 +20,16 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import httpx
 import numpy as np
+import psutil
 from machine import describe
 
 from shared.commands import run
+from shared.files import READY_MADE
 from shared.messages import UserError
 from shared.portraits import draw_person
 from shared.sample_data import encode
@@ -39,16 +44,22 @@ PIXELS, SHARE = 0.5, 0.1
 class Options:
     """Start the server, load it, and check every result."""
 
-    model: Path = Path("outputs/demo")
+    model: Path = READY_MADE
     """A bundle, or a folder with trained runs."""
+    runtime: Literal["torch", "onnx"] = "onnx"
+    """What the networks run in."""
     clients: tuple[int, ...] = (1, 8, 32)
     """Number of clients at the same time, one round after the other."""
-    seconds: float = 60.0
+    processes: tuple[int, ...] = (1, 2)
+    """Number of processes that answer, one server after the other."""
+    faces: tuple[Literal["main", "all"], ...] = ("main", "all")
+    """Faces that are looked for, one server after the other."""
+    seconds: float = 30.0
     """Duration of a round."""
-    persons: int = 3
-    """Number of drawn persons, with seven images each."""
+    persons: int = 12
+    """Number of drawn persons, with seven images each; so many that no image is sent again while it is remembered."""
     serve: str = ""
-    """Further options of `python -m shared.serve` in one argument: --serve="--threads 1"."""
+    """Further options of `python -m shared.serve` in one argument: --serve="--threads 2"."""
 
     def __post_init__(self) -> None:
         if not self.clients or min(self.clients) < 1:
@@ -70,79 +81,98 @@ class Round:
 
 def main(options: Options) -> None:
     """Print a row for each number of clients; exit with status 1 if a result was wrong or missing."""
-    print(describe("fastapi", "uvicorn"))
+    print(f"{describe('fastapi', 'uvicorn', 'onnxruntime')}; {options.runtime}, {options.model.name}")
     cv2.setNumThreads(1)
-    persons = [draw_person(20 + 15 * n, bool(n % 2), np.random.SeedSequence(n)) for n in range(options.persons)]
+    persons = [draw_person(20 + 5 * n, bool(n % 2), np.random.SeedSequence(n)) for n in range(options.persons)]
     images = [encode(portrait.pixels) for person in persons for portrait in person]
-    with tempfile.TemporaryDirectory() as folder:
-        server, address = start(options, Path(folder) / "log")
-        try:
-            rounds = asyncio.run(load(options, images, address))
-        finally:
-            server.send_signal(signal.SIGTERM)
-            print(f"the server stopped with status {server.wait(60)}")
+    print(f"{len(images)} images of {sum(map(len, images)) // len(images) // 1024} KiB")
+    rounds: list[Round] = []
+    for faces, processes in itertools.product(options.faces, options.processes):
+        with tempfile.TemporaryDirectory() as folder:
+            server, address = start(options, faces, processes, Path(folder) / "log")
+            try:
+                rounds += asyncio.run(load(options, images, address, server, f"{faces} | {processes}"))
+            finally:
+                server.send_signal(signal.SIGTERM)
+                if status := server.wait(60):
+                    print(f"the server stopped with status {status}")
     if any(one.wrong or one.errors for one in rounds):
         sys.exit(1)
 
 
-def start(options: Options, log: Path) -> tuple["subprocess.Popen[bytes]", str]:
+def start(options: Options, faces: str, processes: int, log: Path) -> tuple[psutil.Popen, str]:
     """Start the server; return it and its address when it answers."""
-    flags = f"--model {options.model.resolve()} --port 0 --per-address {max(options.clients)} {options.serve}"
+    flags = f"--port 0 --per-address {max(options.clients)} --runtime {options.runtime} --faces {faces} {options.serve}"
+    command = [sys.executable, "-m", "shared.serve", *flags.split(), "--processes", str(processes)]
+    begun = time.monotonic()
     with log.open("wb") as file:
-        command = [sys.executable, "-m", "shared.serve", *flags.split()]
-        server = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, cwd=ROOT)
-    until = time.monotonic() + START_SECONDS
-    while time.monotonic() < until and server.poll() is None:
+        server = psutil.Popen(
+            [*command, "--model", str(options.model.resolve())], stdout=file, stderr=subprocess.STDOUT, cwd=ROOT
+        )
+    while time.monotonic() < begun + START_SECONDS and server.poll() is None:
         _, found, rest = log.read_text().partition("answers at ")
-        if found and "/faces" in rest:
-            return server, rest.split("/faces")[0]
-        time.sleep(0.2)
+        if found and "/v1/faces" in rest:
+            cpu, memory = used(server)
+            print(f"\nready after {time.monotonic() - begun:.1f} s, {cpu:.1f} s of CPU; {memory:.0f} MiB")
+            return server, rest.split("/v1/faces")[0]
+        time.sleep(0.02)
     server.kill()
     raise UserError(f"the server did not start: {log.read_text()[-500:]}")
 
 
-async def load(options: Options, images: Sequence[bytes], address: str) -> list[Round]:
+def used(server: psutil.Process) -> tuple[float, float]:
+    """Return the CPU seconds and the MiB of memory of a process and its children; what they share counts once."""
+    processes = [server, *server.children(recursive=True)]
+    times = [process.cpu_times() for process in processes]
+    return sum(t.user + t.system for t in times), sum(p.memory_full_info().pss for p in processes) / 2**20
+
+
+async def load(
+    options: Options, images: Sequence[bytes], address: str, server: psutil.Process, name: str
+) -> list[Round]:
     """Play all rounds; print each when it is over."""
     async with httpx.AsyncClient(base_url=address, timeout=120, trust_env=False) as client:
         alone = [await predict(client, image) for image in images]
-        for at, one in enumerate(alone):
-            if not one["faces"] or any(same(one, other) for other in alone[:at]):
-                raise UserError(f"image {at} cannot be told from others by its result; choose another --model")
-        print(f"{len(images)} images of {sum(map(len, images)) // len(images) // 1024} KiB")
-        print("| clients | requests | requests/s | p50 ms | p99 ms | errors | wrong | server CPU % | server MiB |")
-        print("|---|---|---|---|---|---|---|---|---|", flush=True)
-        rounds = []
-        for count in options.clients:
-            begun, cpu = time.perf_counter(), await metric(client, "process_cpu_seconds_total")
-            one = Round()
-            async with asyncio.TaskGroup() as group:
-                for number in range(count):
-                    group.create_task(send(number, one, begun + options.seconds, images, alone, address))
-            lasted = time.perf_counter() - begun
-            share = (await metric(client, "process_cpu_seconds_total") - cpu) / lasted
-            p50, p99 = 1000 * np.quantile(one.seconds or [np.nan], (0.5, 0.99))
-            memory = await metric(client, "process_resident_memory_bytes") / 2**20
-            errors = ", ".join(f"{times} {name}" for name, times in one.errors.items()) or "0"
-            speed = f"{len(one.seconds):,} | {len(one.seconds) / lasted:.1f} | {p50:.0f} | {p99:.0f}"
-            print(f"| {count} | {speed} | {errors} | {one.wrong} | {100 * share:.0f} | {memory:.0f} |", flush=True)
-            rounds.append(one)
+    for at, one in enumerate(alone):
+        if not one["faces"] or any(same(one, other) for other in alone[:at]):
+            raise UserError(f"image {at} cannot be told from others by its result; choose another --model")
+    print(
+        "| faces | processes | clients | requests | requests/s | p50 ms | p99 ms | CPU ms per request | "
+        "errors | wrong | MiB | load |"
+    )
+    print("|---" * 12 + "|", flush=True)
+    rounds = []
+    for count in options.clients:
+        begun, (cpu, _) = time.perf_counter(), used(server)
+        one = Round()
+        async with asyncio.TaskGroup() as group:
+            for number in range(count):
+                group.create_task(send(number, one, begun + options.seconds, images, alone, address))
+        lasted, (cpu_now, memory) = time.perf_counter() - begun, used(server)
+        p50, p99 = 1000 * np.quantile(one.seconds or [np.nan], (0.5, 0.99))
+        errors = ", ".join(f"{times} {kind}" for kind, times in one.errors.items()) or "0"
+        answered = len(one.seconds)
+        cpu_ms = 1000 * (cpu_now - cpu) / max(answered, 1)
+        speed = f"{answered:,} | {answered / lasted:.1f} | {p50:.0f} | {p99:.0f} | {cpu_ms:.1f}"
+        rest = f"{errors} | {one.wrong} | {memory:.0f} | {os.getloadavg()[0]:.1f}"
+        print(f"| {name} | {count} | {speed} | {rest} |", flush=True)
+        rounds.append(one)
     return rounds
 
 
 async def send(
     number: int, one: Round, until: float, images: Sequence[bytes], alone: Sequence[Any], address: str
 ) -> None:
-    """Send images one after the other until a time, as one client."""
-    order = random.Random(number)
+    """Send images one after the other until a time, as one client; none again before all others."""
+    order = itertools.cycle(random.Random(number).sample(range(len(images)), len(images)))
     async with httpx.AsyncClient(base_url=address, timeout=120, trust_env=False) as client:
         while (started := time.perf_counter()) < until:
-            at = order.randrange(len(images))
+            at = next(order)
             try:
                 result = await predict(client, images[at])
             except httpx.HTTPError as error:
-                one.errors[
-                    f"{type(error).__name__} {getattr(getattr(error, 'response', None), 'status_code', '')}"
-                ] += 1
+                status = getattr(getattr(error, "response", None), "status_code", "")
+                one.errors[f"{type(error).__name__} {status}"] += 1
                 continue
             one.seconds.append(time.perf_counter() - started)
             one.wrong += not same(result, alone[at])
@@ -150,9 +180,9 @@ async def send(
 
 async def predict(client: httpx.AsyncClient, image: bytes) -> Any:
     """Return the result of an image; raises `httpx.HTTPError` for any other response."""
-    response = await client.post("/faces", content=image)
+    response = await client.post("/v1/faces", content=image)
     response.raise_for_status()
-    return response.json()
+    return response.json()["images"][0]
 
 
 def same(one: Any, other: Any) -> bool:
@@ -163,12 +193,6 @@ def same(one: Any, other: Any) -> bool:
         return first.shape == second.shape and bool(np.abs(first - second).max(initial=0) <= tolerance)
 
     return close("box", PIXELS) and close("landmarks", PIXELS) and close("class_probabilities", SHARE)
-
-
-async def metric(client: httpx.AsyncClient, name: str) -> float:
-    """Return a value of the server's /metrics."""
-    lines = (await client.get("/metrics")).text.splitlines()
-    return float(next(line.split()[1] for line in lines if line.startswith(f"{name} ")))
 
 
 if __name__ == "__main__":

@@ -372,7 +372,8 @@ def held_out_scores(people: People, rows: NDArray[np.int64], network: nn.Module,
     The age error is the distance from the middle of the label, which is a group of about ten years; no age in the last
     group counts as older than `OLDEST`.
     """
-    table, window, scores = people.table.iloc[rows], window_of(options), {}
+    table, window = people.table.iloc[rows], window_of(options)
+    scores: dict[str, float] = {}
     children = (table["age_low"] < CHILD).to_numpy()
     middle = (table["age_low"] + table["age_high"].clip(upper=OLDEST) + 1).to_numpy() / 2
     for shown, state in (("no mask", UNKNOWN), ("mask worn", WORN)):

@@ -85,11 +85,11 @@ def main(options: Options) -> None:
         raise UserError(f"{error.name} is not installed: pip install 'face18[serve]'") from None
     token = find_token(options.token_file)
     with bind(options.host, options.port) as listener:  # Before the model is read, which takes seconds.
+        address = address_of(listener)
 
         def ready() -> None:
             if token is None and options.host not in LOOPBACK:
                 print(f"anyone who reaches this machine may send images: set {TOKEN_VARIABLE} or --token-file")
-            address = address_of(listener)
             print(f"answers at {address}/v1/faces, described at {address}/docs", flush=True)
 
         create = partial(create_application, options, token)

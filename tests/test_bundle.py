@@ -8,6 +8,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +65,12 @@ def test_a_bundle_predicts_as_the_runs_that_it_was_made_of(model: Path, bundle: 
     main(Options(out=unpacked, model=model))
     expected = Predictor.load(model, device="cpu")(files()[:3])
     assert expected[0].faces
-    assert Predictor.load(bundle, device="cpu")(files()[:3]) == expected
-    assert Predictor.load(unpacked, device="cpu")(files()[:3]) == expected
+    for packed in (bundle, unpacked):
+        predictions = Predictor.load(packed, device="cpu")(files()[:3])
+        assert [replace(photograph, model=None) for photograph in predictions] == [
+            replace(photograph, model=None) for photograph in expected
+        ]
+        assert predictions[0].model.fingerprint == expected[0].model.fingerprint
 
 
 def test_it_holds_weights_decisions_and_a_card_and_nothing_that_could_be_unpickled(content: dict[str, bytes]) -> None:

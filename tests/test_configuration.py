@@ -39,7 +39,7 @@ def test_options_named_on_the_command_line_are_not_taken_from_the_file_at_all(
 
 
 def test_file_and_command_line_are_judged_together(file: Path) -> None:
-    file.write_text("extra_epochs = 5\n")
+    file.write_text('extra_epochs = 5\nbackbone = "resnet18"\n')
     assert parse(TrainOptions(), ["--config", str(file), "--extra", "a"]).optimisation.extra_epochs == 5
     with pytest.raises(UserError, match=r"--extra-epochs .*needs --extra"):
         parse(TrainOptions(), ["--config", str(file)])

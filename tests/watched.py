@@ -1,4 +1,4 @@
-"""Commands run in a process that notes every socket, its own and its children's."""
+"""Commands run in a process that notes all traffic through sockets, its own and its children's."""
 
 import os
 import subprocess
@@ -9,15 +9,17 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 
 # Loaded by every Python process that finds it on its path, before anything else. Sockets within the machine (AF_UNIX:
-# what processes of one command talk through) are let pass; every other, and every look-up of a name, is noted.
+# what processes of one command talk through) are let pass, and one that is opened and at most bound to loopback sends
+# nothing: urllib3 does so when it is imported, to see whether there is IPv6. All else is noted, look-ups of names too.
 WATCH = """
 import os, socket, sys, traceback
 
 def note(event, arguments):
-    if not event.startswith("socket.") or event == "socket.gethostname":
+    if not event.startswith("socket.") or event in ("socket.gethostname", "socket.__new__"):
         return
-    family = arguments[1] if event == "socket.__new__" else getattr(arguments[0], "family", None)
-    if family != socket.AF_UNIX:
+    if event == "socket.bind" and arguments[1][0] in ("127.0.0.1", "::1"):
+        return
+    if getattr(arguments[0], "family", None) != socket.AF_UNIX:
         with open(os.environ["SOCKETS_SEEN"], "a") as seen:
             seen.write(f"{event} {arguments[1:]}\\n{''.join(traceback.format_stack(limit=8))}\\n")
 

@@ -91,7 +91,7 @@ class BundleContents:
             "specialists": {task: [asdict(run) for run in runs] for task, runs in self.runs.items()},
             "decisions": {
                 "temperatures": dict(rule.temperatures),
-                "thresholds": list(rule.thresholds),
+                "thresholds": list(map(float, rule.thresholds)),
                 "class_weights": weights,
                 "calibrated": rule.calibrated,
             },

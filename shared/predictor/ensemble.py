@@ -165,7 +165,7 @@ def load_ensembles(
     }
 
 
-def _body(source: BundleSource, code: str, module: Any, threads: int | None) -> Logits:
+def _body(source: BundleSource, code: str, module: Any, threads: int) -> Logits:
     """Return the frozen body of networks as a function from images (B, size, size, 3) to features (B, D)."""
     if module is None:
         name = body_file(code, ".onnx")

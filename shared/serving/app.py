@@ -74,19 +74,13 @@ class Service(Generic[Image]):
         self.limits = limits
         self.places = Places(limits)
         self.model = load()
-        self.metrics = Metrics(self._build)
-        self.batcher: Batcher[tuple[Model[Image], Image]] = Batcher(
-            _predict, limits.batch, self.metrics.batches.observe
-        )
+        self.metrics = metrics = Metrics(lambda: self.model.about)
+        self.batcher: Batcher[tuple[Model[Image], Image]] = Batcher(_predict, limits.batch, metrics.batches.observe)
         self._load = load
         self._loading = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         self._decoders = [ThreadPoolExecutor(1, thread_name_prefix=f"decode-{size}") for size in ("usual", "large")]
         self._token = token
-
-    def _build(self) -> dict[str, str]:
-        about = self.model.about
-        return {"version": version("face18"), "model": about["name"], "fingerprint": about["fingerprint"]}
 
     def start(self) -> None:
         """Begin to predict, and to reload the model at SIGHUP."""
@@ -104,10 +98,9 @@ class Service(Generic[Image]):
         async with self._loading:
             try:
                 self.model = await asyncio.to_thread(self._load)
-            except UserError as error:
-                log.error("the model was not loaded again, the old one goes on: %s", error)
-            except Exception:
-                log.exception("the model was not loaded again, the old one goes on")
+            except Exception as error:
+                traceback = not isinstance(error, UserError)
+                log.error("the model was not loaded again, the old one goes on: %s", error, exc_info=traceback)
             else:
                 print("the model was loaded again: {name} {fingerprint}".format(**self.model.about), flush=True)
 

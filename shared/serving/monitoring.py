@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
+from importlib.metadata import version
 from uuid import uuid4
 
 from prometheus_client import (
@@ -33,7 +34,7 @@ class Metrics(Collector):
     """Counts and times for Prometheus, never anything about an image. Each service has its own registry."""
 
     def __init__(self, about: Callable[[], Mapping[str, str]]) -> None:
-        """`about` returns the labels of `face18_build_info`."""
+        """`about` returns name and fingerprint of the model in use."""
         self._about = about
         self.registry = here = CollectorRegistry()
         self.requests = Counter("face18_requests", "Requests for a prediction, by status.", ["status"], registry=here)
@@ -56,7 +57,9 @@ class Metrics(Collector):
 
     def collect(self) -> Iterator[InfoMetricFamily]:
         """Yield `face18_build_info`, with the model in use as labels."""
-        yield InfoMetricFamily("face18_build", "Version, and the model that answers.", dict(self._about()))
+        model = {"model": self._about()["name"], "fingerprint": self._about()["fingerprint"]}
+        labels = {"version": version("face18"), **model}
+        yield InfoMetricFamily("face18_build", "Version, and the model that answers.", labels)
 
     def text(self) -> bytes:
         """Return all metrics as Prometheus reads them."""

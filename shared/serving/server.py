@@ -43,13 +43,18 @@ def find_token(file: Path | None) -> str | None:
     return token
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """Return a socket at an address; port 0 takes a free one. Raises `UserError` if the address is not available."""
+def bind(host: str, port: int, shared: bool = False) -> socket.socket:
+    """Return a socket at an address; port 0 takes a free one. Raises `UserError` if the address is not available.
+
+    Linux spreads new connections over all `shared` sockets of an address.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # With the protocol, because asyncio turns off Nagle's algorithm only on connections whose socket names TCP; with it
     # on, the second half of a response waits 40 ms for the acknowledgement of the first.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if shared and hasattr(socket, "SO_REUSEPORT"):
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     try:
         listener.bind((host, port))
     except OSError as error:

@@ -201,7 +201,7 @@ def check_network(options: ModelOptions, outputs: int, pretrained: bool) -> None
     """
 
     def failure(size: int, pretrained: bool) -> str | None:
-        network = Network(options.backbone, outputs, options.dropout, pretrained, options.mean, options.std, size)
+        network = Network(str(options.backbone), outputs, options.dropout, pretrained, options.mean, options.std, size)
         try:
             shape = tuple(network(torch.zeros(2, size, size, 3, dtype=torch.uint8)).shape)
         except (AssertionError, IndexError, RuntimeError, TypeError, ValueError) as error:
