@@ -2,7 +2,8 @@
 
     python combine.py --out submission.csv
 
-Reads eval.csv of the runs in outputs/{mask,gender,age}, multiplies their probabilities into those of the 18 classes and
+Reads eval.csv (or a folder of Parquet files, eval.parquet, for millions of images) of the runs in
+outputs/{mask,gender,age}, multiplies their probabilities into those of the 18 classes and
 writes a class for every image, in the order of info.csv. If the runs have oof.csv too, how to decide is learned on
 held-out persons, and scored on others of them; see `shared.fusion.decision`.
 """
@@ -13,8 +14,9 @@ if __name__ == "__main__":
     end_at_once_while_loading()
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -22,12 +24,23 @@ import pandas as pd
 
 from shared import tracking
 from shared.commands import run
-from shared.files import refuse_overwriting, table_csv, write_text
+from shared.files import UNENCODABLE, refuse_overwriting, replacing, table_csv
 from shared.fusion.ages import age_error
 from shared.fusion.decision import Decide, Decision, ThresholdChoice, decide_classes
 from shared.fusion.fusion import SPECIALISTS
 from shared.fusion.metrics import Ints
-from shared.fusion.predictions import EVAL, OOF, HeldOut, Persons, check_images, join_held_out, read_eval_set
+from shared.fusion.predictions import (
+    EVAL,
+    EVAL_PARTS,
+    OOF,
+    EvalSet,
+    HeldOut,
+    Persons,
+    check_images,
+    join_held_out,
+    read_eval_set,
+    stream_eval_set,
+)
 from shared.fusion.report import Report, describe_decision, draw_confusion, score_predictions
 from shared.label_fixes import read_solution
 from shared.labels import decode_class
@@ -104,21 +117,39 @@ def main(options: Options) -> None:
     started = time.perf_counter()
     tracking.check(options.track)
     folders = {task: options.runs(task) for task in SPECIALISTS}
-    data = options.data or data_of(folders)
-    refuse_to_overwrite_inputs(options, data)
-    eval_set = read_eval_set(data, folders, options.skip_bad, rejected_beside(options.out))
+    eval_sets, data = open_eval_sets(options, folders)
     held_out, remark = read_held_out(options)
+    first = next(eval_sets)
     how = (options.decide, options.thresholds, options.calibrate, options.persons)
-    decision = decide_classes(eval_set, held_out, *how)
+    decision = decide_classes(first, held_out, *how)
     reports = score(options, decision)
     figures = draw(options.figures, reports)
-    write_submission(options.out, eval_set.images, decision.predicted)
+    others = ((eval_set.images, decision.decide(eval_set)) for eval_set in eval_sets)
+    count = write_submission(options.out, chain([(first.images, decision.predicted)], others))
     for part in filter(None, [*reports, remark, describe_decision(decision, held_out, options.persons)]):
         print(part, end="\n\n")
     for figure in figures:
         print(f"drew {figure}")
-    print(f"wrote {options.out} ({len(eval_set.images):,} images)")
+    print(f"wrote {options.out} ({count:,} images)")
     keep_record(replace(options, data=data), reports, time.perf_counter() - started)
+
+
+def open_eval_sets(options: Options, folders: Mapping[str, Sequence[Path]]) -> tuple[Iterator[EvalSet], Path | None]:
+    """Return the eval set, and the data folder that lists its images; in pieces, without such a list, if the runs hold
+    eval.parquet.
+
+    Raises `UserError` if options need more than a piece at a time.
+    """
+    if not any((folder / EVAL_PARTS).exists() for several in folders.values() for folder in several):
+        data = options.data or data_of(folders)
+        refuse_to_overwrite_inputs(options, data)
+        return iter([read_eval_set(data, folders, options.skip_bad, rejected_beside(options.out))]), data
+    if options.persons != "ignore" or options.truth or options.skip_bad:
+        raise UserError(
+            f"{EVAL_PARTS} is read some images at a time: pass --persons ignore, and leave out --truth and --skip-bad"
+        )
+    refuse_to_overwrite_inputs(options, None)
+    return stream_eval_set(folders), None
 
 
 def data_of(folders: Mapping[str, Sequence[Path]]) -> Path:
@@ -138,17 +169,20 @@ def rejected_beside(submission: Path) -> Path:
     return submission.with_name("rejected.csv")
 
 
-def refuse_to_overwrite_inputs(options: Options, data: Path) -> None:
+def refuse_to_overwrite_inputs(options: Options, data: Path | None) -> None:
     """Raise `UserError` if the submission, the list beside it or a figure would replace what is read."""
     runs = [folder for task in SPECIALISTS for folder in options.runs(task)]
-    split = split_folder(data, "eval")
-    read = [file for run in runs for file in (run / RUN, run / OOF, run / EVAL, *run.glob(f"fold*/{EVAL}"))]
-    read += [split / "info.csv", split / "images", *filter(None, [options.truth])]
+    files = (RUN, OOF, EVAL, EVAL_PARTS)
+    read = [file for run in runs for file in (*(run / name for name in files), *run.glob(f"fold*/{EVAL}"))]
+    read += filter(None, [options.truth])
+    if data:
+        split = split_folder(data, "eval")
+        read += [data / "train", data / "eval", split / "info.csv", split / "images"]
     names = [f"{name}-{each}.png" for name in ("held-out", "truth") for each in (*SPECIALISTS, "together")]
     figures = [options.figures / name for name in names] if options.figures else []
     refuse_overwriting(
         {"--out": [options.out, rejected_beside(options.out)], "--figures": figures},
-        [data / "train", data / "eval", *read],
+        read,
     )
 
 
@@ -219,9 +253,14 @@ def draw(folder: Path | None, reports: Sequence[Report]) -> list[Path]:
     return drawn
 
 
-def write_submission(path: Path, images: pd.Index, predicted: Ints) -> None:
-    """Write ImageID and ans, completely or not at all."""
-    write_text(path, table_csv(pd.DataFrame({"ImageID": images, "ans": predicted}), index=False))
+def write_submission(path: Path, predicted: Iterable[tuple[pd.Index, Ints]]) -> int:
+    """Write ImageID and ans, completely or not at all; return the number of images."""
+    count = 0
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", errors=UNENCODABLE, newline="") as file:
+        for images, classes in predicted:
+            file.write(table_csv(pd.DataFrame({"ImageID": images, "ans": classes}), index=False, header=not count))
+            count += len(images)
+    return count
 
 
 def keep_record(options: Options, reports: Sequence[Report], seconds: float) -> None:

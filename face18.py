@@ -32,6 +32,7 @@ COMMANDS = (
     Command("check", "shared.check", "check a competition folder and print what is in it"),
     Command("import", "shared.import_dataset", "lay a published data set out as a competition folder"),
     Command("crop", "shared.crop_faces", "find the face in every portrait and cut it out, aligned"),
+    Command("crop-shards", "shared.crop_shards", "cut out the faces of millions of portraits on a Dask cluster"),
     Command("weights", "shared.weights", "fetch a network that was trained on faces, to start from with --backbone"),
     *(Command(f"train {task}", f"pipelines.{task}.train", f"train the {task} specialist") for task in TASKS),
     Command("train ready", "shared.ready_model", "train the ready-made model on a folder of public photographs"),

@@ -6,6 +6,7 @@
     python -m shared.predict - < portrait.jpg              the photograph itself on standard input
     find . -name '*.jpg' | python -m shared.predict -      paths on standard input
     python -m shared.predict clip.mp4 --format csv         a row for each face and moment; `webcam` is the camera
+    python -m shared.predict s3://bucket/photos --cluster tcp://10.0.0.5:8786 --out answers/    millions of them
 
 `--model` names a bundle (`python -m shared.bundle` makes one) or a folder with trained runs. In Python:
 `shared.predictor.Predictor`.
@@ -65,8 +66,9 @@ class Options:
     """table, csv (a row for each face), json (an array with an object for each photograph), or jsonl (an object a
     line). By the suffix of --out if left out, else a table."""
 
-    out: Path | None = None
-    """Write the predictions to this file instead of standard output."""
+    out: str | None = None
+    """Write the predictions to this file instead of standard output; with --cluster, the folder or address for Parquet
+    files."""
 
     draw: Path | None = None
     """Write annotated copies to this folder; for one photograph it may be a file ending in .jpg or .png."""
@@ -86,9 +88,20 @@ class Options:
     batch_size: int = 64
     """Faces that go through a network together."""
 
+    cluster: str | None = None
+    """Predict on the Dask cluster of this scheduler, such as tcp://127.0.0.1:8786: for millions of photographs, which
+    may also be lists (.txt), shards (.tar) and addresses such as s3://bucket/photos."""
+
+    part_size: int = 1000
+    """With --cluster: photographs in a part; a shard is always one part."""
+
     def __post_init__(self) -> None:
         if not 0 < self.fps <= 1000:
             raise UserError(f"--fps must be above 0 and at most 1000, not {self.fps:g}")
+        if self.cluster and (self.format or self.draw or not self.out):
+            raise UserError("--cluster writes Parquet files: name their folder with --out, without --format and --draw")
+        if self.part_size < 1:
+            raise UserError(f"--part-size must be at least 1, not {self.part_size}")
         if self.batch_size < 1:
             raise UserError(f"--batch-size must be at least 1, not {self.batch_size}")
         if self.runtime == "onnx" and self.device == "cuda":
@@ -96,27 +109,31 @@ class Options:
 
 
 def main(options: Options) -> None:
-    """Read, predict and print one chunk of photographs after another."""
+    """Read, predict and print one chunk of photographs after another, or have a cluster do so."""
+    if options.cluster:
+        _predict_on_cluster(options, options.cluster)
+        return
     stdin = sys.stdin.buffer.read() if STDIN in options.photographs else b""
     sources = find_photographs(options.photographs, stdin)
     live, form = any(map(is_webcam, sources)), _format(options)
+    out = Path(options.out) if options.out else None
     if options.draw and any(map(is_video, sources)):
         raise UserError("--draw makes copies of photographs: leave it out for videos")
     if live and form == "json":
         raise UserError("a webcam has no end, which --format json needs: take --format jsonl")
     copies = drawn_files(sources, options.draw) if options.draw else {}
     refuse_overwriting(
-        {"--draw": [*copies.values()], "--out": options.out},
+        {"--draw": [*copies.values()], "--out": out},
         [*(Path(source) for source in sources if source != STDIN), *model_files(options.model or READY_MADE)],
     )
-    refuse_overwriting({"--out": options.out}, copies.values())
+    refuse_overwriting({"--out": out}, copies.values())
     predictor = Predictor.load(options.model or READY_MADE, options.runtime, options.device, options.batch_size)
     if predictor.contents.decisions.intervals.coverage is None:
         print(UNCHECKED, file=sys.stderr)
     photographs = _predicted(predictor, sources, stdin, copies, options)
     unreadable: list[str] = []
     # Ctrl-C is how a webcam ends: what was predicted until then is kept.
-    with _output(options.out) as file, suppress(*[KeyboardInterrupt] * live):
+    with _output(out) as file, suppress(*[KeyboardInterrupt] * live):
         for line in _lines(_noted(photographs, unreadable), form, file.encoding):
             print(line, file=file, flush=True)
     if unreadable:
@@ -128,8 +145,23 @@ def main(options: Options) -> None:
 
 def _format(options: Options) -> Format:
     """Return the format that is named, or that the suffix of the output stands for."""
-    suffix = options.out.suffix.lower() if options.out else ""
+    suffix = Path(options.out).suffix.lower() if options.out else ""
     return options.format or SUFFIXES.get(suffix, "table")
+
+
+def _predict_on_cluster(options: Options, cluster: str) -> None:
+    try:
+        from shared.cluster.jobs import PredictJob, run_job
+    except ImportError as error:
+        raise UserError(f"--cluster needs dask: pip install 'face18[cluster]' ({error})") from error
+    model = options.model and options.model.absolute()
+    fingerprint = Predictor.load(model or READY_MADE, options.runtime, "cpu").fingerprint
+    job = PredictJob(model, fingerprint, options.faces, options.runtime, options.device, options.batch_size)
+    out = options.out or ""
+    total = run_job(job, options.photographs, out, cluster, options.part_size)
+    print(f"{out}: {counted(total.images, 'photograph')}, {total.failed:,} of them could not be read: see `problem`")
+    if total.failed:
+        sys.exit(EXIT_SOME_UNREADABLE)
 
 
 def _lines(photographs: Iterable[Photograph], form: Format, encoding: str) -> Iterator[str]:

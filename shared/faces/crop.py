@@ -5,8 +5,8 @@ Images without a detected face are cut at the end, where faces lie in the other 
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -16,6 +16,7 @@ import pandas as pd
 from shared.crops import BOX, CROP_SIZE, DETECTED, LANDMARKS, PRIOR, UNREADABLE, Row, as_rows, as_table
 from shared.faces.alignment import RECIPE, DetectedFace, crop, find_faces
 from shared.faces.image_io import NEUTRAL, DecodedImage, UnusableImageError, decode
+from shared.faces.mtcnn import Detector
 from shared.files import replacing
 
 BATCH_BYTES = 200_000_000
@@ -40,10 +41,9 @@ def crop_chunk(
     # Loads torch, which a run without new images does not need.
     from shared.faces.mtcnn_nets import load_detector
 
-    rows, detector = [], load_detector(device)
-    for batch in _read_batches(images):
-        faces = iter(find_faces([source.image for source in batch if source.image is not None], detector))
-        rows += [_finish(source, next(faces) if source.image is not None else None, out) for source in batch]
+    detector = load_detector(device)
+    sources = (read_source(image, path) for image, path in images)
+    rows = [_write(row, pixels, out) for _, row, pixels in crop_sources(sources, detector)]
     record(rows)
     return rows
 
@@ -56,6 +56,22 @@ class SourceImage:
     image: DecodedImage | None
 
 
+def crop_sources(
+    sources: Iterable[SourceImage], detector: Detector
+) -> Iterator[tuple[SourceImage, Row, np.ndarray | None]]:
+    """Yield each source with its index row, in which no file is named yet, and its crop; None without a face."""
+    for batch in _batches(sources):
+        faces = iter(find_faces([source.image for source in batch if source.image is not None], detector))
+        for source in batch:
+            if source.image is None:
+                yield source, source.row, None
+            elif (face := next(faces)) is None:
+                yield source, {**source.row, "found": PRIOR}, None
+            else:
+                row, eyes = _placed(source.row, face)
+                yield source, row, crop(source.image, eyes)
+
+
 def fingerprint(data: bytes) -> str:
     """Hash of the bytes of a file: 32 hex digits."""
     return hashlib.blake2b(data, digest_size=16).hexdigest()
@@ -63,16 +79,26 @@ def fingerprint(data: bytes) -> str:
 
 def read_source(image: str, path: str) -> SourceImage:
     """Read and decode a file; the column `problem` says why it could not be used."""
-    row: Row = {"image": image, "file": "", "recipe": RECIPE.id, "found": UNREADABLE, "faces": 0, "problem": ""}
-    row |= {"size": -1, "mtime_ns": -1, "fingerprint": ""}
     try:
         with Path(path).open("rb") as file:
-            # Size and time of the open file: somebody may replace it while it is read.
-            stat = os.fstat(file.fileno())
+            # The time of the open file: somebody may replace it while it is read.
+            time = os.fstat(file.fileno()).st_mtime_ns
             data = file.read()
     except OSError as error:
-        return SourceImage({**row, "problem": (error.strerror or "cannot be read").lower()}, None)
-    row |= {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns, "fingerprint": fingerprint(data)}
+        return unread_source(image, (error.strerror or "cannot be read").lower())
+    source = decode_source(image, data)
+    return replace(source, row={**source.row, "mtime_ns": time})
+
+
+def unread_source(image: str, problem: str) -> SourceImage:
+    """Return the source of an image without content."""
+    row: Row = {"image": image, "file": "", "recipe": RECIPE.id, "found": UNREADABLE, "faces": 0, "problem": problem}
+    return SourceImage({**row, "size": -1, "mtime_ns": -1, "fingerprint": ""}, None)
+
+
+def decode_source(image: str, data: bytes) -> SourceImage:
+    """Decode the content of an image file; the column `problem` says why it could not be used."""
+    row = {**unread_source(image, "").row, "size": len(data), "fingerprint": fingerprint(data)}
     try:
         decoded = decode(data)
     except UnusableImageError as problem:
@@ -81,11 +107,11 @@ def read_source(image: str, path: str) -> SourceImage:
     return SourceImage({**row, **size, "problem": decoded.remark}, decoded)
 
 
-def _read_batches(images: Sequence[tuple[str, str]]) -> Iterator[list[SourceImage]]:
+def _batches(sources: Iterable[SourceImage]) -> Iterator[list[SourceImage]]:
     batch: list[SourceImage] = []
     size = 0
-    for image, path in images:
-        batch.append(source := read_source(image, path))
+    for source in sources:
+        batch.append(source)
         size += source.image.pixels.nbytes if source.image is not None else 0
         if size > BATCH_BYTES:
             yield batch
@@ -94,18 +120,19 @@ def _read_batches(images: Sequence[tuple[str, str]]) -> Iterator[list[SourceImag
         yield batch
 
 
-def _finish(source: SourceImage, face: DetectedFace | None, out: Path) -> Row:
-    """Write the crop, except of an image without a face, and complete the row."""
-    row, image = source.row, source.image
-    if image is None:
-        return {**row, "file": _write_grey(out, row["image"])}
-    if face is None:
-        return {**row, "found": PRIOR}
+def _placed(row: Row, face: DetectedFace) -> tuple[Row, np.ndarray]:
+    """Complete the row of a detected face; return it with the eyes (2, 2) to align the crop by."""
     # Rounded as in the index, so that the same crop can be cut again from the index.
     landmarks = face.landmarks.astype(float).round(2)
     places = dict(zip([*BOX, *LANDMARKS], [*face.box.tolist(), *landmarks.ravel().tolist()], strict=True))
-    file = _write_crop(out, row["image"], crop(image, landmarks[:2]))
-    return {**row, **places, "found": face.found, "faces": face.faces, "probability": face.probability, "file": file}
+    return {**row, **places, "found": face.found, "faces": face.faces, "probability": face.probability}, landmarks[:2]
+
+
+def _write(row: Row, pixels: np.ndarray | None, out: Path) -> Row:
+    """Write the crop, a grey one for an unreadable image, and complete the row; one without a face gets none yet."""
+    if pixels is not None:
+        return {**row, "file": _write_crop(out, row["image"], pixels)}
+    return {**row, "file": _write_grey(out, row["image"])} if row["found"] == UNREADABLE else row
 
 
 def _write_crop(out: Path, image: str, pixels: np.ndarray) -> str:
@@ -115,7 +142,7 @@ def _write_crop(out: Path, image: str, pixels: np.ndarray) -> str:
     """
     file = f"{RECIPE.id}/{image}.jpg"
     with replacing(out / file) as temporary:
-        temporary.write_bytes(_encode(pixels).tobytes())
+        temporary.write_bytes(encode(pixels).tobytes())
     return file
 
 
@@ -124,14 +151,15 @@ def _write_grey(out: Path, image: str) -> str:
     return _write_crop(out, image, np.full((CROP_SIZE, CROP_SIZE, 3), NEUTRAL, np.uint8))
 
 
-def _encode(pixels: np.ndarray) -> np.ndarray:
+def encode(pixels: np.ndarray) -> np.ndarray:
+    """Compress a crop, uint8 RGB, as JPEG; the bytes of the file, uint8."""
     quality = [cv2.IMWRITE_JPEG_QUALITY, RECIPE.jpeg_quality]
     return cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), quality)[1]
 
 
 def as_stored(pixels: np.ndarray) -> np.ndarray:
     """A crop after JPEG compression, as the networks see it in training; uint8 RGB in and out."""
-    stored = cv2.imdecode(_encode(pixels), cv2.IMREAD_COLOR)
+    stored = cv2.imdecode(encode(pixels), cv2.IMREAD_COLOR)
     assert stored is not None, "OpenCV decodes what it encoded"
     return cv2.cvtColor(stored, cv2.COLOR_BGR2RGB)
 

@@ -187,6 +187,10 @@ class Decision:
     averaged: bool
     """Whether gender and age were averaged over persons."""
 
+    def decide(self, eval_set: EvalSet) -> Ints:
+        """Return the classes, 0-17, of further images (N,), each by itself."""
+        return self.fitted.decide(eval_set.networks) if self.fitted else most_probable(fuse(eval_set.predictions))
+
 
 def decide_classes(
     eval_set: EvalSet,

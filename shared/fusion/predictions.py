@@ -5,6 +5,7 @@ years, and the distribution over years).
 
     eval.csv        image, <classes>, [further]                       eval images, by the mean of all networks
     fold0/eval.csv  image, <classes>, [further]                       eval images, by the network of one fold
+    eval.parquet/   instead of eval.csv, a folder of Parquet files    more eval images than fit into memory
     oof.csv         image, person, fold, truth, <classes>, [further]  held-out images, by the network that did not train
                                                                       on them
 
@@ -12,10 +13,11 @@ years, and the distribution over years).
 """
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -29,7 +31,7 @@ from shared.labels import BAND_EDGES
 from shared.manifest import list_images, split_folder
 from shared.messages import UserError, counted, first_of
 
-OOF, EVAL = "oof.csv", "eval.csv"
+OOF, EVAL, EVAL_PARTS = "oof.csv", "eval.csv", "eval.parquet"
 """The files of a run folder that others read."""
 
 HELD_OUT = ("person", "fold", "truth")
@@ -53,7 +55,10 @@ def read_predictions(path: Path, classes: Sequence[str]) -> pd.DataFrame:
     Raises `UserError` naming the file, the number of bad images and the first of them, if a column is missing, an
     image appears twice, or the probabilities of an image are not numbers of 0-1 that sum to one.
     """
-    table = _read(path)
+    return _checked(path, _read(path), classes)
+
+
+def _checked(path: Path, table: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
     _require_columns(path, table, classes)
     _refuse(path, table, table.index == "", "have no name")
     _refuse(path, table, table.index.duplicated(), "are there twice")
@@ -188,6 +193,68 @@ def read_eval_set(data: Path, runs: Mapping[str, Sequence[Path]], skip_bad: bool
             f"no image of {split}/info.csv was predicted by all runs: predict with the --data that is given here"
         )
     return _average(images, info.loc[images, "person"] if "person" in info else None, read)
+
+
+BATCH = 1 << 17
+"""Images of eval.parquet that are in memory at a time."""
+
+
+def stream_eval_set(runs: Mapping[str, Sequence[Path]]) -> Iterator[EvalSet]:
+    """Yield the eval.parquet of the run folders of each specialist, some images at a time; no info.csv is read.
+
+    Raises `UserError` if one is missing or unusable, or they do not hold the same images in the same order.
+    """
+    folders = {
+        task: [[run / EVAL_PARTS, *sorted(run.glob(f"fold[0-9]*/{EVAL_PARTS}"))] for run in several]
+        for task, several in runs.items()
+    }
+    streams = {
+        folder: _read_parts(folder, SPECIALISTS[task]) for task in folders for run in folders[task] for folder in run
+    }
+    first = next(iter(streams))
+    for tables in zip_longest(*streams.values(), fillvalue=pd.DataFrame()):
+        batch = dict(zip(streams, tables, strict=True))
+        images = batch[first].index
+        for folder, table in batch.items():
+            if not table.index.equals(images):
+                raise UserError(f"{folder} and {first} hold different images, or in another order: sort both alike")
+        read = {
+            task: [
+                RunPredictions(batch[mean], {int(fold.parent.name.removeprefix("fold")): batch[fold] for fold in folds})
+                for mean, *folds in several
+            ]
+            for task, several in folders.items()
+        }
+        yield _average(images, None, read)
+
+
+def _read_parts(folder: Path, classes: Sequence[str]) -> Iterator[pd.DataFrame]:
+    """Yield what `read_predictions` returns for the next `BATCH` images; the files are read in the order of names."""
+    try:
+        import pyarrow as pa
+        from pyarrow.dataset import dataset
+    except ImportError as error:
+        raise UserError(f"{folder} needs pyarrow: pip install 'face18[cluster]'") from error
+    try:
+        rest = None
+        for batch in dataset(folder, format="parquet").to_batches(
+            batch_size=BATCH, batch_readahead=1, fragment_readahead=1
+        ):
+            table = pa.Table.from_batches([batch])
+            rest = pa.concat_tables([rest, table]) if rest else table
+            while len(rest) >= BATCH:
+                yield _from_arrow(folder, rest[:BATCH], classes)
+                rest = rest[BATCH:]
+        if rest:
+            yield _from_arrow(folder, rest, classes)
+    except (OSError, pa.ArrowException) as error:
+        raise UserError(f"{folder} is no folder of Parquet files with predictions: {error}") from error
+
+
+def _from_arrow(folder: Path, table: Any, classes: Sequence[str]) -> pd.DataFrame:
+    frame = table.to_pandas()
+    _require_columns(folder, frame, ("image",))
+    return _checked(folder, frame.set_index("image"), classes)
 
 
 def _average(images: pd.Index, persons: pd.Series | None, runs: Mapping[str, Sequence[RunPredictions]]) -> EvalSet:

@@ -263,7 +263,7 @@ def as_table(photographs: Iterable[Photograph]) -> Iterator[str]:
             yield f"{photograph.source}: {photograph.problem}"
             continue
         count = len(photograph.faces)
-        found = counted(count, "face") if count else "no face found"
+        found = counted(count, "face") if count else NO_FACE
         moment = "" if photograph.seconds is None else f" at {photograph.seconds:.2f} s"
         yield f"{photograph.source}{moment}: {photograph.width} x {photograph.height}, {found}"
         yield from (f"  note: {remark}" for remark in photograph.remarks)
@@ -313,20 +313,25 @@ COLUMNS = (
 """Columns of the CSV: one row for each face; a photograph without faces has one row with its `problem`. `seconds` and
 `track` are empty for photographs that are no frames of a video."""
 
+NO_FACE = "no face found"
+
 
 def as_csv(photographs: Iterable[Photograph]) -> Iterator[str]:
     """Yield lines of CSV with the columns `COLUMNS`."""
     yield _csv_line(COLUMNS)
+    yield from map(_csv_line, as_rows(photographs))
+
+
+def as_rows(photographs: Iterable[Photograph]) -> Iterator[list[Any]]:
+    """Yield the values of the columns `COLUMNS` for each face; None where there is none."""
     for photograph in photographs:
-        seconds = "" if photograph.seconds is None else photograph.seconds
-        model = (photograph.model.name, photograph.model.trained_on) if photograph.model else ("", "")
-        about = (photograph.turned, "; ".join(photograph.remarks), photograph.drawn or "", *model, seconds)
+        model = [photograph.model.name, photograph.model.trained_on] if photograph.model else [None, None]
+        about = [photograph.turned, "; ".join(photograph.remarks), photograph.drawn, *model, photograph.seconds]
         for number, face in enumerate(photograph.faces, 1):
-            track = "" if face.track is None else face.track
-            yield _csv_line([photograph.source, number, *_cells(face.to_dict()), "", *about, track])
+            yield [photograph.source, number, *_cells(face.to_dict()), None, *about, face.track]
         if not photograph.faces:
-            no_face = [""] * (len(COLUMNS) - 3 - len(about))
-            yield _csv_line([photograph.source, *no_face, photograph.problem or "no face found", *about, ""])
+            no_face = [None] * (len(COLUMNS) - 3 - len(about))
+            yield [photograph.source, *no_face, photograph.problem or NO_FACE, *about, None]
 
 
 def _cells(face: Mapping[str, Any]) -> Iterator[object]:
