@@ -71,8 +71,8 @@ def crops(cluster: str, album: Path, tmp_path_factory: pytest.TempPathFactory) -
                 assert not job.done(), job.result()
                 time.sleep(0.01)
             victim.send_signal(signal.SIGKILL)
+            assert len(parts(out)) < len(split([str(album)], PART))
             victim.wait()
-            assert not (out / MANIFEST).exists()
             job.result(timeout=LIMIT)
     return out
 
@@ -162,7 +162,7 @@ def test_predict_on_a_cluster_predicts_as_it_does_here(
             predict.main(options)
         assert status.value.code == predict.EXIT_SOME_UNREADABLE
     here = pd.read_csv(tmp_path / "here.csv").drop(columns=["drawn", "seconds", "track"])
-    there = pd.read_parquet(tmp_path / "there")
+    there = pd.read_csv(io.StringIO(pd.read_parquet(tmp_path / "there").to_csv(index=False)))
     pd.testing.assert_frame_equal(there, here, check_dtype=False, rtol=1e-6)
     assert f"{len(photographs)} photographs, {len(broken_files())} of them could not be read" in capsys.readouterr().out
 
