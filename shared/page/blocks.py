@@ -118,10 +118,9 @@ def _photographs(page: Page, threshold: gr.Slider) -> None:
     key, chosen = gr.State(None), gr.State(None)
     upload = gr.Gallery(
         label=text("choose"),
-        sources=["upload", "webcam", "clipboard"],
         file_types=["image"],
         interactive=True,
-        height=230,
+        height=170,
         elem_id="upload",
     )
     examples = gr.Dataset(
