@@ -108,6 +108,18 @@ def test_what_it_was_trained_on_follows_into_predictions_and_card(bundle: Path, 
     assert "| drawings | that of face18 | drawn by face18 sample |" in content[CARD].decode()
 
 
+def test_data_that_its_start_was_trained_on_are_named_too(model: Path, tmp_path: Path) -> None:
+    runs = shutil.copytree(model, tmp_path / "outputs")
+    for task in ("gender", "age"):
+        file = runs / task / "run.json"
+        start = [{"source": "faces", "licence": "CC BY 4.0", "credit": "somebody"}]
+        file.write_text(json.dumps({**json.loads(file.read_text()), "start_sources": start}))
+    main(Options(out=tmp_path / "b.zip", model=runs))
+    source, contents = open_bundle(tmp_path / "b.zip")
+    assert contents.trained_on() == "drawings; it started from a network trained on faces"
+    assert "| faces | CC BY 4.0 | somebody |" in source.read(CARD, 1 << 20).decode()
+
+
 @pytest.mark.parametrize("about", [{}, {"sources": []}, {"sources": 7}, {"sources": ["x"]}, {"sources": [{}]}])
 def test_a_bundle_that_does_not_say_what_it_was_trained_on_is_of_unknown_origin(
     content: dict[str, bytes], tmp_path: Path, about: dict[str, object]

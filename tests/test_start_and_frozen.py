@@ -66,6 +66,11 @@ def test_the_plain_command_trains_a_head_on_the_ready_made_model(ready: TrainOpt
     assert all(torch.equal(state[name], start[name]) for name in body)
 
 
+def test_a_start_says_what_it_was_trained_on() -> None:
+    sources = {each["source"]: each["licence"] for each in read_start("ready", GENDER).sources}
+    assert sources["fairface"] == "CC BY 4.0"
+
+
 def test_without_freezing_the_head_of_the_same_specialist_is_taken_over(ready: TrainOptions) -> None:
     train(GENDER, ready.with_values(freeze="none", lr=1e-30, weight_decay=0.0, size=32))
     state = load_weights(ready.run.outputs / "fold0/weights.safetensors").state_dict()

@@ -17,7 +17,6 @@ from shared.messages import UserError
 from shared.predictor.bundle_file import BundleContents, RunFiles
 from shared.predictor.results import Decisions
 from shared.tracking import read_run_json
-from shared.training.options import READY
 from shared.training.run_folder import WEIGHTS, finished_folds, tta_of
 from shared.weights import FACE_BACKBONES
 
@@ -89,21 +88,17 @@ def _training_data(described: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict
     runs = [run for several in described.values() for run in several]
     sources = {str(source): source for run in runs for source in run.get("sources", ())}
     options = [run.get("options", {}) for run in runs]
-    names = dict.fromkeys(each.get("backbone") for each in options if each.get("pretrained"))
-    starts = [FACE_BACKBONES[name] for name in names if name in FACE_BACKBONES]
-    ready = ["then the photographs of the ready-made model"] if any(starts_ready(each) for each in options) else []
-    facts = {
-        "origin": [start.origin for start in starts],
-        "licence": [start.licence for start in starts],
-        "data": [start.training_data for start in starts] + ready,
+    backbones = dict.fromkeys(each.get("backbone") for each in options if each.get("pretrained"))
+    starts = [FACE_BACKBONES[name] for name in backbones if name in FACE_BACKBONES]
+    further = {str(source): source for run in runs for source in run.get("start_sources", ())}
+    data = "; ".join(dict.fromkeys(start.training_data for start in starts))
+    start = {
+        "origin": "; ".join(dict.fromkeys(start.origin for start in starts)),
+        "licence": "; ".join(dict.fromkeys(start.licence for start in starts)),
+        "data": ", then on ".join(filter(None, (data, ", ".join(each["source"] for each in further.values())))),
+        "sources": [*further.values()],
     }
-    joined = {key: "; ".join(dict.fromkeys(values)) for key, values in facts.items()}
-    return {"sources": [*sources.values()], **({"start": joined} if starts else {})}
-
-
-def starts_ready(options: Mapping[str, Any]) -> bool:
-    """Return whether a run with these options started from the ready-made model."""
-    return str(options.get("start") or "").startswith(READY)
+    return {"sources": [*sources.values()], **({"start": start} if starts or further else {})}
 
 
 def _run_files(task: str, number: int, run: Path, files: dict[str, Path]) -> RunFiles:

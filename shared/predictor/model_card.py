@@ -41,7 +41,7 @@ def write_card(trained: TrainedRuns, sizes: Mapping[str, int], remarks: Sequence
         **(_persons(held_out) if held_out else {"images": 0}),
         runs=[*_runs(trained)],
         trained_on=contents.trained_on(),
-        sources=sources_table(contents.about["sources"]),
+        sources=sources_table([*contents.about["sources"], *contents.about.get("start", {}).get("sources", ())]),
         **(_scores(held_out, trained.decision) if held_out and trained.decision else {"scores": None}),
         coverage=coverage,
         coverage_by_band=_by_band(coverage.by_band) if coverage else None,

@@ -161,6 +161,7 @@ def prepare(specialist: Specialist, options: TrainOptions, context: RunContext) 
     identity = {"options": options.identity(), **data_identity(specialist, table, crops), "sources": sources}
     if start is not None:
         identity["options"]["start"] += f" ({start.digest})"
+        identity["start_sources"] = [*start.sources]
     if accelerator.is_main_process:
         remarks = (describe_start(options.model, start), specialist.remark(base))
         print("\n".join(filter(None, remarks)))

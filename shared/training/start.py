@@ -14,6 +14,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import safetensors.torch
@@ -25,6 +26,7 @@ from shared.files import READY_MADE
 from shared.fusion.predictions import OOF
 from shared.messages import UserError, first_of
 from shared.specialist import Specialist, softmax
+from shared.tracking import read_run_json
 from shared.training.face_backbones import split_branches, start_head
 from shared.training.model import Network
 from shared.training.options import READY, ModelOptions, TrainOptions
@@ -44,6 +46,8 @@ class Start:
     """Of a `Network` with this backbone, float32."""
     digest: str
     """Hash of the file."""
+    sources: tuple[dict[str, str], ...] = ()
+    """The data that the weights were trained on: source, licence and credit of each."""
 
     def network(self, model: ModelOptions, specialist: Specialist) -> Network:
         """Return a network with these weights; a head that does not agree is left untrained.
@@ -85,17 +89,27 @@ def read_start(start: str, specialist: Specialist, fold: int | None = None) -> S
             raise UserError(
                 f"--start {start} has not trained fold {number}, and its other folds have seen who is held out"
             )
-        return start_from_file(folds[number] / WEIGHTS, specialist)
+        trained = read_run_json(path)
+        sources = _sources(trained, trained)
+        return replace(start_from_file(folds[number] / WEIGHTS, specialist), sources=sources)
     source = open_source(path)
     if not source.holds(MANIFEST):
         raise UserError(f"--start {start} is neither a run with a trained fold nor a bundle")
     try:
-        listed = json.loads(source.read(MANIFEST, MAX_MANIFEST))["specialists"]
+        manifest = json.loads(source.read(MANIFEST, MAX_MANIFEST))
+        listed, about = manifest["specialists"], manifest["about"]
+        sources = _sources(about, {"start_sources": (about.get("start") or {}).get("sources")})
         runs = listed.get(specialist.name) or listed["age"]
         name = runs[0]["weights"][0]
     except (KeyError, IndexError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise UserError(f"--start {start} is no whole bundle: {MANIFEST} names no weights") from error
-    return _parse(read_network(source, name), f"{path}: {name}", specialist)
+    return replace(_parse(read_network(source, name), f"{path}: {name}", specialist), sources=sources)
+
+
+def _sources(own: Mapping[str, Any], start: Mapping[str, Any]) -> tuple[dict[str, str], ...]:
+    """Return the sources of weights and of what they started from; raises an exception of `read_start` for others."""
+    listed = [*(own.get("sources") or ()), *(start.get("start_sources") or ())]
+    return tuple({key: str(each.get(key, "unknown")) for key in ("source", "licence", "credit")} for each in listed)
 
 
 def start_from_file(file: Path, specialist: Specialist) -> Start:
