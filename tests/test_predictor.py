@@ -15,7 +15,7 @@ from tiny_competition import write_csv
 from tiny_model import SPECIALISTS, write_fold, write_model
 
 import combine
-from shared.crops import open_crops
+from shared.crops import Window, open_crops
 from shared.faces.mtcnn import Faces
 from shared.fusion.fusion import SPECIALISTS as CLASSES
 from shared.fusion.predictions import read_predictions
@@ -23,6 +23,7 @@ from shared.labels import decode_class
 from shared.messages import UserError
 from shared.predictor import Face, Photograph, Predictor, detect, drawing, predictor, results
 from shared.predictor.detect import turn
+from shared.predictor.ensemble import FoldNetwork, SpecialistEnsemble, predict_batch
 from shared.training.inference import predict
 from shared.training.options import PredictOptions
 
@@ -224,6 +225,26 @@ def test_batches_of_any_size_give_the_same_probabilities(predict_faces: Predicto
     single = replace(predict_faces, batch_size=1).probabilities(crops)
     for task, probabilities in predict_faces.probabilities(crops).items():
         np.testing.assert_allclose(single[task], probabilities, atol=1e-6)
+
+
+def test_a_network_that_specialists_share_runs_once_and_each_reads_its_own_outputs() -> None:
+    seen: list[np.ndarray] = []
+
+    def logits(images: np.ndarray) -> np.ndarray:
+        seen.append(images)
+        return np.tile(np.log(np.array([1, 3, 1, 4], np.float32)), (len(images), 1))
+
+    heads = {"mask": (0, 2), "gender": (2, 4)}
+    shared = {
+        task: SpecialistEnsemble(((FoldNetwork(Window(), 32, logits, "", head=head),),), ("flip",))
+        for task, head in heads.items()
+    }
+    crop = np.random.default_rng(0).integers(0, 256, (256, 256, 3)).astype(np.uint8)
+    found = predict_batch(shared, [crop, crop])
+    assert len(seen) == 2, "one run for each view"
+    assert np.array_equal(seen[0], seen[1][:, :, ::-1])
+    np.testing.assert_allclose(found["mask"], [[[0.25, 0.75]] * 2], atol=1e-6)
+    np.testing.assert_allclose(found["gender"], [[[0.2, 0.8]] * 2], atol=1e-6)
 
 
 def test_without_a_model_the_error_says_how_to_get_one(tmp_path: Path) -> None:

@@ -30,11 +30,12 @@ class PNet(nn.Module):
         self.conv2, self.prelu2 = nn.Conv2d(10, 16, 3), nn.PReLU(16)
         self.conv3, self.prelu3 = nn.Conv2d(16, 32, 3), nn.PReLU(32)
         self.conv4_1, self.conv4_2 = nn.Conv2d(32, 2, 1), nn.Conv2d(32, 4, 1)
+        self.probabilities: nn.Module = nn.Softmax(dim=1)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         x = self.pool1(self.prelu1(self.conv1(images)))
         x = self.prelu3(self.conv3(self.prelu2(self.conv2(x))))
-        return self.conv4_2(x), self.conv4_1(x).softmax(1)
+        return self.conv4_2(x), self.probabilities(self.conv4_1(x))
 
 
 class RNet(nn.Module):
@@ -48,12 +49,13 @@ class RNet(nn.Module):
         self.pool = nn.MaxPool2d(3, 2, ceil_mode=True)
         self.dense4, self.prelu4 = nn.Linear(576, 128), nn.PReLU(128)
         self.dense5_1, self.dense5_2 = nn.Linear(128, 2), nn.Linear(128, 4)
+        self.probabilities: nn.Module = nn.Softmax(dim=1)
 
     def forward(self, patches: Tensor) -> tuple[Tensor, Tensor]:
         x = self.pool(self.prelu1(self.conv1(patches)))
         x = self.pool(self.prelu2(self.conv2(x)))
         x = self.prelu4(self.dense4(_flat(self.prelu3(self.conv3(x)))))
-        return self.dense5_2(x), self.dense5_1(x).softmax(1)
+        return self.dense5_2(x), self.probabilities(self.dense5_1(x))
 
 
 class ONet(nn.Module):
@@ -68,13 +70,14 @@ class ONet(nn.Module):
         self.pool, self.pool3 = nn.MaxPool2d(3, 2, ceil_mode=True), nn.MaxPool2d(2, 2, ceil_mode=True)
         self.dense5, self.prelu5 = nn.Linear(1152, 256), nn.PReLU(256)
         self.dense6_1, self.dense6_2, self.dense6_3 = nn.Linear(256, 2), nn.Linear(256, 4), nn.Linear(256, 10)
+        self.probabilities: nn.Module = nn.Softmax(dim=1)
 
     def forward(self, patches: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         x = self.pool(self.prelu1(self.conv1(patches)))
         x = self.pool(self.prelu2(self.conv2(x)))
         x = self.pool3(self.prelu3(self.conv3(x)))
         x = self.prelu5(self.dense5(_flat(self.prelu4(self.conv4(x)))))
-        return self.dense6_2(x), self.dense6_3(x), self.dense6_1(x).softmax(1)
+        return self.dense6_2(x), self.dense6_3(x), self.probabilities(self.dense6_1(x))
 
 
 class Nets(NamedTuple):

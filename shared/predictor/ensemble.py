@@ -9,6 +9,7 @@ import json
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -34,7 +35,7 @@ from shared.training.run_folder import (
     read_metadata,
     read_network,
 )
-from shared.training.tta import ensemble_probabilities
+from shared.training.tta import View, ensemble_probabilities
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -49,11 +50,15 @@ AGE_YEARS = range(61, 201)
 INPUT_SIDES = range(16, 1025)
 """Pixels a side that a network's input may have."""
 
-REMEMBERED = 16
-"""Batches whose logits are kept for the next specialist that shares the network."""
-
 DETECTOR_BATCH = 64
-"""Pieces of an image that go through a net of the detector together."""
+"""Pieces of an image that go through a net of the detector together in onnxruntime."""
+
+REMEMBERED = 16
+"""Batches whose features are kept for the next network with the same frozen body."""
+
+NETWORK_BATCH = 4
+"""The same for the faces that go through a network: larger batches do not fit into the cache of a CPU, and one by one
+small networks are slower (docs/performance.md)."""
 
 
 @dataclass(frozen=True)
@@ -76,11 +81,6 @@ class FoldNetwork:
         """Cut what the network sees, (B, size, size, 3), out of crops (256, 256, 3)."""
         return np.stack([self.window.cut(crop, self.size) for crop in crops])
 
-    def probabilities(self, images: Pixels) -> Floats:
-        """Return probabilities of the outputs (B, K) for images (B, size, size, 3)."""
-        logits = self.logits(np.ascontiguousarray(images))
-        return softmax(logits if self.head is None else logits[:, slice(*self.head)])
-
 
 @dataclass(frozen=True)
 class SpecialistEnsemble:
@@ -95,25 +95,39 @@ class SpecialistEnsemble:
         """The networks of all runs."""
         return tuple(network for run in self.runs for network in run)
 
-    def probabilities(self, crops: Sequence[Pixels], batch_size: int) -> Floats:
-        """Return probabilities of the outputs (F, N, K) for N crops, at least one.
+    def probabilities(self, predict: Callable[[FoldNetwork, View], Floats]) -> Floats:
+        """Return probabilities of the outputs (F, N, K), averaged over views and runs.
 
-        Each of F folds predicts by the mean of its networks in all runs; F is 1, the mean of all networks, if the runs
-        differ in the number of folds.
+        `predict` returns those of one network (N, K) for one view of N images. Each of F folds predicts by the mean of
+        its networks in all runs; F is 1, the mean of all networks, if the runs differ in the number of folds.
         """
-        batches = [crops[start : start + batch_size] for start in range(0, len(crops), batch_size)]
-        same = len({len(run) for run in self.runs}) == 1
-
-        def predict(batch: Sequence[Pixels]) -> Floats:
-            runs = [_by_fold(run, tta, batch) for run, tta in zip(self.runs, self.tta, strict=True)]
-            return np.mean(runs if same else [run.mean(axis=0, keepdims=True) for run in runs], axis=0)
-
-        return np.concatenate([predict(batch) for batch in batches], axis=1)
+        runs = [
+            ensemble_probabilities([partial(predict, network) for network in run], tta)
+            for run, tta in zip(self.runs, self.tta, strict=True)
+        ]
+        same = len({len(run) for run in runs}) == 1
+        return np.asarray(np.mean(runs if same else [run.mean(axis=0, keepdims=True) for run in runs], axis=0))
 
 
-def _by_fold(run: Sequence[FoldNetwork], tta: TtaName, crops: Sequence[Pixels]) -> Floats:
-    """Return the probabilities (F, B, K) by each network of a run, averaged over views."""
-    return ensemble_probabilities([(network.probabilities, network.inputs(crops)) for network in run], tta)
+def predict_batch(ensembles: Mapping[str, SpecialistEnsemble], crops: Sequence[Pixels]) -> dict[str, Floats]:
+    """Return each specialist's probabilities of its outputs (F, N, K) for N crops, at least one.
+
+    What networks have in common is made once: inputs of the same window and size, and logits of the same network.
+    """
+
+    @cache
+    def inputs(window: Window, size: int) -> Pixels:
+        return np.stack([window.cut(crop, size) for crop in crops])
+
+    @cache
+    def logits(run: Logits, window: Window, size: int, view: View) -> NDArray[np.float32]:
+        return run(np.ascontiguousarray(view.of(inputs(window, size))))
+
+    def predict(network: FoldNetwork, view: View) -> Floats:
+        rows = logits(network.logits, network.window, network.size, view)
+        return softmax(rows[:, slice(*network.head)] if network.head else rows)
+
+    return {task: ensemble.probabilities(predict) for task, ensemble in ensembles.items()}
 
 
 def load_ensembles(
@@ -149,8 +163,7 @@ def load_ensembles(
 
     def load(task: str, name: str) -> FoldNetwork:
         if name not in loaded:
-            metadata, logits, digest, module = load_file(task, name)
-            loaded[name] = metadata, _run_once(logits) if metadata.heads else logits, digest, module
+            loaded[name] = load_file(task, name)
         metadata, logits, digest, module = loaded[name]
         window = check_metadata(metadata, task, f"{source.path}: {name}")
         head = (metadata.heads[task][0], metadata.heads[task][1]) if metadata.heads else None
@@ -169,7 +182,8 @@ def _body(source: BundleSource, code: str, module: Any, threads: int) -> Logits:
     """Return the frozen body of networks as a function from images (B, size, size, 3) to features (B, D)."""
     if module is None:
         name = body_file(code, ".onnx")
-        run = _function(open_session(_read_onnx(source, name), f"{source.path}: {name}", threads))
+        session = open_session(_read_onnx(source, name), f"{source.path}: {name}", threads)
+        run = _in_batches(_function(session), NETWORK_BATCH)
         return lambda images: run(images)[0]
     import torch
 
@@ -195,7 +209,7 @@ def _head_on(body: Logits, content: bytes, head: str, label: str) -> Logits:
 
 
 def _run_once(logits: Logits) -> Logits:
-    """Return the function with a memory of its last results: specialists that share a network see the same images."""
+    """Return the function with a memory of its last results: networks with one body see the same images."""
     results: OrderedDict[bytes, NDArray[np.float32]] = OrderedDict()
     lock = Lock()
 
@@ -283,7 +297,7 @@ def _open_onnx(content: bytes, task: str, label: str, threads: int) -> tuple[Che
     session = open_session(content, label, threads)
     metadata = onnx_metadata(session, label)
     check_metadata(metadata, task, label)
-    run = _function(session)
+    run = _in_batches(_function(session), NETWORK_BATCH)
     return metadata, lambda images: run(images)[0], None
 
 
@@ -295,7 +309,7 @@ def digest_of(content: bytes) -> str:
 def load_detector_sessions(source: BundleSource, threads: int = 0) -> Detector:
     """Load the nets of the detector for onnxruntime; raises `UserError` if the bundle was made without --onnx."""
     sessions = [open_session(_read_onnx(source, name), f"{source.path}: {name}", threads) for name in DETECTOR_FILES]
-    return Detector(*(_in_batches(_function(session)) for session in sessions))
+    return Detector(*(_in_batches(_function(session), DETECTOR_BATCH) for session in sessions))
 
 
 def _read_onnx(source: BundleSource, name: str) -> bytes:
@@ -341,10 +355,10 @@ def _function(session: "InferenceSession") -> Net:
     return lambda images: tuple(session.run(None, {name: images}))
 
 
-def _in_batches(net: Net) -> Net:
+def _in_batches(net: Net, batch: int) -> Net:
     def run(pieces: Pixels) -> tuple[NDArray[np.floating], ...]:
-        starts = range(0, len(pieces), DETECTOR_BATCH)
-        parts = [net(pieces[start : start + DETECTOR_BATCH]) for start in starts]
+        starts = range(0, len(pieces), batch)
+        parts = [net(pieces[start : start + batch]) for start in starts]
         return tuple(np.concatenate(outputs) for outputs in zip(*parts, strict=True))
 
     return run

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from shared.faces.mtcnn import build_pyramid
-from shared.faces.mtcnn_nets import load_nets, normalise
+from shared.faces.mtcnn_nets import PNet, load_nets, normalise
 from shared.messages import UserError
 from shared.predictor.ensemble import FoldNetwork, open_session
 from shared.training.model import Features
@@ -72,9 +72,46 @@ class _Rectifier(nn.Module):
         return x.relu() + self.weight.view(-1, *[1] * (x.ndim - 2)) * x.clamp(max=0)
 
 
-def _with_rectifiers(net: nn.Module) -> nn.Module:
-    """Return a copy of a net of the detector with `_Rectifier` in place of PReLU."""
+class _TwoClasses(nn.Module):
+    """The softmax of two classes (N, 2, ...) as a sigmoid, for which onnxruntime moves no axes."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.sigmoid(x - x.flip(1))
+
+
+class _PooledStage(nn.Module):
+    """Convolution, PReLU and max pooling, with the PReLU after the pooling, on a quarter of the places.
+
+    A rising PReLU can change places with a maximum. One that falls on the left (slope a < 0) is max(x, a x), so that
+    its maximum is the larger one of max(x) and max(a x): for these channels the convolution also returns a x.
+    """
+
+    def __init__(self, conv: nn.Conv2d, prelu: nn.PReLU, pool: nn.Module):
+        super().__init__()
+        slopes, count = prelu.weight.detach(), conv.out_channels
+        falling = slopes < 0
+        scale = slopes[falling]
+        assert conv.bias is not None
+        self.conv = nn.Conv2d(conv.in_channels, count + len(scale), 3)
+        self.conv.weight.data = torch.cat([conv.weight, conv.weight[falling] * scale.view(-1, 1, 1, 1)])
+        self.conv.bias = nn.Parameter(torch.cat([conv.bias, conv.bias[falling] * scale]))
+        self.pool, self.rectifier, self.count = pool, _Rectifier(slopes.clamp(min=0)), count
+        self.falling = falling.view(-1, 1, 1)
+        self.other = torch.where(falling, count - 1 + falling.cumsum(0), torch.arange(count))
+
+    def forward(self, x: Tensor) -> Tensor:
+        pooled = self.pool(self.conv(x))
+        rising = self.rectifier(pooled[:, : self.count])
+        return torch.where(self.falling, torch.maximum(rising, pooled.index_select(1, self.other)), rising)
+
+
+def _for_onnxruntime(net: nn.Module) -> nn.Module:
+    """Return a copy of a net of the detector with the same outputs, made of what onnxruntime runs fast."""
     net = deepcopy(net)
+    net.probabilities = _TwoClasses()
+    if isinstance(net, PNet):  # The pooling windows of the others overlap: there it is no gain.
+        net.conv1, net.prelu1 = _PooledStage(net.conv1, net.prelu1, net.pool1), nn.Identity()  # type: ignore[assignment]
+        net.pool1 = nn.Identity()  # type: ignore[assignment]
     for name, layer in list(net.named_children()):
         if isinstance(layer, nn.PReLU):
             setattr(net, name, _Rectifier(layer.weight))
@@ -124,7 +161,7 @@ def export_detector(crops: Sequence[Pixels]) -> list[Export]:
     for name, sizes in DETECTOR.items():
         net = _FromBytes(nets[name]).eval()
         # P-Net slides over images of any height and width; the others judge pieces of one size.
-        quick = _FromBytes(_with_rectifiers(nets[name])).eval()
+        quick = _FromBytes(_for_onnxruntime(nets[name])).eval()
         content = _export(quick, sizes[-1], 3 if name == "pnet" else 1, {})
         pieces = [np.stack([_resized(crop, *size) for crop in crops]) for size in sizes]
         exports.append(Export(content, check(content, net, pieces, name)))

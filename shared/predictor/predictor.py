@@ -4,8 +4,10 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
+from shutil import which
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +19,15 @@ from shared.files import READY_MADE
 from shared.fusion.fusion import SPECIALISTS
 from shared.fusion.predictions import OOF
 from shared.messages import UserError
-from shared.predictor.bundle_file import CARD, BundleContents, open_bundle
+from shared.predictor.bundle_file import CARD, DETECTOR_FILES, BundleContents, open_bundle
 from shared.predictor.detect import DecodedPhotograph, DetectedPhotograph, FaceSelection, ImageSource, detect_faces
-from shared.predictor.ensemble import Runtime, SpecialistEnsemble, load_detector_sessions, load_ensembles
+from shared.predictor.ensemble import (
+    Runtime,
+    SpecialistEnsemble,
+    load_detector_sessions,
+    load_ensembles,
+    predict_batch,
+)
 from shared.predictor.from_runs import read_trained_runs, runs_below
 from shared.predictor.results import ModelDescription, Photograph
 from shared.tracking import RUN
@@ -178,7 +186,11 @@ class Predictor:
         >>> {task: table.shape[1:] for task, table in Predictor.load(model).probabilities([crop]).items()}
         {'mask': (1, 3), 'gender': (1, 2), 'age': (1, 101)}
         """
-        return {task: ensemble.probabilities(crops, self.batch_size) for task, ensemble in self.specialists.items()}
+        batches = [
+            predict_batch(self.specialists, crops[start : start + self.batch_size])
+            for start in range(0, len(crops), self.batch_size)
+        ]
+        return {task: np.concatenate([batch[task] for batch in batches], axis=1) for task in self.specialists}
 
 
 def open_model(path: Path) -> tuple[BundleSource, BundleContents]:
@@ -193,6 +205,17 @@ def open_model(path: Path) -> tuple[BundleSource, BundleContents]:
             "without --model the ready-made model is used"
         )
     return open_bundle(path)
+
+
+def quick_runtime(path: Path) -> Runtime:
+    """Return the runtime that starts and predicts quickest for the model at `path`.
+
+    onnx, for a bundle with ONNX files, if onnxruntime is installed and the machine has no GPU for torch; else torch.
+    """
+    if which("nvidia-smi") or find_spec("onnxruntime") is None or not (path.is_file() or (path / MANIFEST).exists()):
+        return "torch"
+    source, _ = open_bundle(path)
+    return "onnx" if all(map(source.holds, DETECTOR_FILES)) else "torch"
 
 
 def model_files(path: Path) -> list[Path]:

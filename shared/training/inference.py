@@ -32,7 +32,7 @@ from shared.training.frozen import predict_frozen
 from shared.training.model import fuse_batch_norms, load_weights, read_weights_metadata
 from shared.training.options import DeviceName, Precision, PredictOptions, TtaName
 from shared.training.run_folder import WEIGHTS, crop_folder, finished_folds, run_folder, tta_of
-from shared.training.tta import ensemble_probabilities
+from shared.training.tta import View, ensemble_probabilities
 
 
 def accelerator_for(device: DeviceName, mixed_precision: Precision = "no") -> Accelerator:
@@ -207,16 +207,16 @@ def predict_batches(
     its input. The batches must come from a loader that `accelerator` has prepared; every process gets all rows.
     """
 
-    def probabilities(network: nn.Module, images: Tensor) -> Tensor:
+    def probabilities(network: nn.Module, images: Tensor, view: View) -> Tensor:
         with accelerator.autocast():
-            logits = network(images)
+            logits = network(view.of(images))
         return specialist.distribution(logits.float()).cpu()
 
     for network, _ in networks:
         network.eval()
     rows = []
     for inputs in batches:
-        predicted = [(partial(probabilities, network), inputs[number]) for network, number in networks]
+        predicted = [partial(probabilities, network, inputs[number]) for network, number in networks]
         # The images of all processes are joined along the first axis.
         each = torch.from_numpy(ensemble_probabilities(predicted, tta)).transpose(0, 1).contiguous()
         rows.append(accelerator.gather_for_metrics(each.to(accelerator.device)).cpu())

@@ -1,21 +1,18 @@
 """Average the probabilities of several networks and of several views of each image.
 
 Training, prediction, the predictor and its ONNX runtime all average here. Nothing heavy is imported: networks are
-functions, and images are arrays or tensors.
+functions of a view, and images are arrays or tensors.
 
-    each = ensemble_probabilities([(network, images), (other, other_images)], "flip")
+    each = ensemble_probabilities([lambda view: network(view.of(images))], "flip")
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from shared.training.options import TtaName
-
-Predict = Callable[[Any], Any]
-"""Images (B, H, W, 3) to probabilities (B, K), both arrays or tensors on the CPU."""
 
 
 class View(NamedTuple):
@@ -49,17 +46,17 @@ TTA_VIEWS: dict[TtaName, tuple[View, ...]] = {
 }
 
 
-def ensemble_probabilities(networks: Iterable[tuple[Predict, Any]], tta: TtaName) -> NDArray[np.float64]:
-    """Return the probabilities (F, B, K) by each of F networks, averaged over views of each image.
-
-    Every network comes with the B images as it sees them, since its window and size may be its own.
-    """
-    return np.stack([_mean_over_views(predict, images, tta) for predict, images in networks])
+Predict = Callable[[View], Any]
+"""A view to the probabilities (B, K) of B images seen so, an array or a tensor on the CPU."""
 
 
-def _mean_over_views(predict: Predict, images: Any, tta: TtaName) -> NDArray[np.float64]:
-    views = TTA_VIEWS[tta]
-    total = predict(views[0].of(images))
+def ensemble_probabilities(networks: Iterable[Predict], tta: TtaName) -> NDArray[np.float64]:
+    """Return the probabilities (F, B, K) by each of F networks, averaged over views of each image."""
+    return np.stack([_mean_over_views(predict, TTA_VIEWS[tta]) for predict in networks])
+
+
+def _mean_over_views(predict: Predict, views: Sequence[View]) -> NDArray[np.float64]:
+    total = predict(views[0])
     for view in views[1:]:
-        total = total + predict(view.of(images))
+        total = total + predict(view)
     return np.asarray(total / len(views), np.float64)
