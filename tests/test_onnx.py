@@ -22,6 +22,7 @@ from shared.messages import UserError
 from shared.predictor import Photograph, Predictor
 from shared.predictor.ensemble import open_session
 from shared.predictor.onnx_export import TOLERANCE, check
+from shared.predictor.predictor import quick_runtime
 
 ROOT = Path(__file__).parents[1]
 PRINT_HEAVY = "print(sorted({'torch', 'timm', 'torchvision', 'accelerate'} & set(sys.modules)), file=sys.stderr)"
@@ -104,6 +105,14 @@ def test_predicting_by_onnx_imports_no_torch(bundle: Path, by_torch: Predictor, 
     done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.stderr.strip() == "[]"
     assert_predicts(json.loads(done.stdout)[0], by_torch(photograph)[0])
+
+
+def test_onnx_is_the_quick_runtime_of_bundles_that_have_it(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shared.predictor.predictor.which", lambda _: None)
+    assert quick_runtime(bundle) == "onnx"
+    assert quick_runtime(bundle.parent) == "torch", "run folders have no ONNX files"
+    monkeypatch.setattr("shared.predictor.predictor.which", lambda program: f"/usr/bin/{program}")
+    assert quick_runtime(bundle) == "torch", "a GPU is quicker"
 
 
 def test_the_service_by_onnx_imports_no_torch(bundle: Path, by_torch: Predictor, tmp_path: Path) -> None:
