@@ -128,9 +128,7 @@ def main(options: Options) -> None:
         [*(Path(source) for source in sources if source != STDIN), *model_files(options.model or READY_MADE)],
     )
     refuse_overwriting({"--out": out}, copies.values())
-    model = options.model or READY_MADE
-    runtime = options.runtime or (quick_runtime(model) if options.device == "auto" else "torch")
-    predictor = Predictor.load(model, runtime, options.device, options.batch_size)
+    predictor = Predictor.load(options.model or READY_MADE, _runtime(options), options.device, options.batch_size)
     if predictor.contents.decisions.intervals.coverage is None:
         print(UNCHECKED, file=sys.stderr)
     photographs = _predicted(predictor, sources, stdin, copies, options)
@@ -146,6 +144,12 @@ def main(options: Options) -> None:
         sys.exit(EXIT_SOME_UNREADABLE)
 
 
+def _runtime(options: Options) -> Runtime:
+    """Return the runtime that is named, or the quickest one for the model and device."""
+    quick = options.device == "auto"
+    return options.runtime or (quick_runtime(options.model or READY_MADE) if quick else "torch")
+
+
 def _format(options: Options) -> Format:
     """Return the format that is named, or that the suffix of the output stands for."""
     suffix = Path(options.out).suffix.lower() if options.out else ""
@@ -157,9 +161,9 @@ def _predict_on_cluster(options: Options, cluster: str) -> None:
         from shared.cluster.jobs import PredictJob, run_job
     except ImportError as error:
         raise UserError(f"--cluster needs dask: pip install 'face18[cluster]' ({error})") from error
-    model = options.model and options.model.absolute()
-    fingerprint = Predictor.load(model or READY_MADE, options.runtime, "cpu").fingerprint
-    job = PredictJob(model, fingerprint, options.faces, options.runtime, options.device, options.batch_size)
+    model, runtime = options.model and options.model.absolute(), _runtime(options)
+    fingerprint = Predictor.load(model or READY_MADE, runtime, "cpu").fingerprint
+    job = PredictJob(model, fingerprint, options.faces, runtime, options.device, options.batch_size)
     out = options.out or ""
     total = run_job(job, options.photographs, out, cluster, options.part_size)
     print(f"{out}: {counted(total.images, 'photograph')}, {total.failed:,} of them could not be read: see `problem`")
