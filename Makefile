@@ -37,7 +37,7 @@ demo: $(INSTALLED)  ## draw sample portraits, crop, train three specialists, fus
 	  --truth data/sample/eval_solution.csv --figures $(DEMO)/figures --out $(DEMO)/submission.csv
 	@echo "contact sheet of the crops: $(DEMO)/crops.jpg"
 	@echo "These faces are drawn by a program. The scores show that everything runs and learns;"
-	@echo "they prove nothing about photographs: for those, see benchmarks/real_faces.py."
+	@echo "they prove nothing about photographs: for those, see docs/accuracy.md."
 	@echo "The ready-made model was trained on photographs and has seen no drawing. Its predictions for six of them:"
 	$(BIN)/face18 predict docs/images/persons.jpg --draw $(DEMO)/persons.jpg
 	@echo "annotated: $(DEMO)/persons.jpg. Now try a photograph of your own: $(BIN)/face18 predict photo.jpg"

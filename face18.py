@@ -36,6 +36,7 @@ COMMANDS = (
     Command("weights", "shared.weights", "fetch a network that was trained on faces, to start from with --backbone"),
     *(Command(f"train {task}", f"pipelines.{task}.train", f"train the {task} specialist") for task in TASKS),
     Command("train ready", "shared.ready_model", "train the ready-made model on a folder of public photographs"),
+    Command("score ready", "shared.ready_bundle", "write measured scores into the ready-made model and its card"),
     *(
         Command(f"predict-eval {task}", f"pipelines.{task}.predict", f"predict {task} for the eval images")
         for task in TASKS

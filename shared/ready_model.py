@@ -269,7 +269,7 @@ def start_years(network: Network, backbone: str) -> None:
     """Let the outputs of years start from those that a network of one classifier was published with, if it has them."""
     published: Any = create_backbone(backbone, YEARS, 0.0, pretrained=True)
     if start_head(published, "age"):
-        classifier: Any = network.backbone.get_classifier()  # type: ignore[operator]
+        classifier: Any = network.backbone.get_classifier()
         classifier.weight.data[-YEARS:] = published.classifier.weight.data
         classifier.bias.data[-YEARS:] = published.classifier.bias.data
 
