@@ -14,7 +14,7 @@ normalised RGB; `pretrained_cfg` holds the mean and standard deviation that repr
 Batch norms (in dlib: scale and offset) are folded into the convolutions, so a trained network has none.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -449,31 +449,6 @@ def _fill(module: nn.Conv2d | nn.Linear, layer: Layer, source: str) -> None:
     with torch.no_grad():
         module.weight.copy_(weight)
         module.bias.copy_(bias)
-
-
-def split_branches(
-    state: Mapping[str, Tensor], task: str, heads: Mapping[str, Sequence[int]]
-) -> tuple[str, dict[str, Tensor]]:
-    """Return the part of a `faceres_branches` network for one task, as the name and the state of a network of its own.
-
-    That is `faceres_mid` for the mask state, otherwise `faceres`. `state` is that of the backbone within a `Network`;
-    `heads` are the first and the end of each task's logits. A task without a head gets no classifier.
-    """
-    mask = task == "mask"
-    branch, head = ("mask", "mask_classifier") if mask else ("face", "classifier")
-    offset = 0 if mask else FaceResBranches.MASK_CLASSES
-    rows = slice(*(number - offset for number in heads[task])) if task in heads else slice(0)
-    found = {}
-    for name, tensor in state.items():
-        part, _, rest = name.removeprefix("backbone.").partition(".")
-        if part in ("trunk", branch):
-            # A slice of a Sequential keeps the numbers of its layers.
-            found[f"backbone.blocks.{rest}"] = tensor
-        elif part == head:
-            found[f"backbone.classifier.{rest}"] = tensor[rows]
-        elif part in ("stem", "mean", "std") or (part == "feats" and not mask):
-            found[name] = tensor
-    return ("faceres_mid" if mask else "faceres"), found
 
 
 # The published files as layers

@@ -11,7 +11,7 @@ The body of the network is taken over, and its head too if it has the same outpu
 import hashlib
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from shared.fusion.predictions import OOF
 from shared.messages import UserError, first_of
 from shared.specialist import Specialist, softmax
 from shared.tracking import read_run_json
-from shared.training.face_backbones import split_branches, start_head
+from shared.training.face_backbones import FaceResBranches, start_head
 from shared.training.model import Network
 from shared.training.options import READY, ModelOptions, TrainOptions
 from shared.training.run_folder import WEIGHTS, CheckpointMetadata, finished_folds, read_header, read_network
@@ -129,6 +129,31 @@ def _parse(content: bytes, label: str, specialist: Specialist) -> Start:
         metadata = replace(metadata, backbone=backbone, specialist=specialist.name if own else "", heads=None)
     floats = {name: tensor.float() for name, tensor in state.items()}
     return Start(label, metadata, floats, hashlib.blake2b(content, digest_size=8).hexdigest())
+
+
+def split_branches(
+    state: Mapping[str, Tensor], task: str, heads: Mapping[str, Sequence[int]]
+) -> tuple[str, dict[str, Tensor]]:
+    """Return the part of a `faceres_branches` network for one task, as the name and the state of a network of its own.
+
+    That is `faceres_mid` for the mask state, otherwise `faceres`. `state` is that of the backbone within a `Network`;
+    `heads` are the first and the end of each task's logits. A task without a head gets no classifier.
+    """
+    mask = task == "mask"
+    branch, head = ("mask", "mask_classifier") if mask else ("face", "classifier")
+    offset = 0 if mask else FaceResBranches.MASK_CLASSES
+    rows = slice(*(number - offset for number in heads[task])) if task in heads else slice(0)
+    found = {}
+    for name, tensor in state.items():
+        part, _, rest = name.removeprefix("backbone.").partition(".")
+        if part in ("trunk", branch):
+            # A slice of a Sequential keeps the numbers of its layers.
+            found[f"backbone.blocks.{rest}"] = tensor
+        elif part == head:
+            found[f"backbone.classifier.{rest}"] = tensor[rows]
+        elif part in ("stem", "mean", "std") or (part == "feats" and not mask):
+            found[name] = tensor
+    return ("faceres_mid" if mask else "faceres"), found
 
 
 def with_start(options: TrainOptions, specialist: Specialist) -> tuple[TrainOptions, Start | None]:
