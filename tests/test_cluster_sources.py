@@ -28,7 +28,7 @@ def s3() -> Iterator[str]:
         patch.setenv("AWS_ACCESS_KEY_ID", "key")
         patch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
         S3FileSystem.clear_instance_cache()
-        S3FileSystem().mkdir("bucket")
+        S3FileSystem().makedirs("bucket", exist_ok=True)
         yield "s3://bucket"
     S3FileSystem.clear_instance_cache()
     server.stop()

@@ -19,7 +19,7 @@ START = baseline(AgeOptions.of(only_fold=0))
 def test_a_change_alters_its_options_and_no_other() -> None:
     variant = changed(START, "loss=corn lr=0.002 balance=true window=0.8,0.5,0.5")
     assert variant.options == START.options.with_values(loss="corn", lr=0.002, balance=True, window=(0.8, 0.5, 0.5))
-    assert changed(START, "pretrained=false").options.model.pretrained is False
+    assert changed(START, "backbone=resnet18 pretrained=false").options.model.pretrained is False
 
 
 def test_a_config_file_does_not_overrule_what_the_command_line_changed(tmp_path: Path) -> None:

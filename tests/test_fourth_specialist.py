@@ -59,7 +59,10 @@ def test_it_learns_its_column_of_train_csv_for_persons_it_has_not_seen(here: Tra
     table, crops = load_training(folder), here.data.data.parent / "more/crops"
     write_crops(table, crops / "train")
     put_on(table, crops / "train")
-    train(GLASSES, here.with_values(data=folder.parent, crops=crops, folds=3, epochs=6, batch_size=8, lr=5e-3, ema=0.0))
+    train(
+        GLASSES,
+        here.with_values(data=folder.parent, crops=crops, folds=3, epochs=6, batch_size=8, lr=5e-3, weight_decay=0.02),
+    )
     assert here.run.outputs is not None
     answers = read_held_out(here.run.outputs / "oof.csv", GLASSES.classes)
     assert len(answers) == 24

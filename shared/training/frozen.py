@@ -11,8 +11,8 @@ an ordinary network.
 import hashlib
 import io
 import math
+import sys
 import time
-import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from shared.crops import CropSet, Window
+from shared.crops import LANDMARKS, CropSet, Window
 from shared.files import replacing
 from shared.fusion.metrics import macro_f1
 from shared.messages import UserError
@@ -41,6 +41,9 @@ FEATURES = "features"
 """Folder below that of the crops."""
 
 BATCH = 32
+
+BATCHES_KEPT_AT_ONCE = 50
+"""After so many batches the features are written, so that a kill loses little."""
 
 PASSES = 2
 """Epochs of the sampler that the head is fitted to."""
@@ -63,22 +66,21 @@ class FeatureStore:
         try:
             with np.load(self._file) as kept:
                 self._known = dict(zip(kept["keys"].tolist(), kept["features"], strict=True))
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile):
-            pass  # Missing or broken: they are computed again.
+        except Exception:  # Missing, or broken in one of many ways: they are computed again.
+            self._known = {}
 
     def of_draws(self, dataset: CropDataset, draws: Sequence[Draw], title: str) -> Tensor:
         """Return the features (N, 2, D) of the images of a dataset, without augmentation."""
-        names = [f"{image} {code}" for image, code in dataset.crops.index["fingerprint"].items()]
+        names = _names(dataset.crops)
         plain = dataset.without_augmentation()
-        # A key changes with all that the image depends on.
         keys = [names[draw.row] + (f" {draw.state} {draw.seed}" if draw.state != UNCHANGED else "") for draw in draws]
         missing = {key: draw for key, draw in zip(keys, draws, strict=True) if key not in self._known}
         batches = [list(missing.items())[at : at + BATCH] for at in range(0, len(missing), BATCH)]
-        for batch in tqdm(batches, desc=title, unit="batch", disable=not batches, leave=False):
+        for number, batch in enumerate(tqdm(batches, desc=title, unit="batch", disable=not batches, leave=False)):
             computed = self._compute(torch.stack([plain[draw][0] for _, draw in batch]))
             self._known.update(zip((key for key, _ in batch), computed, strict=True))
-        if missing:
-            self._write()
+            if number % BATCHES_KEPT_AT_ONCE == BATCHES_KEPT_AT_ONCE - 1 or number == len(batches) - 1:
+                self._write()
         return torch.from_numpy(np.stack([self._known[key] for key in keys]))
 
     @torch.inference_mode()
@@ -90,8 +92,17 @@ class FeatureStore:
     def _write(self) -> None:
         content = io.BytesIO()
         np.savez(content, keys=np.array(list(self._known)), features=np.stack(list(self._known.values())))
-        with replacing(self._file) as temporary:
-            temporary.write_bytes(content.getbuffer())
+        try:
+            with replacing(self._file) as temporary:
+                temporary.write_bytes(content.getbuffer())
+        except OSError as error:
+            print(f"note: {self._file} cannot be written ({error.strerror}): features are not kept", file=sys.stderr)
+
+
+def _names(crops: CropSet) -> list[str]:
+    """Return a name for each crop, which changes with its source file, its recipe and where it was cut."""
+    places = crops.index[["fingerprint", "recipe", *LANDMARKS]].astype(str).agg(" ".join, axis=1)
+    return [f"{image} {zlib.crc32(place.encode()):08x}" for image, place in places.items()]
 
 
 def body_digest(network: Network, window: object, size: int) -> str:

@@ -248,7 +248,12 @@ class TrainOptions:
         _require("--only-fold", only, only in (None, *range(self.data.folds)), f"0 to {self.data.folds - 1}")
         stage = learning.extra_epochs
         frozen = self.model.trains_head_alone
-        _require("--extra-epochs", stage, not (frozen and stage), "0 where the head alone is trained, or --freeze none")
+        _require(
+            "--extra-epochs",
+            stage,
+            not (frozen and stage),
+            "0, since the head alone is trained; --freeze none trains all layers",
+        )
         needs_extra = learning.extra_epochs == 0 or (learning.extra_epochs > 0 and bool(self.data.extra))
         _require("--extra-epochs", learning.extra_epochs, needs_extra, "0 or more, and needs --extra FOLDER")
         fold_lr = learning.fold_lr

@@ -163,7 +163,7 @@ def prepare(specialist: Specialist, options: TrainOptions, context: RunContext) 
         identity["options"]["start"] += f" ({start.digest})"
         identity["start_sources"] = [*start.sources]
     if accelerator.is_main_process:
-        remarks = (describe_start(options.model, start), specialist.remark(base))
+        remarks = (describe_start(options.model, options.optimisation, start), specialist.remark(base))
         print("\n".join(filter(None, remarks)))
     training = Training(
         specialist, options, context, run, identity, table, crops, eval_crops, accelerator, start, known
