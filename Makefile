@@ -27,7 +27,7 @@ $(INSTALLED): requirements.lock pyproject.toml
 DEMO := outputs/demo
 DEMO_RUN := --data data/sample --crops $(DEMO)/crops --only-fold 0 --overwrite
 
-demo: $(INSTALLED)  ## draw sample portraits, crop, train three specialists, fuse, score: about five minutes
+demo: $(INSTALLED)  ## draw sample portraits, crop, train three specialists, fuse, score: one to two minutes
 	$(BIN)/python shared/sample_data.py --people 100 --eval-people 30 --out data/sample --seed 0
 	$(BIN)/python shared/crop_faces.py --data data/sample --out $(DEMO)/crops --sheet $(DEMO)/crops.jpg
 	$(BIN)/python -m pipelines.mask.train $(DEMO_RUN) --outputs $(DEMO)/mask
