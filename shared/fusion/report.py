@@ -191,4 +191,5 @@ def _thresholds(fitted: FittedDecision) -> str:
     """Return the thresholds fitted on all persons, used or not."""
     held_out, tuned = fitted.cross_fitted.held_out, DecisionRule(fitted.calibrated, thresholds=True)
     learned = fit_rules([tuned], probabilities(held_out.predictions), held_out.truth, held_out.persons)[tuned]
-    return f"Age thresholds in years: {learned.thresholds.low:.1f} and {learned.thresholds.high:.1f}"
+    used = "" if fitted.fitted_rule.thresholds == learned.thresholds else ", not used here"
+    return f"Tuned age thresholds in years: {learned.thresholds.low:.1f} and {learned.thresholds.high:.1f}{used}"

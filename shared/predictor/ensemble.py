@@ -316,7 +316,7 @@ def _read_onnx(source: BundleSource, name: str) -> bytes:
     if not source.holds(name):
         raise UserError(
             f"--runtime onnx: {source.path} holds no {name}. Make a bundle with python -m shared.bundle --onnx, "
-            "or leave --runtime at torch"
+            "or leave --runtime out"
         )
     return source.read(name, MAX_WEIGHTS)
 
