@@ -161,7 +161,7 @@ def ready_made(options: Options, portraits: list[str], folder: Path) -> str:
     parts: dict[str, Callable[[], object]] = {
         "decode": lambda: [decode_photograph(path, "main") for path in portraits],
         "find and crop": lambda: predictor.detect(decoded, "main"),
-        "network": lambda: network.logits(inputs),
+        "network": lambda: network.output(inputs),
     }
     whole: dict[str, Callable[[], object]] = {
         "portraits, main face": lambda: predictor(portraits, "main"),

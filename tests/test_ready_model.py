@@ -18,7 +18,7 @@ from shared.files import READY_MADE
 from shared.messages import UserError
 from shared.portraits import draw_person
 from shared.predictor import Predictor
-from shared.predictor.ensemble import _run_once
+from shared.predictor.ensemble import FoldNetwork, SpecialistEnsemble, predict_batch
 from shared.ready_bundle import fixed_decisions, publish
 from shared.ready_data import INCORRECT, NONE, UNKNOWN, WORN, Mixture, People, degrade, epoch_of, warp
 from shared.ready_model import (
@@ -153,19 +153,20 @@ def test_one_weights_file_serves_three_specialists() -> None:
     assert heads == {"mask": [0, 3], "gender": [3, 5], "age": [5, 106]}
 
 
-def test_a_shared_network_runs_once_for_the_same_images() -> None:
+def test_a_network_that_specialists_share_runs_once_for_each_view() -> None:
     calls: list[int] = []
 
-    def logits(images: np.ndarray) -> np.ndarray:
+    def output(images: np.ndarray) -> np.ndarray:
         calls.append(len(images))
-        return np.full((len(images), 2), float(images.sum()), np.float32)
+        return np.zeros((len(images), 5), np.float32)
 
-    once = _run_once(logits)
-    first, second = np.zeros((1, 4, 4, 3), np.uint8), np.ones((2, 4, 4, 3), np.uint8)
-    assert [once(images).tolist() for images in (first, first, second, first)] == [
-        logits(images).tolist() for images in (first, first, second, first)
-    ]
-    assert calls[:2] == [1, 2], "each image once"
+    networks = {
+        task: FoldNetwork(Window(), 32, output, "", head=head) for task, head in (("mask", (0, 3)), ("gender", (3, 5)))
+    }
+    ensembles = {task: SpecialistEnsemble(((network,),), ("flip",)) for task, network in networks.items()}
+    predicted = predict_batch(ensembles, [np.zeros((256, 256, 3), np.uint8)] * 2)
+    assert {task: table.shape for task, table in predicted.items()} == {"mask": (1, 2, 3), "gender": (1, 2, 2)}
+    assert calls == [2, 2], "the images and their mirror images"
 
 
 class NoOverlay:

@@ -6,11 +6,9 @@ of megabytes.
 
 import hashlib
 import json
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
-from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -42,8 +40,8 @@ if TYPE_CHECKING:
 
 Pixels = NDArray[np.uint8]
 Runtime = Literal["torch", "onnx"]
-Logits = Callable[[Pixels], NDArray[np.float32]]
-"""Images, uint8 (B, size, size, 3), to logits (B, K)."""
+Output = Callable[[Pixels], NDArray[np.float32]]
+"""Images, uint8 (B, size, size, 3), to logits (B, K) or features (B, D)."""
 
 AGE_YEARS = range(61, 201)
 """Outputs that an age network may have: one for each year, beyond the last band's edge."""
@@ -52,9 +50,6 @@ INPUT_SIDES = range(16, 1025)
 
 DETECTOR_BATCH = 64
 """Pieces of an image that go through a net of the detector together in onnxruntime."""
-
-REMEMBERED = 16
-"""Batches whose features are kept for the next network with the same frozen body."""
 
 NETWORK_BATCH = 4
 """The same for the faces that go through a network: larger batches do not fit into the cache of a CPU, and one by one
@@ -69,13 +64,23 @@ class FoldNetwork:
     """Part of the crop that it sees."""
     size: int
     """Pixels a side of its input."""
-    logits: Logits
+    output: Output
+    """Images to its logits or, if it has a linear head of its own on a frozen body, to the features of that body."""
     digest: str
     """Hash of its file."""
     module: Any = None
     """Its `shared.training.model.Network` if PyTorch runs it, else None."""
     head: tuple[int, int] | None = None
     """First and end of the specialist's logits, in a network that several specialists share."""
+    linear: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
+    """Weight (K, D) and bias (K,) of its head on a frozen body, None for any other network."""
+
+    def probabilities(self, output: NDArray[np.float32]) -> Floats:
+        """Return the probabilities (N, K) of the specialist's outputs from what `output` returned for N images."""
+        if self.linear is not None:
+            weight, bias = self.linear
+            return softmax(output @ weight.T + bias)
+        return softmax(output[:, slice(*self.head)] if self.head else output)
 
     def inputs(self, crops: Sequence[Pixels]) -> Pixels:
         """Cut what the network sees, (B, size, size, 3), out of crops (256, 256, 3)."""
@@ -112,7 +117,8 @@ class SpecialistEnsemble:
 def predict_batch(ensembles: Mapping[str, SpecialistEnsemble], crops: Sequence[Pixels]) -> dict[str, Floats]:
     """Return each specialist's probabilities of its outputs (F, N, K) for N crops, at least one.
 
-    What networks have in common is made once: inputs of the same window and size, and logits of the same network.
+    What networks have in common is made once: inputs of the same window and size, and outputs of the same network or
+    frozen body.
     """
 
     @cache
@@ -120,12 +126,11 @@ def predict_batch(ensembles: Mapping[str, SpecialistEnsemble], crops: Sequence[P
         return np.stack([window.cut(crop, size) for crop in crops])
 
     @cache
-    def logits(run: Logits, window: Window, size: int, view: View) -> NDArray[np.float32]:
+    def output(run: Output, window: Window, size: int, view: View) -> NDArray[np.float32]:
         return run(np.ascontiguousarray(view.of(inputs(window, size))))
 
     def predict(network: FoldNetwork, view: View) -> Floats:
-        rows = logits(network.logits, network.window, network.size, view)
-        return softmax(rows[:, slice(*network.head)] if network.head else rows)
+        return network.probabilities(output(network.output, network.window, network.size, view))
 
     return {task: ensemble.probabilities(predict) for task, ensemble in ensembles.items()}
 
@@ -137,37 +142,39 @@ def load_ensembles(
 
     Raises `UserError` if a network is missing, broken, or of another specialist.
     """
-    loaded: dict[str, tuple[CheckpointMetadata, Logits, str, Any]] = {}
-    bodies: dict[str, Logits] = {}
+    loaded: dict[str, tuple[CheckpointMetadata, FoldNetwork]] = {}
+    bodies: dict[str, Output] = {}
 
-    def load_file(task: str, name: str) -> tuple[CheckpointMetadata, Logits, str, Any]:
+    def load_file(task: str, name: str) -> tuple[CheckpointMetadata, FoldNetwork]:
         exported = onnx_name(name)
         if runtime == "onnx" and (source.holds(exported) or not source.holds(name)):
             content, label = _read_onnx(source, exported), f"{source.path}: {exported}"
-            metadata, logits, module = _open_onnx(content, task, label, threads)
-            return metadata, logits, digest_of(content), module
+            metadata, output, module = _open_onnx(content, task, label, threads)
+            return metadata, FoldNetwork(Window(), metadata.size, output, digest_of(content), module)
         content, label, module = read_network(source, name), f"{source.path}: {name}", None
         if runtime == "torch":
-            metadata, logits, module = _open_torch(content, task, label, device)
+            metadata, output, module = _open_torch(content, task, label, device)
         else:
             metadata = metadata_of(content, label)
             check_metadata(metadata, task, label)
+            if not metadata.frozen:
+                # Raises: this bundle was made without --onnx.
+                _read_onnx(source, exported)
+        linear = None
         if metadata.frozen:
-            # Networks that differ in the head alone run their common body once.
+            # The same function for all networks that differ in the head alone, so that `predict_batch` runs it once.
             if metadata.frozen not in bodies:
-                bodies[metadata.frozen] = _run_once(_body(source, metadata.frozen, module, threads))
-            logits = _head_on(bodies[metadata.frozen], content, metadata.head, label)
-        elif runtime == "onnx":
-            _read_onnx(source, exported)
-        return metadata, logits, digest_of(content), module
+                bodies[metadata.frozen] = _body(source, metadata.frozen, module, threads)
+            output, linear = bodies[metadata.frozen], _linear_head(content, metadata.head, label)
+        return metadata, FoldNetwork(Window(), metadata.size, output, digest_of(content), module, linear=linear)
 
     def load(task: str, name: str) -> FoldNetwork:
         if name not in loaded:
             loaded[name] = load_file(task, name)
-        metadata, logits, digest, module = loaded[name]
+        metadata, network = loaded[name]
         window = check_metadata(metadata, task, f"{source.path}: {name}")
         head = (metadata.heads[task][0], metadata.heads[task][1]) if metadata.heads else None
-        return FoldNetwork(window, metadata.size, logits, digest, module, head)
+        return replace(network, window=window, head=head)
 
     return {
         task: SpecialistEnsemble(
@@ -178,7 +185,7 @@ def load_ensembles(
     }
 
 
-def _body(source: BundleSource, code: str, module: Any, threads: int) -> Logits:
+def _body(source: BundleSource, code: str, module: Any, threads: int) -> Output:
     """Return the frozen body of networks as a function from images (B, size, size, 3) to features (B, D)."""
     if module is None:
         name = body_file(code, ".onnx")
@@ -198,34 +205,13 @@ def _body(source: BundleSource, code: str, module: Any, threads: int) -> Logits:
     return by_torch
 
 
-def _head_on(body: Logits, content: bytes, head: str, label: str) -> Logits:
-    """Return the network that consists of a frozen body and the linear head in a weights file."""
+def _linear_head(content: bytes, head: str, label: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return weight (K, D) and bias (K,) of the linear head in a weights file."""
     try:
         tensors = safetensors.numpy.load(content)
-        weight, bias = (tensors[f"{head}.{name}"].astype(np.float32) for name in ("weight", "bias"))
+        return tensors[f"{head}.weight"].astype(np.float32), tensors[f"{head}.bias"].astype(np.float32)
     except (KeyError, SafetensorError) as error:
         raise UserError(f"{label} has no linear head on its frozen body: get it again") from error
-    return lambda images: body(images) @ weight.T + bias
-
-
-def _run_once(logits: Logits) -> Logits:
-    """Return the function with a memory of its last results: networks with one body see the same images."""
-    results: OrderedDict[bytes, NDArray[np.float32]] = OrderedDict()
-    lock = Lock()
-
-    def remembered(images: Pixels) -> NDArray[np.float32]:
-        key = hashlib.blake2b(images.tobytes(), digest_size=16).digest()
-        with lock:
-            known = results.get(key)
-        if known is None:
-            known = logits(images)
-            with lock:
-                results[key] = known
-                while len(results) > REMEMBERED:
-                    results.popitem(last=False)
-        return known
-
-    return remembered
 
 
 def check_metadata(metadata: CheckpointMetadata, task: str, label: str) -> Window:
@@ -275,7 +261,7 @@ def torch_network(content: bytes, task: str, label: str, device: str) -> FoldNet
     return FoldNetwork(check_metadata(metadata, task, label), metadata.size, logits, digest_of(content), module)
 
 
-def _open_torch(content: bytes, task: str, label: str, device: str) -> tuple[CheckpointMetadata, Logits, Any]:
+def _open_torch(content: bytes, task: str, label: str, device: str) -> tuple[CheckpointMetadata, Output, Any]:
     import torch
 
     from shared.training.model import fuse_batch_norms, load_network
@@ -293,7 +279,7 @@ def _open_torch(content: bytes, task: str, label: str, device: str) -> tuple[Che
     return metadata, logits, module
 
 
-def _open_onnx(content: bytes, task: str, label: str, threads: int) -> tuple[CheckpointMetadata, Logits, None]:
+def _open_onnx(content: bytes, task: str, label: str, threads: int) -> tuple[CheckpointMetadata, Output, None]:
     session = open_session(content, label, threads)
     metadata = onnx_metadata(session, label)
     check_metadata(metadata, task, label)
