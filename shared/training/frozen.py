@@ -101,7 +101,7 @@ class FeatureStore:
 
 def _names(crops: CropSet) -> list[str]:
     """Return a name for each crop, which changes with its source file, its recipe and where it was cut."""
-    places = crops.index[["fingerprint", "recipe", *LANDMARKS]].astype(str).agg(" ".join, axis=1)
+    places = crops.index[["fingerprint", "recipe", *LANDMARKS]].astype(str).fillna("").agg(" ".join, axis=1)
     return [f"{image} {zlib.crc32(place.encode()):08x}" for image, place in places.items()]
 
 
