@@ -1,7 +1,6 @@
-"""What a user types, run as a user runs it: a sample of 12 persons from drawing to submission."""
+"""What a user types: a sample of 12 persons from drawing to submission; output to any terminal, pipe and disk."""
 
 import os
-import shlex
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -9,59 +8,53 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from watched import Watched
 
 from shared.commands import run
 from shared.fusion.predictions import read_predictions
 from shared.labels import BANDS
 
 ROOT = Path(__file__).parents[1]
-QUICK = shlex.split(
-    "--size 32 --epochs 1 --folds 2 --backbone test_efficientnet --no-pretrained --workers 0 --device cpu"
+QUICK = "--size 32 --epochs 1 --folds 2 --backbone test_efficientnet --no-pretrained --workers 0 --device cpu"
+COMMANDS = (
+    "shared/sample_data.py --people 12 --eval-people 6 --out data",
+    "shared/crop_faces.py",
+    *(f"-m pipelines.{task}.train {QUICK}" for task in ("mask", "gender", "age")),
+    "combine.py --out submission.csv",
+    "-m pipelines.age.predict --data data/eval --crops other_crops --out ages.csv --device cpu --workers 0",
+    "combine.py --out again.csv --truth data/eval_solution.csv",
 )
-
-
-def python(folder: Path, *words: str | Path) -> str:
-    """What `python WORDS...` prints, run in `folder`; the commands find the project by its installation."""
-    # The networks are so small that threads would only wait for each other.
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, *map(str, words)]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+"""All commands of a competitor, with the paths left at their defaults."""
 
 
 @pytest.fixture(scope="module")
-def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which a competitor has run all commands with the paths left at their defaults."""
-    folder = tmp_path_factory.mktemp("competitor")
-    python(folder, ROOT / "shared/sample_data.py", "--people", "12", "--eval-people", "6", "--out", "data")
-    python(folder, ROOT / "shared/crop_faces.py")
-    for task in ("mask", "gender", "age"):
-        python(folder, "-m", f"pipelines.{task}.train", *QUICK)
-    python(folder, ROOT / "combine.py", "--out", "submission.csv")
-    return folder
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The folder in which `COMMANDS` were run, and what they printed."""
+    watched = Watched(tmp_path_factory.mktemp("competitor") / "here")
+    return watched.folder, watched.run(COMMANDS)
 
 
-def test_the_submission_answers_every_image_of_info_csv_in_its_order(workplace: Path) -> None:
-    submission = pd.read_csv(workplace / "submission.csv")
-    asked = pd.read_csv(workplace / "data/eval/info.csv")
+def test_the_submission_answers_every_image_of_info_csv_in_its_order(workplace: tuple[Path, str]) -> None:
+    folder, _ = workplace
+    submission = pd.read_csv(folder / "submission.csv")
+    asked = pd.read_csv(folder / "data/eval/info.csv")
     assert submission.columns.tolist() == ["ImageID", "ans"]
     assert submission["ImageID"].tolist() == asked["ImageID"].tolist()
     assert submission["ans"].between(0, 17).all()
 
 
-def test_combine_scores_what_was_held_out_and_the_truth_when_it_is_known(workplace: Path) -> None:
-    printed = python(workplace, ROOT / "combine.py", "--out", "again.csv", "--truth", "data/eval_solution.csv")
+def test_combine_scores_what_was_held_out_and_the_truth_when_it_is_known(workplace: tuple[Path, str]) -> None:
+    folder, printed = workplace
+    printed = printed.split("ages.csv")[-1]
     assert "84" in printed  # 12 persons x 7 images, each held out by one of the two folds
     assert "42" in printed  # 6 eval persons x 7
-    assert (workplace / "again.csv").read_bytes() == (workplace / "submission.csv").read_bytes()
+    assert (folder / "again.csv").read_bytes() == (folder / "submission.csv").read_bytes()
 
 
-def test_predict_answers_for_any_folder_in_eval_layout_and_makes_its_crops(workplace: Path) -> None:
-    words = ["--data", "data/eval", "--crops", "other_crops", "--out", "ages.csv", "--device", "cpu", "--workers", "0"]
-    python(workplace, "-m", "pipelines.age.predict", *words)
-    answers = read_predictions(workplace / "ages.csv", BANDS)
-    asked = pd.read_csv(workplace / "data/eval/info.csv")
+def test_predict_answers_for_any_folder_in_eval_layout_and_makes_its_crops(workplace: tuple[Path, str]) -> None:
+    folder, _ = workplace
+    answers = read_predictions(folder / "ages.csv", BANDS)
+    asked = pd.read_csv(folder / "data/eval/info.csv")
     assert answers.index.tolist() == asked["ImageID"].tolist()
 
 
@@ -115,20 +108,29 @@ run(main, Options())
 """
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "cp949", "utf-8"])
-def test_any_name_is_printed_on_any_terminal(encoding: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("encoding", "words", "status"),
+    [
+        ("ascii", [], 0),
+        ("ascii", ["--help"], 0),
+        ("ascii", ["--fails"], 2),
+        ("cp1252", [], 0),
+        ("cp949", [], 0),
+        ("utf-8", [], 0),
+    ],
+)
+def test_any_name_is_printed_on_any_terminal(encoding: str, words: list[str], status: int, tmp_path: Path) -> None:
     (tmp_path / "talk.py").write_text(TALK, encoding="utf-8")
+    command = [sys.executable, str(tmp_path / "talk.py"), *words]
     environment = {**os.environ, "PYTHONIOENCODING": encoding}
-    for words, status in (([], 0), (["--help"], 0), (["--fails"], 2)):
-        command = [sys.executable, str(tmp_path / "talk.py"), *words]
-        done = subprocess.run(command, env=environment, capture_output=True, check=False)
-        assert done.returncode == status, done.stderr
-        assert b"Traceback" not in done.stderr
-        if not words:
-            printed = done.stdout.decode(encoding)
-            assert ("\u00e9" in printed) == (encoding in ("cp1252", "utf-8"))
-            assert ("\ud55c\uae00" in printed) == (encoding in ("cp949", "utf-8"))
-            assert r"\udce9.jpg" in printed
+    done = subprocess.run(command, env=environment, capture_output=True, check=False)
+    assert done.returncode == status, done.stderr
+    assert b"Traceback" not in done.stderr
+    if not words:
+        printed = done.stdout.decode(encoding)
+        assert ("\u00e9" in printed) == (encoding in ("cp1252", "utf-8"))
+        assert ("\ud55c\uae00" in printed) == (encoding in ("cp949", "utf-8"))
+        assert r"\udce9.jpg" in printed
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has a disk that is always full")

@@ -4,20 +4,24 @@ import importlib
 import json
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
+import httpx
 import pytest
 import yaml
-from served import serving
+from drawn_faces import files
+from served import PATIENCE, TOKEN, serving
 
 import face18
 from pipelines.age.options import AgeOptions
 from shared.commands import parse
 from shared.experiments.options import TuneOptions
 from shared.files import READY_MADE
+from shared.predictor import Predictor
 
 ROOT = Path(__file__).parents[1]
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
@@ -64,17 +68,23 @@ face18.main()
 """
 
 
-def test_the_service_starts_with_what_its_image_holds_and_is_found_healthy(tmp_path: Path) -> None:
+def test_the_service_predicts_with_what_its_image_holds_and_is_found_healthy(tmp_path: Path) -> None:
     everywhere, here = (set(re.findall(r"^([\w.-]+)==", lock, flags=re.MULTILINE)) for lock in LOCKS)
     others = everywhere - here
     known = {module: {name.lower().replace("_", "-") for name in by} for module, by in packages_distributions().items()}
     missing = [module for module, names in known.items() if names <= others]
     assert {"torch", "timm", "gradio"} <= set(missing)
     program = ["-c", WITHOUT, " ".join(missing), *SERVE[1:]]
-    with serving(READY_MADE, tmp_path / "log", program=program) as (_, address):
+    with serving(READY_MADE, tmp_path / "log", program=program) as (server, address):
+        head = {"Authorization": f"Bearer {TOKEN}"}
+        response = httpx.post(f"{address}/faces", content=files()[0], headers=head, timeout=PATIENCE, trust_env=False)
+        (expected,) = Predictor.load(device="cpu", runtime="onnx")(files()[0])
+        assert [face["class"] for face in response.json()["faces"]] == [face.class_number for face in expected.faces]
         port = address.rpartition(":")[2]
         check = [sys.executable, *(word.replace("8018", port) for word in CHECK[1:])]
         assert subprocess.run(check).returncode == 0
+        server.send_signal(signal.SIGINT)
+        assert server.wait(PATIENCE) == 0
     assert subprocess.run(check, capture_output=True).returncode == 1
 
 

@@ -2,30 +2,33 @@
 
 import json
 import shutil
-import signal
 import subprocess
 import sys
 from pathlib import Path
 
-import httpx
 import numpy as np
 import onnx
 import pytest
 from drawn_faces import bare, files, portraits
-from served import PATIENCE, TOKEN, serving
 from tiny_model import SIZE, random_network, write_model
 
 from pipelines.gender.specialist import GENDER
 from shared.bundle import Options, main
 from shared.crops import Window
 from shared.messages import UserError
-from shared.predictor import Photograph, Predictor
+from shared.predictor import Predictor
 from shared.predictor.ensemble import open_session
 from shared.predictor.onnx_export import TOLERANCE, check
 from shared.predictor.predictor import quick_runtime
 
 ROOT = Path(__file__).parents[1]
-PRINT_HEAVY = "print(sorted({'torch', 'timm', 'torchvision', 'accelerate'} & set(sys.modules)), file=sys.stderr)"
+PREDICT = """
+import sys
+from shared.commands import parse
+from shared.predict import Options, main
+main(parse(Options(), sys.argv[1:]))
+print(sorted({"torch", "timm", "torchvision", "accelerate"} & set(sys.modules)), file=sys.stderr)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -49,20 +52,6 @@ def by_onnx(bundle: Path) -> Predictor:
 def crops(by_torch: Predictor) -> list[np.ndarray]:
     detected = by_torch.detect([portrait.pixels for portrait in portraits()], faces="main")
     return [face.crop for photograph in detected for face in photograph.faces]
-
-
-def command(module: str) -> str:
-    """A program that runs one of our commands, then prints which heavy packages it imported."""
-    return (
-        f"import sys; from shared.commands import parse; from {module} import Options, main; "
-        f"main(parse(Options(), sys.argv[1:])); {PRINT_HEAVY}"
-    )
-
-
-def assert_predicts(photograph: dict[str, object], expected: Photograph) -> None:
-    (face,) = photograph["faces"]  # type: ignore[misc]
-    assert face["class"] == expected.faces[0].class_number
-    assert face["box"] == pytest.approx(expected.faces[0].box, abs=0.5)
 
 
 def test_every_exported_network_was_checked_and_the_card_has_its_difference(bundle: Path) -> None:
@@ -100,11 +89,14 @@ def test_both_runtimes_predict_the_same_for_the_same_crops(by_torch: Predictor, 
 def test_predicting_by_onnx_imports_no_torch(bundle: Path, by_torch: Predictor, tmp_path: Path) -> None:
     photograph = tmp_path / "portrait.jpg"
     photograph.write_bytes(files()[0])
-    words = [sys.executable, "-c", command("shared.predict"), str(photograph)]
+    words = [sys.executable, "-c", PREDICT, str(photograph)]
     words += ["--model", str(bundle), "--runtime", "onnx", "--format", "json"]
     done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.stderr.strip() == "[]"
-    assert_predicts(json.loads(done.stdout)[0], by_torch(photograph)[0])
+    (face,) = json.loads(done.stdout)[0]["faces"]
+    (expected,) = by_torch(photograph)[0].faces
+    assert face["class"] == expected.class_number
+    assert face["box"] == pytest.approx(expected.box, abs=0.5)
 
 
 def test_onnx_is_the_quick_runtime_of_bundles_that_have_it(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,19 +105,6 @@ def test_onnx_is_the_quick_runtime_of_bundles_that_have_it(bundle: Path, monkeyp
     assert quick_runtime(bundle.parent) == "torch", "run folders have no ONNX files"
     monkeypatch.setattr("shared.predictor.predictor.which", lambda program: f"/usr/bin/{program}")
     assert quick_runtime(bundle) == "torch", "a GPU is quicker"
-
-
-def test_the_service_by_onnx_imports_no_torch(bundle: Path, by_torch: Predictor, tmp_path: Path) -> None:
-    log = tmp_path / "log"
-    with serving(bundle, log, "--runtime", "onnx", program=("-c", command("shared.serve"))) as (server, address):
-        head = {"Authorization": f"Bearer {TOKEN}"}
-        response = httpx.post(
-            f"{address}/faces", content=files()[0], headers=head, timeout=PATIENCE, trust_env=False
-        ).json()
-        server.send_signal(signal.SIGINT)
-        assert server.wait(PATIENCE) == 0
-    assert log.read_text().splitlines()[-2:] == ["stopped", "[]"]
-    assert_predicts(response, by_torch(files()[0])[0])
 
 
 def test_an_export_that_differs_from_pytorch_is_refused(bundle: Path, crops: list[np.ndarray]) -> None:

@@ -177,9 +177,9 @@ def test_a_generated_client_gets_predictions(client: httpx.Client, address: str,
     subprocess.run([sys.executable, "-c", GENERATED, address, TOKEN, str(image)], check=True, cwd=tmp_path)
 
 
-def test_a_request_that_has_begun_gets_its_response_before_the_service_stops(model: Path, tmp_path: Path) -> None:
+def test_a_request_that_has_begun_gets_its_response_before_the_service_stops(tmp_path: Path) -> None:
     log, head = tmp_path / "log", {"Authorization": f"Bearer {TOKEN}"}
-    with serving(model, log) as (server, address):
+    with serving(READY_MADE, log, "--runtime", "onnx") as (server, address):
 
         def interrupted() -> Iterator[bytes]:
             yield files()[0][:1000]

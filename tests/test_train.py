@@ -28,7 +28,7 @@ from shared.training import run as training_run
 from shared.training.extra_data import NEVER_HELD_OUT
 from shared.training.fit import FoldTraining
 from shared.training.inference import PredictOptions, predict
-from shared.training.options import TrainOptions, TtaName
+from shared.training.options import TrainOptions
 from shared.training.run import PLAIN_TRAINING, RunContext, labelled_crops, prepare, train
 from shared.training.run_folder import Epoch, fingerprint
 from shared.training.sampling import prepare_fold
@@ -154,15 +154,14 @@ def test_a_training_stopped_between_epochs_continues_to_the_same_result(
     assert not (stopped.run.outputs / "fold0/resume.pt").exists()
 
 
-def test_a_finished_fold_is_not_trained_again(here: TrainOptions, monkeypatch: pytest.MonkeyPatch) -> None:
-    train(GENDER, here.with_values(epochs=1))
-    monkeypatch.setattr(training_run, "FoldTraining", None)
-    train(GENDER, here.with_values(epochs=1))
-
-
-def test_a_folder_with_a_run_of_other_options_is_refused_and_kept(here: TrainOptions) -> None:
+def test_a_finished_fold_is_not_trained_again_and_other_options_are_refused(
+    here: TrainOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
     train(GENDER, here.with_values(epochs=1))
     before = files_of(here.run.outputs)
+    with monkeypatch.context() as patch:
+        patch.setattr(training_run, "FoldTraining", None)
+        train(GENDER, here.with_values(epochs=1))
     with pytest.raises(UserError, match=r"--lr was 0.003, now 0.5.*--overwrite"):
         train(GENDER, here.with_values(epochs=1, lr=0.5))
     assert files_of(here.run.outputs) == before
@@ -210,13 +209,12 @@ def test_persons_under_two_ids_are_held_out_together(here: TrainOptions, tmp_pat
     assert fingerprint(GENDER, together, crops) != fingerprint(GENDER, alone, crops)
 
 
-@pytest.mark.parametrize("tta", ["flip", "all"])
 def test_predict_gives_the_same_predictions_as_training_did(
-    tta: TtaName, here: TrainOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    here: TrainOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ensemble, "make_crops", lambda _, folder: open_crops(folder))
     monkeypatch.setattr(ensemble, "RECIPE", SimpleNamespace(id=open_crops(here.data.crops / "eval").recipe))
-    train(AGE, here.with_values(tta=tta))
+    train(AGE, here.with_values(tta="all", epochs=1))
     assert here.run.outputs is not None
     out = tmp_path / "eval.csv"
     predict(

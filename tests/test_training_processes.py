@@ -70,8 +70,13 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> TrainOptions:
 
 @pytest.fixture(scope="module")
 def on_two(here: TrainOptions, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The run folder of an undisturbed training by torchrun on two processes."""
-    return train_on_two(here.with_values(outputs=tmp_path_factory.mktemp("two") / "run"), TORCHRUN)
+    """The run folder of an undisturbed training by accelerate launch on two processes."""
+    options = here.with_values(outputs=tmp_path_factory.mktemp("two") / "run")
+    status, printed = ended(train_command(options), ACCELERATE)
+    assert status == 0, printed
+    assert printed.count("results in") == 1, "one process reports"
+    assert options.run.outputs
+    return options.run.outputs
 
 
 @pytest.fixture(scope="module")
@@ -82,24 +87,9 @@ def on_one(here: TrainOptions) -> Path:
     return here.run.outputs
 
 
-def train_on_two(options: TrainOptions, launcher: str) -> Path:
-    status, printed = ended(train_command(options), launcher)
-    assert status == 0, printed
-    assert printed.count("results in") == 1, "one process reports"
-    assert options.run.outputs
-    return options.run.outputs
-
-
-def test_two_processes_of_torchrun_train_and_score_as_one_with_the_same_batch(on_one: Path, on_two: Path) -> None:
-    same_but_for_rounding(on_one, on_two)
-
-
-def test_two_processes_of_accelerate_launch_do_so_too(here: TrainOptions, on_one: Path, tmp_path: Path) -> None:
-    same_but_for_rounding(on_one, train_on_two(here.with_values(outputs=tmp_path / "run"), ACCELERATE))
-
-
-def same_but_for_rounding(*runs: Path) -> None:
-    """Updates, rates, weights and scores; every held-out image is predicted once."""
+def test_two_processes_train_and_score_as_one_with_the_same_batch(on_one: Path, on_two: Path) -> None:
+    """Updates, rates, weights and scores are equal but for rounding; every held-out image is predicted once."""
+    runs = on_one, on_two
     histories = [pd.read_csv(run / "fold0/history.csv")[["epoch", "lr", "loss", "macro_f1"]] for run in runs]
     pd.testing.assert_frame_equal(*histories, rtol=1e-4)
     weights = [load_file(run / "fold0/weights.safetensors") for run in runs]
@@ -113,7 +103,7 @@ def same_but_for_rounding(*runs: Path) -> None:
     assert scores[0] == pytest.approx(scores[1], rel=1e-6)
 
 
-def test_a_killed_process_ends_all_and_two_others_continue_to_the_same_bytes(
+def test_a_killed_process_ends_all_and_torchrun_continues_to_the_bytes_of_an_undisturbed_training(
     here: TrainOptions, on_two: Path, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
@@ -171,18 +161,20 @@ def test_a_batch_that_processes_cannot_share_is_refused() -> None:
 
 
 def test_a_second_training_in_a_folder_is_refused_and_the_first_is_unharmed(here: TrainOptions, tmp_path: Path) -> None:
-    refused: list[object] = []
+    refused: list[str] = []
 
     def disturb(fold: int, epoch: Epoch) -> None:
         del fold, epoch
-        refused.extend(ended(train_command(options)))
+        with pytest.raises(UserError) as refusal:
+            train(GENDER, options)
+        refused.append(str(refusal.value))
 
     options = here.with_values(epochs=1, outputs=tmp_path / "disturbed")
     alone = here.with_values(epochs=1, outputs=tmp_path / "alone")
     train(GENDER, alone)
     train(GENDER, options, RunContext(after_epoch=disturb))
-    assert refused[0] == 2
-    assert f"{options.run.outputs} is in use by another process" in str(refused[1])
+    assert len(refused) == 1
+    assert f"{options.run.outputs} is in use by another process" in refused[0]
     for file in ("fold0/weights.safetensors", "oof.csv", "eval.csv"):
         assert (tmp_path / "disturbed" / file).read_bytes() == (tmp_path / "alone" / file).read_bytes()
 

@@ -4,6 +4,7 @@ import pickle
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 import pandas as pd
 import pytest
@@ -49,26 +50,35 @@ class Bomb:
         return Path.touch, (self._crater,)
 
 
-@pytest.mark.parametrize("torchs_own", [False, True], ids=["pickle", "torch.save"])
+def train_in(place: Place, run: Path) -> None:
+    train(GENDER, place.options(run))
+
+
 @pytest.mark.parametrize(
-    ("file", "use"),
+    ("file", "use", "dump"),
     [
-        ("fold0/weights.safetensors", predict_with),
-        ("fold0/weights.safetensors", lambda place, run: train(GENDER, place.options(run))),
-        ("fold1/resume.pt", lambda place, run: train(GENDER, place.options(run))),
-        ("fold0/oof.csv", lambda place, run: train(GENDER, place.options(run))),
-        ("run.json", lambda place, run: train(GENDER, place.options(run))),
-        ("eval.csv", fuse_with),
-        ("oof.csv", fuse_with),
+        ("fold0/weights.safetensors", predict_with, pickle.dump),
+        ("fold0/weights.safetensors", train_in, torch.save),
+        ("fold1/resume.pt", train_in, pickle.dump),
+        ("fold1/resume.pt", train_in, torch.save),
+        ("fold0/oof.csv", train_in, pickle.dump),
+        ("run.json", train_in, pickle.dump),
+        ("eval.csv", fuse_with, torch.save),
+        ("oof.csv", fuse_with, pickle.dump),
     ],
 )
 def test_a_pickle_in_the_place_of_any_file_of_a_run_is_refused_and_does_not_go_off(
-    place: Place, run: Path, tmp_path: Path, file: str, use: Callable[[Place, Path], None], torchs_own: bool
+    place: Place,
+    run: Path,
+    tmp_path: Path,
+    file: str,
+    use: Callable[[Place, Path], None],
+    dump: Callable[[object, IO[bytes]], None],
 ) -> None:
     crater = tmp_path / "crater"
     (run / "fold1/oof.csv").unlink()
     with (run / file).open("wb") as opened:
-        (torch.save if torchs_own else pickle.dump)(Bomb(crater), opened)
+        dump(Bomb(crater), opened)
     with pytest.raises(UserError, match=file):
         use(place, run)
     assert not crater.exists()
@@ -77,7 +87,7 @@ def test_a_pickle_in_the_place_of_any_file_of_a_run_is_refused_and_does_not_go_o
 def test_weights_cut_short_after_training_are_refused_with_the_fold_to_remove(place: Place, run: Path) -> None:
     weights = run / "fold0/weights.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1000])
-    for use in (predict_with, lambda place, run: train(GENDER, place.options(run))):
+    for use in (predict_with, train_in):
         with pytest.raises(UserError, match=rf"{weights} is not a whole .*remove {weights.parent} and train"):
             use(place, run)
 
