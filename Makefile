@@ -61,7 +61,7 @@ else
 endif
 
 test: $(INSTALLED)  ## the test suite
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 lint: $(INSTALLED)  ## ruff and mypy
 	$(BIN)/ruff check .

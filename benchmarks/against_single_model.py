@@ -38,7 +38,7 @@ from single_model_report import Line, read_truth, report, report_held_out, repor
 from single_models import PLAIN, SINGLE, THREE_HEADS, eighteen
 
 from pipelines.age import options as age_options
-from pipelines.age.heads import specialist as age_specialist
+from pipelines.age.specialist import specialist as age_specialist
 from pipelines.gender.specialist import GENDER
 from pipelines.mask.specialist import MASK
 from shared import crop_faces

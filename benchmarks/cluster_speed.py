@@ -17,8 +17,7 @@ import samples
 from distributed import Client, LocalCluster
 from machine import describe
 
-from shared.cluster.jobs import CropJob, Job, PredictJob, run_job
-from shared.cluster.sources import Part
+from shared.cluster import CropJob, Job, Part, PredictJob, run_job
 from shared.commands import run
 from shared.messages import UserError, markdown_table
 from shared.predictor import Predictor

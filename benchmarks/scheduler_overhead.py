@@ -2,7 +2,7 @@
 
     python benchmarks/scheduler_overhead.py --tasks 1000 10000 100000
 
-One scheduler, two worker processes with `--threads` each; tasks are submitted as `shared.cluster.jobs` does it, at most
+One scheduler, two worker processes with `--threads` each; tasks are submitted as `shared.cluster` does it, at most
 `SUBMITTED` at a time, and beside it through joblib's Dask backend. Sleeping threads stand for the cores of a cluster.
 The ideal time is tasks x sleep / threads; overhead is the rest, for each task.
 """
@@ -15,7 +15,7 @@ import joblib
 from distributed import Client, LocalCluster, as_completed
 from machine import describe
 
-from shared.cluster.jobs import SUBMITTED
+from shared.cluster import SUBMITTED
 from shared.commands import run
 from shared.messages import UserError, markdown_table
 

@@ -44,7 +44,7 @@ def main(options: Options) -> None:
     if not options.cluster or not options.sources:
         raise UserError("name images, and a Dask scheduler with --cluster; face18 crop does without a cluster")
     try:
-        from shared.cluster.jobs import CropJob, run_job
+        from shared.cluster import CropJob, run_job
     except ImportError as error:
         raise UserError(f"--cluster needs dask: pip install 'face18[cluster]' ({error})") from error
     total = run_job(CropJob(), options.sources, options.out, options.cluster, options.part_size)

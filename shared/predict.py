@@ -158,7 +158,7 @@ def _format(options: Options) -> Format:
 
 def _predict_on_cluster(options: Options, cluster: str) -> None:
     try:
-        from shared.cluster.jobs import PredictJob, run_job
+        from shared.cluster import PredictJob, run_job
     except ImportError as error:
         raise UserError(f"--cluster needs dask: pip install 'face18[cluster]' ({error})") from error
     model, runtime = options.model and options.model.absolute(), _runtime(options)

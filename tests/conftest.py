@@ -17,6 +17,26 @@ from tiny_competition import people, write_eval, write_train
 settings.register_profile("quick", max_examples=30, deadline=None, derandomize=True)
 settings.load_profile("quick")
 
+LONGEST = (
+    "test_kills",
+    "test_training_processes",
+    "test_page",
+    "test_cluster",
+    "test_disks",
+    "test_commands",
+    "test_onnx",
+    "test_tuning_database",
+    "test_own_data",
+    "test_ready_model",
+    "test_start_and_frozen",
+)
+"""Files that take longest. They are begun first, so that at the end no worker is left alone with one of them."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    place = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(LONGEST)))
+
 
 @pytest.fixture
 def competition(tmp_path: Path) -> Path:

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 from tiny_training import FLAGS, write_data
 
-from pipelines.age.heads import specialist
 from pipelines.age.options import AgeOptions
+from pipelines.age.specialist import specialist
 from shared.experiments.ablation import ablate
 from shared.experiments.options import AblateOptions
 from shared.messages import UserError

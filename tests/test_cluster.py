@@ -22,8 +22,7 @@ from test_cluster_sources import s3  # noqa: F401 - a fixture
 from tiny_model import write_model
 
 from shared import crop_shards, predict
-from shared.cluster.jobs import MANIFEST, CropJob, PredictJob, refuse_other_versions, run_job, write_part
-from shared.cluster.sources import SourceFile, split
+from shared.cluster import MANIFEST, CropJob, PredictJob, SourceFile, refuse_other_versions, run_job, split, write_part
 from shared.crops import Row
 from shared.faces.cache import make_crops
 from shared.faces.crop import unread_source

@@ -10,7 +10,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 from s3fs import S3FileSystem
 
-from shared.cluster.sources import Part, split
+from shared.cluster import Part, split
 from shared.messages import UserError
 
 IMAGES = {"a/1.jpg": b"one", "a/2.PNG": b"two", "b[1]/3.jpg": b"three"}

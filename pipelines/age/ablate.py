@@ -20,7 +20,7 @@ CHANGES = (
 
 def main(options: AblateOptions) -> None:
     # Imported here, so that --help does not wait for torch.
-    from pipelines.age.heads import specialist
+    from pipelines.age.specialist import specialist
     from shared.experiments.ablation import ablate
 
     ablate(specialist, CHANGES, options)

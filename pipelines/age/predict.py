@@ -6,7 +6,7 @@ from shared.training.options import PredictOptions
 
 def main(options: PredictOptions) -> None:
     # Imported after the command line is parsed: torch takes seconds to load.
-    from pipelines.age.heads import head_of
+    from pipelines.age.specialist import head_of
     from shared.training.inference import predict
 
     predict(head_of(options.outputs), options)

@@ -6,7 +6,7 @@ from shared.commands import run
 
 def main(options: AgeOptions) -> None:
     # Imported after the command line is parsed: torch takes seconds to load.
-    from pipelines.age.heads import specialist
+    from pipelines.age.specialist import specialist
     from shared.training.run import train
 
     train(specialist(options), options)

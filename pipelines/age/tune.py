@@ -21,7 +21,7 @@ def space(trial: "Trial") -> dict[str, Any]:
 
 def main(options: TuneOptions) -> None:
     # Imported here, so that --help does not wait for torch.
-    from pipelines.age.heads import specialist
+    from pipelines.age.specialist import specialist
     from shared.experiments.tuning import tune
 
     tune(specialist, space, options)

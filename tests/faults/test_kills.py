@@ -23,7 +23,7 @@ from shared.training.run import train
 KILLS = 4
 """At random moments, of each command."""
 
-STRIDE = 13
+STRIDE = 17
 """Of the writes of a training every so many-th is tried."""
 
 

@@ -5,7 +5,8 @@ import pytest
 import torch
 from coral_pytorch.losses import corn_loss as coral_loss
 
-from pipelines.age.heads import (
+from pipelines.age.options import AgeOptions
+from pipelines.age.specialist import (
     HEADS,
     bands_loss,
     corn_distribution,
@@ -14,7 +15,6 @@ from pipelines.age.heads import (
     l1_loss,
     specialist,
 )
-from pipelines.age.options import AgeOptions
 from pipelines.age.years import YEARS
 from shared.messages import UserError
 from shared.training.run import configured
