@@ -1,3 +1,4 @@
+import gc
 import os
 import signal
 import threading
@@ -36,6 +37,12 @@ LONGEST = (
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     place = {name: number for number, name in enumerate(LONGEST)}
     items.sort(key=lambda item: place.get(item.path.stem, len(LONGEST)))
+
+
+def pytest_collection_finish() -> None:
+    """Keep what was imported out of garbage collection: each training collects, and would search it every time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

@@ -32,15 +32,15 @@ from shared.messages import UserError
 pytestmark = pytest.mark.filterwarnings("default")
 
 VICTIM = "victim"
-PART = 4
-"""Images in a part."""
+PART, COPIES = 4, 2
+"""Images in a part, and copies of the portraits in the album."""
 
 
 @pytest.fixture(scope="module")
 def album(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Portraits, an image without a face, and files that cannot be read."""
     folder = tmp_path_factory.mktemp("album")
-    write_portraits(folder, copies=4)
+    write_portraits(folder, copies=COPIES)
     (folder / "nobody.jpg").write_bytes(encode(np.full((200, 300, 3), 90, np.uint8)))
     for name, (content, _) in broken_files().items():
         (folder / name).write_bytes(content)
@@ -104,9 +104,9 @@ def test_crops_are_those_of_the_crop_stage_and_failures_say_why(album: Path, cro
         assert row["found"] == "unreadable"
         assert reason in row["problem"]
         assert row["crop"] is None
-    portraits = write_portraits(album, copies=4)
+    portraits = write_portraits(album, copies=COPIES)
     made = make_crops(portraits, tmp_path, workers=1, device="cpu", progress=False)
-    assert len(portraits) == 4 * len(files())
+    assert len(portraits) == COPIES * len(files())
     for image, path in zip(portraits["image"], portraits["path"], strict=True):
         stored = cv2.imdecode(np.frombuffer(table.loc[str(path), "crop"], np.uint8), cv2.IMREAD_COLOR_RGB)
         # The other images of a batch, padded to one size, move a landmark by some hundredths of a pixel.

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from tiny_model import shipped_detector
 
 from shared import ready_bundle, ready_model
 from shared.crops import Window
@@ -18,7 +19,6 @@ from shared.files import READY_MADE
 from shared.messages import UserError
 from shared.portraits import draw_person
 from shared.predictor import Predictor
-from shared.predictor.ensemble import FoldNetwork, SpecialistEnsemble, predict_batch
 from shared.ready_bundle import fixed_decisions, publish
 from shared.ready_data import INCORRECT, NONE, UNKNOWN, WORN, Mixture, People, degrade, epoch_of, warp
 from shared.ready_model import (
@@ -153,22 +153,6 @@ def test_one_weights_file_serves_three_specialists() -> None:
     assert heads == {"mask": [0, 3], "gender": [3, 5], "age": [5, 106]}
 
 
-def test_a_network_that_specialists_share_runs_once_for_each_view() -> None:
-    calls: list[int] = []
-
-    def output(images: np.ndarray) -> np.ndarray:
-        calls.append(len(images))
-        return np.zeros((len(images), 5), np.float32)
-
-    networks = {
-        task: FoldNetwork(Window(), 32, output, "", head=head) for task, head in (("mask", (0, 3)), ("gender", (3, 5)))
-    }
-    ensembles = {task: SpecialistEnsemble(((network,),), ("flip",)) for task, network in networks.items()}
-    predicted = predict_batch(ensembles, [np.zeros((256, 256, 3), np.uint8)] * 2)
-    assert {task: table.shape for task, table in predicted.items()} == {"mask": (1, 2, 3), "gender": (1, 2, 2)}
-    assert calls == [2, 2], "the images and their mirror images"
-
-
 class NoOverlay:
     """Draws nothing, on faces on which a mask could be drawn."""
 
@@ -236,7 +220,10 @@ def test_training_from_faceres_leaves_the_trunk_of_its_branches_as_it_is() -> No
     assert changed == {"face", "mask", "feats", "classifier", "mask_classifier"}
 
 
-def test_scores_are_written_into_bundle_and_card_and_the_weights_stay(tmp_path: Path) -> None:
+def test_scores_are_written_into_bundle_and_card_and_the_weights_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.predictor.onnx_export.export_detector", shipped_detector)
     options = Options(start="dlib")
     network = Network(STARTS["dlib"].backbone, OUTPUTS, 0.0, pretrained=False)
     source = {"source": "faces", "photographs": 5, "persons": 4, "licence": "CC0 1.0", "credit": "us"}

@@ -1,6 +1,5 @@
 """The service as users start it: a process of its own on the loopback interface, with small untrained networks."""
 
-import asyncio
 import signal
 import socket
 import subprocess
@@ -70,27 +69,6 @@ def test_the_response_is_the_predictors_in_the_documented_form(client: httpx.Cli
             assert face.class_number == known.class_number
             assert face.mask.probabilities == pytest.approx(dict(known.mask.probabilities), abs=1e-3)
             assert face.age.years == pytest.approx(known.age.years, abs=0.11)
-
-
-def test_clients_at_once_get_the_results_of_their_own_images(address: str) -> None:
-    images = files()[:6]
-    head = {"Authorization": f"Bearer {TOKEN}"}
-
-    async def ask(client: httpx.AsyncClient, at: int) -> Any:
-        response = await client.post("/faces", content=images[at])
-        assert response.status_code == 200, response.text
-        return response.json()["faces"][0]["landmarks"]
-
-    async def talk() -> None:
-        async with httpx.AsyncClient(base_url=address, headers=head, timeout=PATIENCE, trust_env=False) as client:
-            alone = [np.array(await ask(client, at)) for at in range(len(images))]
-            for at, one in enumerate(alone):  # Or else a mixture would go unseen.
-                assert all(np.abs(one - other).max() > 1 for other in alone[:at])
-            order = [at % len(images) for at in range(30)]
-            for at, together in zip(order, await asyncio.gather(*(ask(client, at) for at in order)), strict=True):
-                assert np.abs(alone[at] - together).max() < 0.3
-
-    asyncio.run(talk())
 
 
 def test_hostile_uploads_are_refused_and_the_next_image_is_predicted(client: httpx.Client) -> None:

@@ -11,6 +11,7 @@ import pytest
 import torch
 from drawn_faces import portraits
 from sklearn.linear_model import LogisticRegression
+from tiny_model import shipped_detector
 from tiny_training import FLAGS, write_data
 
 from pipelines.age.options import DEFAULTS as AGE_DEFAULTS
@@ -194,6 +195,7 @@ def test_a_bundle_runs_a_shared_frozen_body_once_in_both_runtimes(
         outputs = tmp_path / "outputs" / specialist.name
         values = {**tiny.values(), **start, "window": (0.9, 0.5, 0.5), "outputs": outputs}
         train(specialist, (AGE_DEFAULTS if specialist is AGE else TrainOptions()).with_values(**values))
+    monkeypatch.setattr("shared.predictor.onnx_export.export_detector", shipped_detector)
     bundle.main(bundle.Options(out=tmp_path / "face18", model=tmp_path / "outputs", onnx=True, crops=tmp_path / "none"))
     exported = [path.parent.name for path in (tmp_path / "face18").rglob("*.onnx")]
     assert sorted(exported) == ["body", "detector", "detector", "detector"]

@@ -70,9 +70,9 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> TrainOptions:
 
 @pytest.fixture(scope="module")
 def on_two(here: TrainOptions, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The run folder of an undisturbed training by accelerate launch on two processes."""
+    """The run folder of an undisturbed training by torchrun on two processes."""
     options = here.with_values(outputs=tmp_path_factory.mktemp("two") / "run")
-    status, printed = ended(train_command(options), ACCELERATE)
+    status, printed = ended(train_command(options), TORCHRUN)
     assert status == 0, printed
     assert printed.count("results in") == 1, "one process reports"
     assert options.run.outputs
@@ -124,9 +124,11 @@ def test_a_killed_process_ends_all_and_torchrun_continues_to_the_bytes_of_an_und
         assert (run / file).read_bytes() == (on_two / file).read_bytes(), file
 
 
-def test_processes_stop_together_when_the_loss_is_no_number(here: TrainOptions, tmp_path: Path) -> None:
+def test_processes_of_accelerate_launch_train_too_and_stop_together_when_the_loss_is_no_number(
+    here: TrainOptions, tmp_path: Path
+) -> None:
     options = here.with_values(outputs=tmp_path / "two", lr=1e30)
-    status, printed = ended(train_command(options, scheduler="none"), TORCHRUN)
+    status, printed = ended(train_command(options, scheduler="none"), ACCELERATE)
     assert status != 0
     assert "try a lower --lr" in printed
 
