@@ -35,33 +35,9 @@ def same(distribution: NDArray[np.float64]) -> NDArray[np.float64]:
     return distribution
 
 
-def no_details(distribution: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
-    """Return no further columns, for specialists that predict classes only."""
-    del distribution
+def nothing(*_: object) -> dict[str, Any]:
+    """Return no further columns or scores, for specialists that predict classes only."""
     return {}
-
-
-def no_labels(table: pd.DataFrame) -> dict[str, NDArray[Any]]:
-    """Return no further columns, for specialists with nothing but the class as label."""
-    del table
-    return {}
-
-
-def no_rows(table: pd.DataFrame) -> NDArray[np.bool_]:
-    """Return False for each row, for specialists that learn from known classes only."""
-    return np.zeros(len(table), np.bool_)
-
-
-def no_scores(predictions: pd.DataFrame, table: pd.DataFrame) -> dict[str, float]:
-    """Return no scores besides macro F1 and accuracy."""
-    del predictions, table
-    return {}
-
-
-def no_remark(table: pd.DataFrame) -> str:
-    """For specialists with labels that need no interpretation."""
-    del table
-    return ""
 
 
 @dataclass(frozen=True)
@@ -87,21 +63,21 @@ class Specialist:
     """The target of the loss for each row of the manifest, (N,) or (N, ...)."""
     loss: Loss
     """Logits (B, K) and targets (B, ...) to a scalar."""
-    partly_known: Callable[[pd.DataFrame], NDArray[np.bool_]] = no_rows
+    partly_known: Callable[[pd.DataFrame], NDArray[np.bool_]] = lambda table: np.zeros(len(table), np.bool_)
     """Whether the loss can learn from a row of the manifest with unknown class, (N,). It is then never held out."""
     distribution: Callable[[Tensor], Tensor] = softmax
     """Logits (B, K) to probabilities (B, K) that may be averaged."""
     class_probabilities: Callable[[NDArray[np.float64]], NDArray[np.float64]] = same
     """A mean distribution (N, K) to probabilities of the classes, (N, C)."""
-    details: Callable[[NDArray[np.float64]], dict[str, NDArray[np.float64]]] = no_details
+    details: Callable[[NDArray[np.float64]], dict[str, NDArray[np.float64]]] = nothing
     """A mean distribution (N, K) to further columns of the prediction files, (N,) each."""
-    labels: Callable[[pd.DataFrame], dict[str, NDArray[Any]]] = no_labels
+    labels: Callable[[pd.DataFrame], dict[str, NDArray[Any]]] = nothing
     """The manifest to further columns of labels in oof.csv, (N,) each."""
     own_labels: tuple[str, ...] = ()
     """Columns of train.csv that it learns, besides mask, gender and age."""
-    further_scores: Callable[[pd.DataFrame, pd.DataFrame], dict[str, float]] = no_scores
+    further_scores: Callable[[pd.DataFrame, pd.DataFrame], dict[str, float]] = nothing
     """Scores besides macro F1 and accuracy, from its columns and the manifest, both indexed by image."""
-    remark: Callable[[pd.DataFrame], str] = no_remark
+    remark: Callable[[pd.DataFrame], str] = lambda _: ""
     """A line on the labels of a manifest, printed before training; empty if there is nothing to say."""
 
     def columns(self, distribution: NDArray[np.float64]) -> pd.DataFrame:

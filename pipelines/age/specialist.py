@@ -31,7 +31,7 @@ from pipelines.age.years import (
 )
 from shared.fusion.ages import band_masses
 from shared.labels import BAND_EDGES, BANDS, age_band
-from shared.specialist import Specialist, Window, no_details, no_scores, same
+from shared.specialist import Specialist, Window, nothing, same
 from shared.training.data import augmentation
 from shared.training.run_folder import run_folder, trained_option
 
@@ -111,8 +111,8 @@ HEADS: dict[AgeLoss, Specialist] = {
         outputs=len(BANDS),
         loss=bands_loss,
         class_probabilities=same,
-        details=no_details,
-        further_scores=no_scores,
+        details=nothing,
+        further_scores=nothing,
     ),
     "corn": replace(AGE, outputs=YEARS - 1, loss=corn_loss, distribution=corn_distribution),
 }
