@@ -45,6 +45,11 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+def pytest_sessionfinish() -> None:
+    """Let Python collect everything at its end, as always; nanobind would warn of leaks."""
+    gc.unfreeze()
+
+
 @pytest.fixture
 def competition(tmp_path: Path) -> Path:
     """A competition folder: 12 persons x 7 images, 9 images to answer, and their truth in eval_solution.csv."""
