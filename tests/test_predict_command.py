@@ -5,7 +5,6 @@ import io
 import json
 import os
 import shutil
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -17,13 +16,11 @@ import pytest
 from drawn_faces import bare, encode, files
 from tiny_model import write_model
 
-from shared.commands import parse
+from shared.commands import parse, run
 from shared.messages import UserError
 from shared.predict import Options, find_photographs, main
 from shared.predictor import Predictor
 from shared.predictor.drawing import COLOURS, draw
-
-ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -219,19 +216,22 @@ def test_output_that_would_overwrite_its_input_is_refused_before_any_work(
 
 
 @pytest.mark.parametrize(("form", "encoding"), [("json", "ascii"), ("csv", "cp949")])
-def test_names_that_an_output_cannot_express_are_escaped(model: Path, tmp_path: Path, form: str, encoding: str) -> None:
+def test_names_that_an_output_cannot_express_are_escaped(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str, encoding: str
+) -> None:
     names = [b"caf\xe9 \xf0\x9f\x98\x80.jpg", "Zoë.jpg".encode()]
     for name in names:
         (tmp_path / os.fsdecode(name)).write_bytes(encode(np.full((90, 90, 3), 90, np.uint8)))
-    words = [sys.executable, "-m", "shared.predict", str(tmp_path), "--model", str(model), "--format", form]
-    environment = {**os.environ, "PYTHONIOENCODING": encoding}
-    done = subprocess.run(words, capture_output=True, check=True, cwd=ROOT, env=environment)
+    output = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(output, encoding))
+    run(main, options(model, str(tmp_path), "--format", form), [])
+    printed = output.getvalue().decode(encoding)
     if form == "json":
-        assert {photograph["source"] for photograph in json.loads(done.stdout)} == {
+        assert {photograph["source"] for photograph in json.loads(printed)} == {
             str(tmp_path / os.fsdecode(name)) for name in names
         }
     else:
-        assert len(done.stdout.decode(encoding).splitlines()) == 3
+        assert len(printed.splitlines()) == 3
 
 
 @pytest.mark.parametrize(
