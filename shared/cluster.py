@@ -348,7 +348,7 @@ def write_part(job: Job, part: Part, out: str) -> Counts:
     fs, path = open_address(address)
     if not fs.exists(path):
         key = job.schema.names[0]
-        rows = [{**row, key: _encodable(row[key])} for row in job.rows(part.read())]
+        rows = [{**row, key: row[key].encode(errors=UNENCODABLE).decode()} for row in job.rows(part.read())]
         counts = {"images": len({row[key] for row in rows}), "failed": sum(map(job.failed, rows))}
         schema = job.schema.with_metadata({name: str(count) for name, count in counts.items()})
         buffer = io.BytesIO()
@@ -357,10 +357,6 @@ def write_part(job: Job, part: Part, out: str) -> Counts:
     with fs.open(path, "rb") as file:
         metadata = pq.read_metadata(file)
     return Counts(metadata.num_rows, *(int(metadata.metadata[name]) for name in (b"images", b"failed")))
-
-
-def _encodable(name: str) -> str:
-    return name.encode(errors=UNENCODABLE).decode()
 
 
 def _write(address: str, content: bytes) -> None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from shared.crops import CROP_SIZE, PRIOR, UNREADABLE, CropSet, Window
+from shared.crops import CROP_SIZE, PRIOR, UNREADABLE, Window
 from shared.faces.cache import make_crops
 from shared.labels import GENDERS, MASKS
 from shared.mask_overlay.overlay import MaskOverlay
@@ -64,7 +64,7 @@ def load_people(data: Path, crops: Path) -> People:
         }
     )
     table["fold"] = _folds(table)
-    return People(table, _read_all(cropped, people["file"]), MaskOverlay(table, index))
+    return People(table, np.stack([cropped.read(file) for file in people["file"]]), MaskOverlay(table, index))
 
 
 def _places(values: pd.Series, names: tuple[str, ...]) -> NDArray[np.int64]:
@@ -80,10 +80,6 @@ def _folds(table: pd.DataFrame) -> NDArray[np.int64]:
         persons, codes = np.unique(table["person"].to_numpy()[rows], return_inverse=True)
         folds[rows] = np.random.default_rng(18).permutation(len(persons))[codes] % FOLDS
     return folds
-
-
-def _read_all(crops: CropSet, files: pd.Series) -> Pixels:
-    return np.stack([crops.read(file) for file in files])
 
 
 # The draws of an epoch

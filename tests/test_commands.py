@@ -66,13 +66,6 @@ def test_without_data_a_command_says_where_to_get_some(command: str, tmp_path: P
     assert "Traceback" not in done.stderr
 
 
-def test_a_wrong_value_names_its_flag(tmp_path: Path) -> None:
-    words = ["-m", "pipelines.mask.train", "--scheduler", "sometimes"]
-    done = subprocess.run([sys.executable, *words], cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert "--scheduler" in done.stderr
-
-
 @pytest.mark.parametrize("lines", [1, 100_000], ids=["few lines", "many"])
 def test_a_reader_that_has_gone_is_no_fault(lines: int, tmp_path: Path) -> None:
     script = tmp_path / "talk.py"

@@ -63,7 +63,7 @@ def test_one_half_alone_goes_into_the_folder_itself(data: Path) -> None:
 
 def test_it_runs_as_a_script_from_any_folder(data: Path) -> None:
     shutil.rmtree(data / "train")
-    command = [sys.executable, str(ROOT / "shared" / "crop_faces.py"), "--data", "data", "--workers", "2"]
+    command = [sys.executable, str(ROOT / "shared" / "crop_faces.py"), "--data", "data"]
     done = subprocess.run(command, cwd=data.parent, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "crops/eval: 2 crops of recipe" in done.stdout

@@ -1,8 +1,6 @@
 """One row per image of the competition folder: what a row says, in which order, and which splits there are."""
 
 import math
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -110,9 +108,9 @@ def test_a_folder_with_both_tables_is_ambiguous(competition: Path) -> None:
         split_folders(competition / "train")
 
 
-def test_the_command_shows_what_is_in_a_folder(competition: Path) -> None:
-    command = [sys.executable, "-m", "shared.check", "--data", str(competition), "--folds", "2"]
-    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+def test_the_command_shows_what_is_in_a_folder(competition: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    check(Options(competition, folds=2))
+    shown = capsys.readouterr().out
     assert "84 images of 12 persons" in shown
     assert [line.split() for line in shown.splitlines() if line.startswith("together")] == [
         ["together", "12", "6", "6"]

@@ -51,13 +51,9 @@ def choose_crops(sets: dict[str, CropSet], count: int) -> list[tuple[str, str]]:
             kinds[found].append((split, str(image)))
     picks: list[tuple[str, str]] = []
     for found, members in kinds.items():
-        picks += _spaced(members, count - len(picks) if found == DETECTED else count // 5)
+        most = min(len(members), count - len(picks) if found == DETECTED else count // 5)
+        picks += [members[place] for place in np.linspace(0, len(members) - 1, most).round().astype(int)]
     return picks
-
-
-def _spaced(members: list[tuple[str, str]], count: int) -> list[tuple[str, str]]:
-    places = np.linspace(0, len(members) - 1, min(count, len(members))).round().astype(int)
-    return [members[place] for place in places]
 
 
 def _draw_tile(tile: np.ndarray, crops: CropSet, image: str) -> None:
@@ -67,14 +63,11 @@ def _draw_tile(tile: np.ndarray, crops: CropSet, image: str) -> None:
     crop = cv2.resize(crops.read(image), (TILE, TILE), interpolation=cv2.INTER_AREA)
     tile[FRAME : FRAME + TILE, FRAME : FRAME + TILE] = crop
     if found != DETECTED:
-        cv2.rectangle(tile, (FRAME, FRAME), (FRAME + _width(found) + 4, FRAME + 15), COLOURS[found], cv2.FILLED)
+        width = cv2.getTextSize(found, FONT, TEXT, 1)[0][0]
+        cv2.rectangle(tile, (FRAME, FRAME), (FRAME + width + 4, FRAME + 15), COLOURS[found], cv2.FILLED)
         _write(tile, found, (FRAME + 2, FRAME + 11), PAPER)
     caption = image if len(image) <= 21 else f"{image[:6]}..{image[-13:]}"
     _write(tile, caption, (FRAME, side + 10), INK)
-
-
-def _width(text: str) -> int:
-    return int(cv2.getTextSize(text, FONT, TEXT, 1)[0][0])
 
 
 def _draw_legend(sheet: np.ndarray, sets: dict[str, CropSet]) -> None:
