@@ -40,6 +40,19 @@ def nothing(*_: object) -> dict[str, Any]:
     return {}
 
 
+def no_rows(table: pd.DataFrame) -> NDArray[np.bool_]:
+    """Return False for each row, for specialists that learn from known classes only."""
+    return np.zeros(len(table), np.bool_)
+
+
+def no_remark(_: pd.DataFrame) -> str:
+    """Return no remark, for specialists with labels that need no interpretation."""
+    return ""
+
+
+# The defaults have names: a specialist can be pickled for another process.
+
+
 @dataclass(frozen=True)
 class Specialist:
     """One task: N images, K network outputs, C classes.
@@ -63,7 +76,7 @@ class Specialist:
     """The target of the loss for each row of the manifest, (N,) or (N, ...)."""
     loss: Loss
     """Logits (B, K) and targets (B, ...) to a scalar."""
-    partly_known: Callable[[pd.DataFrame], NDArray[np.bool_]] = lambda table: np.zeros(len(table), np.bool_)
+    partly_known: Callable[[pd.DataFrame], NDArray[np.bool_]] = no_rows
     """Whether the loss can learn from a row of the manifest with unknown class, (N,). It is then never held out."""
     distribution: Callable[[Tensor], Tensor] = softmax
     """Logits (B, K) to probabilities (B, K) that may be averaged."""
@@ -77,7 +90,7 @@ class Specialist:
     """Columns of train.csv that it learns, besides mask, gender and age."""
     further_scores: Callable[[pd.DataFrame, pd.DataFrame], dict[str, float]] = nothing
     """Scores besides macro F1 and accuracy, from its columns and the manifest, both indexed by image."""
-    remark: Callable[[pd.DataFrame], str] = lambda _: ""
+    remark: Callable[[pd.DataFrame], str] = no_remark
     """A line on the labels of a manifest, printed before training; empty if there is nothing to say."""
 
     def columns(self, distribution: NDArray[np.float64]) -> pd.DataFrame:
