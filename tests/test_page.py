@@ -171,9 +171,7 @@ def test_several_photographs_give_one_table_in_which_a_face_is_chosen(opened: An
     wait(opened, lambda: "portrait.jpg" in say(opened, "#headline"))
 
 
-def test_downloads_are_those_of_predict_and_predictions_below_the_threshold_are_unsure(
-    opened: Any, model: Path, tmp_path: Path
-) -> None:
+def test_downloads_are_those_of_predict(opened: Any, model: Path, tmp_path: Path) -> None:
     opened.execute_cdp_cmd("Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(tmp_path)})
     group = write_group(tmp_path / "group.png")
     upload(opened, group)
@@ -187,6 +185,11 @@ def test_downloads_are_those_of_predict_and_predictions_below_the_threshold_are_
     assert (tmp_path / names[1]).read_text(encoding="utf-8").splitlines() == [*as_csv(photographs)]
     assert (tmp_path / names[2]).read_text(encoding="utf-8").splitlines() == [*as_json(photographs)]
     assert zipfile.ZipFile(tmp_path / names[0]).namelist() == ["group.jpg"]
+
+
+def test_predictions_below_the_threshold_are_unsure(opened: Any, tmp_path: Path) -> None:
+    upload(opened, write_group(tmp_path / "group.png"))
+    wait(opened, lambda: len(rows(opened)) == 2)
     threshold = find(opened, "#threshold input[type=number]")[0]
     for value, unsure in (("1", True), ("0", False)):
         threshold.send_keys("\ue009a\ue000", value, "\ue004")  # Control-A, the value, Tab.
