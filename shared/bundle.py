@@ -2,6 +2,7 @@
 
     python -m shared.bundle --out face18.zip
     python -m shared.bundle --model outputs/demo --out face18.zip --onnx
+    python -m shared.bundle --out quick.zip --student     one small network instead, trained to predict alike
 
 `shared.predict`, the page and the service load it; so does `shared.predictor.Predictor.load`. Nothing in it is a
 pickle: `shared/predictor/bundle_file.py` describes the format.
@@ -17,9 +18,10 @@ from shared.bundle_source import MANIFEST, MAX_WEIGHTS
 from shared.commands import run
 from shared.crops import INDEX, UNREADABLE, open_crops
 from shared.files import refuse_overwriting
-from shared.fusion.decision import Decide, ThresholdChoice
+from shared.fusion.decision import Decide, FittedDecision, ThresholdChoice, fit_decision
 from shared.fusion.fusion import SPECIALISTS
-from shared.messages import UserError
+from shared.fusion.predictions import HeldOut
+from shared.messages import UserError, counted, text_table
 from shared.predictor.bundle_file import CARD, DETECTOR_FILES, check_target, onnx_name, write_bundle
 from shared.predictor.ensemble import check_metadata, torch_network
 from shared.predictor.from_runs import Runs, TrainedRuns, read_trained_runs, runs_below
@@ -62,7 +64,17 @@ class Options:
     """Add the networks as ONNX for --runtime onnx, which needs no torch; each is checked against PyTorch."""
 
     crops: Path = Path("crops")
-    """Crops on which ONNX is checked; drawn portraits if there are none."""
+    """Crops on which ONNX is checked; drawn portraits if there are none. --student needs those of the runs."""
+
+    student: bool = False
+    """Train one small network to predict like all of them in a single pass, and pack that instead. It is kept in the
+    folder student/ of --model."""
+
+    size: int = 112
+    """Side of the student's input in pixels."""
+
+    epochs: int = 6
+    """Passes of the student over the training images."""
 
 
 def main(options: Options) -> None:
@@ -71,19 +83,20 @@ def main(options: Options) -> None:
     refuse_overwriting({"--out": options.out}, [run for several in runs.values() for run in several])
     check_target(options.out)
     trained = read_trained_runs(runs, options.model, options.decide, options.thresholds, options.calibrate)
-    assert trained.source.files is not None, "the files of trained runs have names"
-    files = {name: trained.source.read(name, MAX_WEIGHTS) for name in trained.source.files}
-    for name, content in files.items():
-        label = str(trained.source.files[name])
-        check_metadata(metadata_of(content, label), _task(name), label)
-    remarks = _add_onnx(files, options.crops) if options.onnx else []
+    remarks: list[str] = []
+    if options.student:
+        trained, files, remarks = _student(options, runs, trained)
+    else:
+        files = _weights(trained)
+    if options.onnx:
+        remarks += _add_onnx(files, options.crops)
     _share_bodies(files)
     contents = replace(trained.contents, about=_about(trained, remarks))
     files = {MANIFEST: (json.dumps(contents.to_dict(), indent=2) + "\n").encode(), CARD: b"", **files}
     sizes = {name: len(content) for name, content in files.items() if name != CARD}
     files[CARD] = write_card(trained, sizes, remarks).encode()
     write_bundle(options.out, files)
-    networks = sum(len(run.weights) for runs in contents.runs.values() for run in runs)
+    networks = len({name for runs in contents.runs.values() for run in runs for name in run.weights})
     size = sum(map(len, files.values())) / 1e6
     print(f"wrote {options.out}: {networks} networks, {size:.1f} MB; its {CARD} has scores and limits")
     if contents.decisions.intervals.coverage is None:
@@ -95,6 +108,35 @@ def _runs(options: Options) -> Runs:
     if all(named.values()):
         return named
     return {task: named[task] or below for task, below in runs_below(options.model, named).items()}
+
+
+def _weights(trained: TrainedRuns) -> dict[str, bytes]:
+    """Read and check the weights files of runs."""
+    assert trained.source.files is not None, "the files of trained runs have names"
+    files = {name: trained.source.read(name, MAX_WEIGHTS) for name in trained.source.files}
+    for name, content in files.items():
+        label = str(trained.source.files[name])
+        check_metadata(metadata_of(content, label), _task(name), label)
+    return files
+
+
+def _student(options: Options, runs: Runs, trained: TrainedRuns) -> tuple[TrainedRuns, dict[str, bytes], list[str]]:
+    """Train a student of the runs, print its scores beside theirs, and return what a bundle of it holds."""
+    from shared.student import NAME, distil
+    from shared.training.options import TrainOptions
+
+    def fit(held_out: HeldOut) -> FittedDecision:
+        return fit_decision(held_out, held_out.predictions, options.decide, options.thresholds, options.calibrate)
+
+    how = TrainOptions.of(size=options.size, epochs=options.epochs)
+    student = distil(trained, runs, options.crops, options.model / "student", how, fit)
+    persons = f"on {counted(student.persons, 'person')} held out from all of them"
+    print(text_table(("", "student", "teachers", "difference"), student.scores), persons, sep="\n", flush=True)
+    remarks = [
+        f"{name}, {persons}: student {own}, teachers {theirs}, difference {gain}"
+        for name, own, theirs, gain in student.scores
+    ]
+    return student.trained, {NAME: student.weights}, remarks
 
 
 def _task(name: str) -> str:
@@ -116,7 +158,8 @@ def _add_onnx(files: dict[str, bytes], folder: Path) -> list[str]:
         metadata = metadata_of(content, name)
         exported = body_file(metadata.frozen, ".onnx") if metadata.frozen else onnx_name(name)
         if exported not in exports:
-            network = torch_network(content, _task(name), name, "cpu")
+            task = next(iter(metadata.heads or [_task(name)]))
+            network = torch_network(content, task, name, "cpu")
             exports[exported] = export_network(network, metadata, crops, exported)
     exports |= dict(zip(DETECTOR_FILES, export_detector(crops), strict=True))
     files |= {name: export.content for name, export in exports.items()}

@@ -29,7 +29,7 @@ LAYERS = (
     ("shared.mask_overlay", "shared.portraits", "shared.sample_data"),
     ("shared.fusion", "combine"),
     ("shared.specialist", "shared.training", "shared.weights"),
-    ("shared.predictor", "shared.predict", "shared.bundle", "shared.cluster", "shared.crop_shards"),
+    ("shared.predictor", "shared.predict", "shared.bundle", "shared.student", "shared.cluster", "shared.crop_shards"),
 )
 """Lowest first: a module imports from its own layer and from those below."""
 

@@ -79,11 +79,11 @@ def read_trained_runs(
     else:
         decisions = Decisions(FittedRule(dict.fromkeys(SPECIALISTS, 1.0), FIXED, None), AgeIntervals())
     described = {task: [read_run_json(run) for run in runs[task]] for task in SPECIALISTS}
-    contents = BundleContents(listed, decisions, _training_data(described))
+    contents = BundleContents(listed, decisions, training_data(described))
     return TrainedRuns(Folder(path, files), contents, held_out, decision, described)
 
 
-def _training_data(described: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
+def training_data(described: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
     """Return the sources that the run.json of runs name, and the networks trained on faces that they started from."""
     runs = [run for several in described.values() for run in several]
     sources = {str(source): source for run in runs for source in run.get("sources", ())}

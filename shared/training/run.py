@@ -302,7 +302,7 @@ def _fit_extra_stage(training: Training) -> Start:
         free_workers(accelerator)
         if accelerator.is_main_process:
             # Written last: it says that the stage is complete.
-            _write_history(folder, history)
+            write_history(folder, history)
     if accelerator.is_main_process:
         (folder / CHECKPOINT).unlink(missing_ok=True)
     accelerator.wait_for_everyone()
@@ -336,12 +336,12 @@ def _fit_fold(training: Training, fold: int, start: Start | None) -> None:
     # Of the whole table: what a label stands for may depend on all labels.
     labels = pd.DataFrame(specialist.labels(table), table.index)[rows].reset_index(drop=True)
     known = held_out[["image", "person", "fold"]].assign(truth=specialist.truth(held_out)).join(labels)
-    _write_history(folder, history)
+    write_history(folder, history)
     write_predictions(folder / OOF, pd.concat([known, predictions.drop(columns="image")], axis="columns"))
     (folder / CHECKPOINT).unlink(missing_ok=True)
 
 
-def _write_history(folder: Path, history: list[Epoch]) -> None:
+def write_history(folder: Path, history: list[Epoch]) -> None:
     write_text(folder / HISTORY, table_csv(pd.DataFrame([asdict(epoch) for epoch in history]), index=False))
 
 

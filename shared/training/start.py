@@ -127,7 +127,7 @@ def _parse(content: bytes, label: str, specialist: Specialist) -> Start:
         state: dict[str, Tensor] = safetensors.torch.load(content)
     except SafetensorError as error:
         raise UserError(f"{label} is not a whole weights file of face18: get it again") from error
-    if metadata.heads is not None:
+    if metadata.heads is not None and metadata.specialist != specialist.name:
         backbone, state = split_branches(state, specialist.name, metadata.heads)
         own = specialist.name in metadata.heads
         metadata = replace(metadata, backbone=backbone, specialist=specialist.name if own else "", heads=None)
