@@ -1,6 +1,7 @@
 """Score the ready-made model on photographs that it was not trained on, beside faceres, the network it starts from.
 
     python benchmarks/ready_model.py --utkface UTKFACE --faces FOLDER --worn REAL_WORN --bare EXTRA --out scores.json
+    python benchmarks/ready_model.py --faces FOLDER --model quick.zip        another bundle, made with --onnx
 
 Rows of folders that are not given are left out. The crop stage cuts out the main face of each image, and `Predictor`
 predicts by onnxruntime. An image without a detected face is cut where faces usually are, and counts like the others.
@@ -32,11 +33,11 @@ from shared.faces.cache import make_crops
 from shared.files import READY_MADE, refuse_overwriting, write_text
 from shared.fusion.age_intervals import Coverage
 from shared.fusion.ages import age_error, median_age, middle_of_year
-from shared.fusion.fusion import softmax
+from shared.fusion.fusion import softmax, true_classes
 from shared.fusion.metrics import accuracy, macro_f1, mean_interval
 from shared.fusion.rules import bands_of, mean_of_networks, temper
 from shared.label_fixes import read_solution
-from shared.labels import BANDS, GENDERS, MASKS, age_band, decode_class
+from shared.labels import BANDS, CLASS_COUNT, GENDERS, MASKS, age_band, decode_class
 from shared.manifest import load_evaluation, load_training, split_folder
 from shared.messages import UserError, text_table
 from shared.predictor import Predictor
@@ -223,6 +224,8 @@ def faces_scores(true: pd.DataFrame, predicted: pd.DataFrame) -> Scores:
     if "mask" in predicted:
         f1 = macro_f1(true["mask"], predicted["mask"], len(MASKS))
         scores["East Asian adults, drawn masks: mask state, macro F1"] = f1
+        classes = [true_classes({**each, "age": each["band"]}) for each in (true, predicted)]
+        scores["East Asian adults, drawn masks: all 18 classes, macro F1"] = macro_f1(*classes, CLASS_COUNT)
     return scores
 
 
