@@ -1,36 +1,33 @@
 """Compare three specialists and one model: same data, folds and backbone, scored on persons never seen.
 
     python benchmarks/against_single_model.py --data FOLDER --only-fold 0
-    python benchmarks/against_single_model.py --data FOLDER --extra EXTRA --only b b+ d e
+    python benchmarks/against_single_model.py --data FOLDER --extra EXTRA --only b b+ s s+ e e+
 
 a   the competition's own baseline: centre crop of 320 x 256 resized to 128 x 96, one model over 18 classes
 b   one model over 18 classes on our aligned crops
-b+  the same, trained with the persons of --extra too, as d and e are
 c   one backbone with three heads on our aligned crops
 s   one model over 18 classes with the specialists' start: a head on the frozen ready-made model
 d   three specialists as the plain commands train them, the most probable class
 e   the same with temperatures, tuned age thresholds and class weights for macro F1, learned on held-out persons
 ep  e with gender and age averaged over the images of a person (--persons of combine.py)
 
-a, b, b+ and c start from ImageNet.
+b+, s+, d+, e+ and ep+ are the same trained with the persons of --extra too. a, b, b+ and c start from ImageNet.
 
 The eval images are scored with the networks of all folds averaged, held-out images with the one network that has not
 seen their person (the decisions of e are learned on other persons there too). If photographs of eval persons are among
 the training images (shared.near_duplicates), a further table leaves these persons out.
 
 Every part keeps its runs and predictions in its folder below --out and is not run again. Its scores are a row of
-runs.csv there; "shown" counts the images of all its training epochs. Options of a training (--epochs, --size,
---backbone, ...) apply to all parts; a task's own default, such as the learning rate of age, holds unless the option is
-given another value than the general default. With --recipes, pipelines/TASK/with_extra.toml sets all options of the
-specialists and the command line only those of the single models. With --age-runs 3, age is trained with three seeds and
-averaged.
+runs.csv there; "shown" counts the images of all its training epochs. With --recipes, the specialists of d+, e+ and ep+
+are means of the plain training with further persons and one as in pipelines/TASK/with_extra.toml. With --age-runs 3,
+each training of age is repeated with three seeds, and all are averaged.
 """
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import pandas as pd
 from centre_crops import centre_crops
@@ -58,7 +55,7 @@ from shared.training.options import DEFAULT_BACKBONE, TrainOptions
 from shared.training.run import EXTRA_PARTS, train
 from shared.training.run_folder import WEIGHTS, crop_folder, finished_folds
 
-Part = Literal["a", "b", "b+", "c", "s", "d", "e", "ep"]
+Part = Literal["a", "b", "b+", "c", "s", "s+", "d", "d+", "e", "e+", "ep", "ep+"]
 
 ROOT = Path(__file__).parents[1]
 
@@ -67,29 +64,32 @@ ROOT = Path(__file__).parents[1]
 class Options:
     """Train and score one model and three specialists side by side."""
 
-    train: TrainOptions = field(default_factory=lambda: TrainOptions.of(epochs=6))
-    """Options of all trainings."""
+    data: Path = Path("data")
+    """The competition folder, with eval_solution.csv (ImageID, ans, person, age)."""
+    extra: Path | None = None
+    """A folder of further persons, for the parts with a plus."""
     out: Path = Path("outputs/against_single_model")
     """Folder of crops, runs and tables."""
     only: tuple[Part, ...] = ("a", "b", "c", "s", "d", "e")
     """Parts to run."""
-    base_epochs: int | None = None
-    """Epochs of the parts that train on the base data alone, which has fewer images; --epochs if omitted."""
     recipes: bool = False
-    """Train the specialists as in pipelines/TASK/with_extra.toml, which overrides the command line."""
-
+    """Average the specialists of d+, e+ and ep+ with one as in pipelines/TASK/with_extra.toml."""
     age_runs: int = 1
     """Trainings of the age specialist to average, with --seed and the seeds after it."""
+    only_fold: int | None = None
+    """Train and score this fold of five alone."""
+    seed: int = 0
+    workers: int = 1
+    """Processes that load images."""
 
     def __post_init__(self) -> None:
         if not self.only:
             raise UserError("--only names no part")
         if self.age_runs < 1:
             raise UserError(f"--age-runs must be at least 1, not {self.age_runs}")
-        if "b+" in self.only and not self.train.data.extra:
-            raise UserError("--only b+ is b with further persons: name their folder with --extra")
-        if self.recipes and not self.train.data.extra:
-            raise UserError("--recipes are for trainings with further persons: name their folder with --extra")
+        further = [part for part in self.only if part.endswith("+")]
+        if further and not self.extra:
+            raise UserError(f"--only {further[0]} trains with further persons: name their folder with --extra")
 
 
 @dataclass(frozen=True)
@@ -100,32 +100,30 @@ class Model:
     defaults: TrainOptions
     aligned: bool = True
     """Aligned crops, or the middle of the image."""
-    extra: bool = False
-    """Whether it trains on the persons of --extra."""
 
 
-_IMAGENET = TrainOptions.of(backbone=DEFAULT_BACKBONE, weight_decay=0.02, dropout=0.2, ema=0.99)
-"""With the regularisation of `with_extra.toml`, as in the published tables."""
+_IMAGENET = TrainOptions.of(backbone=DEFAULT_BACKBONE, size=112, epochs=4, weight_decay=0.02, dropout=0.2, ema=0.99)
+"""With the regularisation of `with_extra.toml`."""
 
 _SINGLE_OPTIONS = _IMAGENET.with_values(label_smoothing=0.05)
-
-EXTRA_OPTIONS = ("extra", "extra_epochs", "fold_lr", "extra_draws", "extra_balance")
 
 MODELS = {
     "a": Model(lambda _: PLAIN, _IMAGENET.with_values(tta="none", drawn_masks=0.0), aligned=False),
     "b": Model(lambda _: SINGLE, _SINGLE_OPTIONS),
-    "b+": Model(lambda _: SINGLE, _SINGLE_OPTIONS, extra=True),
     "c": Model(lambda _: THREE_HEADS, _IMAGENET),
     "s": Model(lambda _: SINGLE, TrainOptions()),
-    "mask": Model(lambda _: MASK, TrainOptions(), extra=True),
-    "gender": Model(lambda _: GENDER, TrainOptions(), extra=True),
-    "age": Model(age_specialist, age_options.DEFAULTS, extra=True),
+    "mask": Model(lambda _: MASK, TrainOptions()),
+    "gender": Model(lambda _: GENDER, TrainOptions()),
+    "age": Model(age_specialist, age_options.DEFAULTS),
 }
-"""By run folder; a has no augmentation and no test-time augmentation, as its authors trained it."""
+"""a has no augmentation and no test-time augmentation, as its authors trained it."""
+
+FURTHER_IMAGENET = {"extra_epochs": 12, "epochs": 1, "fold_lr": 5e-4}
+"""What b+ differs in from b, as gender in `with_extra.toml`."""
 
 
 def main(options: Options) -> None:
-    data = options.train.data.data
+    data = options.data
     truth = data / "eval_solution.csv"
     if not truth.is_file():
         raise UserError(f"{truth} is missing: this benchmark needs a data set whose eval truth is known (--data)")
@@ -137,7 +135,7 @@ def main(options: Options) -> None:
         _record(part, eval_line, held_out_line, options, solution)
         eval_lines.append(eval_line)
         held_out_lines.append(held_out_line)
-    tables = [report(eval_lines, solution), report_held_out(held_out_lines, labelled(options.train))]
+    tables = [report(eval_lines, solution), report_held_out(held_out_lines, labelled(data))]
     known = known_eval_persons(options, solution)
     if known:
         tables.append(report_without(known, eval_lines, solution))
@@ -153,21 +151,17 @@ def make_crops(data: Path, out: Path) -> None:
         centre_crops(load_images(folder), out / "centre" / split)
 
 
-def labelled(options: TrainOptions) -> pd.DataFrame:
+def labelled(data: Path) -> pd.DataFrame:
     """Return class, person and age of every training image, indexed by image, like `read_truth` of eval."""
-    table = load_training(
-        split_folder(options.data.data, "train"), options.data.fixes, options.data.skip_bad
-    ).set_index("image")
+    table = load_training(split_folder(data, "train")).set_index("image")
     return table[["person", "age"]].assign(truth=eighteen(table))
 
 
 def known_eval_persons(options: Options, solution: pd.DataFrame) -> set[str]:
     """Return eval persons with a near-duplicate among the training images, found by hash, not by errors."""
-    table = load_training(
-        split_folder(options.train.data.data, "train"), options.train.data.fixes, options.train.data.skip_bad
-    )
-    eval_set = eval_faces(open_crops(crop_folder(options.out / "crops", options.train.data.data, "eval")))
-    crops = open_crops(crop_folder(options.out / "crops", options.train.data.data, "train"))
+    table = load_training(split_folder(options.data, "train"))
+    eval_set = eval_faces(open_crops(crop_folder(options.out / "crops", options.data, "eval")))
+    crops = open_crops(crop_folder(options.out / "crops", options.data, "train"))
     duplicates = find_near_duplicates(table, crops, eval_set).values()
     return {str(person) for person in solution.loc[[duplicate.name for duplicate in duplicates], "person"]}
 
@@ -175,28 +169,29 @@ def known_eval_persons(options: Options, solution: pd.DataFrame) -> set[str]:
 def _lines(part: Part, options: Options, solution: pd.DataFrame) -> tuple[Line, Line]:
     """Return the predictions of a part for eval and held-out images, with their cost."""
     runs = _runs_of(part, options)
-    took = [_run(task, number, options) for task, names in runs.items() for number in range(len(names))]
+    took = [_train(run, options) for several in runs.values() for run in several]
     total = {key: sum(times[key] for times in took) for key in ("training", "predicting", "shown")}
-    if part in MODELS:
-        folder = options.out / part
-        tables = [read_predictions(folder / EVAL, PLAIN.classes), read_held_out(folder / OOF, PLAIN.classes)]
-        decided = [table[list(PLAIN.classes)].to_numpy().argmax(axis=1) for table in tables]
-    else:
+    folders = {model: [options.out / run.name for run in several] for model, several in runs.items()}
+    if set(runs) <= set(SPECIALISTS):
         eval_set = {
-            task: average_runs([read_predictions(options.out / name / EVAL, SPECIALISTS[task]) for name in names])
-            for task, names in runs.items()
+            task: average_runs([read_predictions(folder / EVAL, SPECIALISTS[task]) for folder in several])
+            for task, several in folders.items()
         }
         # Decisions are learned here, without access to the true labels of eval.
-        held_out = join_held_out({task: [options.out / name / OOF for name in names] for task, names in runs.items()})
-        if part == "ep":
+        held_out = join_held_out({task: [folder / OOF for folder in several] for task, several in folders.items()})
+        if part.startswith("ep"):
             eval_set = average_persons(eval_set, solution.loc[eval_set["mask"].index, "person"])
             held_out = averaged(held_out)
         tables = [eval_set["age"], held_out.predictions["age"]]
-        if part == "d":
+        if part.startswith("d"):
             decided = [most_probable(fuse(predictions)) for predictions in (eval_set, held_out.predictions)]
         else:
             fitted = fit_decision(held_out, eval_set, "f1", "tuned", calibrate=True)
             decided = [fitted.decide(eval_set), fitted.predicted]
+    else:
+        ((folder,),) = folders.values()
+        tables = [read_predictions(folder / EVAL, PLAIN.classes), read_held_out(folder / OOF, PLAIN.classes)]
+        decided = [table[list(PLAIN.classes)].to_numpy().argmax(axis=1) for table in tables]
     first, second = (
         Line(part, table.index, classes, table.get("age"), **total)
         for table, classes in zip(tables, decided, strict=True)
@@ -206,9 +201,8 @@ def _lines(part: Part, options: Options, solution: pd.DataFrame) -> tuple[Line, 
 
 def _record(part: Part, line: Line, held_out: Line, options: Options, solution: pd.DataFrame) -> None:
     """Add a row to runs.csv, unless the part has the same one already."""
-    unseen = {f"held_out_{name}": score for name, score in scores(held_out, labelled(options.train)).items()}
-    own = {name: value for name, value in vars(options).items() if name != "train"}
-    folders = [options.out / name for names in _runs_of(part, options).values() for name in names]
+    unseen = {f"held_out_{name}": score for name, score in scores(held_out, labelled(options.data)).items()}
+    folders = [options.out / run.name for several in _runs_of(part, options).values() for run in several]
     data, recipe = origin(folders)
     entry = Record(
         kind="score",
@@ -216,54 +210,80 @@ def _record(part: Part, line: Line, held_out: Line, options: Options, solution: 
         run=options.out / part,
         seconds=line.training + line.predicting,
         scores={**scores(line, solution), **unseen},
-        options={**options.train.values(), **own},
+        options=vars(options),
         data=data,
         recipe=recipe,
-        seed=options.train.optimisation.seed,
+        seed=options.seed,
     )
     if not is_recorded(entry):
-        record(entry, tracker=options.train.run.track)
+        record(entry)
 
 
-def _runs_of(part: Part, options: Options) -> dict[str, list[str]]:
-    """For each model that the part asks the names of its runs' folders."""
-    if part in MODELS:
-        return {part: [part]}
+class Run(NamedTuple):
+    """A training that a part needs."""
+
+    model: str
+    """Of `MODELS`."""
+    further: bool
+    """Whether it trains on the persons of --extra too."""
+    recipe: bool = False
+    """Whether it has the options of with_extra.toml."""
+    number: int = 0
+    """Added to the seed."""
+
+    @property
+    def name(self) -> str:
+        """Name of its folder."""
+        recipe, number = "-recipe" if self.recipe else "", f"-{self.number}" if self.number else ""
+        return f"{self.model}{'+' if self.further else ''}{recipe}{number}"
+
+
+def _runs_of(part: Part, options: Options) -> dict[str, list[Run]]:
+    """Return for each model of the part the runs that are averaged."""
+    further, model = part.endswith("+"), part.removesuffix("+")
+    if model in MODELS:
+        return {model: [Run(model, further)]}
+    recipes = (False, True) if further and options.recipes else (False,)
+    numbers = {task: range(options.age_runs if task == "age" else 1) for task in SPECIALISTS}
     return {
-        task: [_name(task, number) for number in range(options.age_runs if task == "age" else 1)]
+        task: [Run(task, further, recipe, number) for recipe in recipes for number in numbers[task]]
         for task in SPECIALISTS
     }
 
 
-def _name(task: str, number: int) -> str:
-    return f"{task}-{number}" if number else task
-
-
-def _run(task: str, number: int, options: Options) -> dict[str, float]:
+def _train(run: Run, options: Options) -> dict[str, float]:
     """Train a model and predict eval with it, unless that is done.
 
     Returns the seconds of both, and how many images it was shown.
     """
-    model = MODELS[task]
-    folder = options.out / _name(task, number)
+    model, folder = MODELS[run.model], options.out / run.name
     crops = options.out / ("crops" if model.aligned else "centre")
-    chosen = _merged(options.train, model.defaults).with_values(outputs=folder, crops=crops, predict_eval=False)
-    if not model.extra:
-        none = {name: TrainOptions().values()[name] for name in EXTRA_OPTIONS}
-        chosen = chosen.with_values(**none, epochs=options.base_epochs or chosen.optimisation.epochs)
-    if options.recipes and task in SPECIALISTS:
-        chosen = parse(chosen, config_flags(ROOT / "pipelines" / task / "with_extra.toml", chosen))
-    chosen = chosen.with_values(seed=options.train.optimisation.seed + number)
+    chosen = model.defaults
+    if run.further and model.defaults.model.backbone:
+        chosen = chosen.with_values(**FURTHER_IMAGENET)
+    if run.recipe:
+        chosen = parse(chosen, config_flags(ROOT / "pipelines" / run.model / "with_extra.toml", chosen))
+    extra = (options.extra,) if run.further else ()
+    chosen = chosen.with_values(
+        data=options.data,
+        extra=extra,
+        crops=crops,
+        outputs=folder,
+        only_fold=options.only_fold,
+        predict_eval=False,
+        seed=options.seed + run.number,
+        workers=options.workers,
+    )
     specialist = model.specialist(chosen)
     train(specialist, chosen)
     known = read_run_json(folder)
     folds = finished_folds(folder)
-    further = sum(part["images"] for part in known.get("extra", ()))
+    images = sum(part["images"] for part in known.get("extra", ()))
     shown = chosen.optimisation.epochs * (
         (chosen.data.folds - 1) * known["scores"]["held out"]["images"]
-        + len(folds) * further * chosen.sampling.extra_draws
+        + len(folds) * images * chosen.sampling.extra_draws
     )
-    shown += chosen.optimisation.extra_epochs * further * (EXTRA_PARTS - 1) / EXTRA_PARTS
+    shown += chosen.optimisation.extra_epochs * images * (EXTRA_PARTS - 1) / EXTRA_PARTS
     eval_crops = open_crops(crop_folder(crops, chosen.data.data, "eval"))
     weights = [path / WEIGHTS for path in folds.values()]
     predicting = predict_once(specialist, weights, eval_crops, chosen, folder / EVAL)
@@ -284,12 +304,6 @@ def predict_once(
         write_text(took, f"{time.perf_counter() - started:.1f}")
         write_predictions(file, predictions)
     return float(took.read_text(encoding="utf-8"))
-
-
-def _merged(requested: TrainOptions, own: TrainOptions) -> TrainOptions:
-    """Return a model's own defaults, overridden by options of the command line that differ from general defaults."""
-    plain = TrainOptions().values()
-    return own.with_values(**{name: value for name, value in requested.values().items() if value != plain[name]})
 
 
 if __name__ == "__main__":

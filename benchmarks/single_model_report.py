@@ -25,7 +25,10 @@ from shared.messages import UserError, markdown_table
 TASKS = {task: len(classes) for task, classes in SPECIALISTS.items()}
 """Number of classes of each task."""
 
-GAINS = (("e", "a"), ("e", "b"), ("e", "c"), ("e", "b+"), ("d", "b+"), ("b+", "b"), ("ep", "e"))
+GAINS = (
+    *(("e", "a"), ("e", "b"), ("e", "c"), ("e", "s"), ("s", "b"), ("ep", "e")),
+    *(("e+", "b+"), ("e+", "s+"), ("d+", "b+"), ("b+", "b"), ("e+", "e"), ("ep+", "e+")),
+)
 """Pairs of parts to compare."""
 
 COSTS = ("training s", "shown", "shown/s", "predicting s", "images/s")
