@@ -18,9 +18,9 @@ seen their person (the decisions of e are learned on other persons there too). I
 the training images (shared.near_duplicates), a further table leaves these persons out.
 
 Every part keeps its runs and predictions in its folder below --out and is not run again. Its scores are a row of
-runs.csv there; "shown" counts the images of all its training epochs. With --recipes, the specialists of d+, e+ and ep+
-are means of the plain training with further persons and one as in pipelines/TASK/with_extra.toml. With --age-runs 3,
-each training of age is repeated with three seeds, and all are averaged.
+runs.csv there; "shown" counts the images of all its training epochs. With --recipes, each specialist is the mean of the
+plain training and one of all layers, as in pipelines/TASK/all_layers.toml or, with further persons, with_extra.toml.
+With --age-runs 3, each training of age is repeated with three seeds, and all are averaged.
 """
 
 import time
@@ -73,7 +73,7 @@ class Options:
     only: tuple[Part, ...] = ("a", "b", "c", "s", "d", "e")
     """Parts to run."""
     recipes: bool = False
-    """Average the specialists of d+, e+ and ep+ with one as in pipelines/TASK/with_extra.toml."""
+    """Average each specialist with one of which all layers are trained."""
     age_runs: int = 1
     """Trainings of the age specialist to average, with --seed and the seeds after it."""
     only_fold: int | None = None
@@ -103,7 +103,7 @@ class Model:
 
 
 _IMAGENET = TrainOptions.of(backbone=DEFAULT_BACKBONE, size=112, epochs=4, weight_decay=0.02, dropout=0.2, ema=0.99)
-"""With the regularisation of `with_extra.toml`."""
+"""Networks from ImageNet."""
 
 _SINGLE_OPTIONS = _IMAGENET.with_values(label_smoothing=0.05)
 
@@ -119,7 +119,7 @@ MODELS = {
 """a has no augmentation and no test-time augmentation, as its authors trained it."""
 
 FURTHER_IMAGENET = {"extra_epochs": 12, "epochs": 1, "fold_lr": 5e-4}
-"""What b+ differs in from b, as gender in `with_extra.toml`."""
+"""What b+ differs in from b: first the further persons alone, then one epoch for each fold."""
 
 
 def main(options: Options) -> None:
@@ -227,7 +227,7 @@ class Run(NamedTuple):
     further: bool
     """Whether it trains on the persons of --extra too."""
     recipe: bool = False
-    """Whether it has the options of with_extra.toml."""
+    """Whether all its layers are trained."""
     number: int = 0
     """Added to the seed."""
 
@@ -243,7 +243,7 @@ def _runs_of(part: Part, options: Options) -> dict[str, list[Run]]:
     further, model = part.endswith("+"), part.removesuffix("+")
     if model in MODELS:
         return {model: [Run(model, further)]}
-    recipes = (False, True) if further and options.recipes else (False,)
+    recipes = (False, True) if options.recipes else (False,)
     numbers = {task: range(options.age_runs if task == "age" else 1) for task in SPECIALISTS}
     return {
         task: [Run(task, further, recipe, number) for recipe in recipes for number in numbers[task]]
@@ -262,7 +262,8 @@ def _train(run: Run, options: Options) -> dict[str, float]:
     if run.further and model.defaults.model.backbone:
         chosen = chosen.with_values(**FURTHER_IMAGENET)
     if run.recipe:
-        chosen = parse(chosen, config_flags(ROOT / "pipelines" / run.model / "with_extra.toml", chosen))
+        name = "with_extra.toml" if run.further else "all_layers.toml"
+        chosen = parse(chosen, config_flags(ROOT / "pipelines" / run.model / name, chosen))
     extra = (options.extra,) if run.further else ()
     chosen = chosen.with_values(
         data=options.data,
