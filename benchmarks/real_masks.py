@@ -2,7 +2,7 @@
 
     python benchmarks/real_masks.py --bare EXTRA --worn REAL_WORN --other FOLDER
 
-The network trains on some of the bare faces with masks drawn on them. It is tested on the other bare faces, on
+The plain training sees some of the bare faces with masks drawn on them. It is tested on the other bare faces, on
 photographs of real masks worn right, and with `--other` on images whose masks another program drew (their
 eval_solution.csv has the truth). With `--other` the real masks are also cut out and laid on its bare faces, right and
 wrongly (`real_cloth.py`). Finished stages are kept; `--run FOLDER` tests a specialist that is trained already.
@@ -45,9 +45,6 @@ class Options:
     """Folder of lists, crops, run and predictions."""
     persons: int = 1500
     """Bare faces to train on."""
-    epochs: int = 3
-    size: int = 96
-    """Input size of the network, pixels."""
 
 
 def main(options: Options) -> None:
@@ -56,8 +53,7 @@ def main(options: Options) -> None:
     if options.run is None:
         run_stage("-m", "shared.crop_faces", "--data", trained, "--out", options.out / "crops/bare")
         where = ("--data", trained, "--crops", options.out / "crops/bare", "--outputs", model)
-        effort = ("--folds", 10, "--only-fold", 0, "--epochs", options.epochs, "--size", options.size)
-        run_stage("-m", "pipelines.mask.train", *where, *effort)
+        run_stage("-m", "pipelines.mask.train", *where, "--folds", 10, "--only-fold", 0)
     started = time.perf_counter()
     tested = {
         "real, worn right": (_predict(options, model, "worn", options.worn), WORN),
