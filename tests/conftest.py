@@ -24,7 +24,6 @@ LONGEST = (
     "test_page",
     "test_cluster",
     "test_disks",
-    "test_commands",
     "test_onnx",
     "test_tuning_database",
     "test_own_data",

@@ -1,4 +1,7 @@
-"""What a user types: a sample of 12 persons from drawing to submission; output to any terminal, pipe and disk."""
+"""Commands as processes: without data, and with output to any terminal, pipe and disk.
+
+test_own_data.py runs the commands of a whole competition, from crops to the submission.
+"""
 
 import os
 import subprocess
@@ -6,56 +9,11 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
 import pytest
-from watched import Watched
 
 from shared.commands import run
-from shared.fusion.predictions import read_predictions
-from shared.labels import BANDS
 
 ROOT = Path(__file__).parents[1]
-QUICK = "--size 32 --epochs 1 --folds 2 --backbone test_efficientnet --no-pretrained --workers 0 --device cpu"
-COMMANDS = (
-    "shared/sample_data.py --people 12 --eval-people 6 --out data",
-    "shared/crop_faces.py",
-    *(f"-m pipelines.{task}.train {QUICK}" for task in ("mask", "gender", "age")),
-    "combine.py --out submission.csv",
-    "-m pipelines.age.predict --data data/eval --crops other_crops --out ages.csv --device cpu --workers 0",
-    "combine.py --out again.csv --truth data/eval_solution.csv",
-)
-"""All commands of a competitor, with the paths left at their defaults."""
-
-
-@pytest.fixture(scope="module")
-def workplace(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """The folder in which `COMMANDS` were run, and what they printed."""
-    watched = Watched(tmp_path_factory.mktemp("competitor") / "here")
-    return watched.folder, watched.run(COMMANDS)
-
-
-def test_the_submission_answers_every_image_of_info_csv_in_its_order(workplace: tuple[Path, str]) -> None:
-    folder, _ = workplace
-    submission = pd.read_csv(folder / "submission.csv")
-    asked = pd.read_csv(folder / "data/eval/info.csv")
-    assert submission.columns.tolist() == ["ImageID", "ans"]
-    assert submission["ImageID"].tolist() == asked["ImageID"].tolist()
-    assert submission["ans"].between(0, 17).all()
-
-
-def test_combine_scores_what_was_held_out_and_the_truth_when_it_is_known(workplace: tuple[Path, str]) -> None:
-    folder, printed = workplace
-    printed = printed.split("ages.csv")[-1]
-    assert "84" in printed  # 12 persons x 7 images, each held out by one of the two folds
-    assert "42" in printed  # 6 eval persons x 7
-    assert (folder / "again.csv").read_bytes() == (folder / "submission.csv").read_bytes()
-
-
-def test_predict_answers_for_any_folder_in_eval_layout_and_makes_its_crops(workplace: tuple[Path, str]) -> None:
-    folder, _ = workplace
-    answers = read_predictions(folder / "ages.csv", BANDS)
-    asked = pd.read_csv(folder / "data/eval/info.csv")
-    assert answers.index.tolist() == asked["ImageID"].tolist()
 
 
 @pytest.mark.parametrize("command", ["shared/crop_faces.py", "combine.py"])

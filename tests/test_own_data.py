@@ -26,6 +26,7 @@ EXAMPLES = [
     "examples/predict_photographs.py --model outputs --photographs unlabelled/0.jpg unlabelled/1.jpg",
     "examples/errors_by_group.py --outputs outputs --csv errors.csv",
     "examples/tour_images.py --data data --outputs outputs --crops crops --out images",
+    "shared/sample_data.py --people 6 --eval-people 0 --out drawn",
 ]
 TINY = "--folds 2 --epochs 1 --size 32 --batch-size 4 --backbone test_efficientnet --no-pretrained --device cpu"
 MASKS = ("worn", "incorrect", "none")
@@ -67,6 +68,7 @@ def test_its_commands_answer_for_every_photograph(done: Watched) -> None:
     assert submission["ImageID"].tolist() == ["0.jpg", "1.jpg"]
     assert submission["ans"].between(0, 17).all()
     assert pd.read_csv(done.folder / "ages.csv")["age"].between(0, 100).all()
+    assert len(load_training(done.folder / "drawn/train")) == 6 * 7
     table = load_training(done.folder / "data/train")
     assert table.groupby("person")["kind"].agg(list).tolist() == [
         ["mask1", "incorrect_mask" if person % 2 == 0 else "normal"] for person in range(6)
