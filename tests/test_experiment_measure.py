@@ -19,6 +19,8 @@ from shared.messages import UserError
 
 PEOPLE, IMAGES = 14, 3
 CLASSES = list(AGE.classes)
+FEW = 100
+"""Draws of a bootstrap where its precision does not matter."""
 
 
 def measured(seeds: Sequence[int], error: float) -> Measured:
@@ -107,15 +109,15 @@ def test_the_luck_of_training_cancels_where_the_networks_are_the_same() -> None:
     after = replace(before, predictions=older, labels=before.labels - 100)
     before = replace(before, labels=after.labels)
     # With labels below every prediction, each error grows by one year, whichever persons and seeds are drawn.
-    assert compare(before, after, same_networks=True).gains["mae_years"] == pytest.approx((1, 1, 1))
-    unpaired = compare(before, after).gains["mae_years"]
+    assert compare(before, after, same_networks=True, draws=FEW).gains["mae_years"] == pytest.approx((1, 1, 1))
+    unpaired = compare(before, after, draws=FEW).gains["mae_years"]
     assert unpaired.low < 1 < unpaired.high
 
 
 def test_a_change_is_compared_on_the_images_that_both_hold_out() -> None:
     before, after = measured((1,), 9), measured((2,), 6)
     fewer = after.on(after.images[::-1][: 9 * IMAGES])
-    pd.testing.assert_frame_equal(compare(before, fewer).scores, fewer.scores())
+    pd.testing.assert_frame_equal(compare(before, fewer, draws=FEW).scores, fewer.scores())
     with pytest.raises(UserError, match="no image that the baseline does"):
         compare(before.on(before.images[:9]), after.on(after.images[9:]))
 
@@ -125,6 +127,6 @@ def test_images_whose_labels_differ_are_left_out() -> None:
     labels, table = after.labels.copy(), after.predictions[0].copy()
     labels.iloc[:IMAGES, 0] += 1
     table.iloc[-1, 1] = (table["truth"].iloc[-1] + 1) % 3
-    comparison = compare(before, replace(after, predictions=[table], labels=labels))
-    assert comparison.gains == compare(before, after.on(after.images[IMAGES:-1])).gains
+    comparison = compare(before, replace(after, predictions=[table], labels=labels), draws=FEW)
+    assert comparison.gains == compare(before, after.on(after.images[IMAGES:-1]), draws=FEW).gains
     assert comparison.images == len(table) - IMAGES - 1
