@@ -73,7 +73,7 @@ class Options:
     size: int = 112
     """Side of the student's input in pixels."""
 
-    epochs: int = 6
+    epochs: int = 4
     """Passes of the student over the training images."""
 
 
@@ -98,7 +98,7 @@ def main(options: Options) -> None:
     write_bundle(options.out, files)
     networks = len({name for runs in contents.runs.values() for run in runs for name in run.weights})
     size = sum(map(len, files.values())) / 1e6
-    print(f"wrote {options.out}: {networks} networks, {size:.1f} MB; its {CARD} has scores and limits")
+    print(f"wrote {options.out}: {counted(networks, 'network')}, {size:.1f} MB; its {CARD} has scores and limits")
     if contents.decisions.intervals.coverage is None:
         print("note: age intervals could not be checked, because the age run's oof.csv has no ages in years")
 
