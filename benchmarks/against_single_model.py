@@ -73,7 +73,7 @@ class Options:
     only: tuple[Part, ...] = ("a", "b", "c", "s", "d", "e")
     """Parts to run."""
     recipes: bool = False
-    """Average each specialist with one of which all layers are trained."""
+    """Average specialists with a training of all layers, if there is a recipe for it."""
     age_runs: int = 1
     """Trainings of the age specialist to average, with --seed and the seeds after it."""
     only_fold: int | None = None
@@ -243,12 +243,17 @@ def _runs_of(part: Part, options: Options) -> dict[str, list[Run]]:
     further, model = part.endswith("+"), part.removesuffix("+")
     if model in MODELS:
         return {model: [Run(model, further)]}
-    recipes = (False, True) if options.recipes else (False,)
-    numbers = {task: range(options.age_runs if task == "age" else 1) for task in SPECIALISTS}
-    return {
-        task: [Run(task, further, recipe, number) for recipe in recipes for number in numbers[task]]
-        for task in SPECIALISTS
-    }
+    runs = {}
+    for task in SPECIALISTS:
+        numbers = range(options.age_runs if task == "age" else 1)
+        ways = (False, True) if options.recipes and recipe_of(task, further).is_file() else (False,)
+        runs[task] = [Run(task, further, recipe, number) for recipe in ways for number in numbers]
+    return runs
+
+
+def recipe_of(task: str, further: bool) -> Path:
+    """Return the file of options that train all layers; it need not exist."""
+    return ROOT / "pipelines" / task / ("with_extra.toml" if further else "all_layers.toml")
 
 
 def _train(run: Run, options: Options) -> dict[str, float]:
@@ -262,8 +267,7 @@ def _train(run: Run, options: Options) -> dict[str, float]:
     if run.further and model.defaults.model.backbone:
         chosen = chosen.with_values(**FURTHER_IMAGENET)
     if run.recipe:
-        name = "with_extra.toml" if run.further else "all_layers.toml"
-        chosen = parse(chosen, config_flags(ROOT / "pipelines" / run.model / name, chosen))
+        chosen = parse(chosen, config_flags(recipe_of(run.model, run.further), chosen))
     extra = (options.extra,) if run.further else ()
     chosen = chosen.with_values(
         data=options.data,

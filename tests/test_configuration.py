@@ -53,7 +53,7 @@ def test_shipped_recipes_are_taken_with_the_folder_they_are_for(task: str, tmp_p
     assert options.optimisation.extra_epochs > 0
     assert options.optimisation.epochs == 3
     assert options.data.extra == (tmp_path,)
-    assert not parse(defaults, ["--config", "all_layers"], beside).model.trains_head_alone
+    assert not options.model.trains_head_alone
 
 
 def test_what_is_written_is_read_again(file: Path) -> None:
