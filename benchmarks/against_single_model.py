@@ -263,15 +263,9 @@ def _train(run: Run, options: Options) -> dict[str, float]:
     """
     model, folder = MODELS[run.model], options.out / run.name
     crops = options.out / ("crops" if model.aligned else "centre")
-    chosen = model.defaults
-    if run.further and model.defaults.model.backbone:
-        chosen = chosen.with_values(**FURTHER_IMAGENET)
-    if run.recipe:
-        chosen = parse(chosen, config_flags(recipe_of(run.model, run.further), chosen))
-    extra = (options.extra,) if run.further else ()
-    chosen = chosen.with_values(
+    chosen = model.defaults.with_values(
         data=options.data,
-        extra=extra,
+        extra=(options.extra,) if run.further else (),
         crops=crops,
         outputs=folder,
         only_fold=options.only_fold,
@@ -279,6 +273,10 @@ def _train(run: Run, options: Options) -> dict[str, float]:
         seed=options.seed + run.number,
         workers=options.workers,
     )
+    if run.further and model.defaults.model.backbone:
+        chosen = chosen.with_values(**FURTHER_IMAGENET)
+    if run.recipe:
+        chosen = parse(chosen, config_flags(recipe_of(run.model, run.further), chosen))
     specialist = model.specialist(chosen)
     train(specialist, chosen)
     known = read_run_json(folder)
