@@ -1,7 +1,7 @@
 """Compare three specialists and one model: same data, folds and backbone, scored on persons never seen.
 
     python benchmarks/against_single_model.py --data FOLDER --only-fold 0
-    python benchmarks/against_single_model.py --data FOLDER --extra EXTRA --only b b+ s s+ e e+
+    python benchmarks/against_single_model.py --data FOLDER --extra EXTRA --only s d e r s+ d+ e+ r+
 
 a   the competition's own baseline: centre crop of 320 x 256 resized to 128 x 96, one model over 18 classes
 b   one model over 18 classes on our aligned crops
@@ -9,18 +9,19 @@ c   one backbone with three heads on our aligned crops
 s   one model over 18 classes with the specialists' start: a head on the frozen ready-made model
 d   three specialists as the plain commands train them, the most probable class
 e   the same with temperatures, tuned age thresholds and class weights for macro F1, learned on held-out persons
-ep  e with gender and age averaged over the images of a person (--persons of combine.py)
+r   e, each specialist averaged with one of which all layers are trained, if pipelines/TASK/ has all_layers.toml or,
+    with further persons, with_extra.toml
+rp  r with gender and age averaged over the images of a person (--persons of combine.py)
 
-b+, s+, d+, e+ and ep+ are the same trained with the persons of --extra too. a, b, b+ and c start from ImageNet.
+b+, s+, d+, e+, r+ and rp+ are the same trained with the persons of --extra too. a, b, b+ and c start from ImageNet.
 
 The eval images are scored with the networks of all folds averaged, held-out images with the one network that has not
 seen their person (the decisions of e are learned on other persons there too). If photographs of eval persons are among
 the training images (shared.near_duplicates), a further table leaves these persons out.
 
 Every part keeps its runs and predictions in its folder below --out and is not run again. Its scores are a row of
-runs.csv there; "shown" counts the images of all its training epochs. With --recipes, each specialist is the mean of the
-plain training and one of all layers, as in pipelines/TASK/all_layers.toml or, with further persons, with_extra.toml.
-With --age-runs 3, each training of age is repeated with three seeds, and all are averaged.
+runs.csv there; "shown" counts the images of all its training epochs. With --age-runs 3, each training of age is
+repeated with three seeds, and all are averaged.
 """
 
 import time
@@ -55,7 +56,7 @@ from shared.training.options import DEFAULT_BACKBONE, TrainOptions
 from shared.training.run import EXTRA_PARTS, train
 from shared.training.run_folder import WEIGHTS, crop_folder, finished_folds
 
-Part = Literal["a", "b", "b+", "c", "s", "s+", "d", "d+", "e", "e+", "ep", "ep+"]
+Part = Literal["a", "b", "b+", "c", "s", "s+", "d", "d+", "e", "e+", "r", "r+", "rp", "rp+"]
 
 ROOT = Path(__file__).parents[1]
 
@@ -72,8 +73,6 @@ class Options:
     """Folder of crops, runs and tables."""
     only: tuple[Part, ...] = ("a", "b", "c", "s", "d", "e")
     """Parts to run."""
-    recipes: bool = False
-    """Average specialists with a training of all layers, if there is a recipe for it."""
     age_runs: int = 1
     """Trainings of the age specialist to average, with --seed and the seeds after it."""
     only_fold: int | None = None
@@ -179,7 +178,7 @@ def _lines(part: Part, options: Options, solution: pd.DataFrame) -> tuple[Line, 
         }
         # Decisions are learned here, without access to the true labels of eval.
         held_out = join_held_out({task: [folder / OOF for folder in several] for task, several in folders.items()})
-        if part.startswith("ep"):
+        if part.startswith("rp"):
             eval_set = average_persons(eval_set, solution.loc[eval_set["mask"].index, "person"])
             held_out = averaged(held_out)
         tables = [eval_set["age"], held_out.predictions["age"]]
@@ -246,7 +245,7 @@ def _runs_of(part: Part, options: Options) -> dict[str, list[Run]]:
     runs = {}
     for task in SPECIALISTS:
         numbers = range(options.age_runs if task == "age" else 1)
-        ways = (False, True) if options.recipes and recipe_of(task, further).is_file() else (False,)
+        ways = (False, True) if model in ("r", "rp") and recipe_of(task, further).is_file() else (False,)
         runs[task] = [Run(task, further, recipe, number) for recipe in ways for number in numbers]
     return runs
 

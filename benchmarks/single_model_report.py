@@ -26,8 +26,8 @@ TASKS = {task: len(classes) for task, classes in SPECIALISTS.items()}
 """Number of classes of each task."""
 
 GAINS = (
-    *(("e", "a"), ("e", "b"), ("e", "c"), ("e", "s"), ("s", "b"), ("ep", "e")),
-    *(("e+", "b+"), ("e+", "s+"), ("d+", "b+"), ("b+", "b"), ("e+", "e"), ("ep+", "e+")),
+    *(("e", "a"), ("e", "b"), ("e", "c"), ("e", "s"), ("s", "b"), ("r", "e"), ("r", "b"), ("rp", "r")),
+    *(("e+", "b+"), ("e+", "s+"), ("r+", "b+"), ("b+", "b"), ("r+", "e+"), ("rp+", "r+"), ("e+", "e"), ("r+", "r")),
 )
 """Pairs of parts to compare."""
 
