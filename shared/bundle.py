@@ -31,6 +31,9 @@ from shared.training.run_folder import WEIGHTS_SUFFIX, body_file, metadata_of, s
 
 CHECKED_CROPS = 24
 
+STUDENT = "student"
+"""Folder below --model in which a student is trained."""
+
 
 @dataclass(frozen=True)
 class Options:
@@ -80,7 +83,8 @@ class Options:
 def main(options: Options) -> None:
     """Read and check everything, then write."""
     runs = _runs(options)
-    refuse_overwriting({"--out": options.out}, [run for several in runs.values() for run in several])
+    inputs = [run for several in runs.values() for run in several]
+    refuse_overwriting({"--out": options.out}, [*inputs, *([options.model / STUDENT] if options.student else [])])
     check_target(options.out)
     trained = read_trained_runs(runs, options.model, options.decide, options.thresholds, options.calibrate)
     remarks: list[str] = []
@@ -129,7 +133,7 @@ def _student(options: Options, runs: Runs, trained: TrainedRuns) -> tuple[Traine
         return fit_decision(held_out, held_out.predictions, options.decide, options.thresholds, options.calibrate)
 
     how = TrainOptions.of(size=options.size, epochs=options.epochs)
-    student = distil(trained, runs, options.crops, options.model / "student", how, fit)
+    student = distil(trained, runs, options.crops, options.model / STUDENT, how, fit)
     persons = f"on {counted(student.persons, 'person')} held out from all of them"
     print(text_table(("", "student", "teachers", "difference"), student.scores), persons, sep="\n", flush=True)
     remarks = [

@@ -11,6 +11,7 @@ It is kept in a folder beside the runs: the same command continues a training th
 """
 
 import hashlib
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -42,6 +43,7 @@ from shared.fusion.predictions import OOF, HeldOut
 from shared.labels import BAND_EDGES, CLASS_COUNT, MASKS, class_name
 from shared.messages import UserError
 from shared.predictor.bundle_file import RunFiles
+from shared.predictor.ensemble import INPUT_SIDES, check_metadata
 from shared.predictor.from_runs import Runs, TrainedRuns, training_data
 from shared.predictor.results import Decisions
 from shared.specialist import Specialist, classifier
@@ -85,7 +87,7 @@ class Student(NamedTuple):
     """A trained student."""
 
     trained: TrainedRuns
-    """Its contents, predictions and decisions in the place of those of the runs."""
+    """What a bundle packs of it, as `read_trained_runs` returns it of runs."""
     persons: int
     """Persons that were held out from it."""
     weights: bytes
@@ -100,6 +102,8 @@ def distil(trained: TrainedRuns, runs: Runs, crops: Path, folder: Path, options:
     `options` give size and epochs; backbone and `RECIPE` are added. Raises `UserError` if the runs, their crops or the
     ready-made model do not allow it.
     """
+    if options.model.input_size not in INPUT_SIDES:
+        raise UserError(f"--size must be at most {INPUT_SIDES[-1]} pixels, not {options.model.input_size}")
     held_out = _held_out(trained, runs)
     known = open_crops(crops if (crops / INDEX).is_file() else crops / "train").keep(held_out.persons.index)
     shared = classifier(", ".join(SPECIALISTS), tuple(map(class_name, range(CLASS_COUNT))), Window(), augmentation)
@@ -142,7 +146,7 @@ def _held_out(trained: TrainedRuns, runs: Runs) -> HeldOut:
         if not (run / OOF).is_file() or FOLD not in finished_folds(run):
             raise UserError(
                 f"--student needs fold {FOLD} and {OOF} of {run}: train them with python -m pipelines.{task}.train "
-                f"--outputs {run}"
+                f"--outputs {run} and the other options that its run.json names"
             )
     held_out = trained.held_out
     assert held_out is not None, "every run has an oof.csv"
@@ -243,7 +247,9 @@ def _teachers(
         tables = []
         for run in runs[task]:
             weights = fold_folder(run, FOLD) / WEIGHTS
-            specialist = _specialist(task, read_weights_metadata(weights).outputs)
+            metadata = read_weights_metadata(weights)
+            check_metadata(metadata, task, str(weights))
+            specialist = _specialist(task, metadata.outputs)
             table, _ = predict_networks(specialist, [weights], crops, tta_of(run), 32, 1, accelerator)
             tables.append(table.set_index("image"))
         mean, expected = average_runs(tables), held_out.predictions[task]
@@ -317,11 +323,14 @@ def _train(
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"--student is trained in {folder}, which cannot be written ({error.strerror})") from error
+        raise UserError(
+            f"--student is trained in {folder}, which cannot be written ({error.strerror}): move it away"
+        ) from error
     fold = fold_folder(folder, FOLD)
     with lock(folder):
-        claim(folder, described, overwrite=True, data=crops.folder)
-        if not (fold / HISTORY).exists():
+        if claim(folder, described, overwrite=True, data=crops.folder):
+            print(f"note: {folder} held a student of other options, runs or crops; it is replaced", file=sys.stderr)
+        if not ((fold / HISTORY).exists() and (fold / WEIGHTS).exists()):
             data = prepare_fold(specialist, options, table, crops, FOLD)
             history = FoldTraining(specialist, options, data, fold, accelerator, start).run(partial(ignore_epoch, FOLD))
             free_workers(accelerator)

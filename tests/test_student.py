@@ -108,6 +108,38 @@ def test_a_finished_student_is_not_trained_again_and_needs_no_network_of_another
     assert entries(tmp_path / "again.zip")[student.NAME] == entries(made.options.out)[student.NAME]
 
 
+class TrainedError(Exception):
+    """Raised in place of a training."""
+
+
+@pytest.mark.parametrize("lost", [True, False], ids=["no weights", "another size"])
+def test_a_student_is_trained_again_if_its_weights_are_missing_and_replaced_with_a_note_if_it_is_another(
+    lost: bool, made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def instead(*_: object) -> None:
+        raise TrainedError
+
+    monkeypatch.setattr(FoldTraining, "run", instead)
+    runs = shutil.copytree(made.options.model, tmp_path / "runs")
+    if lost:
+        (runs / "student/fold0/weights.safetensors").unlink()
+    with pytest.raises(TrainedError):
+        main(replace(made.options, model=runs, size=32 if lost else 48, out=tmp_path / "again.zip"))
+    assert ("held a student of other options" in capsys.readouterr().err) != lost
+
+
+def test_a_bundle_is_not_written_into_the_folder_of_the_student(made: Made, tmp_path: Path) -> None:
+    runs = shutil.copytree(made.options.model, tmp_path / "runs", ignore=shutil.ignore_patterns("student"))
+    with pytest.raises(UserError, match="student would overwrite its input"):
+        main(replace(made.options, model=runs, out=runs / "student"))
+    assert not (runs / "student").exists()
+
+
+def test_an_input_that_no_bundle_may_have_is_refused_before_the_training(made: Made) -> None:
+    with pytest.raises(UserError, match="--size must be at most 1024 pixels, not 2000"):
+        main(replace(made.options, size=2000))
+
+
 def without_fold(number: int) -> Callable[[Path], None]:
     def remove(folder: Path) -> None:
         shutil.rmtree(folder / f"runs/age/fold{number}")
@@ -125,16 +157,23 @@ def repaint(folder: Path) -> None:
     shutil.rmtree(folder / "crops/train/features", ignore_errors=True)
 
 
+def make_corn(folder: Path) -> None:
+    """Make the header of a network say that it was trained with --loss corn."""
+    file = folder / "runs/age/fold0/weights.safetensors"
+    file.write_bytes(file.read_bytes().replace(b"softmax", b"cornmax"))
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        (make_corn, "age/fold0/weights.safetensors is not .* only runs of --loss years"),
         (lambda folder: shutil.rmtree(folder / "crops/train"), "do not exist. Make the crops with"),
         (without_fold(0), r"needs fold 0 and oof.csv of .*age: train them with python -m pipelines.age.train"),
         (without_fold(1), "only fold 0: train all folds"),
         (lambda folder: (folder / "runs/mask/oof.csv").unlink(), "needs fold 0 and oof.csv of .*mask"),
         (repaint, "are not the crops that the mask runs were trained on"),
     ],
-    ids=["no crops", "no fold 0", "fold 0 alone", "no oof.csv", "other crops"],
+    ids=["corn", "no crops", "no fold 0", "fold 0 alone", "no oof.csv", "other crops"],
 )
 def test_runs_that_a_student_cannot_learn_from_are_refused(
     made: Made, tmp_path: Path, change: Callable[[Path], object], message: str

@@ -234,7 +234,10 @@ def check_metadata(metadata: CheckpointMetadata, task: str, label: str) -> Windo
         and metadata.distribution == "softmax"
     )
     if not sound:
-        raise UserError(f"{label} is not the network of a {task} specialist that this version of face18 can use")
+        advice = ": of age, only runs of --loss years" if own and metadata.distribution != "softmax" else ""
+        raise UserError(
+            f"{label} is not the network of a {task} specialist that this version of face18 can use{advice}"
+        )
     if metadata.recipe != RECIPE.id:
         raise UserError(
             f"{label} was trained on crops of recipe {metadata.recipe}, this version of face18 makes {RECIPE.id}: "

@@ -70,7 +70,10 @@ class FeatureStore:
             self._known = {}
 
     def of_draws(self, dataset: CropDataset, draws: Sequence[Draw], title: str) -> Tensor:
-        """Return the features (N, 2, D) of the images of a dataset, without augmentation."""
+        """Return the features (N, 2, D) of N draws (row and drawn mask) of a dataset, without augmentation.
+
+        Those that are not kept are computed and written; `title` labels the progress bar.
+        """
         names = _names(dataset.crops)
         plain = dataset.without_augmentation()
         keys = [names[draw.row] + (f" {draw.state} {draw.seed}" if draw.state != UNCHANGED else "") for draw in draws]
@@ -146,7 +149,7 @@ def fit_frozen(
     network: Network,
     accelerator: Accelerator,
 ) -> Epoch:
-    """Fit the head of one fold to a frozen body, write the weights to the fold's folder, and return the score.
+    """Fit the head of one fold to a frozen body, write the weights to the fold's folder, and return loss and score.
 
     Raises `UserError` if the loss is not finite.
     """
@@ -190,9 +193,10 @@ def _draws(data: FoldData, epoch: int) -> Iterator[Draw]:
 def predict_frozen(
     specialist: Specialist, network: Network, digest: str, inputs: tuple[Window, int], crops: CropSet, tta: TtaName
 ) -> NDArray[np.float64]:
-    """Return the distribution (N, outputs) by a network with a frozen body, whose features are kept by `digest`.
+    """Return the distribution (N, outputs) that a network with a frozen body predicts for N crops.
 
-    `tta` is none or flip.
+    `digest` is that of its body (`body_digest`), under which features are kept; `inputs` are the window that is cut
+    from a crop and the side in pixels to which it is resized. `tta` is none or flip.
     """
     window, size = inputs
     dataset = CropDataset(crops, np.zeros(len(crops.index), np.int64), window, size)

@@ -154,8 +154,8 @@ def fingerprint(specialist: "Specialist", table: pd.DataFrame, crops: "CropSet")
     return hashlib.sha256((known + crops.index["fingerprint"].to_csv()).encode()).hexdigest()[:16]
 
 
-def claim(run: Path, identity: dict[str, Any], overwrite: bool, data: Path) -> None:
-    """Start a run on a data folder or continue it.
+def claim(run: Path, identity: dict[str, Any], overwrite: bool, data: Path) -> bool:
+    """Start a run on a data folder or continue it; return whether another run was discarded for it.
 
     Raises `UserError` if its own folder holds another run that must not be discarded.
     """
@@ -172,6 +172,7 @@ def claim(run: Path, identity: dict[str, Any], overwrite: bool, data: Path) -> N
         _discard(run)
     if not (run / RUN).exists():
         write_run_json(run, {**identity, DATA_FOLDER: str(data.absolute()), "provenance": provenance()})
+    return bool(changes)
 
 
 def join_folds(run: Path, others: Sequence[Path], identity: dict[str, Any]) -> None:

@@ -54,7 +54,7 @@ class Start:
     """The data that the weights were trained on: source, licence and credit of each."""
 
     def network(self, model: ModelOptions, specialist: Specialist) -> Network:
-        """Return a network with these weights; a head that does not agree is left untrained.
+        """Return a network with these weights; a head of another specialist or shape is left untrained.
 
         Raises `UserError` if the weights do not fit the backbone.
         """
