@@ -76,7 +76,7 @@ SPREAD = 4.0
 SAME = 0.01
 """Largest difference of the teachers' probabilities from those in their oof.csv: they run in other batches."""
 
-RECIPE: dict[str, Any] = {"freeze": "none", "lr": 2e-4, "weight_decay": 0.02, "tta": "none"}
+RECIPE: dict[str, Any] = {"freeze": "none", "lr": 1e-4, "weight_decay": 0.02, "tta": "none"}
 """Options of the training."""
 
 Fit = Callable[[HeldOut], FittedDecision]
