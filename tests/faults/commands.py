@@ -134,6 +134,14 @@ def members(session: int) -> list[int]:
     return found
 
 
+def all_end(session: int) -> bool:
+    """Whether all processes of a session end within ten seconds: one that has closed its pipes still needs a moment."""
+    deadline = time.monotonic() + 10
+    while members(session) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return not members(session)
+
+
 def interrupt(process: "subprocess.Popen[str]") -> bool:
     """Ctrl-C, as a terminal gives it to everybody; whether it came before the end."""
     running = process.poll() is None

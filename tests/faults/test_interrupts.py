@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from commands import ROOT, Place, at_work, interrupt, loading, members, read_everything, start, wait_for
+from commands import ROOT, Place, all_end, at_work, interrupt, loading, members, read_everything, start, wait_for
 from drawn_faces import write_portraits
 from tiny_competition import write_csv
 
@@ -77,7 +77,7 @@ def test_without_the_main_process_the_others_end(place: Place, tmp_path: Path, s
     process.kill()
     # Until the last process has closed its end of the pipes.
     process.communicate(timeout=60)
-    assert not members(process.pid)
+    assert all_end(process.pid)
 
 
 def test_ctrl_c_while_torch_is_loaded_says_how_to_go_on(place: Place, undisturbed: Path, tmp_path: Path) -> None:
