@@ -9,8 +9,8 @@ c   one backbone with three heads on our aligned crops
 s   one model over 18 classes with the specialists' start: a head on the frozen ready-made model
 d   three specialists as the plain commands train them, the most probable class
 e   the same with temperatures, tuned age thresholds and class weights for macro F1, learned on held-out persons
-r   e, each specialist averaged with one of which all layers are trained, if pipelines/TASK/ has all_layers.toml or,
-    with further persons, with_extra.toml
+r   e, where mask and age are the mean of two runs: the plain one, and one that trains all layers
+    (pipelines/TASK/all_layers.toml; with further persons with_extra.toml)
 rp  r with gender and age averaged over the images of a person (--persons of combine.py)
 
 b+, s+, d+, e+, r+ and rp+ are the same trained with the persons of --extra too. a, b, b+ and c start from ImageNet.
